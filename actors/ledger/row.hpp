@@ -1,0 +1,58 @@
+// What the ledger knows about one install: the row of the old JSON ledger, field by field, plus its
+// version and what reservations and idempotency keys need. Credits are whole numbers.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "actors/ledger/time.hpp"
+
+namespace credits::ledger {
+
+enum class Backend : std::uint8_t { gemini, hardware };
+
+// Which of a row's two budgets a debit goes to. The tier's quota decides, once, at the debit.
+enum class Counter : std::uint8_t { lifetime, monthly };
+
+// Credits set aside for a request that is under way.
+struct Reservation {
+  std::string id;
+  std::string tier;
+  Backend backend = Backend::gemini;
+  Counter counter = Counter::lifetime;
+  std::int64_t credits = 0;
+  Month month{};  // the month the hold was taken in
+  Time expires_at{};
+
+  friend bool operator==(const Reservation&, const Reservation&) = default;
+};
+
+// The first outcome of a request that carried an idempotency key.
+struct RememberedKey {
+  std::string key;
+  std::string request_digest;  // tells a replay from another request under the same key
+  std::int32_t status = 0;
+  std::string body;
+  Time recorded_at{};
+
+  friend bool operator==(const RememberedKey&, const RememberedKey&) = default;
+};
+
+struct Row {
+  std::string install_id;
+  std::string tier_snapshot = "core";  // tier of the last debit
+  std::int64_t lifetime_consumed = 0;
+  std::int64_t lifetime_gemini_consumed = 0;
+  Month month{};  // the month that the monthly counters count
+  std::int64_t monthly_consumed = 0;
+  std::int64_t monthly_gemini_consumed = 0;
+  Time last_active_at{};
+  std::uint64_t version = 0;  // number of mutations so far; 0: the install does not exist
+  std::vector<Reservation> reservations;  // live ones only
+  std::vector<RememberedKey> remembered_keys;
+
+  friend bool operator==(const Row&, const Row&) = default;
+};
+
+}  // namespace credits::ledger
