@@ -1,0 +1,18 @@
+// Plain files, durably. Every function throws StoreError with the path and the system's reason.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+namespace credits::persistence {
+
+std::string read_file(const std::filesystem::path& path);
+
+// Puts `content` in the place of what the file has: a crash leaves the old content or the new one.
+void replace_file(const std::filesystem::path& path, std::string_view content);
+
+// Makes the directory's entries (files that were made, renamed or removed) durable.
+void sync_directory(const std::filesystem::path& directory);
+
+}  // namespace credits::persistence

@@ -1,0 +1,130 @@
+#include "persistence/memory_store.hpp"
+
+#include <utility>
+
+namespace credits::persistence {
+
+namespace {
+
+class MemoryCursor : public RowCursor {
+ public:
+  explicit MemoryCursor(std::vector<ledger::Row> rows) : rows_{std::move(rows)} {}
+
+  std::optional<ledger::Row> next() override {
+    if (next_ == rows_.size()) return std::nullopt;
+    return rows_[next_++];
+  }
+
+ private:
+  std::vector<ledger::Row> rows_;
+  std::size_t next_ = 0;
+};
+
+bool take_one(std::size_t& faults) {
+  if (faults == 0) return false;
+  --faults;
+  return true;
+}
+
+}  // namespace
+
+std::vector<std::optional<ledger::Row>> MemoryStore::load(std::span<const std::string> ids) {
+  const std::lock_guard lock{mutex_};
+  if (take_one(loads_to_fail_)) throw StoreError{"memory store: load fails as it was told to"};
+  std::vector<std::optional<ledger::Row>> rows;
+  for (const std::string& id : ids) {
+    const auto found = installs_.find(id);
+    rows.push_back(found == installs_.end() ? std::nullopt : std::optional{found->second.row});
+  }
+  return rows;
+}
+
+std::vector<Outcome> MemoryStore::append(std::span<const Mutation> mutations) {
+  std::unique_lock lock{mutex_};
+  released_.wait(lock, [this] { return !holds_appends_; });
+  if (take_one(appends_to_fail_)) throw StoreError{"memory store: append fails as it was told to"};
+  std::vector<Outcome> outcomes;
+  for (const Mutation& mutation : mutations) outcomes.push_back(append_one(mutation));
+  if (std::exchange(fails_after_storing_, false)) {
+    throw StoreError{"memory store: the outcome of the append is unknown, as it was told to be"};
+  }
+  return outcomes;
+}
+
+Outcome MemoryStore::append_one(const Mutation& mutation) {
+  const auto found = installs_.find(mutation.after.install_id);
+  const std::uint64_t stored = found == installs_.end() ? 0 : found->second.row.version;
+  if (mutation.entry.version != stored + 1 || mutation.after.version != stored + 1) {
+    return Outcome::conflict;
+  }
+  Install& install = installs_[mutation.after.install_id];
+  install.row = mutation.after;
+  install.entries.push_back(mutation.entry);
+  return Outcome::stored;
+}
+
+std::vector<ledger::Row> MemoryStore::list(const ListQuery& query) {
+  const std::lock_guard lock{mutex_};
+  std::vector<ledger::Row> rows;
+  for (auto next = installs_.upper_bound(query.after);
+       next != installs_.end() && rows.size() < query.limit; ++next) {
+    const ledger::Row& row = next->second.row;
+    if (!row.install_id.starts_with(query.prefix)) continue;
+    if (query.tier && row.tier_snapshot != *query.tier) continue;
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+std::vector<ledger::Entry> MemoryStore::entries(const std::string& install_id,
+                                                std::uint64_t before_version, std::size_t limit) {
+  const std::lock_guard lock{mutex_};
+  std::vector<ledger::Entry> page;
+  const auto found = installs_.find(install_id);
+  if (found == installs_.end()) return page;
+  const auto& all = found->second.entries;
+  for (auto entry = all.rbegin(); entry != all.rend() && page.size() < limit; ++entry) {
+    if (entry->version < before_version) page.push_back(*entry);
+  }
+  return page;
+}
+
+std::unique_ptr<RowCursor> MemoryStore::snapshot() {
+  const std::lock_guard lock{mutex_};
+  std::vector<ledger::Row> rows;
+  for (const auto& [id, install] : installs_) rows.push_back(install.row);
+  return std::make_unique<MemoryCursor>(std::move(rows));
+}
+
+std::uint64_t MemoryStore::installs() {
+  const std::lock_guard lock{mutex_};
+  return installs_.size();
+}
+
+void MemoryStore::fail_appends(std::size_t count) {
+  const std::lock_guard lock{mutex_};
+  appends_to_fail_ = count;
+}
+
+void MemoryStore::fail_append_after_storing() {
+  const std::lock_guard lock{mutex_};
+  fails_after_storing_ = true;
+}
+
+void MemoryStore::fail_loads(std::size_t count) {
+  const std::lock_guard lock{mutex_};
+  loads_to_fail_ = count;
+}
+
+void MemoryStore::hold_appends() {
+  const std::lock_guard lock{mutex_};
+  holds_appends_ = true;
+}
+
+void MemoryStore::release_appends() {
+  const std::lock_guard lock{mutex_};
+  holds_appends_ = false;
+  released_.notify_all();
+}
+
+}  // namespace credits::persistence

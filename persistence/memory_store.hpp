@@ -1,0 +1,55 @@
+// A store in memory, with faults on command: for tests of what stands on a store. Any thread.
+#pragma once
+
+#include <condition_variable>
+#include <map>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "persistence/store.hpp"
+
+namespace credits::persistence {
+
+class MemoryStore : public Store {
+ public:
+  std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override;
+  std::vector<Outcome> append(std::span<const Mutation> mutations) override;
+  std::vector<ledger::Row> list(const ListQuery& query) override;
+  std::vector<ledger::Entry> entries(const std::string& install_id, std::uint64_t before_version,
+                                     std::size_t limit) override;
+  std::unique_ptr<RowCursor> snapshot() override;
+  void checkpoint() override {}
+  std::uint64_t installs() override;
+
+  // The next `count` appends throw, having stored nothing.
+  void fail_appends(std::size_t count);
+
+  // The next append stores everything, and throws all the same: the outcome is unknown.
+  void fail_append_after_storing();
+
+  // The next `count` loads throw.
+  void fail_loads(std::size_t count);
+
+  // Appends wait, until they are released.
+  void hold_appends();
+  void release_appends();
+
+ private:
+  struct Install {
+    ledger::Row row;
+    std::vector<ledger::Entry> entries;  // oldest first
+  };
+
+  Outcome append_one(const Mutation& mutation);
+
+  std::mutex mutex_;  // guards all below
+  std::condition_variable released_;
+  std::map<std::string, Install> installs_;
+  std::size_t appends_to_fail_ = 0;
+  std::size_t loads_to_fail_ = 0;
+  bool fails_after_storing_ = false;
+  bool holds_appends_ = false;
+};
+
+}  // namespace credits::persistence

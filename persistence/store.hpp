@@ -1,0 +1,87 @@
+// The durable home of rows and entries, whatever the engine: memory (tests), SQLite.
+//
+// Who may call what from where:
+//   append      from one thread at a time (the persister)
+//   checkpoint  from one thread at a time (the snapshotter)
+//   the rest    from any thread, at any time
+// Every function throws StoreError when the engine fails.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "actors/ledger/entry.hpp"
+#include "actors/ledger/row.hpp"
+
+namespace credits::persistence {
+
+// The text names the file or server at fault and what to do about it.
+class StoreError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// `entry` is what happened, `after` the row it led to. Both carry the new version, which is one
+// more than that of the row it replaces.
+struct Mutation {
+  ledger::Row after;
+  ledger::Entry entry;
+};
+
+enum class Outcome : std::uint8_t {
+  stored,
+  conflict,  // the stored version is not the one that the mutation replaces; nothing was stored
+};
+
+struct ListQuery {
+  std::string after;                // ids greater than this one; empty: from the first
+  std::string prefix;               // ids that begin so; empty: all
+  std::optional<std::string> tier;  // rows with this tier_snapshot; none: all
+  std::size_t limit = 100;          // rows at most
+};
+
+// Rows of one consistent point in time, in id order. Lives no longer than its store.
+class RowCursor {
+ public:
+  virtual ~RowCursor() = default;
+  virtual std::optional<ledger::Row> next() = 0;
+};
+
+class Store {
+ public:
+  virtual ~Store() = default;
+
+  // The rows of `ids`, in their order; nothing for one that the ledger does not have. Reservations
+  // and the keys that are still remembered are part of a row.
+  virtual std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) = 0;
+
+  // One durable write for all, one outcome for each. When it returns, what was stored survives a
+  // power cut. When it throws, nothing of it was stored, unless the engine says that the outcome is
+  // unknown (see the engine). Mutations of one install stand in the order of their versions; one
+  // that conflicts makes the later ones of its install conflict too.
+  virtual std::vector<Outcome> append(std::span<const Mutation> mutations) = 0;
+
+  // A page of rows, in id order.
+  virtual std::vector<ledger::Row> list(const ListQuery& query) = 0;
+
+  // A page of an install's entries, newest first, with versions below `before_version`.
+  virtual std::vector<ledger::Entry> entries(const std::string& install_id,
+                                             std::uint64_t before_version, std::size_t limit) = 0;
+
+  // Every row, as of one point in time that covers all that append() stored before the call.
+  virtual std::unique_ptr<RowCursor> snapshot() = 0;
+
+  // Does what append() left for later, so that a restart has little to replay.
+  virtual void checkpoint() = 0;
+
+  // How many installs there are.
+  virtual std::uint64_t installs() = 0;
+};
+
+}  // namespace credits::persistence
