@@ -1,0 +1,93 @@
+// What the actors share with the world around them: the clock, the quota in force, the server's
+// settings, and whether the store takes writes. Outlives the actor system.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "actors/ledger/entry.hpp"
+#include "actors/ledger/quota.hpp"
+
+namespace credits::actors {
+
+// The quota in force. Any thread may read or replace it; who has read it keeps what it has read.
+class QuotaInForce {
+ public:
+  explicit QuotaInForce(ledger::Quota quota)
+      : quota_{std::make_shared<const ledger::Quota>(std::move(quota))} {}
+
+  std::shared_ptr<const ledger::Quota> get() const { return quota_.load(); }
+
+  void set(ledger::Quota quota) {
+    quota_.store(std::make_shared<const ledger::Quota>(std::move(quota)));
+  }
+
+ private:
+  std::atomic<std::shared_ptr<const ledger::Quota>> quota_;
+};
+
+// Whether the last durable write worked. A failure is forgotten after `retry_after`, so that a
+// server that was taken out of rotation comes back and tries again.
+class StoreHealth {
+ public:
+  static constexpr std::chrono::seconds retry_after{5};
+
+  void write_failed(std::string reason) {
+    const std::lock_guard lock{mutex_};
+    reason_ = std::move(reason);
+    failed_at_ = std::chrono::steady_clock::now();
+    failing_ = true;
+  }
+
+  void write_worked() {
+    if (failing_) failing_ = false;
+  }
+
+  // Why the store takes no writes; nothing if it does.
+  std::optional<std::string> trouble() const {
+    if (!failing_) return std::nullopt;
+    const std::lock_guard lock{mutex_};
+    if (std::chrono::steady_clock::now() - failed_at_ > retry_after) return std::nullopt;
+    return reason_;
+  }
+
+ private:
+  std::atomic<bool> failing_{false};
+  mutable std::mutex mutex_;
+  std::string reason_;                                 // guarded by mutex_
+  std::chrono::steady_clock::time_point failed_at_{};  // guarded by mutex_
+};
+
+struct Environment {
+  std::function<ledger::Time()> now;
+  std::function<ledger::MutationId()> new_mutation_id;
+  std::function<void(const std::string&)> warn;  // tells the operator; any thread
+  bool has_hardware = false;
+  QuotaInForce quota;
+  StoreHealth store_health{};
+};
+
+// The clock and the randomness of the machine.
+ledger::Time system_time();
+ledger::MutationId random_mutation_id();
+
+// How the actors are laid out, and their limits.
+struct Tuning {
+  std::size_t router_shards = 2;
+  std::size_t batch_mutations_max = 4'096;             // one durable write
+  std::chrono::milliseconds passivate_after{600'000};  // idle for so long
+  std::size_t live_installs_max = 200'000;             // beyond, the idlest is retired
+  std::chrono::milliseconds passivation_check_interval{500};
+  std::chrono::milliseconds checkpoint_interval{500};
+  std::chrono::milliseconds checkpoint_retry_interval{1'000};
+  bool own_threads = true;  // for the actors that block; tests run them on the test's thread
+};
+
+}  // namespace credits::actors

@@ -1,0 +1,83 @@
+#include "actors/reader.hpp"
+
+#include <utility>
+
+namespace credits::actors {
+
+void LoaderState::load(std::string install_id, install_actor asker) {
+  if (install_ids_.empty()) self->send(self, tick_atom::value);
+  install_ids_.push_back(std::move(install_id));
+  askers_.push_back(std::move(asker));
+}
+
+void LoaderState::read() {
+  const auto install_ids = std::exchange(install_ids_, {});
+  const auto askers = std::exchange(askers_, {});
+  try {
+    auto rows = store->load(install_ids);
+    for (std::size_t i = 0; i < askers.size(); ++i) {
+      self->send(askers[i], loaded_atom::value, Loaded{std::move(rows[i]), {}});
+    }
+  } catch (const persistence::StoreError& error) {
+    for (const install_actor& asker : askers) {
+      self->send(asker, loaded_atom::value, Loaded{{}, error.what()});
+    }
+  }
+}
+
+loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> self,
+                                   persistence::Store* store) {
+  self->state.store = store;
+  return {
+      [self](load_atom, std::string& install_id, install_actor& asker) {
+        self->state.load(std::move(install_id), std::move(asker));
+      },
+      [self](tick_atom) { self->state.read(); },
+      [self](close_atom) {
+        self->quit();
+        return caf::ok_atom::value;
+      },
+  };
+}
+
+namespace {
+
+// Fulfils `promise` with what `read` returns or with the StoreError that it throws.
+template <class Result, class Read>
+void fulfil(const Promise<Result>& promise, Read read) {
+  try {
+    promise->set_value(read());
+  } catch (const persistence::StoreError&) {
+    promise->set_exception(std::current_exception());
+  }
+}
+
+std::optional<std::vector<ledger::Entry>> entries_of(persistence::Store& store,
+                                                     const EntriesRequest& request) {
+  const bool is_known = store.load(std::vector{request.install_id}).front().has_value();
+  if (!is_known) return std::nullopt;
+  return store.entries(request.install_id, request.before_version, request.limit);
+}
+
+}  // namespace
+
+reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence::Store* store) {
+  return {
+      [store](list_atom, const ListRequest& request) {
+        fulfil(request.rows, [&] { return store->list(request.query); });
+      },
+      [store](entries_atom, const EntriesRequest& request) {
+        fulfil(request.entries, [&] { return entries_of(*store, request); });
+      },
+      [store](snapshot_atom, const SnapshotRequest& request) {
+        fulfil(request.cursor,
+               [&] { return std::shared_ptr<persistence::RowCursor>{store->snapshot()}; });
+      },
+      [self](close_atom) {
+        self->quit();
+        return caf::ok_atom::value;
+      },
+  };
+}
+
+}  // namespace credits::actors

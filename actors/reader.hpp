@@ -1,0 +1,33 @@
+// The two actors that read the store: the loader for installs that start, the reporter for
+// operators.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "actors/interfaces.hpp"
+
+namespace credits::actors {
+
+struct LoaderState {
+  explicit LoaderState(loader_actor::stateful_pointer<LoaderState> actor) : self{actor} {}
+
+  void load(std::string install_id, install_actor asker);
+  void read();
+
+  static inline const char* name = "loader";
+
+  loader_actor::stateful_pointer<LoaderState> self;
+  persistence::Store* store = nullptr;
+
+ private:
+  std::vector<std::string> install_ids_;
+  std::vector<install_actor> askers_;  // one for each id
+};
+
+loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> self,
+                                   persistence::Store* store);
+
+reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence::Store* store);
+
+}  // namespace credits::actors

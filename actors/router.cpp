@@ -1,0 +1,101 @@
+#include "actors/router.hpp"
+
+#include <utility>
+
+#include "actors/install.hpp"
+
+namespace credits::actors {
+
+void RouterState::start() {
+  self->delayed_send(self, tuning.passivation_check_interval, tick_atom::value);
+}
+
+void RouterState::run(Request request) {
+  Slot& slot = find_or_spawn(request.operation.install_id);
+  if (slot.retiring) {
+    slot.kept.push_back(std::move(request));
+    return;
+  }
+  touch(slot);
+  self->send(slot.install, run_atom::value, std::move(request));
+}
+
+RouterState::Slot& RouterState::find_or_spawn(const std::string& install_id) {
+  const auto [found, is_new] = slots_.try_emplace(install_id);
+  Slot& slot = found->second;
+  if (is_new) {
+    slot.install = spawn_install(install_id);
+    slot.by_use = by_use_.insert(by_use_.end(), &found->first);
+    if (by_use_.size() > tuning.live_installs_max) retire_idlest();
+  }
+  return slot;
+}
+
+install_actor RouterState::spawn_install(const std::string& install_id) {
+  return self->spawn(install, environment, router_actor{self}, persister, loader, install_id);
+}
+
+void RouterState::touch(Slot& slot) {
+  slot.last_used_at = self->clock().now();
+  by_use_.splice(by_use_.end(), by_use_, slot.by_use);
+}
+
+void RouterState::retire(Slot& slot) {
+  by_use_.erase(slot.by_use);
+  slot.retiring = true;
+  self->send(slot.install, retire_atom::value);
+}
+
+void RouterState::retire_idlest() { retire(slots_.at(*by_use_.front())); }
+
+void RouterState::retire_idle() {
+  if (closing_) return;
+  const auto idle_since = self->clock().now() - tuning.passivate_after;
+  while (!by_use_.empty() && slots_.at(*by_use_.front()).last_used_at < idle_since) {
+    retire_idlest();
+  }
+  start();
+}
+
+void RouterState::retired(const std::string& install_id) {
+  const auto found = slots_.find(install_id);
+  std::vector<Request> kept = std::move(found->second.kept);
+  slots_.erase(found);
+  for (Request& request : kept) run(std::move(request));
+  finish_closing();
+}
+
+caf::result<caf::ok_atom> RouterState::close() {
+  closing_ = true;
+  closed_ = self->make_response_promise<caf::ok_atom>();
+  while (!by_use_.empty()) retire_idlest();
+  finish_closing();
+  return closed_;
+}
+
+void RouterState::finish_closing() {
+  if (!closing_) return;
+  while (!by_use_.empty()) retire_idlest();
+  if (!slots_.empty()) return;
+  closed_.deliver(caf::ok_atom::value);
+  self->quit();
+}
+
+router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> self,
+                                   Environment* environment, persister_actor persister,
+                                   loader_actor loader, Tuning tuning) {
+  RouterState& state = self->state;
+  state.environment = environment;
+  state.persister = std::move(persister);
+  state.loader = std::move(loader);
+  state.tuning = tuning;
+  state.start();
+  return {
+      [self](run_atom, Request& request) { self->state.run(std::move(request)); },
+      [self](tick_atom) { self->state.retire_idle(); },
+      [self](retired_atom, const std::string& install_id) { self->state.retired(install_id); },
+      [self](close_atom) { return self->state.close(); },
+  };
+}
+
+}  // namespace credits::actors

@@ -1,0 +1,63 @@
+// The router actor: finds or spawns the install actor of an id, and retires those that have been
+// idle for long, or idlest when there are too many.
+//
+// Retiring loses no message: the router marks the install, keeps what arrives for it, and lets go
+// of it only when the install reports that nothing is unacknowledged; then it spawns the install
+// anew if something was kept. The router decides on idleness, not the install: it sees every
+// message anyhow, so a list in order of last use replaces a timer for each install.
+#pragma once
+
+#include <list>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "actors/environment.hpp"
+#include "actors/interfaces.hpp"
+
+namespace credits::actors {
+
+struct RouterState {
+  explicit RouterState(router_actor::stateful_pointer<RouterState> actor) : self{actor} {}
+
+  void start();
+  void run(Request request);
+  void retire_idle();
+  void retired(const std::string& install_id);
+  caf::result<caf::ok_atom> close();
+
+  static inline const char* name = "router";
+
+  router_actor::stateful_pointer<RouterState> self;
+  Environment* environment = nullptr;
+  persister_actor persister;
+  loader_actor loader;
+  Tuning tuning;
+
+ private:
+  struct Slot {
+    install_actor install;
+    caf::actor_clock::time_point last_used_at;
+    std::list<const std::string*>::iterator by_use;  // valid unless retiring
+    bool retiring = false;
+    std::vector<Request> kept;  // what arrived while retiring
+  };
+
+  Slot& find_or_spawn(const std::string& install_id);
+  install_actor spawn_install(const std::string& install_id);
+  void touch(Slot& slot);
+  void retire(Slot& slot);
+  void retire_idlest();
+  void finish_closing();
+
+  std::unordered_map<std::string, Slot> slots_;
+  std::list<const std::string*> by_use_;  // keys of slots_ that are not retiring, idlest first
+  bool closing_ = false;
+  caf::typed_response_promise<caf::ok_atom> closed_;
+};
+
+router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> self,
+                                   Environment* environment, persister_actor persister,
+                                   loader_actor loader, Tuning tuning);
+
+}  // namespace credits::actors

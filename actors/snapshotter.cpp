@@ -1,0 +1,44 @@
+#include "actors/snapshotter.hpp"
+
+namespace credits::actors {
+
+void SnapshotterState::stored() {
+  if (!is_scheduled_) schedule(tuning.checkpoint_interval);
+}
+
+void SnapshotterState::schedule(std::chrono::milliseconds delay) {
+  is_scheduled_ = true;
+  self->delayed_send(self, delay, tick_atom::value);
+}
+
+void SnapshotterState::checkpoint() {
+  is_scheduled_ = false;
+  try {
+    store->checkpoint();
+  } catch (const persistence::StoreError& error) {
+    environment->warn(std::string{"checkpoint failed, will be tried again: "} + error.what());
+    schedule(tuning.checkpoint_retry_interval);
+  }
+}
+
+caf::ok_atom SnapshotterState::close() {
+  checkpoint();
+  self->quit();
+  return caf::ok_atom::value;
+}
+
+snapshotter_actor::behavior_type snapshotter(
+    snapshotter_actor::stateful_pointer<SnapshotterState> self, persistence::Store* store,
+    Environment* environment, Tuning tuning) {
+  SnapshotterState& state = self->state;
+  state.store = store;
+  state.environment = environment;
+  state.tuning = tuning;
+  return {
+      [self](stored_atom) { self->state.stored(); },
+      [self](tick_atom) { self->state.checkpoint(); },
+      [self](close_atom) { return self->state.close(); },
+  };
+}
+
+}  // namespace credits::actors

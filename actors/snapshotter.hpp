@@ -1,0 +1,37 @@
+// The snapshotter actor: brings the store's snapshots up to date, some time after each write. It
+// waits a little, as a row that is hot is then written once for many commits.
+#pragma once
+
+#include <chrono>
+
+#include "actors/environment.hpp"
+#include "actors/interfaces.hpp"
+
+namespace credits::actors {
+
+struct SnapshotterState {
+  explicit SnapshotterState(snapshotter_actor::stateful_pointer<SnapshotterState> actor)
+      : self{actor} {}
+
+  void stored();
+  void checkpoint();
+  caf::ok_atom close();
+
+  static inline const char* name = "snapshotter";
+
+  snapshotter_actor::stateful_pointer<SnapshotterState> self;
+  persistence::Store* store = nullptr;
+  Environment* environment = nullptr;
+  Tuning tuning;
+
+ private:
+  void schedule(std::chrono::milliseconds delay);
+
+  bool is_scheduled_ = false;
+};
+
+snapshotter_actor::behavior_type snapshotter(
+    snapshotter_actor::stateful_pointer<SnapshotterState> self, persistence::Store* store,
+    Environment* environment, Tuning tuning);
+
+}  // namespace credits::actors

@@ -1,0 +1,70 @@
+#include "actors/system.hpp"
+
+#include <algorithm>
+#include <functional>
+#include <random>
+#include <utility>
+
+#include "actors/persister.hpp"
+#include "actors/reader.hpp"
+#include "actors/router.hpp"
+#include "actors/snapshotter.hpp"
+
+namespace credits::actors {
+
+namespace {
+
+template <class... Args>
+auto spawn_blocking(caf::actor_system& system, const Tuning& tuning, Args&&... args) {
+  return tuning.own_threads ? system.spawn<caf::detached>(std::forward<Args>(args)...)
+                            : system.spawn(std::forward<Args>(args)...);
+}
+
+}  // namespace
+
+LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
+                          Environment& environment, const Tuning& tuning) {
+  LedgerActors actors;
+  actors.snapshotter = spawn_blocking(system, tuning, snapshotter, &store, &environment, tuning);
+  actors.persister = spawn_blocking(system, tuning, persister, &store, &environment,
+                                    actors.snapshotter, tuning.batch_mutations_max);
+  actors.loader = spawn_blocking(system, tuning, loader, &store);
+  actors.reporter = spawn_blocking(system, tuning, reporter, &store);
+  Tuning share = tuning;
+  share.live_installs_max =
+      std::max<std::size_t>(1, tuning.live_installs_max / tuning.router_shards);
+  for (std::size_t i = 0; i < tuning.router_shards; ++i) {
+    actors.routers.push_back(
+        system.spawn(router, &environment, actors.persister, actors.loader, share));
+  }
+  return actors;
+}
+
+const router_actor& router_of(const std::vector<router_actor>& routers,
+                              const std::string& install_id) {
+  return routers[std::hash<std::string>{}(install_id) % routers.size()];
+}
+
+void close_ledger(caf::actor_system& system, LedgerActors& actors) {
+  caf::scoped_actor self{system};
+  for (router_actor& router : actors.routers) close_actor(self, router);
+  close_actor(self, actors.persister);
+  close_actor(self, actors.snapshotter);
+  close_actor(self, actors.loader);
+  close_actor(self, actors.reporter);
+}
+
+ledger::Time system_time() {
+  return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
+}
+
+ledger::MutationId random_mutation_id() {
+  thread_local std::mt19937_64 random{[] {
+    std::random_device device;
+    std::seed_seq seed{device(), device(), device(), device(), device(), device(), device()};
+    return std::mt19937_64{seed};
+  }()};
+  return {random(), random()};
+}
+
+}  // namespace credits::actors
