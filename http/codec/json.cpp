@@ -1,0 +1,68 @@
+#include "http/codec/json.hpp"
+
+#include <rapidjson/error/en.h>
+#include <rapidjson/memorystream.h>
+
+#include <algorithm>
+#include <set>
+
+namespace credits::http::codec {
+
+namespace {
+
+std::string place_of(std::string_view text, std::size_t offset) {
+  const std::string_view before = text.substr(0, std::min(offset, text.size()));
+  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const auto last_break = before.rfind('\n');
+  const auto column =
+      before.size() - (last_break == std::string_view::npos ? 0 : last_break + 1) + 1;
+  return "line " + std::to_string(line) + ", column " + std::to_string(column) + " (byte " +
+         std::to_string(offset) + ")";
+}
+
+}  // namespace
+
+rapidjson::Document parse_json(std::string_view text) {
+  constexpr unsigned flags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
+  rapidjson::MemoryStream stream{text.data(), text.size()};
+  rapidjson::Document document;
+  document.ParseStream<flags>(stream);
+  if (document.HasParseError()) {
+    throw JsonError{std::string{rapidjson::GetParseError_En(document.GetParseError())} + " At " +
+                    place_of(text, document.GetErrorOffset()) + "."};
+  }
+  // RapidJSON takes a NUL for the end of the text.
+  if (stream.Tell() < text.size()) {
+    throw JsonError{"The text goes on after a NUL. At " + place_of(text, stream.Tell()) + "."};
+  }
+  return document;
+}
+
+std::string_view type_name(const Json& value) {
+  switch (value.GetType()) {
+    case rapidjson::kNullType:
+      return "null";
+    case rapidjson::kFalseType:
+    case rapidjson::kTrueType:
+      return "a boolean";
+    case rapidjson::kObjectType:
+      return "an object";
+    case rapidjson::kArrayType:
+      return "an array";
+    case rapidjson::kStringType:
+      return "a string";
+    case rapidjson::kNumberType:
+      return "a number";
+  }
+  return "unknown";
+}
+
+std::string_view repeated_member(const Json& object) {
+  std::set<std::string_view> seen;
+  for (const auto& member : object.GetObject()) {
+    if (!seen.insert(text_of(member.name)).second) return text_of(member.name);
+  }
+  return {};
+}
+
+}  // namespace credits::http::codec

@@ -1,0 +1,152 @@
+#include "http/codec/ledger_file.hpp"
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <unordered_set>
+#include <utility>
+
+#include "actors/ledger/quota.hpp"
+#include "http/codec/json.hpp"
+#include "http/install_id.hpp"
+#include "http/problem.hpp"
+
+namespace credits::http::codec {
+
+namespace {
+
+constexpr std::int64_t counter_max = std::int64_t{1} << 53;  // beyond, JSON numbers are rounded
+constexpr std::size_t tier_bytes_max = 64;
+
+// Reads one member of `rows`.
+class RowReader {
+ public:
+  RowReader(const Json& id, const Json& fields, ledger::Time now)
+      : id_{text_of(id)}, fields_{fields}, now_{now} {}
+
+  ledger::Row read() const {
+    if (const auto fault = fault_of_install_id(id_)) refuse("", *fault);
+    if (!fields_.IsObject()) refuse("", "must be an object, it is " + type_of(fields_));
+    const std::string_view repeated = repeated_member(fields_);
+    if (!repeated.empty()) refuse(repeated, "is given twice");
+    check_install_id();
+    ledger::Row row;
+    row.install_id = id_;
+    row.tier_snapshot = tier();
+    row.lifetime_consumed = counter("lifetime_consumed");
+    row.lifetime_gemini_consumed = counter("lifetime_gemini_consumed");
+    row.month = month();
+    row.monthly_consumed = counter("monthly_consumed");
+    row.monthly_gemini_consumed = counter("monthly_gemini_consumed");
+    row.last_active_at = last_active_at();
+    // The old module took a row without a month for one of another month.
+    if (!find("month")) row.monthly_consumed = row.monthly_gemini_consumed = 0;
+    return row;
+  }
+
+ private:
+  static std::string type_of(const Json& value) { return std::string{type_name(value)}; }
+
+  [[noreturn]] void refuse(std::string_view field, const std::string& what) const {
+    throw LedgerFileError{"install \"" + printable(id_) + "\"" +
+                          (field.empty() ? "" : ", field " + printable(field)) + ": " + what};
+  }
+
+  // Null is as good as missing.
+  const Json* find(const char* field) const {
+    const auto member = fields_.FindMember(field);
+    return member == fields_.MemberEnd() || member->value.IsNull() ? nullptr : &member->value;
+  }
+
+  std::optional<std::string_view> string(const char* field) const {
+    const Json* value = find(field);
+    if (!value) return std::nullopt;
+    if (!value->IsString()) refuse(field, "must be a string, it is " + type_of(*value));
+    return text_of(*value);
+  }
+
+  void check_install_id() const {
+    const auto named = string("install_id");
+    if (named && *named != id_) {
+      refuse("install_id", "is \"" + printable(*named) + "\", another install's");
+    }
+  }
+
+  std::string tier() const {
+    const auto tier = string("tier_snapshot");
+    if (!tier) return std::string{ledger::fallback_tier};
+    if (tier->size() > tier_bytes_max) {
+      refuse("tier_snapshot", "has more than " + std::to_string(tier_bytes_max) + " bytes");
+    }
+    return std::string{*tier};
+  }
+
+  std::int64_t counter(const char* field) const {
+    const Json* value = find(field);
+    if (!value) return 0;
+    if (!value->IsNumber()) refuse(field, "must be a number, it is " + type_of(*value));
+    const double number = value->GetDouble();
+    if (number < 0 || number > static_cast<double>(counter_max) || number != std::floor(number)) {
+      refuse(field, "must be a whole number from 0 to " + std::to_string(counter_max));
+    }
+    return static_cast<std::int64_t>(number);
+  }
+
+  ledger::Month month() const {
+    const auto text = string("month");
+    if (!text) return ledger::month_of(now_);
+    const auto month = ledger::parse_month(*text);
+    if (!month) refuse("month", "\"" + printable(*text) + "\" is not a month like 2026-11");
+    return *month;
+  }
+
+  ledger::Time last_active_at() const {
+    const auto text = string("last_active_at");
+    if (!text) return ledger::Time{};
+    const auto time = ledger::parse_time(*text);
+    if (!time) {
+      refuse("last_active_at",
+             "\"" + printable(*text) + "\" is not a time like 2026-11-24T03:53:00.000Z");
+    }
+    return *time;
+  }
+
+  std::string id_;
+  const Json& fields_;
+  ledger::Time now_;
+};
+
+rapidjson::Document parse(std::string_view text) {
+  try {
+    return parse_json(text);
+  } catch (const JsonError& error) {
+    throw LedgerFileError{error.what()};
+  }
+}
+
+}  // namespace
+
+std::vector<ledger::Row> decode_ledger_file(std::string_view text, ledger::Time now) {
+  const rapidjson::Document document = parse(text);
+  if (!document.IsObject()) {
+    throw LedgerFileError{"the file must be an object, it is " + std::string{type_name(document)}};
+  }
+  const auto rows = document.FindMember("rows");
+  if (rows == document.MemberEnd() || rows->value.IsNull()) return {};
+  if (!rows->value.IsObject()) {
+    throw LedgerFileError{"field rows: must be an object, it is " +
+                          std::string{type_name(rows->value)}};
+  }
+  std::vector<ledger::Row> result;
+  result.reserve(rows->value.MemberCount());
+  std::unordered_set<std::string> seen;
+  for (const auto& member : rows->value.GetObject()) {
+    result.push_back(RowReader{member.name, member.value, now}.read());
+    if (!seen.insert(result.back().install_id).second) {
+      throw LedgerFileError{"install \"" + result.back().install_id + "\" is given twice"};
+    }
+  }
+  return result;
+}
+
+}  // namespace credits::http::codec

@@ -1,0 +1,80 @@
+// One TCP connection, as the stream that cpp-httplib reads requests from and writes answers to.
+//
+// The library's own stream looks 100 times a second whether an idle connection has something to
+// say, cannot wait for descriptors beyond 1,023, and has no limit for how long a request may take
+// to arrive. This one sleeps in poll(), sends an answer's head and body in one call, and has a
+// limit for everything. Belongs to one thread, but for end_if_idle().
+#pragma once
+
+#include <httplib.h>
+
+#include <chrono>
+#include <mutex>
+#include <string>
+#include <vector>
+
+namespace credits::http {
+
+struct ConnectionLimits {
+  std::chrono::milliseconds idle_timeout{60'000};     // between two requests
+  std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
+  std::chrono::milliseconds send_timeout{10'000};     // for a client that does not read
+  std::size_t head_bytes_max = 64 * 1024;             // request line and headers
+};
+
+class Connection : public httplib::Stream {
+ public:
+  // Owns `socket` from here on.
+  Connection(socket_t socket, const ConnectionLimits& limits);
+  ~Connection() override;
+  Connection(const Connection&) = delete;
+  Connection& operator=(const Connection&) = delete;
+
+  // Sleeps until a request begins; false if none came, or the connection is to end.
+  bool wait_for_request();
+
+  // What follows is no longer bounded by head_bytes_max.
+  void head_is_complete() {
+    head_bytes_left_ = 0;
+    in_head_ = false;
+  }
+
+  // Sends what is still buffered.
+  bool flush();
+
+  // Says that nothing more follows, and lets the client read that before the socket closes.
+  void finish();
+
+  // Ends the connection if it is waiting for a request. From any thread.
+  void end_if_idle();
+
+  bool is_readable() const override;
+  bool is_writable() const override { return !failed_; }
+  ssize_t read(char* data, std::size_t size) override;
+  ssize_t write(const char* data, std::size_t size) override;
+  void get_remote_ip_and_port(std::string& ip, int& port) const override;
+  void get_local_ip_and_port(std::string& ip, int& port) const override;
+  // No descriptor: the library refuses those beyond 1,023, which it could not wait for.
+  socket_t socket() const override { return 0; }
+
+ private:
+  bool wait_until(short events, std::chrono::steady_clock::time_point deadline) const;
+  bool fill();
+
+  const socket_t socket_;
+  const ConnectionLimits& limits_;
+  std::chrono::steady_clock::time_point request_deadline_{};
+  std::vector<char> input_;
+  std::size_t input_begin_ = 0;
+  std::size_t input_end_ = 0;
+  std::string output_;
+  std::size_t head_bytes_left_ = 0;
+  bool in_head_ = true;
+  bool failed_ = false;
+
+  std::mutex mutex_;
+  bool is_idle_ = false;    // guarded by mutex_
+  bool is_to_end_ = false;  // guarded by mutex_
+};
+
+}  // namespace credits::http

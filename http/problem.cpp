@@ -1,0 +1,136 @@
+#include "http/problem.hpp"
+
+#include <utility>
+
+#include "http/codec/response.hpp"
+
+namespace credits::http {
+
+namespace {
+
+constexpr std::chrono::seconds retry_after{1};
+constexpr std::size_t printable_bytes_max = 200;
+
+}  // namespace
+
+std::string printable(std::string_view text) {
+  static constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string result;
+  for (const char c : text.substr(0, printable_bytes_max)) {
+    if (c >= ' ' && c <= '~') {
+      result += c;
+    } else {
+      const auto byte = static_cast<unsigned char>(c);
+      result += {'%', digits[byte / 16], digits[byte % 16]};
+    }
+  }
+  return text.size() > printable_bytes_max ? result + "…" : result;
+}
+
+Problem bad_request(std::string detail) {
+  return {400, "bad_request", "The request is not valid HTTP", std::move(detail)};
+}
+
+Problem invalid_json(std::string detail) {
+  return {400, "invalid_json", "The body is not JSON", std::move(detail)};
+}
+
+Problem invalid_install_id(std::string detail) {
+  return {400, "invalid_install_id", "The install id is not valid", std::move(detail),
+          "install_id"};
+}
+
+Problem invalid_request(std::string field, std::string detail) {
+  Problem problem{422, "invalid_request", "A field of the request is not valid", std::move(detail)};
+  if (!field.empty()) problem.field = std::move(field);
+  return problem;
+}
+
+Problem unknown_tier(const std::string& tier) {
+  return {422, "unknown_tier", "The quota has no such tier",
+          "tier \"" + tier + "\" is not in the quota", "tier"};
+}
+
+Problem unknown_install(const std::string& install_id) {
+  return {404, "unknown_install", "The ledger has no such install",
+          "install \"" + install_id + "\" has never been seen"};
+}
+
+Problem not_found(const std::string& path) {
+  return {404, "not_found", "There is nothing at this path", "no resource at " + printable(path)};
+}
+
+Problem method_not_allowed(const std::string& method, const std::string& path) {
+  return {405, "method_not_allowed", "The resource does not take this method",
+          printable(path) + " does not take " + printable(method) +
+              "; the Allow header lists what it takes"};
+}
+
+Problem payload_too_large(std::size_t bytes_max) {
+  return {413, "payload_too_large", "The body is too large",
+          "the body may have " + std::to_string(bytes_max) + " bytes at most"};
+}
+
+Problem uri_too_long(std::size_t bytes_max) {
+  return {414, "uri_too_long", "The request target is too long",
+          "the request target may have " + std::to_string(bytes_max) + " bytes at most"};
+}
+
+Problem unsupported_media_type(const std::string& content_type) {
+  return {415, "unsupported_media_type", "The body must be application/json",
+          content_type.empty()
+              ? "the body has no Content-Type; it must be application/json"
+              : "Content-Type \"" + printable(content_type) + "\" is not application/json"};
+}
+
+Problem overloaded(std::string detail) {
+  return {503,          "overloaded", "Too much is under way; nothing was done", std::move(detail),
+          std::nullopt, retry_after};
+}
+
+Problem storage_unavailable(std::string detail) {
+  return {503,
+          "storage_unavailable",
+          "The store did not confirm; the request may have been done",
+          std::move(detail),
+          std::nullopt,
+          retry_after};
+}
+
+Problem internal_error() {
+  return {500, "internal_error", "The service failed", "the service's log has the reason"};
+}
+
+HttpResponse to_response(const Problem& problem) {
+  HttpResponse response{problem.status, "application/problem+json", codec::encode(problem)};
+  if (problem.retry_after) {
+    response.headers.emplace_back("Retry-After", std::to_string(problem.retry_after->count()));
+  }
+  return response;
+}
+
+Problem problem_of_status(int status) {
+  switch (status) {
+    case 404:
+      return not_found("this path");
+    case 413:
+      return {413, "payload_too_large", "The body is too large",
+              "the body is larger than this server takes"};
+    case 414:
+      return {414, "uri_too_long", "The request target is too long",
+              "the request target is longer than this server takes"};
+    case 415:
+      return {415, "unsupported_media_type", "The body must be application/json",
+              "the body's Content-Type or Content-Encoding is not one that this server takes"};
+    default:
+      break;
+  }
+  if (status < 500) {
+    Problem problem = bad_request("the request could not be read as HTTP/1.1");
+    problem.status = status;
+    return problem;
+  }
+  return internal_error();
+}
+
+}  // namespace credits::http

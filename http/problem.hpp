@@ -1,0 +1,60 @@
+// Every error that this service answers, as RFC 9457 application/problem+json. One function for
+// each `code`, so that status, code and title always go together.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "http/message.hpp"
+
+namespace credits::http {
+
+struct Problem {
+  int status = 500;
+  std::string code;                                   // stable, for programs
+  std::string title;                                  // the same for every problem of this code
+  std::string detail;                                 // for people: what was wrong with which value
+  std::optional<std::string> field{};                 // the one field at fault
+  std::optional<std::chrono::seconds> retry_after{};  // on every 503
+};
+
+// Thrown by whatever cannot go on with a request; the API answers the problem.
+class ProblemError : public std::runtime_error {
+ public:
+  explicit ProblemError(Problem problem)
+      : std::runtime_error{problem.detail}, problem_{std::move(problem)} {}
+
+  const Problem& problem() const { return problem_; }
+
+ private:
+  Problem problem_;
+};
+
+// `text` cut to a length that an answer can bear, with what is not printable ASCII as %XX.
+std::string printable(std::string_view text);
+
+Problem bad_request(std::string detail);
+Problem invalid_json(std::string detail);
+Problem invalid_install_id(std::string detail);
+Problem invalid_request(std::string field, std::string detail);
+Problem unknown_tier(const std::string& tier);
+Problem unknown_install(const std::string& install_id);
+Problem not_found(const std::string& path);
+Problem method_not_allowed(const std::string& method, const std::string& path);
+Problem payload_too_large(std::size_t bytes_max);
+Problem uri_too_long(std::size_t bytes_max);
+Problem unsupported_media_type(const std::string& content_type);
+Problem overloaded(std::string detail);
+Problem storage_unavailable(std::string detail);
+Problem internal_error();
+
+HttpResponse to_response(const Problem& problem);
+
+// The problem for a status that the HTTP library answered by itself.
+Problem problem_of_status(int status);
+
+}  // namespace credits::http

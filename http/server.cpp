@@ -1,0 +1,275 @@
+#include "http/server.hpp"
+
+#include <httplib.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cctype>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <limits>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <stdexcept>
+#include <utility>
+
+#include "http/connection.hpp"
+#include "http/connection_threads.hpp"
+#include "http/problem.hpp"
+
+namespace credits::http {
+
+namespace {
+
+constexpr std::string_view json_type = "application/json";
+
+// What the request being read on this thread has told about its connection.
+struct Exchange {
+  bool close_after = false;
+};
+
+thread_local Exchange exchange;
+
+void stream(const std::function<bool(std::string&)>& next_chunk, httplib::Response& out,
+            const std::string& content_type) {
+  out.set_chunked_content_provider(
+      content_type, [next_chunk](std::size_t, httplib::DataSink& sink) {
+        std::string chunk;
+        try {
+          const bool more = next_chunk(chunk);
+          if (!chunk.empty() && !sink.write(chunk.data(), chunk.size())) return false;
+          if (!more) sink.done();
+          return true;
+        } catch (const std::exception&) {
+          return false;
+        }
+      });
+}
+
+void send(const HttpResponse& response, httplib::Response& out) {
+  out.status = response.status;
+  for (const auto& [name, value] : response.headers) out.set_header(name.c_str(), value);
+  if (response.next_chunk) {
+    stream(response.next_chunk, out, response.content_type);
+  } else {
+    out.set_content(response.body, response.content_type.c_str());
+  }
+}
+
+bool takes_body(const std::string& method) {
+  return method == "POST" || method == "PUT" || method == "PATCH" || method == "DELETE";
+}
+
+bool announces_body(const httplib::Request& request) {
+  return request.has_header("Transfer-Encoding") ||
+         (request.has_header("Content-Length") &&
+          request.get_header_value("Content-Length") != "0");
+}
+
+bool is_json(std::string_view content_type) {
+  const std::string_view type = content_type.substr(0, content_type.find(';'));
+  const std::string_view trimmed = type.substr(0, type.find_last_not_of(" \t") + 1);
+  return std::equal(trimmed.begin(), trimmed.end(), json_type.begin(), json_type.end(),
+                    [](char a, char b) { return std::tolower(a) == b; });
+}
+
+}  // namespace
+
+class Server::Impl : public httplib::Server {
+ public:
+  Impl(ServerOptions server_options, http::Handler request_handler)
+      : options_{std::move(server_options)},
+        handler_{std::move(request_handler)},
+        limits_{options_.idle_timeout, options_.request_timeout, options_.send_timeout,
+                options_.head_bytes_max} {
+    new_task_queue = [this] {
+      return new ConnectionThreads{options_.connections_max, [this] { end_idle(); }};
+    };
+    set_payload_max_length(options_.body_bytes_max);
+    set_keep_alive_max_count(std::numeric_limits<std::size_t>::max());
+    set_tcp_nodelay(true);
+    set_socket_options([](socket_t socket) {
+      // The library's SO_REUSEPORT would let two servers share a port without a word.
+      const int on = 1;
+      ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    });
+    set_pre_routing_handler([this](const httplib::Request& request, httplib::Response& response) {
+      return answer_without_body(request, response);
+    });
+    const HandlerWithContentReader with_body =
+        [this](const httplib::Request& request, httplib::Response& response,
+               const httplib::ContentReader& content) { answer(request, response, content); };
+    Post(only_path, with_body);
+    Put(only_path, with_body);
+    Patch(only_path, with_body);
+    Delete(only_path, with_body);
+    set_error_handler(Handler{[](const httplib::Request&, httplib::Response& response) {
+      if (response.body.empty()) {
+        exchange.close_after = true;
+        send(to_response(problem_of_status(response.status)), response);
+      }
+    }});
+    set_exception_handler(
+        [](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
+          exchange.close_after = true;
+          send(to_response(internal_error()), response);
+        });
+  }
+
+  int bind() {
+    const int port = options_.port == 0                           ? bind_to_any_port(options_.host)
+                     : bind_to_port(options_.host, options_.port) ? options_.port
+                                                                  : -1;
+    if (port > 0) {
+      ::listen(svr_sock_, SOMAXCONN);  // the library asks for 5
+      return port;
+    }
+    throw std::runtime_error{"cannot listen on " + options_.host + ":" +
+                             std::to_string(options_.port) + ": " + std::strerror(errno) +
+                             "; choose another address with --listen"};
+  }
+
+ private:
+  // Every request is routed by its target in http/api; the library's regular expressions see this.
+  static constexpr const char* only_path = "/";
+
+  bool process_and_close_socket(socket_t socket) override {
+    Connection connection{socket, limits_};
+    if (ConnectionThreads::is_shedding()) {
+      shed(connection);
+      return false;
+    }
+    const Registration registration{*this, connection};
+    while (connection.wait_for_request() && process(connection)) {
+    }
+    connection.finish();
+    return true;
+  }
+
+  // Answers one request. Returns whether the connection goes on.
+  bool process(Connection& connection) {
+    exchange = {};
+    bool client_closes = false;
+    const bool answered = process_request(
+        connection, stopping_, client_closes, [&connection](httplib::Request& request) {
+          connection.head_is_complete();
+          request.path = only_path;
+          // A body that nobody will read must not be taken for the next request.
+          if (!takes_body(request.method) && announces_body(request)) exchange.close_after = true;
+        });
+    return connection.flush() && answered && !client_closes && !exchange.close_after && !stopping_;
+  }
+
+  static void shed(Connection& connection) {
+    const HttpResponse response = to_response(overloaded("there are too many connections"));
+    std::string text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: " +
+                       response.content_type +
+                       "\r\nContent-Length: " + std::to_string(response.body.size()) + "\r\n";
+    for (const auto& [name, value] : response.headers) text += name + ": " + value + "\r\n";
+    text += "\r\n" + response.body;
+    connection.write(text.data(), text.size());
+    connection.flush();
+  }
+
+  HandlerResponse answer_without_body(const httplib::Request& request,
+                                      httplib::Response& response) {
+    if (request.target.size() > options_.target_bytes_max) {
+      refuse(uri_too_long(options_.target_bytes_max), response);
+      return HandlerResponse::Handled;
+    }
+    if (takes_body(request.method)) return HandlerResponse::Unhandled;
+    send(handler_({request.method, request.target, {}}), response);
+    return HandlerResponse::Handled;
+  }
+
+  void answer(const httplib::Request& request, httplib::Response& response,
+              const httplib::ContentReader& content) {
+    std::string body;
+    if (announces_body(request)) {
+      if (const auto problem = problem_of_announced(request)) return refuse(*problem, response);
+      if (!read(content, body)) {
+        return refuse(body.size() > options_.body_bytes_max
+                          ? payload_too_large(options_.body_bytes_max)
+                          : bad_request("the body is cut short, or not encoded as announced"),
+                      response);
+      }
+    }
+    send(handler_({request.method, request.target, body}), response);
+  }
+
+  // What is wrong with a body before it is read.
+  std::optional<Problem> problem_of_announced(const httplib::Request& request) const {
+    const std::string length_text = request.get_header_value("Content-Length");
+    const char* const end = length_text.data() + length_text.size();
+    std::uint64_t length = 0;
+    const auto [parsed_to, error] = std::from_chars(length_text.data(), end, length);
+    if (error == std::errc::result_out_of_range || length > options_.body_bytes_max) {
+      return payload_too_large(options_.body_bytes_max);
+    }
+    if (!length_text.empty() && (error != std::errc{} || parsed_to != end)) {
+      return bad_request("Content-Length is not a number");
+    }
+    const std::string content_type = request.get_header_value("Content-Type");
+    if (!is_json(content_type)) return unsupported_media_type(content_type);
+    return std::nullopt;
+  }
+
+  bool read(const httplib::ContentReader& content, std::string& body) const {
+    return content([&](const char* data, std::size_t size) {
+      body.append(data, size);
+      return body.size() <= options_.body_bytes_max;
+    });
+  }
+
+  // What is left of the request is not read, so the connection ends with it.
+  static void refuse(const Problem& problem, httplib::Response& response) {
+    exchange.close_after = true;
+    send(to_response(problem), response);
+    response.set_header("Connection", "close");
+  }
+
+  struct Registration {
+    Registration(Impl& impl, Connection& its_connection) : owner{impl}, connection{its_connection} {
+      const std::lock_guard lock{owner.mutex_};
+      owner.connections_.insert(&connection);
+      if (owner.stopping_) connection.end_if_idle();
+    }
+    ~Registration() {
+      const std::lock_guard lock{owner.mutex_};
+      owner.connections_.erase(&connection);
+    }
+    Registration(const Registration&) = delete;
+    Registration& operator=(const Registration&) = delete;
+    Impl& owner;
+    Connection& connection;
+  };
+
+  void end_idle() {
+    const std::lock_guard lock{mutex_};
+    stopping_ = true;
+    for (Connection* connection : connections_) connection->end_if_idle();
+  }
+
+  const ServerOptions options_;
+  const http::Handler handler_;
+  const ConnectionLimits limits_;
+  std::mutex mutex_;
+  std::set<Connection*> connections_;  // guarded by mutex_
+  std::atomic<bool> stopping_{false};
+};
+
+Server::Server(ServerOptions options, Handler handler)
+    : impl_{std::make_unique<Impl>(std::move(options), std::move(handler))} {}
+
+Server::~Server() = default;
+
+int Server::bind() { return impl_->bind(); }
+
+void Server::serve() { impl_->listen_after_bind(); }
+
+void Server::stop() { impl_->stop(); }
+
+}  // namespace credits::http

@@ -1,0 +1,47 @@
+// The HTTP/1.1 server: connections, threads and limits. The only user of cpp-httplib, together with
+// connection and connection_threads.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "http/message.hpp"
+
+namespace credits::http {
+
+struct ServerOptions {
+  std::string host = "127.0.0.1";
+  int port = 0;                                       // 0: any that is free
+  std::size_t connections_max = 10'000;               // beyond: 503 at once
+  std::chrono::milliseconds idle_timeout{60'000};     // a connection between two requests
+  std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
+  std::chrono::milliseconds send_timeout{10'000};     // for a client that does not read
+  std::size_t head_bytes_max = 64 * 1024;
+  std::size_t target_bytes_max = 2'048;
+  std::size_t body_bytes_max = 8 * 1024 * 1024;
+};
+
+class Server {
+ public:
+  Server(ServerOptions options, Handler handler);
+  ~Server();
+  Server(const Server&) = delete;
+  Server& operator=(const Server&) = delete;
+
+  // Takes the address. Returns the port. Throws std::runtime_error that says what is in the way.
+  int bind();
+
+  // Serves until stop() is called, and every request that is under way is answered.
+  void serve();
+
+  // From any thread, after bind().
+  void stop();
+
+ private:
+  class Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace credits::http
