@@ -1,0 +1,26 @@
+// Brings the file of the old JSON ledger into a ledger that is still empty.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <functional>
+#include <stdexcept>
+
+#include "actors/ledger/entry.hpp"
+#include "persistence/store.hpp"
+
+namespace credits::creditsd {
+
+// The text names the file and the place of the fault.
+class ImportError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Imports `file`, whole or not at all, and leaves it as it is. Returns the number of installs.
+// Throws ImportError, or StoreError; then nothing was imported.
+std::size_t import_ledger_file(const std::filesystem::path& file, persistence::Store& store,
+                               ledger::Time now,
+                               const std::function<ledger::MutationId()>& new_mutation_id);
+
+}  // namespace credits::creditsd

@@ -1,0 +1,154 @@
+#include "tools/creditsd/options.hpp"
+
+#include <arpa/inet.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <cstdlib>
+#include <map>
+#include <vector>
+
+#include "tools/version.hpp"
+
+namespace credits::creditsd {
+
+namespace {
+
+constexpr int usage_error = 2;
+constexpr const char* environment_prefix = "CREDITSD_";
+
+std::string environment_name(const CLI::Option& option) {
+  std::string name = environment_prefix + option.get_lnames().front();
+  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
+    return c == '-' ? '_' : static_cast<char>(std::toupper(c));
+  });
+  return name;
+}
+
+bool is_setting(const CLI::Option& option) {
+  const auto& names = option.get_lnames();
+  return !names.empty() && names.front() != "help" && names.front() != "version";
+}
+
+// CLI11 would let the configuration file win over the environment. As arguments in front of the
+// real ones, with the last one counting, the variables stand where people expect them.
+std::vector<std::string> arguments_of(CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  for (const CLI::Option* option : app.get_options()) {
+    if (!is_setting(*option)) continue;
+    const char* const value = std::getenv(environment_name(*option).c_str());
+    if (value == nullptr) continue;
+    arguments.insert(arguments.begin(), "--" + option->get_lnames().front() + "=" + value);
+  }
+  std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 takes a vector in
+  return arguments;
+}
+
+std::optional<Address> parse_address(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  if (colon == std::string::npos || colon == 0) return std::nullopt;
+  Address address{text.substr(0, colon), 0};
+  const char* const end = text.data() + text.size();
+  const auto [parsed_to, error] = std::from_chars(text.data() + colon + 1, end, address.port);
+  if (error != std::errc{} || parsed_to != end || address.port < 0 || address.port > 65'535) {
+    return std::nullopt;
+  }
+  if (address.host.starts_with('[') && address.host.ends_with(']')) {
+    address.host = address.host.substr(1, address.host.size() - 2);
+  }
+  return address;
+}
+
+std::string fault_of_address(const std::string& text) {
+  return parse_address(text) ? "" : "\"" + text + "\" is not HOST:PORT, like 127.0.0.1:8787";
+}
+
+std::string fault_of_store(const std::string& text) {
+  return text == "sqlite" ? "" : "\"" + text + "\" is not a store; there is: sqlite";
+}
+
+CLI::AsNumberWithUnit duration_in_milliseconds() {
+  using Unit = std::pair<const std::string, std::int64_t>;
+  return {std::map<std::string, std::int64_t>{Unit{"ms", 1}, Unit{"s", 1'000}, Unit{"m", 60'000},
+                                              Unit{"h", 3'600'000}, Unit{"d", 86'400'000}},
+          CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION"};
+}
+
+}  // namespace
+
+Options parse_options(int argc, char** argv) {
+  Options options;
+  std::string listen = "127.0.0.1:8787";
+  std::string store = "sqlite";
+  std::string quota_file;
+  std::int64_t passivate_after_ms = 600'000;
+  options.data_dir = "./data";
+  options.live_installs_max = 100'000;
+  options.connections_max = 10'000;
+  options.requests_in_flight_max = 10'000;
+  options.log_level = "info";
+
+  CLI::App app{"creditsd serves a ledger of credits to AI relays over HTTP."};
+  app.name("creditsd");
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->always_capture_default();
+  app.set_version_flag("--version", version);
+  app.set_config("--config", "", "File of settings, a line each: `listen = 127.0.0.1:8787`");
+  app.allow_config_extras(CLI::config_extras_mode::error);
+  app.add_option("--listen", listen, "Address to serve on; port 0 takes a free one")
+      ->check(CLI::Validator{fault_of_address, "HOST:PORT"});
+  app.add_option("--data-dir", options.data_dir, "Directory of the ledger; made if it is missing");
+  app.add_option("--store", store, "Where the ledger is kept")
+      ->check(CLI::Validator{fault_of_store, "sqlite"});
+  app.add_option("--quota", quota_file,
+                 "Quota file [default: quota.json in the data directory, made if it is missing]");
+  app.add_flag("--hardware,!--no-hardware", options.has_hardware,
+               "Whether the relays have hardware of their own, where a request does not say");
+  app.add_option("--passivate-after", passivate_after_ms,
+                 "Retire an install's actor after so long without a message")
+      ->transform(duration_in_milliseconds())
+      ->check(CLI::Range(std::int64_t{1}, std::int64_t{365} * 86'400'000));
+  app.add_option("--max-live-installs", options.live_installs_max,
+                 "Live actors at most; beyond, the idlest is retired")
+      ->check(CLI::Range(1, 100'000'000));
+  app.add_option("--max-connections", options.connections_max,
+                 "Connections at most; beyond, 503 at once")
+      ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--max-in-flight", options.requests_in_flight_max,
+                 "Requests under way at most; beyond, 503 at once")
+      ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--log-level", options.log_level, "debug, info, warn or error")
+      ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
+  for (CLI::Option* option : app.get_options()) {
+    if (is_setting(*option)) {
+      option->description(option->get_description() + " [" + environment_name(*option) + "]");
+    }
+  }
+
+  try {
+    app.parse(arguments_of(app, argc, argv));
+  } catch (const CLI::ParseError& error) {
+    throw Exit{app.exit(error) == 0 ? 0 : usage_error};
+  }
+  options.listen = parse_address(listen).value();
+  options.passivate_after = std::chrono::milliseconds{passivate_after_ms};
+  if (!quota_file.empty()) options.quota_file = quota_file;
+  return options;
+}
+
+std::string url_of(const Address& address) {
+  const bool is_v6 = address.host.find(':') != std::string::npos;
+  return "http://" + (is_v6 ? "[" + address.host + "]" : address.host) + ":" +
+         std::to_string(address.port);
+}
+
+bool is_loopback(const Address& address) {
+  in_addr v4{};
+  if (::inet_pton(AF_INET, address.host.c_str(), &v4) == 1) {
+    return (ntohl(v4.s_addr) >> 24U) == 127;
+  }
+  return address.host == "::1" || address.host == "localhost";
+}
+
+}  // namespace credits::creditsd

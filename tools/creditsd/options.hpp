@@ -1,0 +1,47 @@
+// The command line of creditsd, its environment variables and its configuration file.
+//
+// A flag on the command line goes before its environment variable (`--data-dir`: CREDITSD_DATA_DIR),
+// and that before its line in the file that --config names (`data-dir = …`).
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <optional>
+#include <stdexcept>
+#include <string>
+
+namespace credits::creditsd {
+
+struct Address {
+  std::string host;  // without the brackets of an IPv6 address
+  int port = 0;
+};
+
+struct Options {
+  Address listen;
+  std::filesystem::path data_dir;
+  std::optional<std::filesystem::path> quota_file;  // none: quota.json in the data directory
+  bool has_hardware = false;
+  std::chrono::milliseconds passivate_after{};
+  std::size_t live_installs_max = 0;
+  std::size_t connections_max = 0;
+  std::size_t requests_in_flight_max = 0;
+  std::string log_level;
+};
+
+// Thrown where the program is to end: --help and --version (0) or a usage error (2). The text has
+// been printed.
+struct Exit {
+  int status = 0;
+};
+
+Options parse_options(int argc, char** argv);
+
+// `http://HOST:PORT`.
+std::string url_of(const Address& address);
+
+// Whether only this machine can reach the address.
+bool is_loopback(const Address& address);
+
+}  // namespace credits::creditsd
