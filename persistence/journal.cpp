@@ -1,0 +1,195 @@
+#include "persistence/journal.hpp"
+
+#include <SQLiteCpp/VariadicBind.h>
+#include <sqlite3.h>
+
+#include <array>
+#include <cstring>
+#include <utility>
+
+#include "persistence/row_codec.hpp"
+#include "persistence/sql.hpp"
+#include "persistence/sqlite_file.hpp"
+
+namespace credits::persistence {
+
+namespace {
+
+constexpr int mutation_id_bytes = 16;
+
+// Columns of select_entry and select_entries_after.
+enum Column : int {
+  sequence,
+  previous_sequence,
+  install_id,
+  version,
+  at_ms,
+  kind,
+  tier,
+  backend,
+  credits,
+  counter,
+  month,
+  idempotency_key,
+  reservation_id,
+  mutation_id,
+  lifetime_consumed,
+  lifetime_gemini_consumed,
+  monthly_consumed,
+  monthly_gemini_consumed,
+  last_active_at_ms,
+};
+
+std::int64_t to_integer(std::uint64_t number) { return static_cast<std::int64_t>(number); }
+
+std::int64_t to_integer(ledger::Time time) { return time.time_since_epoch().count(); }
+
+ledger::Time to_time(std::int64_t milliseconds) {
+  return ledger::Time{std::chrono::milliseconds{milliseconds}};
+}
+
+void bind_optional(SQLite::Statement& statement, int index,
+                   const std::optional<std::string>& value) {
+  value ? statement.bindNoCopy(index, *value) : statement.bind(index);
+}
+
+std::optional<std::string> optional_text(const SQLite::Column& column) {
+  return column.isNull() ? std::nullopt : std::optional{column.getString()};
+}
+
+std::uint64_t unsigned_of(SQLite::Statement& row, Column column) {
+  return static_cast<std::uint64_t>(row.getColumn(column).getInt64());
+}
+
+ledger::MutationId read_mutation_id(const SQLite::Column& column) {
+  ledger::MutationId id;
+  if (column.getBytes() != mutation_id_bytes) return id;
+  std::memcpy(&id, column.getBlob(), mutation_id_bytes);
+  return id;
+}
+
+ledger::ImportedCounters read_imported(SQLite::Statement& row) {
+  return {row.getColumn(lifetime_consumed).getInt64(),
+          row.getColumn(lifetime_gemini_consumed).getInt64(),
+          row.getColumn(monthly_consumed).getInt64(),
+          row.getColumn(monthly_gemini_consumed).getInt64(),
+          to_time(row.getColumn(last_active_at_ms).getInt64())};
+}
+
+ledger::Entry read_entry(SQLite::Statement& row) {
+  ledger::Entry entry;
+  entry.version = unsigned_of(row, version);
+  entry.at = to_time(row.getColumn(at_ms).getInt64());
+  entry.kind = static_cast<ledger::EntryKind>(row.getColumn(kind).getInt());
+  entry.tier = row.getColumn(tier).getString();
+  if (!row.getColumn(backend).isNull()) {
+    entry.backend = static_cast<ledger::Backend>(row.getColumn(backend).getInt());
+  }
+  entry.credits = row.getColumn(credits).getInt64();
+  entry.counter = static_cast<ledger::Counter>(row.getColumn(counter).getInt());
+  entry.month = to_month(row.getColumn(month).getInt64());
+  entry.idempotency_key = optional_text(row.getColumn(idempotency_key));
+  entry.reservation_id = optional_text(row.getColumn(reservation_id));
+  entry.mutation_id = read_mutation_id(row.getColumn(mutation_id));
+  if (!row.getColumn(lifetime_consumed).isNull()) entry.imported = read_imported(row);
+  return entry;
+}
+
+}  // namespace
+
+Journal::Journal(const std::filesystem::path& path, const std::string& ledger_id)
+    : path_{path},
+      writer_{open_writer(path, sql::journal_schema, ledger_id)},
+      ledger_id_{read_ledger_id(writer_)},
+      insert_entry_{writer_, sql::insert_entry},
+      insert_import_{writer_, sql::insert_import},
+      reader_{open_reader(path)},
+      select_entry_{reader_, sql::select_entry} {
+  // A commit is synced before it returns. The log is folded into the file when it has 16 MiB.
+  writer_.exec("PRAGMA synchronous = FULL");
+  writer_.exec("PRAGMA wal_autocheckpoint = 4096");
+}
+
+std::uint64_t Journal::last_sequence() {
+  return on_file(path_, [&] {
+    return static_cast<std::uint64_t>(writer_.execAndGet(sql::select_last_sequence).getInt64());
+  });
+}
+
+void Journal::append(const std::vector<JournalRecord>& records) {
+  if (is_broken_) {
+    throw StoreError{path_.string() +
+                     ": a sync has failed before, so nothing can be promised any more; see to the "
+                     "disk and start again"};
+  }
+  try {
+    SQLite::Transaction transaction{writer_};
+    for (const JournalRecord& record : records) insert(record);
+    transaction.commit();
+  } catch (const SQLite::Exception& error) {
+    is_broken_ = error.getErrorCode() == SQLITE_IOERR;
+    throw to_store_error(path_, error);
+  }
+}
+
+void Journal::insert(const JournalRecord& record) {
+  const ledger::Entry& entry = record.entry;
+  const Rewind rewind{insert_entry_};
+  // A statement's parameters are its columns, counted from 1.
+  insert_entry_.bind(1 + sequence, to_integer(record.sequence));
+  insert_entry_.bind(1 + previous_sequence, to_integer(record.previous_sequence));
+  insert_entry_.bindNoCopy(1 + install_id, record.install_id);
+  insert_entry_.bind(1 + version, to_integer(entry.version));
+  insert_entry_.bind(1 + at_ms, to_integer(entry.at));
+  insert_entry_.bind(1 + kind, static_cast<int>(entry.kind));
+  insert_entry_.bindNoCopy(1 + tier, entry.tier);
+  entry.backend ? insert_entry_.bind(1 + backend, static_cast<int>(*entry.backend))
+                : insert_entry_.bind(1 + backend);
+  insert_entry_.bind(1 + credits, entry.credits);
+  insert_entry_.bind(1 + counter, static_cast<int>(entry.counter));
+  insert_entry_.bind(1 + month, to_number(entry.month));
+  bind_optional(insert_entry_, 1 + idempotency_key, entry.idempotency_key);
+  bind_optional(insert_entry_, 1 + reservation_id, entry.reservation_id);
+  insert_entry_.bindNoCopy(1 + mutation_id, &entry.mutation_id, mutation_id_bytes);
+  insert_entry_.exec();
+  if (!entry.imported) return;
+  const Rewind rewind_import{insert_import_};
+  const ledger::ImportedCounters& imported = *entry.imported;
+  SQLite::bind(insert_import_, to_integer(record.sequence), imported.lifetime_consumed,
+               imported.lifetime_gemini_consumed, imported.monthly_consumed,
+               imported.monthly_gemini_consumed, to_integer(imported.last_active_at));
+  insert_import_.exec();
+}
+
+void Journal::replay(std::uint64_t after_sequence,
+                     const std::function<void(const JournalRecord&)>& visit) {
+  on_file(path_, [&] {
+    SQLite::Statement select{writer_, sql::select_entries_after};
+    select.bind(1, to_integer(after_sequence));
+    while (select.executeStep()) {
+      const std::string id = select.getColumn(install_id).getString();
+      const ledger::Entry entry = read_entry(select);
+      visit({unsigned_of(select, sequence), unsigned_of(select, previous_sequence), id, entry});
+    }
+  });
+}
+
+std::vector<ledger::Entry> Journal::entries(std::uint64_t last_sequence,
+                                            std::uint64_t before_version, std::size_t limit) {
+  const std::lock_guard lock{reader_mutex_};
+  return on_file(path_, [&] {
+    std::vector<ledger::Entry> page;
+    for (std::uint64_t next = last_sequence; next != 0 && page.size() < limit;) {
+      const Rewind rewind{select_entry_};
+      select_entry_.bind(1, to_integer(next));
+      if (!select_entry_.executeStep()) break;
+      if (unsigned_of(select_entry_, version) < before_version) {
+        page.push_back(read_entry(select_entry_));
+      }
+      next = unsigned_of(select_entry_, previous_sequence);
+    }
+    return page;
+  });
+}
+
+}  // namespace credits::persistence

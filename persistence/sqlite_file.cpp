@@ -1,0 +1,85 @@
+#include "persistence/sqlite_file.hpp"
+
+#include <sqlite3.h>
+
+#include "persistence/sql.hpp"
+
+namespace credits::persistence {
+
+namespace {
+
+constexpr int busy_timeout_ms = 5'000;
+
+void create_schema(SQLite::Database& database, const char* schema, const std::string& ledger_id) {
+  SQLite::Transaction transaction{database};
+  database.exec(schema);
+  SQLite::Statement insert{database, sql::insert_ledger};
+  insert.bind(1, ledger_id);
+  insert.exec();
+  database.exec("PRAGMA user_version = " + std::to_string(schema_version));
+  transaction.commit();
+}
+
+bool is_blank(SQLite::Database& database) {
+  return database.execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0;
+}
+
+void check_version(const std::filesystem::path& path, int version) {
+  if (version == 0) throw StoreError{path.string() + " is not a file of a ledger; move it away"};
+  if (version > schema_version) {
+    throw StoreError{path.string() + " has schema version " + std::to_string(version) +
+                     ", this creditsd knows up to " + std::to_string(schema_version) +
+                     "; run the newer creditsd that wrote it"};
+  }
+}
+
+}  // namespace
+
+SQLite::Database open_reader(const std::filesystem::path& path) {
+  return SQLite::Database{path.string(), SQLite::OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
+                          busy_timeout_ms};
+}
+
+SQLite::Database open_writer(const std::filesystem::path& path, const char* schema,
+                             const std::string& ledger_id) {
+  return on_file(path, [&] {
+    SQLite::Database database{path.string(),
+                              SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                              busy_timeout_ms};
+    ::sqlite3_extended_result_codes(database.getHandle(), 1);
+    // Before anything is written: a foreign file must stay as it is.
+    const int version = database.execAndGet("PRAGMA user_version").getInt();
+    const bool blank = is_blank(database);
+    if (!blank) check_version(path, version);
+    database.exec("PRAGMA journal_mode = WAL");
+    if (blank) create_schema(database, schema, ledger_id);
+    return database;
+  });
+}
+
+std::string read_ledger_id(SQLite::Database& database) {
+  return database.execAndGet(sql::select_ledger).getString();
+}
+
+StoreError to_store_error(const std::filesystem::path& path, const SQLite::Exception& error) {
+  std::string hint;
+  switch (error.getErrorCode()) {
+    case SQLITE_FULL:
+      hint = "; make room on its disk";
+      break;
+    case SQLITE_NOTADB:
+    case SQLITE_CORRUPT:
+      hint = "; restore it from a backup";
+      break;
+    case SQLITE_CANTOPEN:
+    case SQLITE_READONLY:
+    case SQLITE_PERM:
+      hint = "; make it readable and writable for this user";
+      break;
+    default:
+      break;
+  }
+  return StoreError{path.string() + ": " + error.what() + hint};
+}
+
+}  // namespace credits::persistence

@@ -1,0 +1,50 @@
+// What the SQLite files of a ledger have in common: how they are opened, which ledger and which
+// schema they belong to, and how SQLite's errors become StoreErrors.
+#pragma once
+
+#include <SQLiteCpp/SQLiteCpp.h>
+
+#include <filesystem>
+#include <string>
+
+#include "persistence/store.hpp"
+
+namespace credits::persistence {
+
+inline constexpr int schema_version = 1;
+
+// A second connection, that writes nothing.
+SQLite::Database open_reader(const std::filesystem::path& path);
+
+// The connection that writes. Makes the file by `schema`, for `ledger_id`, if it is missing or
+// empty. Throws StoreError if it is no ledger's, or one that a newer creditsd has written.
+SQLite::Database open_writer(const std::filesystem::path& path, const char* schema,
+                             const std::string& ledger_id);
+
+std::string read_ledger_id(SQLite::Database& database);
+
+StoreError to_store_error(const std::filesystem::path& path, const SQLite::Exception& error);
+
+// Runs `work`; what SQLite throws in it becomes a StoreError that names the file.
+template <class Work>
+auto on_file(const std::filesystem::path& path, Work work) {
+  try {
+    return work();
+  } catch (const SQLite::Exception& error) {
+    throw to_store_error(path, error);
+  }
+}
+
+// Takes a statement back to its start, whatever happens in between.
+class Rewind {
+ public:
+  explicit Rewind(SQLite::Statement& statement) : statement_{statement} {}
+  ~Rewind() { statement_.tryReset(); }
+  Rewind(const Rewind&) = delete;
+  Rewind& operator=(const Rewind&) = delete;
+
+ private:
+  SQLite::Statement& statement_;
+};
+
+}  // namespace credits::persistence

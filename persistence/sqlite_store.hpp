@@ -1,0 +1,32 @@
+// The embedded engine: a journal of entries and snapshots of rows, in two SQLite files of one data
+// directory. README.md in this folder says what is durable when.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+
+#include "persistence/store.hpp"
+
+namespace credits::persistence {
+
+struct SqliteOptions {
+  // Rows that the journal has and the snapshots have not, kept in memory. At this many, append()
+  // waits for checkpoint(), for overlay_wait_max at most, and then throws.
+  std::size_t overlay_rows_max = 400'000;
+  std::chrono::milliseconds overlay_wait_max{10'000};
+  // Installs whose version append() knows without a look at the files; about 150 bytes each.
+  std::size_t heads_max = 500'000;
+};
+
+// Opens the ledger in `data_dir`, which is made if it is missing. Throws StoreError: if another
+// process has it, it cannot be read or written, its files do not belong together, or they are of a
+// newer schema; the text says which.
+//
+// After a failed sync of the journal, the outcome of that append is unknown, and every later one
+// throws until the store is opened anew.
+std::unique_ptr<Store> open_sqlite_store(const std::filesystem::path& data_dir,
+                                         const SqliteOptions& options = {});
+
+}  // namespace credits::persistence
