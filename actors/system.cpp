@@ -45,8 +45,7 @@ const router_actor& router_of(const std::vector<router_actor>& routers,
   return routers[std::hash<std::string>{}(install_id) % routers.size()];
 }
 
-void close_ledger(caf::actor_system& system, LedgerActors& actors) {
-  caf::scoped_actor self{system};
+void close_ledger(caf::scoped_actor& self, LedgerActors& actors) {
   for (router_actor& router : actors.routers) close_actor(self, router);
   close_actor(self, actors.persister);
   close_actor(self, actors.snapshotter);

@@ -26,7 +26,7 @@ const router_actor& router_of(const std::vector<router_actor>& routers,
 
 // Finishes what is under way, writes it, and ends every actor. Nothing may be sent to them any
 // more.
-void close_ledger(caf::actor_system& system, LedgerActors& actors);
+void close_ledger(caf::scoped_actor& self, LedgerActors& actors);
 
 // Asks one actor to end, and waits until it says that it does.
 template <class Handle>

@@ -96,6 +96,31 @@ void reload(http::QuotaFile& quota_file) {
   }
 }
 
+// The actors, from their spawning to an end that loses nothing. Whoever sends to them must have
+// stopped before.
+class RunningActors {
+ public:
+  RunningActors(caf::actor_system& system, persistence::Store& store,
+                actors::Environment& environment, const actors::Tuning& tuning)
+      : system_{system},
+        ledger_{actors::spawn_ledger(system, store, environment, tuning)},
+        gateway_{system.spawn(http::gateway, ledger_.routers, ledger_.reporter)} {}
+  ~RunningActors() {
+    caf::scoped_actor self{system_};
+    actors::close_actor(self, gateway_);
+    actors::close_ledger(self, ledger_);
+  }
+  RunningActors(const RunningActors&) = delete;
+  RunningActors& operator=(const RunningActors&) = delete;
+
+  const actors::gateway_actor& gateway() const { return gateway_; }
+
+ private:
+  caf::actor_system& system_;
+  actors::LedgerActors ledger_;
+  actors::gateway_actor gateway_;
+};
+
 // Waits for signals until one says stop.
 void handle_signals(http::QuotaFile& quota_file, http::Server& server) {
   const sigset_t signals = handled_signals();
@@ -145,18 +170,10 @@ void run(const Options& options) {
   caf::actor_system_config config;
   config.set("scheduler.policy", caf::atom("sharing"));
   caf::actor_system system{config};
-  auto ledger = actors::spawn_ledger(system, *store, environment, tuning_of(options));
-  auto gateway = system.spawn(http::gateway, ledger.routers, ledger.reporter);
-  try {
-    http::Api api{gateway, environment, quota_file, {options.requests_in_flight_max}};
-    serve(options, quota_file,
-          [&api](const http::HttpRequest& request) { return api.handle(request); });
-  } catch (...) {
-    close(system, gateway, ledger);
-    throw;
-  }
-  close(system, gateway, ledger);
-  spdlog::info("stopped");
+  RunningActors running{system, *store, environment, tuning_of(options)};
+  http::Api api{running.gateway(), environment, quota_file, {options.requests_in_flight_max}};
+  serve(options, quota_file,
+        [&api](const http::HttpRequest& request) { return api.handle(request); });
 }
 
 }  // namespace
@@ -172,6 +189,7 @@ int main(int argc, char** argv) {
     const sigset_t signals = handled_signals();
     ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     run(options);
+    spdlog::info("stopped");
     return 0;
   } catch (const Exit& exit) {
     return exit.status;

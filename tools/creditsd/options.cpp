@@ -70,10 +70,10 @@ std::string fault_of_store(const std::string& text) {
 }
 
 CLI::AsNumberWithUnit duration_in_milliseconds() {
-  using Unit = std::pair<const std::string, std::int64_t>;
-  return {std::map<std::string, std::int64_t>{Unit{"ms", 1}, Unit{"s", 1'000}, Unit{"m", 60'000},
-                                              Unit{"h", 3'600'000}, Unit{"d", 86'400'000}},
-          CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION"};
+  const std::map<std::string, std::int64_t> units{{"ms", 1}, {"s", 1'000},
+                                                  {"m", 60'000}, {"h", 3'600'000},
+                                                  {"d", 86'400'000}};
+  return CLI::AsNumberWithUnit{units, CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION"};
 }
 
 }  // namespace
