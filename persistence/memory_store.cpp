@@ -1,5 +1,6 @@
 #include "persistence/memory_store.hpp"
 
+#include <set>
 #include <utility>
 
 namespace credits::persistence {
@@ -44,23 +45,28 @@ std::vector<Outcome> MemoryStore::append(std::span<const Mutation> mutations) {
   released_.wait(lock, [this] { return !holds_appends_; });
   if (take_one(appends_to_fail_)) throw StoreError{"memory store: append fails as it was told to"};
   std::vector<Outcome> outcomes;
-  for (const Mutation& mutation : mutations) outcomes.push_back(append_one(mutation));
+  std::set<std::string> conflicting;
+  for (const Mutation& mutation : mutations) {
+    const bool stored = !conflicting.contains(mutation.after.install_id) && append_one(mutation);
+    if (!stored) conflicting.insert(mutation.after.install_id);
+    outcomes.push_back(stored ? Outcome::stored : Outcome::conflict);
+  }
   if (std::exchange(fails_after_storing_, false)) {
     throw StoreError{"memory store: the outcome of the append is unknown, as it was told to be"};
   }
   return outcomes;
 }
 
-Outcome MemoryStore::append_one(const Mutation& mutation) {
+bool MemoryStore::append_one(const Mutation& mutation) {
   const auto found = installs_.find(mutation.after.install_id);
   const std::uint64_t stored = found == installs_.end() ? 0 : found->second.row.version;
   if (mutation.entry.version != stored + 1 || mutation.after.version != stored + 1) {
-    return Outcome::conflict;
+    return false;
   }
   Install& install = installs_[mutation.after.install_id];
   install.row = mutation.after;
   install.entries.push_back(mutation.entry);
-  return Outcome::stored;
+  return true;
 }
 
 std::vector<ledger::Row> MemoryStore::list(const ListQuery& query) {

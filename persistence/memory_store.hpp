@@ -41,7 +41,8 @@ class MemoryStore : public Store {
     std::vector<ledger::Entry> entries;  // oldest first
   };
 
-  Outcome append_one(const Mutation& mutation);
+  // False if the mutation is not one of the version that follows.
+  bool append_one(const Mutation& mutation);
 
   std::mutex mutex_;  // guards all below
   std::condition_variable released_;

@@ -2,6 +2,7 @@
 
 #include <SQLiteCpp/VariadicBind.h>
 
+#include <algorithm>
 #include <stdexcept>
 #include <utility>
 
@@ -13,7 +14,10 @@ namespace credits::persistence {
 
 namespace {
 
-constexpr const char* after_every_id = "\x7f";  // ids are printable ASCII
+// Ids are printable ASCII without space, so these are the least and the greatest byte that can
+// follow one.
+constexpr const char* least_byte = "!";
+constexpr const char* beyond_every_byte = "\x7f";
 
 enum Column : int {
   install_id,
@@ -110,11 +114,11 @@ std::vector<ledger::Row> SnapshotReader::list(const ListQuery& query) {
   const std::lock_guard lock{mutex_};
   return on_file(path_, [&] {
     const Rewind rewind{select_page_};
-    select_page_.bind(1, query.after);
-    select_page_.bind(2, query.prefix);
-    select_page_.bind(3, query.prefix + after_every_id);
-    query.tier ? select_page_.bind(4, *query.tier) : select_page_.bind(4);
-    select_page_.bind(5, static_cast<std::int64_t>(query.limit));
+    const std::string first = std::max(query.prefix, query.after + least_byte);
+    select_page_.bind(1, first);
+    select_page_.bind(2, query.prefix + beyond_every_byte);
+    query.tier ? select_page_.bind(3, *query.tier) : select_page_.bind(3);
+    select_page_.bind(4, static_cast<std::int64_t>(query.limit));
     std::vector<ledger::Row> page;
     while (select_page_.executeStep()) page.push_back(read_row(select_page_, path_).row);
     return page;

@@ -76,7 +76,7 @@ inline constexpr const char* select_progress = "SELECT sequence, installs FROM p
 inline constexpr const char* select_row = "SELECT * FROM rows WHERE install_id = ?";
 inline constexpr const char* select_all_rows = "SELECT * FROM rows ORDER BY install_id";
 inline constexpr const char* select_page =
-    "SELECT * FROM rows WHERE install_id > ?1 AND install_id >= ?2 AND install_id < ?3 "
-    "AND (?4 IS NULL OR tier_snapshot = ?4) ORDER BY install_id LIMIT ?5";
+    "SELECT * FROM rows WHERE install_id >= ?1 AND install_id < ?2 "
+    "AND (?3 IS NULL OR tier_snapshot = ?3) ORDER BY install_id LIMIT ?4";
 
 }  // namespace credits::persistence::sql

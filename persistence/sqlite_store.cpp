@@ -3,14 +3,13 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
 #include <mutex>
 #include <random>
+#include <string_view>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 
 #include "actors/ledger/rules.hpp"
@@ -72,11 +71,6 @@ class HeadCache {
     young_[id] = head;
   }
 
-  void clear() {
-    young_.clear();
-    old_.clear();
-  }
-
  private:
   const std::size_t generation_max_;
   std::unordered_map<std::string, Head> young_;
@@ -113,12 +107,7 @@ class SqliteStore : public Store {
   std::vector<Outcome> append(std::span<const Mutation> mutations) override {
     wait_for_room();
     const Plan plan = plan_append(mutations);
-    try {
-      if (!plan.records.empty()) journal_.append(plan.records);
-    } catch (const StoreError&) {
-      heads_.clear();
-      throw;
-    }
+    if (!plan.records.empty()) journal_.append(plan.records);
     publish(mutations, plan);
     return plan.outcomes;
   }
@@ -173,11 +162,18 @@ class SqliteStore : public Store {
  private:
   using Overlay = std::unordered_map<std::string, StoredRow>;
 
+  // Where an append finds and leaves an install.
+  struct Planned {
+    Head head;
+    bool conflicts = false;
+  };
+
   // What an append will do.
   struct Plan {
     std::vector<Outcome> outcomes;
     std::vector<JournalRecord> records;
     std::vector<std::size_t> stored;  // for each record, its mutation
+    std::unordered_map<std::string_view, Planned> installs;
   };
 
   static std::vector<const StoredRow*> sorted(const Overlay& overlay) {
@@ -231,13 +227,14 @@ class SqliteStore : public Store {
     plan.records.reserve(mutations.size());
     plan.stored.reserve(mutations.size());
     std::uint64_t sequence = last_sequence_;  // changed by this thread alone
-    std::unordered_set<std::string> conflicting;
     for (std::size_t i = 0; i < mutations.size(); ++i) {
       const auto& [after, entry] = mutations[i];
-      const Head head = head_of(after.install_id);
+      const auto [found, is_new] = plan.installs.try_emplace(after.install_id);
+      auto& [head, conflicts] = found->second;
+      if (is_new) head = head_of(after.install_id);
       const bool follows = entry.version == head.version + 1 && after.version == entry.version;
-      if (!follows || conflicting.contains(after.install_id)) {
-        conflicting.insert(after.install_id);
+      conflicts = conflicts || !follows;
+      if (conflicts) {
         plan.outcomes.push_back(Outcome::conflict);
         continue;
       }
@@ -245,13 +242,14 @@ class SqliteStore : public Store {
       plan.records.push_back({sequence, head.sequence, after.install_id, entry});
       plan.stored.push_back(i);
       plan.outcomes.push_back(Outcome::stored);
-      heads_.set(after.install_id, {entry.version, sequence});
+      head = {entry.version, sequence};
     }
     return plan;
   }
 
   // Makes what the journal has now visible.
   void publish(std::span<const Mutation> mutations, const Plan& plan) {
+    for (const auto& [id, planned] : plan.installs) heads_.set(std::string{id}, planned.head);
     const std::lock_guard lock{mutex_};
     for (std::size_t i = 0; i < plan.records.size(); ++i) {
       const ledger::Row& after = mutations[plan.stored[i]].after;

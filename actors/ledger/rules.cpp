@@ -58,7 +58,6 @@ void apply_import(Row& row, const Entry& entry) {
   const ImportedCounters& imported = entry.imported.value();
   row.lifetime_consumed = imported.lifetime_consumed;
   row.lifetime_gemini_consumed = imported.lifetime_gemini_consumed;
-  row.month = entry.month;
   row.monthly_consumed = imported.monthly_consumed;
   row.monthly_gemini_consumed = imported.monthly_gemini_consumed;
   row.last_active_at = imported.last_active_at;
@@ -155,9 +154,9 @@ Entry import_entry(const Row& row, Time now) {
 
 void apply(Row& row, const Entry& entry) {
   check_applicable(row, entry);
+  if (row.version == 0) row.month = entry.month;  // whatever the clock said when it was made
   switch (entry.kind) {
     case EntryKind::create:
-      row.month = entry.month;
       row.last_active_at = entry.at;
       break;
     case EntryKind::import:

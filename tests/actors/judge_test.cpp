@@ -1,0 +1,109 @@
+#include <string>
+
+#include "actors/operation.hpp"
+#include "tests/catch.hpp"
+#include "tests/ledger_fixtures.hpp"
+
+namespace credits::actors {
+namespace {
+
+using namespace credits::tests;
+
+const Circumstances without_hardware{quota, november, false};
+
+ledger::Row row_at_version_1() {
+  ledger::Row row = ledger::blank_row("a", november);
+  create(row);
+  return row;
+}
+
+template <class Expected>
+Expected answer_of(ledger::Row& row, const decltype(Operation::action)& action,
+                   const Circumstances& circumstances = without_hardware) {
+  return std::get<Expected>(judge(row, {"a", action}, circumstances).answer);
+}
+
+TEST_CASE("a get of an install that is not there creates nothing and names it") {
+  ledger::Row row = ledger::blank_row("a", november);
+  const Verdict verdict = judge(row, {"a", Get{}}, without_hardware);
+  CHECK_FALSE(verdict.entry);
+  CHECK(row.version == 0);
+  CHECK(std::get<Refused>(verdict.answer).reason == Refusal::unknown_install);
+  CHECK(std::get<Refused>(verdict.answer).value == "a");
+}
+
+TEST_CASE("create, plan and commit bring a new install into being with one entry") {
+  struct Case {
+    decltype(Operation::action) action;
+    ledger::EntryKind kind;
+  };
+  const auto [action, kind] = GENERATE(values<Case>({
+      {Create{}, ledger::EntryKind::create},
+      {Plan{}, ledger::EntryKind::create},
+      {Commit{ledger::Backend::gemini, "core", 1}, ledger::EntryKind::commit},
+  }));
+  ledger::Row row = ledger::blank_row("a", november);
+  const Verdict verdict = judge(row, {"a", action}, without_hardware);
+  REQUIRE(verdict.entry);
+  CHECK(verdict.entry->kind == kind);
+  CHECK(verdict.entry->version == 1);
+  CHECK(row.version == 1);
+}
+
+TEST_CASE("on an install that is there, only a commit makes an entry") {
+  ledger::Row row = row_at_version_1();
+  CHECK_FALSE(judge(row, {"a", Get{}}, without_hardware).entry);
+  CHECK_FALSE(judge(row, {"a", Create{}}, without_hardware).entry);
+  CHECK_FALSE(judge(row, {"a", Plan{}}, without_hardware).entry);
+  CHECK(judge(row, {"a", Commit{ledger::Backend::gemini, "core", 1}}, without_hardware).entry);
+}
+
+TEST_CASE("only the operation that created an install says that it did") {
+  ledger::Row row = ledger::blank_row("a", november);
+  CHECK(answer_of<InstallView>(row, Create{}).created);
+  CHECK_FALSE(answer_of<InstallView>(row, Create{}).created);
+  CHECK_FALSE(answer_of<InstallView>(row, Get{}).created);
+}
+
+TEST_CASE("a tier that the quota does not have is refused by name and changes nothing") {
+  const auto action = GENERATE(values<decltype(Operation::action)>(
+      {Plan{"gold", {}, 1}, Commit{ledger::Backend::gemini, "gold", 1}}));
+  ledger::Row row = row_at_version_1();
+  const ledger::Row before = row;
+  const auto refused = answer_of<Refused>(row, action);
+  CHECK(refused.reason == Refusal::unknown_tier);
+  CHECK(refused.value == "gold");
+  CHECK(row == before);
+}
+
+TEST_CASE("a plan is for the tier asked for, else for the install's own") {
+  ledger::Row row = row_at_version_1();
+  row.tier_snapshot = "pro";
+  CHECK(answer_of<PlanView>(row, Plan{}).balance.remaining == 1000);
+  CHECK(answer_of<PlanView>(row, Plan{"core", {}, 1}).balance.remaining == 100);
+  CHECK(row.tier_snapshot == "pro");
+}
+
+TEST_CASE("a plan takes the server's hardware where the request does not say") {
+  ledger::Row row = row_at_version_1();
+  row.lifetime_gemini_consumed = 50;
+  const Circumstances with_hardware{quota, november, true};
+  CHECK(answer_of<PlanView>(row, Plan{}, with_hardware).plan.backend == ledger::Backend::hardware);
+  CHECK(answer_of<PlanView>(row, Plan{{}, false, 1}, with_hardware).plan.denial ==
+        ledger::Denial::gemini_cap_exceeded_no_hardware);
+  CHECK(answer_of<PlanView>(row, Plan{{}, true, 1}).plan.backend == ledger::Backend::hardware);
+}
+
+TEST_CASE("an install is shown in the current month, whatever month its row is stored in") {
+  ledger::Row row = row_at_version_1();
+  commit(row, 7, "pro");
+  const ledger::Row stored = row;
+  const auto view = answer_of<InstallView>(row, Get{}, {quota, december, false});
+  CHECK(ledger::format(view.row.month) == "2026-12");
+  CHECK(view.row.monthly_consumed == 0);
+  CHECK(view.balance.remaining == 1000);
+  CHECK(row == stored);
+}
+
+}  // namespace
+}  // namespace credits::actors

@@ -1,0 +1,55 @@
+// A memory store that counts what is asked of it.
+#pragma once
+
+#include <atomic>
+#include <limits>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "persistence/memory_store.hpp"
+
+namespace credits::tests {
+
+class ObservedStore : public persistence::MemoryStore {
+ public:
+  std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
+    loaded_rows += ids.size();
+    return MemoryStore::load(ids);
+  }
+
+  std::vector<persistence::Outcome> append(
+      std::span<const persistence::Mutation> mutations) override {
+    ++appends;
+    return MemoryStore::append(mutations);
+  }
+
+  void checkpoint() override {
+    if (checkpoints_to_fail > 0) {
+      --checkpoints_to_fail;
+      throw persistence::StoreError{"observed store: checkpoint fails as it was told to"};
+    }
+    ++checkpoints;
+  }
+
+  // Past the faults that are meant for the actors.
+  std::optional<ledger::Row> row(const std::string& id) {
+    const auto rows = list({.after = {}, .prefix = id, .tier = {}, .limit = 1});
+    return rows.empty() || rows.front().install_id != id ? std::nullopt
+                                                         : std::optional{rows.front()};
+  }
+
+  // Oldest first.
+  std::vector<ledger::Entry> history(const std::string& id) {
+    auto entries = MemoryStore::entries(id, std::numeric_limits<std::uint64_t>::max(),
+                                        std::numeric_limits<std::size_t>::max());
+    return {entries.rbegin(), entries.rend()};
+  }
+
+  std::atomic<std::size_t> loaded_rows{0};
+  std::atomic<std::size_t> appends{0};
+  std::atomic<std::size_t> checkpoints{0};
+  std::atomic<std::size_t> checkpoints_to_fail{0};
+};
+
+}  // namespace credits::tests

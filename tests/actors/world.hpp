@@ -1,0 +1,127 @@
+// A ledger of actors on CAF's testing scheduler: everything runs on the test's own thread, in an
+// order that never changes, at a clock that the test moves.
+#pragma once
+
+#include <caf/all.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <chrono>
+#include <future>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "actors/system.hpp"
+#include "tests/actors/observed_store.hpp"
+#include "tests/catch.hpp"
+#include "tests/ledger_fixtures.hpp"
+
+namespace credits::tests {
+
+class World {
+ public:
+  explicit World(persistence::Store& store, actors::Tuning tuning = small_tuning())
+      : system_{config_},
+        scheduler_{dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())},
+        actors_{actors::spawn_ledger(system_, store, environment, tuning)} {
+    idle_actors_ = system_.registry().running();
+  }
+
+  ~World() { close(); }
+  World(const World&) = delete;
+  World& operator=(const World&) = delete;
+
+  static actors::Tuning small_tuning() {
+    actors::Tuning tuning;
+    tuning.own_threads = false;
+    tuning.router_shards = 2;
+    tuning.passivate_after = std::chrono::minutes{10};
+    return tuning;
+  }
+
+  // Puts the request into the mailbox of its router; run() makes something come of it.
+  std::future<actors::Answer> send(actors::Operation operation) {
+    auto promise = std::make_shared<std::promise<actors::Answer>>();
+    auto answer = promise->get_future();
+    const auto router = router_of(operation.install_id);
+    caf::anon_send(router, actors::run_atom::value,
+                   actors::Request{std::move(operation), std::move(promise)});
+    return answer;
+  }
+
+  void run() { scheduler_.run(); }
+
+  // One message; false if there is none left.
+  bool run_once() { return scheduler_.try_run_once(); }
+
+  void pass(std::chrono::milliseconds time) {
+    scheduler_.advance_time(time);
+    run();
+  }
+
+  actors::Answer ask(actors::Operation operation) {
+    auto answer = send(std::move(operation));
+    run();
+    return answer.get();
+  }
+
+  actors::InstallView commit(const std::string& id, std::int64_t credits = 1) {
+    return std::get<actors::InstallView>(ask(commit_of(id, credits)));
+  }
+
+  static actors::Operation commit_of(const std::string& id, std::int64_t credits = 1) {
+    return {id, actors::Commit{ledger::Backend::gemini, "core", credits}};
+  }
+
+  std::size_t live_installs() { return system_.registry().running() - idle_actors_; }
+
+  std::vector<ledger::Row> list() {
+    auto promise = std::make_shared<std::promise<std::vector<ledger::Row>>>();
+    auto rows = promise->get_future();
+    caf::anon_send(actors_.reporter, actors::list_atom::value,
+                   actors::ListRequest{{}, std::move(promise)});
+    run();
+    return rows.get();
+  }
+
+  const actors::router_actor& router_of(const std::string& id) const {
+    return actors::router_of(actors_.routers, id);
+  }
+
+  // What creditsd does at SIGTERM.
+  void close() {
+    for (auto& router : actors_.routers) close(router);
+    close(actors_.persister);
+    close(actors_.snapshotter);
+    close(actors_.loader);
+    close(actors_.reporter);
+  }
+
+  ledger::Time now = november;
+  std::vector<std::string> warnings;
+  actors::Environment environment{[this] { return now; },
+                                  [this] { return ledger::MutationId{1, ++mutations_}; },
+                                  [this](const std::string& text) { warnings.push_back(text); },
+                                  false, actors::QuotaInForce{quota}};
+
+ private:
+  struct Config : caf::actor_system_config {
+    Config() { set("scheduler.policy", caf::atom("testing")); }
+  };
+
+  template <class Handle>
+  void close(Handle& handle) {
+    if (!handle) return;
+    caf::anon_send(handle, actors::close_atom::value);
+    handle = nullptr;
+    run();
+  }
+
+  std::uint64_t mutations_ = 0;
+  Config config_;
+  caf::actor_system system_;
+  caf::scheduler::test_coordinator& scheduler_;
+  actors::LedgerActors actors_;
+  std::size_t idle_actors_ = 0;
+};
+
+}  // namespace credits::tests

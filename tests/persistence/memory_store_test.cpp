@@ -1,0 +1,41 @@
+// The faults that tests of other rooms rely on.
+#include "persistence/memory_store.hpp"
+
+#include <string>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "tests/ledger_fixtures.hpp"
+
+namespace credits::persistence {
+namespace {
+
+using namespace credits::tests;
+
+TEST_CASE("an append that is told to fail stores nothing, and the next one works") {
+  MemoryStore store;
+  auto row = ledger::blank_row("a", november);
+  const auto creation = create(row);
+  store.fail_appends(1);
+  CHECK_THROWS_AS(store.append(std::vector{creation}), StoreError);
+  CHECK(store.installs() == 0);
+  CHECK(store.append(std::vector{creation}).front() == Outcome::stored);
+}
+
+TEST_CASE("an append of unknown outcome has stored what it was given") {
+  MemoryStore store;
+  auto row = ledger::blank_row("a", november);
+  store.fail_append_after_storing();
+  CHECK_THROWS_AS(store.append(std::vector{create(row)}), StoreError);
+  CHECK(store.load(std::vector<std::string>{"a"}).front() == row);
+}
+
+TEST_CASE("a load that is told to fail throws, and the next one works") {
+  MemoryStore store;
+  store.fail_loads(1);
+  CHECK_THROWS_AS(store.load(std::vector<std::string>{"a"}), StoreError);
+  CHECK_FALSE(store.load(std::vector<std::string>{"a"}).front());
+}
+
+}  // namespace
+}  // namespace credits::persistence

@@ -1,0 +1,268 @@
+// What the SQLite engine promises beyond the suite for all engines: that it comes back after a
+// crash, and that it refuses files that it cannot trust.
+#include "persistence/sqlite_store.hpp"
+
+#include <SQLiteCpp/SQLiteCpp.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "tests/ledger_fixtures.hpp"
+#include "tests/temporary_directory.hpp"
+#include "tests/told.hpp"
+
+namespace credits::persistence {
+namespace {
+
+using namespace credits::tests;
+namespace fs = std::filesystem;
+
+constexpr auto any_version = std::numeric_limits<std::int64_t>::max();
+
+ledger::Row row_of(const std::string& id) { return ledger::blank_row(id, november); }
+
+std::optional<ledger::Row> load(Store& store, const std::string& id) {
+  return store.load(std::vector{id}).front();
+}
+
+// The files of an open ledger as a crash at this moment would leave them.
+void copy_as_after_a_crash(const fs::path& from, const fs::path& to) {
+  fs::create_directories(to);
+  for (const auto& file : fs::directory_iterator{from}) {
+    if (file.path().extension() != ".db-shm") {
+      fs::copy_file(file, to / file.path().filename(), fs::copy_options::overwrite_existing);
+    }
+  }
+}
+
+std::string refusal_of(const fs::path& directory) {
+  return told_by<StoreError>([&] { open_sqlite_store(directory); });
+}
+
+void execute(const fs::path& file, const std::string& sql) {
+  SQLite::Database database{file.string(), SQLite::OPEN_READWRITE};
+  database.exec(sql);
+}
+
+// A ledger of the install `a` at version 3, closed in good order.
+ledger::Row make_ledger(const fs::path& directory, const std::string& id = "a") {
+  auto row = row_of(id);
+  const auto store = open_sqlite_store(directory);
+  store->append(std::vector{create(row), commit(row), commit(row, 2, "pro")});
+  store->checkpoint();
+  return row;
+}
+
+TEST_CASE("a ledger that was closed reads the same when it is opened again") {
+  const TemporaryDirectory directory;
+  const bool checkpointed = GENERATE(false, true);
+  auto a = row_of("a");
+  auto b = row_of("b");
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(std::vector{create(a), commit(a), create(b)});
+    if (checkpointed) store->checkpoint();
+  }
+  const auto store = open_sqlite_store(directory.path());
+  CHECK(load(*store, "a") == a);
+  CHECK(load(*store, "b") == b);
+  CHECK(store->installs() == 2);
+  CHECK(store->entries("a", any_version, 10).size() == 2);
+}
+
+TEST_CASE("what append() returned from is there after a crash, whatever the snapshots lack") {
+  const TemporaryDirectory directory;
+  const fs::path alive = directory.path() / "alive";
+  const fs::path crashed = directory.path() / "crashed";
+  auto a = row_of("a");
+  auto b = row_of("b");
+  const auto store = open_sqlite_store(alive);
+  store->append(std::vector{create(a), create(b)});
+  store->checkpoint();
+  store->append(std::vector{commit(a), commit(a, 5, "pro", december)});
+  auto c = row_of("c");
+  store->append(std::vector{create(c)});
+  copy_as_after_a_crash(alive, crashed);
+
+  const auto reopened = open_sqlite_store(crashed);
+  for (const auto& row : {a, b, c}) CHECK(load(*reopened, row.install_id) == row);
+  CHECK(reopened->installs() == 3);
+  CHECK(reopened->append(std::vector{commit(a)}).front() == Outcome::stored);
+  CHECK(reopened->entries("a", any_version, 10).size() == a.version);
+}
+
+TEST_CASE("an import is there after a crash") {
+  const TemporaryDirectory directory;
+  auto old = row_of("a");
+  old.tier_snapshot = "retired";
+  old.lifetime_consumed = 7;
+  old.last_active_at = november - std::chrono::hours{1};
+  auto row = row_of("a");
+  const auto store = open_sqlite_store(directory.path() / "alive");
+  store->append(std::vector{mutate(row, ledger::import_entry(old, november))});
+  copy_as_after_a_crash(directory.path() / "alive", directory.path() / "crashed");
+  CHECK(load(*open_sqlite_store(directory.path() / "crashed"), "a") == row);
+}
+
+TEST_CASE("snapshots that are gone are made again from the journal") {
+  const TemporaryDirectory directory;
+  const auto row = make_ledger(directory.path());
+  fs::remove(directory.path() / "snapshots.db");
+  const auto store = open_sqlite_store(directory.path());
+  CHECK(load(*store, "a") == row);
+  CHECK(store->installs() == 1);
+}
+
+TEST_CASE("a replay that is larger than the memory for it makes its checkpoints on the way") {
+  const TemporaryDirectory directory;
+  std::vector<Mutation> mutations;
+  for (int i = 0; i < 25; ++i) {
+    auto row = row_of("install-" + std::to_string(i));
+    mutations.push_back(create(row));
+    mutations.push_back(commit(row));
+  }
+  open_sqlite_store(directory.path())->append(mutations);
+  const auto store = open_sqlite_store(directory.path(), {.overlay_rows_max = 10});
+  CHECK(store->installs() == 25);
+  CHECK(store->list({}).size() == 25);
+}
+
+TEST_CASE("append() waits for snapshots that lag too far, and fails rather than grow for ever") {
+  const TemporaryDirectory directory;
+  const auto store = open_sqlite_store(
+      directory.path(),
+      {.overlay_rows_max = 2, .overlay_wait_max = std::chrono::milliseconds{10}});
+  auto a = row_of("a");
+  auto b = row_of("b");
+  auto c = row_of("c");
+  store->append(std::vector{create(a), create(b)});
+  const auto creation = create(c);
+  check_tells(told_by<StoreError>([&] { store->append(std::vector{creation}); }),
+              {"lags too far"});
+  CHECK_FALSE(load(*store, "c"));
+  store->checkpoint();
+  CHECK(store->append(std::vector{creation}).front() == Outcome::stored);
+}
+
+TEST_CASE("a data directory has one owner, and the second one is told who it is") {
+  const TemporaryDirectory directory;
+  {
+    const auto owner = open_sqlite_store(directory.path());
+    check_tells(refusal_of(directory.path()),
+                {"in use by the process with pid " + std::to_string(::getpid()),
+                 directory.path().string()});
+  }
+  CHECK(open_sqlite_store(directory.path()));
+}
+
+TEST_CASE("a data directory is made, for its owner alone") {
+  const TemporaryDirectory parent;
+  const fs::path directory = parent.path() / "a" / "b";
+  open_sqlite_store(directory);
+  CHECK(fs::status(directory).permissions() == fs::perms::owner_all);
+}
+
+TEST_CASE("files that cannot be trusted are refused by name, with what to do, and stay as they are") {
+  struct Case {
+    const char* name;
+    std::function<void(const fs::path&)> damage;
+    std::vector<std::string> told;
+  };
+  const auto damaged = GENERATE(values<Case>({
+      {"a journal of a newer schema",
+       [](const fs::path& dir) { execute(dir / "journal.db", "PRAGMA user_version = 2"); },
+       {"journal.db has schema version 2", "knows up to 1", "newer creditsd"}},
+      {"snapshots of a newer schema",
+       [](const fs::path& dir) { execute(dir / "snapshots.db", "PRAGMA user_version = 2"); },
+       {"snapshots.db has schema version 2", "newer creditsd"}},
+      {"a database of something else",
+       [](const fs::path& dir) {
+         fs::remove(dir / "journal.db");
+         execute(dir / "snapshots.db", "PRAGMA user_version = 1");
+         SQLite::Database{(dir / "journal.db").string(),
+                          SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE}
+             .exec("CREATE TABLE songs (title TEXT)");
+       },
+       {"journal.db is not a file of a ledger", "move it away"}},
+      {"a journal that is no database",
+       [](const fs::path& dir) { std::ofstream{dir / "journal.db"} << std::string(4096, 'x'); },
+       {"journal.db", "not a database", "restore it from a backup"}},
+      {"a missing journal", [](const fs::path& dir) { fs::remove(dir / "journal.db"); },
+       {"journal.db is missing", "restore both from a backup"}},
+      {"the journal of another ledger",
+       [](const fs::path& dir) {
+         make_ledger(dir / "other");
+         fs::copy_file(dir / "other" / "journal.db", dir / "journal.db",
+                       fs::copy_options::overwrite_existing);
+       },
+       {"belong to different ledgers", "restore both from one backup"}},
+      {"a journal that has lost its end",
+       [](const fs::path& dir) {
+         execute(dir / "journal.db", "DELETE FROM entries WHERE sequence = 3");
+       },
+       {"ends at entry 2", "has seen entry 3", "restore both files from one backup"}},
+      {"a journal with a hole that a replay would pass over",
+       [](const fs::path& dir) {
+         execute(dir / "journal.db", "DELETE FROM entries WHERE sequence = 2");
+         fs::remove(dir / "snapshots.db");
+       },
+       {"entry 3", "version 3 of install \"a\"", "does not follow"}},
+      {"an entry of a kind from the future",
+       [](const fs::path& dir) {
+         execute(dir / "journal.db", "UPDATE entries SET kind = 99 WHERE sequence = 3");
+         fs::remove(dir / "snapshots.db");
+       },
+       {"entry 3", "install \"a\"", "kind"}},
+  }));
+  INFO(damaged.name);
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  damaged.damage(directory.path());
+  const auto size = [&](const char* file) {
+    std::error_code missing;
+    return fs::file_size(directory.path() / file, missing);
+  };
+  const auto journal_size = size("journal.db");
+  const std::string refusal = refusal_of(directory.path());
+  for (const std::string& part : damaged.told) check_tells(refusal, {part});
+  check_tells(refusal, {directory.path().string()});
+  CHECK(size("journal.db") == journal_size);
+}
+
+TEST_CASE("a row that does not match its checksum is not served") {
+  const std::string change = GENERATE(values<std::string>({
+      "lifetime_consumed = 0",
+      "tier_snapshot = 'max'",
+      "last_sequence = 1",
+      "checksum = checksum + 1",
+      "holds = x'01'",
+      "version = 2",
+  }));
+  INFO(change);
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  execute(directory.path() / "snapshots.db", "UPDATE rows SET " + change);
+  const auto store = open_sqlite_store(directory.path());
+  const auto check_refused = [](auto read) {
+    check_tells(told_by<StoreError>(read), {"install \"a\"", "checksum", "backup"});
+  };
+  check_refused([&] { load(*store, "a"); });
+  check_refused([&] { store->list({}); });
+  check_refused([&] { store->snapshot()->next(); });
+}
+
+TEST_CASE("a data directory that cannot be one says so") {
+  const TemporaryDirectory directory;
+  std::ofstream{directory.path() / "file"} << "x";
+  check_tells(refusal_of(directory.path() / "file"), {"is not a directory"});
+  check_tells(refusal_of(directory.path() / "file" / "below"), {"cannot make the data directory"});
+}
+
+}  // namespace
+}  // namespace credits::persistence

@@ -1,0 +1,260 @@
+// What every engine promises. One suite for all of them.
+#include "persistence/store.hpp"
+
+#include <functional>
+#include <limits>
+#include <map>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "persistence/memory_store.hpp"
+#include "persistence/sqlite_store.hpp"
+#include "tests/catch.hpp"
+#include "tests/ledger_fixtures.hpp"
+#include "tests/temporary_directory.hpp"
+
+namespace credits::persistence {
+namespace {
+
+using namespace credits::tests;
+using Outcomes = std::vector<Outcome>;
+
+constexpr auto any_version = std::numeric_limits<std::int64_t>::max();
+
+struct Memory {
+  MemoryStore store;
+};
+
+struct Sqlite {
+  TemporaryDirectory directory;
+  std::unique_ptr<Store> opened = open_sqlite_store(directory.path());
+  Store& store = *opened;
+};
+
+// With bounds so small that every path through the engine is taken.
+struct CrampedSqlite {
+  TemporaryDirectory directory;
+  std::unique_ptr<Store> opened =
+      open_sqlite_store(directory.path(), {1'000, std::chrono::milliseconds{10'000}, 2});
+  Store& store = *opened;
+};
+
+ledger::Row row_of(const std::string& id) { return ledger::blank_row(id, november); }
+
+std::optional<ledger::Row> load(Store& store, const std::string& id) {
+  return store.load(std::vector{id}).front();
+}
+
+std::vector<std::string> ids_of(const std::vector<ledger::Row>& rows) {
+  std::vector<std::string> ids;
+  for (const auto& row : rows) ids.push_back(row.install_id);
+  return ids;
+}
+
+std::vector<ledger::Row> rows_of(RowCursor& cursor) {
+  std::vector<ledger::Row> rows;
+  while (auto row = cursor.next()) rows.push_back(*std::move(row));
+  return rows;
+}
+
+#define EVERY_ENGINE(name) TEMPLATE_TEST_CASE(name, "", Memory, Sqlite, CrampedSqlite)
+
+EVERY_ENGINE("an empty ledger has nothing") {
+  TestType engine;
+  CHECK(engine.store.load(std::vector<std::string>{"a", "b"}) ==
+        std::vector<std::optional<ledger::Row>>{std::nullopt, std::nullopt});
+  CHECK(engine.store.list({}).empty());
+  CHECK(engine.store.entries("a", any_version, 10).empty());
+  CHECK_FALSE(engine.store.snapshot()->next());
+  CHECK(engine.store.installs() == 0);
+  CHECK(engine.store.append({}).empty());
+  engine.store.checkpoint();
+}
+
+EVERY_ENGINE("what was appended is loaded, field by field, before a checkpoint and after it") {
+  TestType engine;
+  auto row = row_of("a");
+  row.reservations = {{"hold", "pro", ledger::Backend::hardware, ledger::Counter::monthly, 5,
+                       row.month, november}};
+  row.remembered_keys = {{"key", "digest", 200, R"({"a":"\u00e4"})", november}};
+  const auto first = create(row);
+  const auto second = commit(row, 3);
+  const auto third = commit(row, 5, "pro", december);
+  CHECK(engine.store.append(std::vector{first, second, third}) ==
+        Outcomes{Outcome::stored, Outcome::stored, Outcome::stored});
+  CHECK(load(engine.store, "a") == row);
+  engine.store.checkpoint();
+  CHECK(load(engine.store, "a") == row);
+  CHECK(engine.store.installs() == 1);
+}
+
+EVERY_ENGINE("rows are loaded in the order that was asked for, with a gap for each unknown id") {
+  TestType engine;
+  auto a = row_of("a");
+  auto b = row_of("b");
+  engine.store.append(std::vector{create(a), create(b)});
+  CHECK(engine.store.load(std::vector<std::string>{"b", "x", "a", "b"}) ==
+        std::vector<std::optional<ledger::Row>>{b, std::nullopt, a, b});
+}
+
+EVERY_ENGINE("a mutation of another version than the stored one conflicts and stores nothing") {
+  TestType engine;
+  auto row = row_of("a");
+  engine.store.append(std::vector{create(row)});
+  auto other_writer = row;
+  engine.store.append(std::vector{commit(row)});
+  if (GENERATE(false, true)) engine.store.checkpoint();
+
+  CHECK(engine.store.append(std::vector{commit(other_writer)}) == Outcomes{Outcome::conflict});
+  auto ahead = row;
+  ahead.version += 1;
+  CHECK(engine.store.append(std::vector{commit(ahead)}) == Outcomes{Outcome::conflict});
+  auto unknown = row_of("b");
+  unknown.version = 1;
+  CHECK(engine.store.append(std::vector{commit(unknown)}) == Outcomes{Outcome::conflict});
+  auto twice = row_of("a");
+  CHECK(engine.store.append(std::vector{create(twice)}) == Outcomes{Outcome::conflict});
+
+  CHECK(load(engine.store, "a") == row);
+  CHECK_FALSE(load(engine.store, "b"));
+  CHECK(engine.store.entries("a", any_version, 10).size() == 2);
+}
+
+EVERY_ENGINE("a conflict drags along what follows it in its install, and nothing else") {
+  TestType engine;
+  auto a = row_of("a");
+  auto b = row_of("b");
+  engine.store.append(std::vector{create(a), create(b)});
+  auto stale = row_of("a");
+  const auto conflicting = create(stale);
+  const auto following = commit(stale);
+  const auto of_b = commit(b);
+  CHECK(engine.store.append(std::vector{conflicting, of_b, following}) ==
+        Outcomes{Outcome::conflict, Outcome::stored, Outcome::conflict});
+  CHECK(load(engine.store, "a") == a);
+  CHECK(load(engine.store, "b") == b);
+}
+
+EVERY_ENGINE("entries are read newest first, page by page, without a gap") {
+  TestType engine;
+  auto row = row_of("a");
+  auto other = row_of("b");
+  std::vector<ledger::Entry> expected;
+  for (int i = 0; i < 7; ++i) {
+    const auto mutation = i == 0 ? create(row) : commit(row, i);
+    expected.insert(expected.begin(), mutation.entry);
+    engine.store.append(std::vector{mutation, i == 0 ? create(other) : commit(other)});
+    if (i == 3) engine.store.checkpoint();
+  }
+  CHECK(engine.store.entries("a", any_version, 100) == expected);
+  std::vector<ledger::Entry> paged;
+  std::uint64_t before = any_version;
+  while (true) {
+    const auto page = engine.store.entries("a", before, 3);
+    if (page.empty()) break;
+    paged.insert(paged.end(), page.begin(), page.end());
+    before = page.back().version;
+  }
+  CHECK(paged == expected);
+}
+
+EVERY_ENGINE("an entry keeps all that it says") {
+  TestType engine;
+  auto row = row_of("a");
+  row.tier_snapshot = "retired";
+  row.lifetime_consumed = 1;
+  row.lifetime_gemini_consumed = 2;
+  row.monthly_consumed = 3;
+  row.monthly_gemini_consumed = 4;
+  auto imported = row_of("a");
+  const auto import = mutate(imported, ledger::import_entry(row, december));
+  auto debit = ledger::commit_entry(imported, {ledger::Backend::hardware, "pro", 9}, quota,
+                                    december);
+  debit.idempotency_key = "key";
+  debit.reservation_id = "reservation";
+  const auto commit = mutate(imported, debit);
+  engine.store.append(std::vector{import, commit});
+  CHECK(engine.store.entries("a", any_version, 10) ==
+        std::vector{commit.entry, import.entry});
+}
+
+EVERY_ENGINE("a list is in id order, and its filters hold together") {
+  TestType engine;
+  std::vector<Mutation> mutations;
+  for (const std::string id : {"b/2", "b/1", "a", "c", "~", "!"}) {
+    auto row = row_of(id);
+    mutations.push_back(create(row));
+    if (id[0] == 'b') mutations.push_back(commit(row, 1, "pro"));
+  }
+  engine.store.append(mutations);
+  using Ids = std::vector<std::string>;
+  const auto list = [&](const ListQuery& query) { return ids_of(engine.store.list(query)); };
+  CHECK(list({}) == Ids{"!", "a", "b/1", "b/2", "c", "~"});
+  CHECK(list({.after = {}, .prefix = {}, .tier = {}, .limit = 2}) == Ids{"!", "a"});
+  CHECK(list({.after = "a", .prefix = {}, .tier = {}, .limit = 2}) == Ids{"b/1", "b/2"});
+  CHECK(list({.after = "aa", .prefix = {}, .tier = {}, .limit = 1}) == Ids{"b/1"});
+  CHECK(list({.after = {}, .prefix = "b", .tier = {}, .limit = 9}) == Ids{"b/1", "b/2"});
+  CHECK(list({.after = "b/1", .prefix = "b/", .tier = {}, .limit = 9}) == Ids{"b/2"});
+  CHECK(list({.after = "c", .prefix = "b", .tier = {}, .limit = 9}) == Ids{});
+  CHECK(list({.after = {}, .prefix = "~", .tier = {}, .limit = 9}) == Ids{"~"});
+  CHECK(list({.after = "~", .prefix = {}, .tier = {}, .limit = 9}) == Ids{});
+  CHECK(list({.after = {}, .prefix = {}, .tier = "pro", .limit = 9}) == Ids{"b/1", "b/2"});
+  CHECK(list({.after = {}, .prefix = "a", .tier = "pro", .limit = 9}) == Ids{});
+  CHECK(list({.after = {}, .prefix = "'; --", .tier = "%", .limit = 9}) == Ids{});
+}
+
+EVERY_ENGINE("a snapshot stands still while the ledger goes on") {
+  TestType engine;
+  auto a = row_of("a");
+  auto b = row_of("b");
+  auto c = row_of("c");
+  engine.store.append(std::vector{create(b), create(a)});
+  const auto before = std::vector{a, b};
+  const auto cursor = engine.store.snapshot();
+  engine.store.append(std::vector{commit(a), commit(b), create(c)});
+  engine.store.checkpoint();
+  CHECK(rows_of(*cursor) == before);
+  CHECK(rows_of(*engine.store.snapshot()) == std::vector{a, b, c});
+}
+
+// Appends batches of random mutations, some of them stale, and keeps a plain model beside them.
+EVERY_ENGINE("after any history, the rows are what their entries make of them") {
+  TestType engine;
+  const auto seed = GENERATE(range(1U, 6U));
+  INFO("seed " << seed);
+  std::mt19937 random{seed};
+  const auto pick = [&random](int max) { return std::uniform_int_distribution{0, max}(random); };
+  std::map<std::string, ledger::Row> model;
+  std::vector<ledger::Row> stale;
+  for (int batch = 0; batch < 60; ++batch) {
+    if (!stale.empty()) {
+      ledger::Row row = stale[static_cast<std::size_t>(pick(static_cast<int>(stale.size()) - 1))];
+      CHECK(engine.store.append(std::vector{commit(row)}) == Outcomes{Outcome::conflict});
+    }
+    std::vector<Mutation> mutations;
+    for (int i = pick(6); i >= 0; --i) {
+      const std::string id = "install-" + std::to_string(pick(9));
+      auto& row = model.try_emplace(id, row_of(id)).first->second;
+      if (row.version > 0) stale.push_back(row);
+      mutations.push_back(commit(row, 1 + pick(9), pick(1) == 0 ? "core" : "pro",
+                                 november + std::chrono::hours{24 * batch}));
+    }
+    CHECK(engine.store.append(mutations) == Outcomes(mutations.size(), Outcome::stored));
+    if (pick(9) == 0) engine.store.checkpoint();
+  }
+  CHECK(engine.store.installs() == model.size());
+  for (const auto& [id, row] : model) {
+    CHECK(load(engine.store, id) == row);
+    auto entries = engine.store.entries(id, any_version, 1'000);
+    REQUIRE(entries.size() == row.version);
+    ledger::Row replayed = row_of(id);
+    for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {
+      ledger::apply(replayed, *entry);
+    }
+    CHECK(replayed == row);
+  }
+}
+
+}  // namespace
+}  // namespace credits::persistence
