@@ -78,9 +78,7 @@ Problem uri_too_long(std::size_t bytes_max) {
 
 Problem unsupported_media_type(const std::string& content_type) {
   return {415, "unsupported_media_type", "The body must be application/json",
-          content_type.empty()
-              ? "the body has no Content-Type; it must be application/json"
-              : "Content-Type \"" + printable(content_type) + "\" is not application/json"};
+          "Content-Type \"" + printable(content_type) + "\" is not application/json"};
 }
 
 Problem overloaded(std::string detail) {

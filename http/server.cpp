@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <limits>
+#include <chrono>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -89,7 +89,9 @@ class Server::Impl : public httplib::Server {
       return new ConnectionThreads{options_.connections_max, [this] { end_idle(); }};
     };
     set_payload_max_length(options_.body_bytes_max);
-    set_keep_alive_max_count(std::numeric_limits<std::size_t>::max());
+    // Both are only announced, in the Keep-Alive header: process_and_close_socket() decides.
+    set_keep_alive_timeout(std::chrono::duration_cast<std::chrono::seconds>(limits_.idle_timeout).count());
+    set_keep_alive_max_count(1'000'000);
     set_tcp_nodelay(true);
     set_socket_options([](socket_t socket) {
       // The library's SO_REUSEPORT would let two servers share a port without a word.
@@ -130,6 +132,18 @@ class Server::Impl : public httplib::Server {
     throw std::runtime_error{"cannot listen on " + options_.host + ":" +
                              std::to_string(options_.port) + ": " + std::strerror(errno) +
                              "; choose another address with --listen"};
+  }
+
+  void serve() {
+    listen_after_bind();
+    if (!stop_requested_) throw std::runtime_error{"the listening socket failed"};
+  }
+
+  // The library's own stop() does nothing before serve() has come to its loop. A socket that is
+  // shut down fails at the next accept, whenever that is.
+  void request_stop() {
+    if (stop_requested_.exchange(true)) return;
+    ::shutdown(svr_sock_, SHUT_RDWR);
   }
 
  private:
@@ -212,6 +226,7 @@ class Server::Impl : public httplib::Server {
     if (!length_text.empty() && (error != std::errc{} || parsed_to != end)) {
       return bad_request("Content-Length is not a number");
     }
+    if (!request.has_header("Content-Type")) return std::nullopt;
     const std::string content_type = request.get_header_value("Content-Type");
     if (!is_json(content_type)) return unsupported_media_type(content_type);
     return std::nullopt;
@@ -258,7 +273,8 @@ class Server::Impl : public httplib::Server {
   const ConnectionLimits limits_;
   std::mutex mutex_;
   std::set<Connection*> connections_;  // guarded by mutex_
-  std::atomic<bool> stopping_{false};
+  std::atomic<bool> stopping_{false};        // connections are to end
+  std::atomic<bool> stop_requested_{false};  // none is to be accepted any more
 };
 
 Server::Server(ServerOptions options, Handler handler)
@@ -268,8 +284,8 @@ Server::~Server() = default;
 
 int Server::bind() { return impl_->bind(); }
 
-void Server::serve() { impl_->listen_after_bind(); }
+void Server::serve() { impl_->serve(); }
 
-void Server::stop() { impl_->stop(); }
+void Server::stop() { impl_->request_stop(); }
 
 }  // namespace credits::http

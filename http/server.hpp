@@ -33,10 +33,11 @@ class Server {
   // Takes the address. Returns the port. Throws std::runtime_error that says what is in the way.
   int bind();
 
-  // Serves until stop() is called, and every request that is under way is answered.
+  // Serves until stop() is called, and every request that is under way is answered. Throws
+  // std::runtime_error if the operating system gives it no connections any more.
   void serve();
 
-  // From any thread, after bind().
+  // From any thread, after bind(); before serve() too, which then returns at once.
   void stop();
 
  private:

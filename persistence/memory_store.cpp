@@ -42,7 +42,10 @@ std::vector<std::optional<ledger::Row>> MemoryStore::load(std::span<const std::s
 
 std::vector<Outcome> MemoryStore::append(std::span<const Mutation> mutations) {
   std::unique_lock lock{mutex_};
-  released_.wait(lock, [this] { return !holds_appends_; });
+  is_holding_ = holds_appends_;
+  held_or_released_.notify_all();
+  held_or_released_.wait(lock, [this] { return !holds_appends_; });
+  is_holding_ = false;
   if (take_one(appends_to_fail_)) throw StoreError{"memory store: append fails as it was told to"};
   std::vector<Outcome> outcomes;
   std::set<std::string> conflicting;
@@ -127,10 +130,15 @@ void MemoryStore::hold_appends() {
   holds_appends_ = true;
 }
 
+void MemoryStore::wait_for_held_append() {
+  std::unique_lock lock{mutex_};
+  held_or_released_.wait(lock, [this] { return is_holding_; });
+}
+
 void MemoryStore::release_appends() {
   const std::lock_guard lock{mutex_};
   holds_appends_ = false;
-  released_.notify_all();
+  held_or_released_.notify_all();
 }
 
 }  // namespace credits::persistence

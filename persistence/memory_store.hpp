@@ -33,6 +33,7 @@ class MemoryStore : public Store {
 
   // Appends wait, until they are released.
   void hold_appends();
+  void wait_for_held_append();
   void release_appends();
 
  private:
@@ -45,12 +46,13 @@ class MemoryStore : public Store {
   bool append_one(const Mutation& mutation);
 
   std::mutex mutex_;  // guards all below
-  std::condition_variable released_;
+  std::condition_variable held_or_released_;
   std::map<std::string, Install> installs_;
   std::size_t appends_to_fail_ = 0;
   std::size_t loads_to_fail_ = 0;
   bool fails_after_storing_ = false;
   bool holds_appends_ = false;
+  bool is_holding_ = false;
 };
 
 }  // namespace credits::persistence

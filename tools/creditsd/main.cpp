@@ -4,6 +4,7 @@
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/spdlog.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <csignal>
@@ -137,6 +138,22 @@ void handle_signals(http::QuotaFile& quota_file, http::Server& server) {
   }
 }
 
+// Handles signals until it is destroyed or one of them has said stop.
+class SignalThread {
+ public:
+  SignalThread(http::QuotaFile& quota_file, http::Server& server)
+      : thread_{[&] { handle_signals(quota_file, server); }} {}
+  ~SignalThread() {
+    ::pthread_kill(thread_.native_handle(), SIGTERM);
+    thread_.join();
+  }
+  SignalThread(const SignalThread&) = delete;
+  SignalThread& operator=(const SignalThread&) = delete;
+
+ private:
+  std::thread thread_;
+};
+
 void serve(const Options& options, http::QuotaFile& quota_file, http::Handler handler) {
   http::ServerOptions server_options;
   server_options.host = options.listen.host;
@@ -144,11 +161,10 @@ void serve(const Options& options, http::QuotaFile& quota_file, http::Handler ha
   server_options.connections_max = options.connections_max;
   http::Server server{server_options, std::move(handler)};
   const int port = server.bind();
-  std::thread signal_thread{[&] { handle_signals(quota_file, server); }};
+  const SignalThread signals{quota_file, server};
   std::cout << "listening on " << url_of({options.listen.host, port}) << std::endl;
   spdlog::info("creditsd {} serves {}", version, options.data_dir.string());
   server.serve();
-  signal_thread.join();
 }
 
 void run(const Options& options) {
@@ -184,6 +200,7 @@ int main(int argc, char** argv) {
   using namespace credits::creditsd;
   try {
     const Options options = parse_options(argc, argv);
+    ::umask(S_IRWXG | S_IRWXO);  // the ledger is its owner's alone
     set_up_log(options.log_level);
     // Before any thread starts: each inherits it, so that sigwait() alone sees them.
     const sigset_t signals = handled_signals();

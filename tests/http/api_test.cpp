@@ -1,0 +1,203 @@
+// From a request to its answer, with real actors on a store that fails on command.
+#include "http/api.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "actors/system.hpp"
+#include "http/codec/quota.hpp"
+#include "http/gateway.hpp"
+#include "persistence/memory_store.hpp"
+#include "tests/catch.hpp"
+#include "tests/ledger_fixtures.hpp"
+#include "tests/temporary_directory.hpp"
+#include "tests/told.hpp"
+
+namespace credits::http {
+namespace {
+
+using namespace credits::tests;
+using namespace std::chrono_literals;
+
+class Service {
+ public:
+  explicit Service(ApiLimits limits = {}) {
+    write_quota_file(quota_path(), quota);
+    actors_ = actors::spawn_ledger(system_, store, environment_, {});
+    gateway_ = system_.spawn(gateway, actors_.routers, actors_.reporter);
+    api_ = std::make_unique<Api>(gateway_, environment_, quota_file_, limits);
+  }
+  ~Service() {
+    api_.reset();
+    caf::scoped_actor self{system_};
+    actors::close_actor(self, gateway_);
+    actors::close_ledger(self, actors_);
+  }
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  HttpResponse call(std::string_view method, std::string_view target, std::string_view body = "") {
+    return api_->handle({method, target, body});
+  }
+
+  HttpResponse commit(std::string_view id) {
+    return call("POST", "/v1/installs/" + std::string{id} + "/commit",
+                R"({"backend":"gemini","tier":"core"})");
+  }
+
+  std::filesystem::path quota_path() const { return directory_.path() / "quota.json"; }
+
+  persistence::MemoryStore store;
+
+ private:
+  TemporaryDirectory directory_;
+  actors::Environment environment_{[] { return november; }, actors::random_mutation_id,
+                                   [](const std::string&) {}, false, actors::QuotaInForce{quota}};
+  QuotaFile quota_file_{quota_path(), environment_.quota};
+  caf::actor_system_config config_;
+  caf::actor_system system_{config_};
+  actors::LedgerActors actors_;
+  actors::gateway_actor gateway_;
+  std::unique_ptr<Api> api_;
+};
+
+std::string header_of(const HttpResponse& response, const std::string& name) {
+  for (const auto& [key, value] : response.headers) {
+    if (key == name) return value;
+  }
+  return "";
+}
+
+void check_problem(const HttpResponse& response, int status, const std::string& code) {
+  CHECK(response.status == status);
+  CHECK(response.content_type == "application/problem+json");
+  check_tells(response.body, {"\"status\":" + std::to_string(status), "\"code\":\"" + code + "\"",
+                              "\"type\":", "\"title\":", "\"detail\":"});
+  CHECK(header_of(response, "Retry-After") == (status == 503 ? "1" : ""));
+}
+
+std::string body_of(HttpResponse response) {
+  bool more = static_cast<bool>(response.next_chunk);
+  while (more) more = response.next_chunk(response.body);
+  return response.body;
+}
+
+TEST_CASE("an install is answered in the field names and the order of the contract") {
+  Service service;
+  CHECK(service.call("PUT", "/v1/installs/a%2Fb").status == 201);
+  const auto response = service.call("PUT", "/v1/installs/a%2Fb");
+  CHECK(response.status == 200);
+  CHECK(response.content_type == "application/json");
+  CHECK(response.body ==
+        R"({"install_id":"a/b","tier_snapshot":"core","lifetime_consumed":0,)"
+        R"("lifetime_gemini_consumed":0,"month":"2026-11","monthly_consumed":0,)"
+        R"("monthly_gemini_consumed":0,"last_active_at":"2026-11-24T03:53:00.000Z","version":1,)"
+        R"("balance":{"remaining":100,"capped":"lifetime","gemini_remaining":50,"held":0}})");
+}
+
+TEST_CASE("a plan is answered with its reason or its backend") {
+  Service service;
+  CHECK(service.call("POST", "/v1/installs/a/plan").body ==
+        R"({"allowed":true,"backend":"gemini","reason":null,)"
+        R"("balance":{"remaining":100,"capped":"lifetime","gemini_remaining":50,"held":0}})");
+  CHECK(service.call("POST", "/v1/installs/a/plan", R"({"tier":"max"})").body ==
+        R"({"allowed":true,"backend":"gemini","reason":null,)"
+        R"("balance":{"remaining":null,"capped":"monthly","gemini_remaining":null,"held":0}})");
+  CHECK(service.call("POST", "/v1/installs/a/plan", R"({"credits":101})").body ==
+        R"({"allowed":false,"backend":null,"reason":"out_of_credits",)"
+        R"("balance":{"remaining":100,"capped":"lifetime","gemini_remaining":50,"held":0}})");
+}
+
+TEST_CASE("entries are answered with every field of the contract") {
+  Service service;
+  service.call("PUT", "/v1/installs/a");
+  service.commit("a");
+  CHECK(service.call("GET", "/v1/installs/a/entries?limit=1").body ==
+        R"({"entries":[{"version":2,"at":"2026-11-24T03:53:00.000Z","kind":"commit","tier":"core",)"
+        R"("backend":"gemini","credits":1,"counter":"lifetime","month":"2026-11",)"
+        R"("idempotency_key":null,"reservation_id":null}],"next_before":2})");
+  CHECK(service.call("GET", "/v1/installs/a/entries?before=2").body ==
+        R"({"entries":[{"version":1,"at":"2026-11-24T03:53:00.000Z","kind":"create","tier":"core",)"
+        R"("backend":null,"credits":0,"counter":null,"month":"2026-11",)"
+        R"("idempotency_key":null,"reservation_id":null}],"next_before":null})");
+  check_problem(service.call("GET", "/v1/installs/b/entries"), 404, "unknown_install");
+}
+
+TEST_CASE("a snapshot is the JSON ledger, however many rows it has") {
+  Service service;
+  CHECK(body_of(service.call("GET", "/v1/snapshot")) == R"({"rows":{}})");
+  service.commit("a");
+  CHECK(body_of(service.call("GET", "/v1/snapshot")) ==
+        R"({"rows":{"a":{"install_id":"a","tier_snapshot":"core","lifetime_consumed":1,)"
+        R"("lifetime_gemini_consumed":1,"month":"2026-11","monthly_consumed":0,)"
+        R"("monthly_gemini_consumed":0,"last_active_at":"2026-11-24T03:53:00.000Z"}}})");
+}
+
+TEST_CASE("a commit that the store did not confirm is 503, and may be tried again") {
+  Service service;
+  service.commit("a");
+  service.store.fail_appends(1);
+  check_problem(service.commit("a"), 503, "storage_unavailable");
+  check_problem(service.call("GET", "/readyz"), 503, "storage_unavailable");
+  CHECK(service.call("GET", "/healthz").status == 200);
+  check_tells(service.commit("a").body, {"\"lifetime_consumed\":2,"});
+  CHECK(service.call("GET", "/readyz").status == 200);
+}
+
+TEST_CASE("an install that cannot be loaded is 503") {
+  Service service;
+  service.store.fail_loads(1);
+  check_problem(service.call("GET", "/v1/installs/a"), 503, "storage_unavailable");
+  check_problem(service.call("GET", "/v1/installs/a"), 404, "unknown_install");
+  service.store.fail_loads(1);
+  check_problem(service.call("GET", "/v1/installs/a/entries"), 503, "storage_unavailable");
+}
+
+TEST_CASE("an answer that does not come in time is said to be ambiguous") {
+  Service service{{.answer_timeout = 20ms}};
+  service.store.hold_appends();
+  check_problem(service.commit("a"), 503, "storage_unavailable");
+  service.store.release_appends();
+}
+
+TEST_CASE("beyond the requests in flight, one is refused, and nothing of it is done") {
+  Service service{{.requests_in_flight_max = 1}};
+  service.store.hold_appends();
+  std::thread first{[&service] { CHECK(service.commit("a").status == 200); }};
+  service.store.wait_for_held_append();
+  check_problem(service.call("GET", "/v1/quota"), 503, "overloaded");
+  check_problem(service.commit("b"), 503, "overloaded");
+  CHECK(service.call("GET", "/healthz").status == 200);
+  service.store.release_appends();
+  first.join();
+  CHECK(service.call("GET", "/v1/quota").status == 200);
+  check_problem(service.call("GET", "/v1/installs/b"), 404, "unknown_install");
+}
+
+TEST_CASE("a quota that cannot be written is not put in force") {
+  Service service;
+  std::filesystem::remove_all(service.quota_path().parent_path());
+  const std::string before = service.call("GET", "/v1/quota").body;
+  check_problem(service.call("PUT", "/v1/quota", R"({"core":{"lifetime":1}})"), 503,
+                "storage_unavailable");
+  CHECK(service.call("GET", "/v1/quota").body == before);
+}
+
+TEST_CASE("an unknown path, method or install is named") {
+  Service service;
+  check_problem(service.call("GET", "/v1/nothing"), 404, "not_found");
+  const auto response = service.call("DELETE", "/v1/quota");
+  check_problem(response, 405, "method_not_allowed");
+  CHECK(header_of(response, "Allow") == "GET, HEAD, PUT");
+  check_problem(service.call("GET", "/v1/installs/%zz"), 400, "invalid_install_id");
+  check_problem(service.call("GET", "/v1/installs/"), 400, "invalid_install_id");
+  const auto unknown = service.call("GET", "/v1/installs/who");
+  check_problem(unknown, 404, "unknown_install");
+  check_tells(unknown.body, {"who"});
+}
+
+}  // namespace
+}  // namespace credits::http

@@ -1,0 +1,283 @@
+// The server's limits and its end, over real sockets.
+#include "http/server.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "tests/catch.hpp"
+#include "tests/told.hpp"
+
+namespace credits::http {
+namespace {
+
+using namespace credits::tests;
+using namespace std::chrono_literals;
+
+class Client {
+ public:
+  explicit Client(int port) : socket_{::socket(AF_INET, SOCK_STREAM, 0)} {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(port));
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    REQUIRE(::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+    const timeval limit{10, 0};  // a test that fails must end
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  }
+  ~Client() { ::close(socket_); }
+  Client(const Client&) = delete;
+  Client& operator=(const Client&) = delete;
+
+  void send(const std::string& text) {
+    ::send(socket_, text.data(), text.size(), MSG_NOSIGNAL);
+  }
+
+  // Until `end` is in it, or the connection ends.
+  std::string receive(const std::string& end) {
+    while (received_.find(end) == std::string::npos) {
+      std::array<char, 4096> buffer{};
+      const ssize_t got = ::recv(socket_, buffer.data(), buffer.size(), 0);
+      if (got <= 0) break;
+      received_.append(buffer.data(), static_cast<std::size_t>(got));
+    }
+    return std::exchange(received_, {});
+  }
+
+  std::string receive_to_end() { return receive("\xff"); }
+
+  std::string get(const std::string& path) {
+    send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    return receive("echo " + path);
+  }
+
+ private:
+  int socket_;
+  std::string received_;
+};
+
+// Answers `echo` and the target; /slow waits until it is let go.
+class Echo {
+ public:
+  explicit Echo(ServerOptions options = {})
+      : server_{std::move(options), [this](const HttpRequest& request) { return answer(request); }},
+        port_{server_.bind()},
+        thread_{[this] { server_.serve(); }} {}
+  ~Echo() {
+    let_go();
+    stop();
+  }
+  Echo(const Echo&) = delete;
+  Echo& operator=(const Echo&) = delete;
+
+  void stop() {
+    server_.stop();
+    if (thread_.joinable()) thread_.join();
+  }
+
+  void wait_for_slow() {
+    std::unique_lock lock{mutex_};
+    changed_.wait(lock, [this] { return is_waiting_; });
+  }
+
+  void let_go() {
+    const std::lock_guard lock{mutex_};
+    is_free_ = true;
+    changed_.notify_all();
+  }
+
+  int port() const { return port_; }
+
+ private:
+  HttpResponse answer(const HttpRequest& request) {
+    if (request.target == "/slow") {
+      std::unique_lock lock{mutex_};
+      is_waiting_ = true;
+      changed_.notify_all();
+      changed_.wait(lock, [this] { return is_free_; });
+    }
+    if (request.target == "/throws") throw std::runtime_error{"handler"};
+    if (request.target == "/breaks") {
+      HttpResponse response;
+      response.next_chunk = [rounds = 0](std::string& chunk) mutable -> bool {
+        if (++rounds == 3) throw std::runtime_error{"in mid-stream"};
+        chunk = "part";
+        return true;
+      };
+      return response;
+    }
+    return {200, "text/plain", std::string{request.body} + "echo " + std::string{request.target}};
+  }
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool is_waiting_ = false;
+  bool is_free_ = false;
+  Server server_;
+  int port_;
+  std::thread thread_;
+};
+
+TEST_CASE("a connection serves one request after the other") {
+  Echo echo;
+  Client client{echo.port()};
+  for (const std::string path : {"/a", "/b", "/c"}) {
+    check_tells(client.get(path), {"HTTP/1.1 200 OK", "echo " + path});
+  }
+}
+
+TEST_CASE("the target arrives as it was sent") {
+  Echo echo;
+  Client client{echo.port()};
+  for (const std::string path : {"/a%2Fb?c=%20d+e", "/%2e%2e/x", "//x", "/a%00b"}) {
+    check_tells(client.get(path), {"echo " + path});
+  }
+}
+
+TEST_CASE("as many connections as are allowed are served at once, and the next one is refused") {
+  Echo echo{{.connections_max = 20}};
+  std::vector<std::unique_ptr<Client>> clients;
+  for (int i = 0; i < 20; ++i) {
+    clients.push_back(std::make_unique<Client>(echo.port()));
+    check_tells(clients.back()->get("/a"), {"200 OK"});
+  }
+  Client refused{echo.port()};
+  check_tells(refused.receive_to_end(),
+              {"503 Service Unavailable", "\"overloaded\"", "Retry-After: 1", "Connection: close"});
+  for (auto& client : clients) check_tells(client->get("/b"), {"200 OK"});
+  clients.pop_back();
+  std::string answer;
+  while (answer.find("200 OK") == std::string::npos) answer = Client{echo.port()}.get("/c");
+}
+
+TEST_CASE("a request that does not arrive in time ends its connection") {
+  Echo echo{{.request_timeout = 50ms}};
+  Client client{echo.port()};
+  client.send("GET /a HTTP/1.1\r\nHost:");
+  CHECK(client.receive_to_end().find("200 OK") == std::string::npos);
+}
+
+TEST_CASE("a connection that says nothing ends") {
+  Echo echo{{.idle_timeout = 50ms}};
+  Client client{echo.port()};
+  check_tells(client.get("/a"), {"200 OK"});
+  CHECK(client.receive_to_end().empty());
+}
+
+TEST_CASE("headers without end are not read for ever") {
+  Echo echo{{.head_bytes_max = 4'096}};
+  Client client{echo.port()};
+  client.send("GET /a HTTP/1.1\r\n");
+  for (int i = 0; i < 100; ++i) client.send("X-Header: " + std::string(100, 'x') + "\r\n");
+  client.send("\r\n");
+  CHECK(client.receive_to_end().find("200 OK") == std::string::npos);
+  check_tells(Client{echo.port()}.get("/a"), {"200 OK"});
+}
+
+TEST_CASE("a body over the limit is refused, announced or chunked") {
+  Echo echo{{.body_bytes_max = 1'000}};
+  const std::string head = "POST /a HTTP/1.1\r\nHost: x\r\n";
+  const std::string at_limit(1'000, 'x');
+  Client client{echo.port()};
+  client.send(head + "Content-Length: 1000\r\n\r\n" + at_limit);
+  check_tells(client.receive("echo /a"), {"200 OK", at_limit});
+  client.send(head + "Content-Length: 1001\r\n\r\n" + at_limit + "x");
+  check_tells(client.receive_to_end(), {"413 ", "payload_too_large", "1000 bytes"});
+  Client chunked{echo.port()};
+  chunked.send(head + "Transfer-Encoding: chunked\r\n\r\n3e9\r\n" + at_limit + "x\r\n0\r\n\r\n");
+  check_tells(chunked.receive_to_end(), {"413 ", "payload_too_large"});
+  Client absurd{echo.port()};
+  absurd.send(head + "Content-Length: 99999999999999999999\r\n\r\n");
+  check_tells(absurd.receive_to_end(), {"413 "});
+}
+
+TEST_CASE("a chunked body is put together") {
+  Echo echo;
+  Client client{echo.port()};
+  client.send("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+              "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+  check_tells(client.receive("echo /a"), {"200 OK", "abcdeecho /a"});
+  check_tells(client.get("/b"), {"200 OK"});
+}
+
+TEST_CASE("a target over the limit is refused") {
+  Echo echo{{.target_bytes_max = 100}};
+  Client client{echo.port()};
+  client.send("GET /" + std::string(100, 'a') + " HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(client.receive_to_end(), {"414 ", "uri_too_long"});
+}
+
+TEST_CASE("the body of a method that takes none is not taken for the next request") {
+  Echo echo;
+  Client client{echo.port()};
+  const std::string smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
+  client.send("GET /a HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(smuggled.size()) +
+              "\r\n\r\n" + smuggled);
+  const std::string answer = client.receive_to_end();
+  check_tells(answer, {"echo /a"});
+  CHECK(answer.find("smuggled") == std::string::npos);
+}
+
+TEST_CASE("what is no HTTP is answered as such, and the server goes on") {
+  Echo echo;
+  for (const std::string& garbage :
+       {std::string{"\r\n\r\n"}, std::string{"hello\r\n\r\n"}, std::string(5'000, 'x'),
+        std::string("\0\1\2\r\n\r\n", 7), std::string{"GET / HTTP/9.9\r\n\r\n"},
+        std::string{"GET  HTTP/1.1\r\n\r\n"}}) {
+    Client client{echo.port()};
+    client.send(garbage + "\r\n\r\n");
+    CHECK(client.receive_to_end().find("200 OK") == std::string::npos);
+  }
+  check_tells(Client{echo.port()}.get("/a"), {"200 OK"});
+}
+
+TEST_CASE("a handler that throws is a 500, not the end") {
+  Echo echo;
+  Client client{echo.port()};
+  client.send("GET /throws HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(client.receive_to_end(), {"500 ", "internal_error"});
+  check_tells(Client{echo.port()}.get("/a"), {"200 OK"});
+}
+
+TEST_CASE("a stream that breaks ends without its last chunk, so that nobody takes it for whole") {
+  Echo echo;
+  Client client{echo.port()};
+  client.send("GET /breaks HTTP/1.1\r\nHost: x\r\n\r\n");
+  const std::string answer = client.receive_to_end();
+  check_tells(answer, {"200 OK", "4\r\npart\r\n"});
+  CHECK(answer.find("0\r\n\r\n") == std::string::npos);
+}
+
+TEST_CASE("stopping ends idle connections and answers what is under way") {
+  Echo echo;
+  Client idle{echo.port()};
+  check_tells(idle.get("/a"), {"200 OK"});
+  Client busy{echo.port()};
+  busy.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+  echo.wait_for_slow();
+  std::thread stopper{[&echo] { echo.stop(); }};
+  CHECK(idle.receive_to_end().empty());
+  echo.let_go();
+  check_tells(busy.receive_to_end(), {"200 OK", "echo /slow"});
+  stopper.join();
+}
+
+TEST_CASE("an address that is taken is named") {
+  Echo echo;
+  Server second{{.port = echo.port()}, [](const HttpRequest&) { return HttpResponse{}; }};
+  check_tells(told_by<std::runtime_error>([&] { second.bind(); }),
+              {"127.0.0.1:" + std::to_string(echo.port()), "--listen"});
+}
+
+}  // namespace
+}  // namespace credits::http

@@ -1,0 +1,84 @@
+#include "http/target.hpp"
+
+#include <string>
+#include <vector>
+
+#include "http/install_id.hpp"
+#include "http/problem.hpp"
+#include "tests/catch.hpp"
+
+namespace credits::http {
+namespace {
+
+using Segments = std::vector<std::string_view>;
+
+TEST_CASE("a target is split into path segments before anything is decoded") {
+  CHECK(split_target("/v1/installs").segments == Segments{"v1", "installs"});
+  CHECK(split_target("/v1/installs/a%2Fb/plan").segments ==
+        Segments{"v1", "installs", "a%2Fb", "plan"});
+  CHECK(split_target("/").segments == Segments{""});
+  CHECK(split_target("/v1/").segments == Segments{"v1", ""});
+  CHECK(split_target("/a?b=/c?d").segments == Segments{"a"});
+  CHECK(split_target("/a?b=/c?d").query == "b=/c?d");
+  CHECK(split_target("no-slash").segments.empty());
+  CHECK(split_target("*").segments.empty());
+}
+
+TEST_CASE("percent-escapes are decoded once") {
+  CHECK(percent_decoded("a%2Fb%2fc") == "a/b/c");
+  CHECK(percent_decoded("%2525") == "%25");
+  CHECK(percent_decoded("%00%ff") == std::string("\0\xff", 2));
+  CHECK(percent_decoded("a+b") == "a+b");
+  CHECK(percent_decoded("") == "");
+}
+
+TEST_CASE("a broken escape is none") {
+  const std::string text = GENERATE(values<std::string>({"%", "%2", "a%2", "%zz", "%-1", "%2x"}));
+  INFO(text);
+  CHECK_FALSE(percent_decoded(text));
+}
+
+TEST_CASE("query parameters are decoded one by one") {
+  const auto parameters = decode_query("limit=5&prefix=a%26b%3D&after=", {"limit", "prefix", "after"});
+  CHECK(parameters == QueryParameters{{"limit", "5"}, {"prefix", "a&b="}, {"after", ""}});
+  CHECK(decode_query("", {}).empty());
+}
+
+TEST_CASE("a query parameter that is unknown, repeated or broken is refused by name") {
+  struct Case {
+    const char* query;
+    const char* field;
+  };
+  const auto [query, field] = GENERATE(values<Case>({{"limti=5", "limti"},
+                                                     {"limit=5&limit=5", "limit"},
+                                                     {"limit=%", "limit"},
+                                                     {"&limit=1", ""},
+                                                     {"LIMIT=1", "LIMIT"}}));
+  INFO(query);
+  try {
+    decode_query(query, {"limit"});
+    FAIL("was taken");
+  } catch (const ProblemError& error) {
+    CHECK(error.problem().status == 422);
+    CHECK(error.problem().code == "invalid_request");
+    CHECK(error.problem().field.value_or("") == field);
+  }
+}
+
+TEST_CASE("an install id is 1 to 128 bytes of printable ASCII without space") {
+  for (const std::string& id : {std::string{"a"}, std::string(128, '~'), std::string{"..."},
+                                std::string{"a/b"}, std::string{"!\"#%{}"}}) {
+    INFO(id);
+    CHECK_FALSE(fault_of_install_id(id));
+  }
+  for (const std::string& id :
+       {std::string{}, std::string(129, 'a'), std::string{"."}, std::string{".."},
+        std::string{"a b"}, std::string{"a\n"}, std::string{"\x7f"}, std::string{"\xc3\xa4"},
+        std::string("a\0b", 3)}) {
+    INFO(printable(id));
+    CHECK(fault_of_install_id(id));
+  }
+}
+
+}  // namespace
+}  // namespace credits::http
