@@ -101,6 +101,8 @@ ssize_t Connection::read(char* data, std::size_t size) {
 }
 
 bool Connection::fill() {
+  // The client may be waiting for what was written: `100 Continue`.
+  if (!flush()) return false;
   while (wait_until(POLLIN, request_deadline_)) {
     const ssize_t got = ::recv(socket_, input_.data(), input_.size(), MSG_DONTWAIT);
     if (got > 0) {

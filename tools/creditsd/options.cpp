@@ -69,11 +69,21 @@ std::string fault_of_store(const std::string& text) {
   return text == "sqlite" ? "" : "\"" + text + "\" is not a store; there is: sqlite";
 }
 
-CLI::AsNumberWithUnit duration_in_milliseconds() {
-  const std::map<std::string, std::int64_t> units{{"ms", 1}, {"s", 1'000},
-                                                  {"m", 60'000}, {"h", 3'600'000},
-                                                  {"d", 86'400'000}};
-  return CLI::AsNumberWithUnit{units, CLI::AsNumberWithUnit::UNIT_REQUIRED, "DURATION"};
+// `10m` becomes 600000.
+CLI::Validator duration_in_milliseconds() {
+  const std::map<std::string, std::int64_t> milliseconds_of{
+      {"ms", 1}, {"s", 1'000}, {"m", 60'000}, {"h", 3'600'000}, {"d", 86'400'000}};
+  const CLI::AsNumberWithUnit to_milliseconds{milliseconds_of,
+                                              CLI::AsNumberWithUnit::UNIT_REQUIRED};
+  const auto convert = [to_milliseconds](std::string& text) -> std::string {
+    const std::string given = text;
+    try {
+      return to_milliseconds(text);
+    } catch (const CLI::ValidationError& error) {
+      return "\"" + given + "\": " + error.what() + "; a duration reads like 10m";
+    }
+  };
+  return {convert, "DURATION"};
 }
 
 }  // namespace
