@@ -205,8 +205,9 @@ HttpResponse Api::run_operation(actors::Operation operation, int created_status)
     return answer(codec::encode(*plan));
   }
   const auto& refused = std::get<actors::Refused>(result);
-  return to_response(refused.reason == actors::Refusal::unknown_install ? unknown_install(refused.value)
-                                                                   : unknown_tier(refused.value));
+  return to_response(refused.reason == actors::Refusal::unknown_install
+                         ? unknown_install(refused.value)
+                         : unknown_tier(refused.value));
 }
 
 HttpResponse Api::list_installs(std::string_view query) {

@@ -8,8 +8,8 @@
 #include <cctype>
 #include <cerrno>
 #include <charconv>
-#include <cstring>
 #include <chrono>
+#include <cstring>
 #include <mutex>
 #include <optional>
 #include <set>
@@ -90,7 +90,8 @@ class Server::Impl : public httplib::Server {
     };
     set_payload_max_length(options_.body_bytes_max);
     // Both are only announced, in the Keep-Alive header: process_and_close_socket() decides.
-    set_keep_alive_timeout(std::chrono::duration_cast<std::chrono::seconds>(limits_.idle_timeout).count());
+    set_keep_alive_timeout(
+        std::chrono::duration_cast<std::chrono::seconds>(limits_.idle_timeout).count());
     set_keep_alive_max_count(1'000'000);
     set_tcp_nodelay(true);
     set_socket_options([](socket_t socket) {
@@ -272,7 +273,7 @@ class Server::Impl : public httplib::Server {
   const http::Handler handler_;
   const ConnectionLimits limits_;
   std::mutex mutex_;
-  std::set<Connection*> connections_;  // guarded by mutex_
+  std::set<Connection*> connections_;        // guarded by mutex_
   std::atomic<bool> stopping_{false};        // connections are to end
   std::atomic<bool> stop_requested_{false};  // none is to be accepted any more
 };

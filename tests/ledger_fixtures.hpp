@@ -14,10 +14,9 @@ namespace credits::tests {
 inline const ledger::Time november = ledger::parse_time("2026-11-24T03:53:00.000Z").value();
 inline const ledger::Time december = ledger::parse_time("2026-12-01T00:00:00.000Z").value();
 
-inline const ledger::Quota quota{
-    {"core", {ledger::Counter::lifetime, 100, 50}},
-    {"pro", {ledger::Counter::monthly, 1000, 500}},
-    {"max", {ledger::Counter::monthly, std::nullopt, std::nullopt}}};
+inline const ledger::Quota quota{{"core", {ledger::Counter::lifetime, 100, 50}},
+                                 {"pro", {ledger::Counter::monthly, 1000, 500}},
+                                 {"max", {ledger::Counter::monthly, std::nullopt, std::nullopt}}};
 
 // Changes `row` by `entry`; the two together are what a store appends.
 inline persistence::Mutation mutate(ledger::Row& row, ledger::Entry entry) {
@@ -32,8 +31,7 @@ inline persistence::Mutation create(ledger::Row& row, ledger::Time now = novembe
 }
 
 inline persistence::Mutation commit(ledger::Row& row, std::int64_t credits = 1,
-                                    const std::string& tier = "core",
-                                    ledger::Time now = november) {
+                                    const std::string& tier = "core", ledger::Time now = november) {
   const ledger::Debit debit{ledger::Backend::gemini, tier, credits};
   return mutate(row, ledger::commit_entry(row, debit, quota, now));
 }

@@ -1,6 +1,6 @@
 // Random lives of a whole ledger: operations in a random order on few installs, with failed and
-// ambiguous writes, failed loads, a foreign writer, idle times, and restarts in between. After each,
-// a plain model of what was answered is compared with what the store has.
+// ambiguous writes, failed loads, a foreign writer, idle times, and restarts in between. After
+// each, a plain model of what was answered is compared with what the store has.
 //
 // A failing seed is printed and can be run again: CREDITS_SEED=17 actors_test "a ledger*".
 #include <cstdlib>
@@ -100,9 +100,9 @@ class Simulation {
         break;
       default:
         credits = ++last_credits_;
-        operation.action = Commit{pick(0, 1) == 0 ? ledger::Backend::gemini
-                                                  : ledger::Backend::hardware,
-                                  pick(0, 1) == 0 ? "core" : "pro", credits};
+        operation.action =
+            Commit{pick(0, 1) == 0 ? ledger::Backend::gemini : ledger::Backend::hardware,
+                   pick(0, 1) == 0 ? "core" : "pro", credits};
         break;
     }
     asked_.push_back({id, credits, world_->send(std::move(operation))});

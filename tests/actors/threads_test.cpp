@@ -75,7 +75,8 @@ TEST_CASE("commits from many threads on few installs are each counted once") {
     std::vector<std::thread> threads;
     for (int thread = 0; thread < 8; ++thread) {
       threads.emplace_back([&running] {
-        for (int i = 0; i < 250; ++i) running.send(commit_of("install-" + std::to_string(i % 5))).get();
+        for (int i = 0; i < 250; ++i)
+          running.send(commit_of("install-" + std::to_string(i % 5))).get();
       });
     }
     for (auto& thread : threads) thread.join();

@@ -99,7 +99,9 @@ class World {
   ledger::Time now = november;
   std::vector<std::string> warnings;
   actors::Environment environment{[this] { return now; },
-                                  [this] { return ledger::MutationId{1, ++mutations_}; },
+                                  [this] {
+                                    return ledger::MutationId{1, ++mutations_};
+                                  },
                                   [this](const std::string& text) { warnings.push_back(text); },
                                   false, actors::QuotaInForce{quota}};
 

@@ -79,8 +79,8 @@ TEST_CASE("a counter may be written as 3.0, and a field that nobody knew is pass
 }
 
 TEST_CASE("a file without rows is an empty ledger") {
-  const std::string text = GENERATE(
-      values<std::string>({"{}", R"({"rows":{}})", R"({"rows":null})", R"({"other":1})"}));
+  const std::string text =
+      GENERATE(values<std::string>({"{}", R"({"rows":{}})", R"({"rows":null})", R"({"other":1})"}));
   CHECK(decode_ledger_file(text, november).empty());
 }
 

@@ -1,7 +1,6 @@
-#include "http/codec/quota.hpp"
-
 #include <string>
 
+#include "http/codec/quota.hpp"
 #include "tests/catch.hpp"
 #include "tests/told.hpp"
 

@@ -1,8 +1,7 @@
-#include "http/codec/request.hpp"
-
 #include <functional>
 #include <string>
 
+#include "http/codec/request.hpp"
 #include "http/problem.hpp"
 #include "tests/catch.hpp"
 

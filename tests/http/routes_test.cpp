@@ -20,9 +20,8 @@ RouteMatch match(std::string_view method, std::string_view target) {
 }
 
 std::string upper(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) {
-    return static_cast<char>(std::toupper(c));
-  });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
   return text;
 }
 
@@ -50,8 +49,8 @@ TEST_CASE("a path and a method lead to one call") {
 
 TEST_CASE("a path that is none has no methods") {
   const std::string target = GENERATE(values<std::string>(
-      {"/", "/v1", "/v1/", "/v2/installs", "/v1/installs/a/b", "/v1/installs/a/plan/x",
-       "/healthz/", "//healthz", "/V1/installs", "*", "healthz"}));
+      {"/", "/v1", "/v1/", "/v2/installs", "/v1/installs/a/b", "/v1/installs/a/plan/x", "/healthz/",
+       "//healthz", "/V1/installs", "*", "healthz"}));
   INFO(target);
   CHECK_FALSE(match("GET", target).call);
   CHECK(match("GET", target).allowed.empty());

@@ -39,9 +39,7 @@ class Client {
   Client(const Client&) = delete;
   Client& operator=(const Client&) = delete;
 
-  void send(const std::string& text) {
-    ::send(socket_, text.data(), text.size(), MSG_NOSIGNAL);
-  }
+  void send(const std::string& text) { ::send(socket_, text.data(), text.size(), MSG_NOSIGNAL); }
 
   // Until `end` is in it, or the connection ends.
   std::string receive(const std::string& end) {
@@ -204,8 +202,9 @@ TEST_CASE("a body over the limit is refused, announced or chunked") {
 TEST_CASE("a chunked body is put together") {
   Echo echo;
   Client client{echo.port()};
-  client.send("POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-              "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
+  client.send(
+      "POST /a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n");
   check_tells(client.receive("echo /a"), {"200 OK", "abcdeecho /a"});
   check_tells(client.get("/b"), {"200 OK"});
 }

@@ -39,7 +39,8 @@ TEST_CASE("a broken escape is none") {
 }
 
 TEST_CASE("query parameters are decoded one by one") {
-  const auto parameters = decode_query("limit=5&prefix=a%26b%3D&after=", {"limit", "prefix", "after"});
+  const auto parameters =
+      decode_query("limit=5&prefix=a%26b%3D&after=", {"limit", "prefix", "after"});
   CHECK(parameters == QueryParameters{{"limit", "5"}, {"prefix", "a&b="}, {"after", ""}});
   CHECK(decode_query("", {}).empty());
 }

@@ -136,15 +136,13 @@ TEST_CASE("a replay that is larger than the memory for it makes its checkpoints 
 TEST_CASE("append() waits for snapshots that lag too far, and fails rather than grow for ever") {
   const TemporaryDirectory directory;
   const auto store = open_sqlite_store(
-      directory.path(),
-      {.overlay_rows_max = 2, .overlay_wait_max = std::chrono::milliseconds{10}});
+      directory.path(), {.overlay_rows_max = 2, .overlay_wait_max = std::chrono::milliseconds{10}});
   auto a = row_of("a");
   auto b = row_of("b");
   auto c = row_of("c");
   store->append(std::vector{create(a), create(b)});
   const auto creation = create(c);
-  check_tells(told_by<StoreError>([&] { store->append(std::vector{creation}); }),
-              {"lags too far"});
+  check_tells(told_by<StoreError>([&] { store->append(std::vector{creation}); }), {"lags too far"});
   CHECK_FALSE(load(*store, "c"));
   store->checkpoint();
   CHECK(store->append(std::vector{creation}).front() == Outcome::stored);
@@ -168,7 +166,8 @@ TEST_CASE("a data directory is made, for its owner alone") {
   CHECK(fs::status(directory).permissions() == fs::perms::owner_all);
 }
 
-TEST_CASE("files that cannot be trusted are refused by name, with what to do, and stay as they are") {
+TEST_CASE(
+    "files that cannot be trusted are refused by name, with what to do, and stay as they are") {
   struct Case {
     const char* name;
     std::function<void(const fs::path&)> damage;
@@ -193,7 +192,8 @@ TEST_CASE("files that cannot be trusted are refused by name, with what to do, an
       {"a journal that is no database",
        [](const fs::path& dir) { std::ofstream{dir / "journal.db"} << std::string(4096, 'x'); },
        {"journal.db", "not a database", "restore it from a backup"}},
-      {"a missing journal", [](const fs::path& dir) { fs::remove(dir / "journal.db"); },
+      {"a missing journal",
+       [](const fs::path& dir) { fs::remove(dir / "journal.db"); },
        {"journal.db is missing", "restore both from a backup"}},
       {"the journal of another ledger",
        [](const fs::path& dir) {

@@ -75,8 +75,8 @@ EVERY_ENGINE("an empty ledger has nothing") {
 EVERY_ENGINE("what was appended is loaded, field by field, before a checkpoint and after it") {
   TestType engine;
   auto row = row_of("a");
-  row.reservations = {{"hold", "pro", ledger::Backend::hardware, ledger::Counter::monthly, 5,
-                       row.month, november}};
+  row.reservations = {
+      {"hold", "pro", ledger::Backend::hardware, ledger::Counter::monthly, 5, row.month, november}};
   row.remembered_keys = {{"key", "digest", 200, R"({"a":"\u00e4"})", november}};
   const auto first = create(row);
   const auto second = commit(row, 3);
@@ -169,14 +169,13 @@ EVERY_ENGINE("an entry keeps all that it says") {
   row.monthly_gemini_consumed = 4;
   auto imported = row_of("a");
   const auto import = mutate(imported, ledger::import_entry(row, december));
-  auto debit = ledger::commit_entry(imported, {ledger::Backend::hardware, "pro", 9}, quota,
-                                    december);
+  auto debit =
+      ledger::commit_entry(imported, {ledger::Backend::hardware, "pro", 9}, quota, december);
   debit.idempotency_key = "key";
   debit.reservation_id = "reservation";
   const auto commit = mutate(imported, debit);
   engine.store.append(std::vector{import, commit});
-  CHECK(engine.store.entries("a", any_version, 10) ==
-        std::vector{commit.entry, import.entry});
+  CHECK(engine.store.entries("a", any_version, 10) == std::vector{commit.entry, import.entry});
 }
 
 EVERY_ENGINE("a list is in id order, and its filters hold together") {

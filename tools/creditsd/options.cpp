@@ -102,7 +102,9 @@ Options parse_options(int argc, char** argv) {
 
   CLI::App app{"creditsd serves a ledger of credits to AI relays over HTTP."};
   app.name("creditsd");
-  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)->always_capture_default();
+  app.option_defaults()
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
+      ->always_capture_default();
   app.set_version_flag("--version", version);
   app.set_config("--config", "", "File of settings, a line each: `listen = 127.0.0.1:8787`");
   app.allow_config_extras(CLI::config_extras_mode::error);

@@ -1,7 +1,7 @@
 // The command line of creditsd, its environment variables and its configuration file.
 //
-// A flag on the command line goes before its environment variable (`--data-dir`: CREDITSD_DATA_DIR),
-// and that before its line in the file that --config names (`data-dir = …`).
+// A flag on the command line goes before its environment variable (`--data-dir`:
+// CREDITSD_DATA_DIR), and that before its line in the file that --config names (`data-dir = …`).
 #pragma once
 
 #include <chrono>

@@ -1,0 +1,66 @@
+import json
+
+import pytest
+
+import creditsd
+
+
+@pytest.fixture
+def data_dir(tmp_path):
+    path = tmp_path / "data"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def start(data_dir, tmp_path):
+    """Starts servers on `data_dir` and a free port; a flag given again replaces these."""
+    servers = []
+
+    def start_server(*args, **settings):
+        log_path = tmp_path / f"creditsd-{len(servers)}.log"
+        servers.append(creditsd.Server(
+            ["--listen", "127.0.0.1:0", "--data-dir", data_dir, *args], log_path, **settings))
+        return servers[-1]
+
+    yield start_server
+    for server in servers:
+        server.kill()
+
+
+@pytest.fixture
+def connect():
+    """Opens clients, of a server or beside another client, and closes them."""
+    clients = []
+
+    def connect_client(server_or_client):
+        clients.append(creditsd.Client(server_or_client.port))
+        return clients[-1]
+
+    yield connect_client
+    for client in clients:
+        client.close()
+
+
+@pytest.fixture
+def server(start):
+    return start()
+
+
+@pytest.fixture
+def client(server, connect):
+    return connect(server)
+
+
+@pytest.fixture
+def start_with(data_dir, start, connect):
+    """A client of a server that has these rows, imported at its start, and this quota."""
+
+    def start_with_ledger(rows, quota=None, *args):
+        ledger = {"rows": {row["install_id"]: row for row in rows}}
+        (data_dir / "credits.json").write_text(json.dumps(ledger))
+        if quota is not None:
+            (data_dir / "quota.json").write_text(json.dumps(quota))
+        return connect(start(*args))
+
+    return start_with_ledger

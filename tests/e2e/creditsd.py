@@ -1,0 +1,190 @@
+"""Runs the real creditsd and talks to it over real sockets."""
+
+import http.client
+import io
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[2]
+BINARY = os.environ.get("CREDITSD", str(REPO / "build/release/bin/creditsd"))
+TIMEOUT_S = 30  # a sanitizer's build on a busy machine is slow
+
+LISTENING = re.compile(r"^listening on http://(.+):(\d+)$", re.MULTILINE)
+
+
+def environment(extra):
+    """Ours without the settings of creditsd that the caller's shell may have."""
+    mine = {k: v for k, v in os.environ.items() if not k.startswith("CREDITSD")}
+    return mine | (extra or {})
+
+
+def run(*args, env=None, cwd=None):
+    """Runs creditsd to its end: for what is expected not to start."""
+    return subprocess.run([BINARY, *map(str, args)], env=environment(env), cwd=cwd, text=True,
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_S)
+
+
+def wait_until(condition, what):
+    deadline = time.monotonic() + TIMEOUT_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen in {TIMEOUT_S} s"
+        time.sleep(0.005)
+
+
+class Server:
+    """A running creditsd; `args` are all its arguments."""
+
+    def __init__(self, args, log_path, env=None, cwd=None):
+        self.log_path = Path(log_path)
+        self.out_path = self.log_path.with_suffix(".out")
+        with open(self.log_path, "wb") as log, open(self.out_path, "wb") as out:
+            self.process = subprocess.Popen([BINARY, *map(str, args)], env=environment(env),
+                                            cwd=cwd, stdin=subprocess.DEVNULL, stdout=out,
+                                            stderr=log)
+        try:
+            wait_until(self._listening_or_dead, "the line `listening on`")
+            assert self.running(), f"it ended at start: {self.log()}"
+        except BaseException:
+            self.kill()
+            raise
+        self.host, port = LISTENING.search(self.out()).groups()
+        self.port = int(port)
+
+    def _listening_or_dead(self):
+        return LISTENING.search(self.out()) or not self.running()
+
+    def out(self):
+        return self.out_path.read_text()
+
+    def log(self):
+        return self.log_path.read_text()
+
+    def running(self):
+        return self.process.poll() is None
+
+    def hup(self):
+        self.process.send_signal(signal.SIGHUP)
+
+    def stop(self, timeout_s=TIMEOUT_S):
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout_s)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(TIMEOUT_S)
+
+
+@dataclass
+class Answer:
+    status: int
+    headers: http.client.HTTPMessage
+    body: bytes
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+
+class Client:
+    """One keep-alive connection, opened again where the server has said that it closes it."""
+
+    def __init__(self, port):
+        self.port = port
+        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+
+    def request(self, method, path, body=None, headers=None):
+        """`body`: bytes as they are, an iterator's bytes in chunks, anything else as JSON."""
+        if body is not None and not isinstance(body, (bytes, Iterator)):
+            body = json.dumps(body).encode()
+        sent = {} if body is None else {"Content-Type": "application/json"}
+        sent |= headers or {}
+        try:
+            self.connection.request(method, path, body,
+                                    {k: v for k, v in sent.items() if v is not None})
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it may answer, and close, before it has read all
+        response = self.connection.getresponse()
+        return Answer(response.status, response.headers, response.read())
+
+    def get(self, path):
+        return self.request("GET", path)
+
+    def put(self, path, body=None):
+        return self.request("PUT", path, body)
+
+    def post(self, path, body=None):
+        return self.request("POST", path, body)
+
+    def close(self):
+        self.connection.close()
+
+
+def open_socket(port, timeout_s=TIMEOUT_S):
+    return socket.create_connection(("127.0.0.1", port), timeout_s)
+
+
+def read_to_end(connection):
+    """What comes until the server closes, be it by a reset."""
+    received = b""
+    try:
+        while chunk := connection.recv(65536):
+            received += chunk
+    except ConnectionResetError:
+        pass
+    return received
+
+
+def raw(port, data, half_close=False, timeout_s=TIMEOUT_S):
+    """Sends bytes as they are; returns all that comes until the server closes."""
+    with open_socket(port, timeout_s) as connection:
+        try:
+            connection.sendall(data)
+            if half_close:
+                connection.shutdown(socket.SHUT_WR)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it may refuse before it has read all
+        return read_to_end(connection)
+
+
+class _Replay:
+    """The socket that http.client wants, over bytes that are here already."""
+
+    def __init__(self, data):
+        self.stream = io.BytesIO(data)
+        self.stream.close = lambda: None  # http.client closes it after each answer
+
+    def makefile(self, _mode):
+        return self.stream
+
+
+def parse_answers(data, methods):
+    """The answers in `data` to requests of these methods, one after the other."""
+    source = _Replay(data)
+    answers = []
+    for method in methods:
+        response = http.client.HTTPResponse(source, method=method)
+        response.begin()
+        answers.append(Answer(response.status, response.headers, response.read()))
+    assert not source.stream.read(), "more came than was asked for"
+    return answers
+
+
+def check_problem(answer, status, code, field=None):
+    """That it is a problem of RFC 9457, this one."""
+    assert answer.status == status, answer.body
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    problem = answer.json
+    for name in ("type", "title", "detail", "code"):
+        assert isinstance(problem[name], str) and problem[name], problem
+    assert problem["status"] == status
+    assert problem["code"] == code, problem
+    assert problem.get("field") == field, problem
+    return problem

@@ -1,0 +1,339 @@
+"""The command line, the environment and the configuration file; what a start refuses."""
+
+import json
+import os
+import re
+import signal
+import socket
+
+import pytest
+
+import creditsd
+from creditsd import run
+
+FLAGS = ["--listen", "--data-dir", "--store", "--quota", "--hardware", "--no-hardware",
+         "--passivate-after", "--max-live-installs", "--max-connections", "--max-in-flight",
+         "--log-level", "--config", "--version", "--help"]
+
+BAD_VALUES = [
+    *[("--listen", value) for value in (
+        "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:80x", "127.0.0.1:-1",
+        "127.0.0.1:65536", "127.0.0.1:99999999999999999999")],
+    *[("--store", value) for value in ("memory", "SQLite", "mysql://x")],
+    *[("--passivate-after", value) for value in ("soon", "10", "-1m", "0s", "10 parsecs")],
+    *[(flag, value) for flag in ("--max-live-installs", "--max-connections", "--max-in-flight")
+      for value in ("0", "-1", "many", "1.5", "99999999999999999999")],
+    ("--log-level", "loud"),
+]
+
+
+def quota_file(path, lifetime):
+    path.write_text(json.dumps({"core": {"lifetime": lifetime, "geminiCapLifetime": 50}}))
+    return path
+
+
+def lifetime(client):
+    return client.get("/v1/quota").json["core"]["lifetime"]
+
+
+def has_hardware(client):
+    """A plan for more than the Gemini cap is allowed only with hardware."""
+    return client.post("/v1/installs/a/plan", {"credits": 51}).json["allowed"]
+
+
+@pytest.fixture
+def start_bare(tmp_path):
+    """Starts servers with these arguments alone."""
+    servers = []
+
+    def start_server(*args, **settings):
+        servers.append(creditsd.Server(args, tmp_path / f"bare-{len(servers)}.log", **settings))
+        return servers[-1]
+
+    yield start_server
+    for server in servers:
+        server.kill()
+
+
+# --- usage
+
+
+def test_help_lists_all_flags(tmp_path):
+    ended = run("--help", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert [flag for flag in FLAGS if flag not in ended.stdout] == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_version_prints_the_version(tmp_path):
+    ended = run("--version", cwd=tmp_path)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert re.search(r"\d+\.\d+\.\d+", ended.stdout)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("arg", ["--colour", "--Listen", "-x", "serve", "--max-connection=5"])
+def test_an_unknown_argument_exits_2_and_is_named(data_dir, arg):
+    ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0", arg)
+    assert ended.returncode == 2
+    assert arg.split("=")[0] in ended.stderr
+    assert (ended.stdout, list(data_dir.iterdir())) == ("", [])
+
+
+@pytest.mark.parametrize("flag", [
+    "--listen", "--data-dir", "--quota", "--passivate-after", "--max-connections", "--log-level",
+    "--config"])
+def test_a_flag_without_its_value_exits_2_and_is_named(data_dir, flag):
+    ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0", flag)
+    assert ended.returncode == 2
+    assert flag in ended.stderr
+
+
+@pytest.mark.parametrize("flag, value", BAD_VALUES)
+def test_a_bad_value_exits_2_and_is_named_with_its_flag(data_dir, flag, value):
+    ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0", f"{flag}={value}")
+    assert ended.returncode == 2
+    assert flag in ended.stderr and value in ended.stderr
+    assert (ended.stdout, list(data_dir.iterdir())) == ("", [])
+
+
+@pytest.mark.parametrize("flag, value", BAD_VALUES)
+def test_a_bad_value_in_the_environment_exits_2_and_is_named(data_dir, flag, value):
+    args = {"--data-dir": data_dir, "--listen": "127.0.0.1:0"}
+    args.pop(flag, None)
+    ended = run(*[word for pair in args.items() for word in pair],
+                env={"CREDITSD_" + flag[2:].upper().replace("-", "_"): value})
+    assert ended.returncode == 2
+    assert value in ended.stderr
+    assert list(data_dir.iterdir()) == []
+
+
+# --- which setting counts
+
+
+def test_the_last_of_a_repeated_flag_counts(start, connect, tmp_path):
+    first, last = quota_file(tmp_path / "first", 1), quota_file(tmp_path / "last", 2)
+    assert lifetime(connect(start("--quota", first, "--quota", last))) == 2
+
+
+@pytest.mark.parametrize("flags, expected", [
+    ("--hardware --no-hardware", False),
+    ("--no-hardware --hardware", True),
+    ("--hardware --hardware", True),
+    ("--hardware --no-hardware --hardware", True),
+])
+def test_the_last_of_hardware_and_no_hardware_counts(start, connect, flags, expected):
+    assert has_hardware(connect(start(*flags.split()))) is expected
+
+
+def test_all_flags_at_once(start, connect, tmp_path):
+    server = start("--store", "sqlite", "--quota", quota_file(tmp_path / "quota", 60),
+                   "--no-hardware", "--passivate-after", "1s", "--max-live-installs", "1000",
+                   "--max-connections", "100", "--max-in-flight", "100", "--log-level", "debug")
+    assert connect(server).get("/readyz").status == 200
+
+
+@pytest.mark.parametrize("duration", ["1ms", "1s", "10m", "2h", "365d"])
+def test_a_duration_has_a_unit(start, duration):
+    assert start("--passivate-after", duration).running()
+
+
+def test_the_environment_sets_what_no_flag_does(start_bare, connect, tmp_path):
+    server = start_bare(env={
+        "CREDITSD_LISTEN": "127.0.0.1:0", "CREDITSD_DATA_DIR": str(tmp_path / "ledger"),
+        "CREDITSD_STORE": "sqlite", "CREDITSD_QUOTA": str(quota_file(tmp_path / "quota", 60)),
+        "CREDITSD_HARDWARE": "true", "CREDITSD_PASSIVATE_AFTER": "5m",
+        "CREDITSD_MAX_LIVE_INSTALLS": "10", "CREDITSD_MAX_CONNECTIONS": "10",
+        "CREDITSD_MAX_IN_FLIGHT": "10", "CREDITSD_LOG_LEVEL": "debug"})
+    client = connect(server)
+    assert lifetime(client) == 60
+    assert has_hardware(client)
+    assert (tmp_path / "ledger").is_dir()
+
+
+@pytest.mark.parametrize("value, expected", [("true", True), ("false", False)])
+def test_the_environment_sets_hardware_both_ways(start, connect, value, expected):
+    assert has_hardware(connect(start(env={"CREDITSD_HARDWARE": value}))) is expected
+
+
+@pytest.mark.parametrize("name", ["LISTEN", "QUOTA", "HARDWARE", "LOG_LEVEL", "MAX_CONNECTIONS",
+                                  "CONFIG"])
+def test_an_empty_variable_sets_nothing_and_eats_no_flag(start, connect, data_dir, name):
+    client = connect(start(env={f"CREDITSD_{name}": ""}))
+    assert lifetime(client) == 100
+    assert (data_dir / "quota.json").exists()
+
+
+def test_a_line_of_the_config_file_sets_what_no_flag_does(start_bare, connect, tmp_path):
+    config = tmp_path / "creditsd.conf"
+    config.write_text(f"""# a comment
+listen = 127.0.0.1:0
+data-dir = {tmp_path / "ledger"}
+store = sqlite
+
+quota = {quota_file(tmp_path / "quota", 60)}
+hardware = true
+passivate-after = 5m
+max-live-installs = 10
+max-connections = 10
+max-in-flight = 10
+log-level = debug
+""")
+    for args, env in ((["--config", config], None), ([], {"CREDITSD_CONFIG": str(config)})):
+        server = start_bare(*args, env=env)
+        client = connect(server)
+        assert lifetime(client) == 60
+        assert has_hardware(client)
+        assert (tmp_path / "ledger").is_dir()
+        server.stop()
+
+
+@pytest.mark.parametrize("line, named", [
+    ("colour = blue", "colour"), ("max-connections = many", "many"), ("listen = x", "x"),
+])
+def test_a_bad_line_of_the_config_file_exits_2_and_is_named(data_dir, tmp_path, line, named):
+    config = tmp_path / "creditsd.conf"
+    config.write_text(line + "\n")
+    ended = run("--data-dir", data_dir, "--config", config)
+    assert ended.returncode == 2
+    assert named in ended.stderr
+
+
+def test_a_config_file_that_is_named_must_be_there(data_dir, tmp_path):
+    ended = run("--data-dir", data_dir, "--config", tmp_path / "missing.conf")
+    assert ended.returncode in (1, 2)
+    assert str(tmp_path / "missing.conf") in ended.stderr
+
+
+@pytest.mark.parametrize("given, expected", [
+    ({"flag", "env", "config"}, "flag"), ({"flag", "env"}, "flag"), ({"flag", "config"}, "flag"),
+    ({"env", "config"}, "env"), ({"env"}, "env"), ({"config"}, "config"),
+], ids=["all", "flag+env", "flag+config", "env+config", "env", "config"])
+def test_a_flag_beats_the_environment_and_that_the_config_file(start, connect, tmp_path, given,
+                                                              expected):
+    files = {name: quota_file(tmp_path / name, n + 1)
+             for n, name in enumerate(("flag", "env", "config"))}
+    config = tmp_path / "creditsd.conf"
+    config.write_text(f"quota = {files['config']}\n" if "config" in given else "")
+    client = connect(start("--config", config, *(["--quota", files["flag"]] if "flag" in given
+                                                 else []),
+                           env={"CREDITSD_QUOTA": str(files["env"])} if "env" in given else None))
+    assert lifetime(client) == json.loads(files[expected].read_text())["core"]["lifetime"]
+
+
+def test_a_flag_beats_the_environment_in_hardware_too(start, connect):
+    assert not has_hardware(connect(start("--no-hardware", env={"CREDITSD_HARDWARE": "true"})))
+
+
+# --- the address
+
+
+@pytest.mark.parametrize("address", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0"])
+def test_beyond_loopback_it_refuses_to_listen_and_explains(data_dir, address):
+    ended = run("--data-dir", data_dir, "--listen", address)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "loopback" in ended.stderr and "token" in ended.stderr
+    assert address.rpartition(":")[0].strip("[]") in ended.stderr
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost"])
+def test_it_listens_on_loopback(start, host):
+    server = start("--listen", f"{host}:0")
+    assert server.host == host
+    with socket.create_connection((host, server.port), creditsd.TIMEOUT_S):
+        pass
+
+
+def test_it_listens_on_the_loopback_of_ipv6(start):
+    try:
+        socket.socket(socket.AF_INET6).bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 here")
+    server = start("--listen", "[::1]:0")
+    assert server.host == "[::1]"
+    with socket.create_connection(("::1", server.port), creditsd.TIMEOUT_S):
+        pass
+
+
+def test_it_prints_one_line_to_standard_output(start, connect):
+    server = start()
+    connect(server).put("/v1/installs/a")
+    assert server.stop() == 0
+    assert server.out() == f"listening on http://127.0.0.1:{server.port}\n"
+
+
+def test_a_port_in_use_exits_1_and_is_named(server, tmp_path):
+    ended = run("--data-dir", tmp_path / "other", "--listen", f"127.0.0.1:{server.port}")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert str(server.port) in ended.stderr
+    assert server.running()
+
+
+def test_a_restart_can_take_the_same_port_at_once(start, connect):
+    server = start()
+    assert connect(server).get("/healthz").status == 200
+    assert server.stop() == 0
+    again = start("--listen", f"127.0.0.1:{server.port}")
+    assert again.port == server.port
+
+
+# --- the data directory
+
+
+def test_the_data_directory_is_made_if_it_is_missing(start, data_dir):
+    start("--data-dir", data_dir / "new")
+    assert (data_dir / "new").is_dir()
+
+
+def test_the_data_directory_is_data_by_default(start_bare, tmp_path):
+    start_bare("--listen", "127.0.0.1:0", cwd=tmp_path)
+    assert (tmp_path / "data" / "quota.json").exists()
+
+
+def unwritable(tmp_path):
+    """A directory in which not even root can make a file."""
+    if os.geteuid() == 0:
+        return "/proc/self"
+    (tmp_path / "locked").mkdir(mode=0o555)
+    return tmp_path / "locked"
+
+
+@pytest.mark.parametrize("path_of", [
+    lambda tmp: tmp / "file", lambda tmp: tmp / "file" / "below", unwritable,
+    lambda tmp: f"{unwritable(tmp)}/below",
+], ids=["file", "below-a-file", "not-writable", "below-not-writable"])
+def test_a_data_directory_that_cannot_be_one_exits_1_and_is_named(tmp_path, path_of):
+    (tmp_path / "file").write_text("mine")
+    path = path_of(tmp_path)
+    ended = run("--listen", "127.0.0.1:0", "--data-dir", path)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert str(path) in ended.stderr
+    assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_data_directory_has_one_owner(server, client, data_dir):
+    client.put("/v1/installs/a")
+    ended = run("--listen", "127.0.0.1:0", "--data-dir", data_dir)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert str(server.process.pid) in ended.stderr
+    assert client.get("/v1/installs/a").status == 200
+
+
+def test_a_killed_owner_leaves_the_data_directory_free(start):
+    start().kill()
+    assert start().running()
+
+
+# --- the end
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+def test_a_signal_to_end_exits_0_and_keeps_what_was_answered(start, connect, number):
+    server = start()
+    client = connect(server)
+    for n in range(100):
+        client.post(f"/v1/installs/i{n}/commit", {"backend": "gemini", "tier": "core"})
+    expected = client.get("/v1/snapshot").json
+    server.process.send_signal(number)
+    assert server.process.wait(creditsd.TIMEOUT_S) == 0
+    assert connect(start()).get("/v1/snapshot").json == expected

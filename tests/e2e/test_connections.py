@@ -1,0 +1,342 @@
+"""How connections are kept, shared out and refused."""
+
+import json
+import socket
+import threading
+import time
+
+import pytest
+
+from creditsd import check_problem, open_socket, parse_answers, raw, read_to_end, wait_until
+
+COMMIT = {"backend": "gemini", "tier": "core"}
+STOP_S = 10  # after which docker stop kills
+
+
+def request(method, path, *headers, body=None, version="1.1"):
+    """The bytes of a request; `body` travels as JSON."""
+    data = b"" if body is None else json.dumps(body).encode()
+    lines = [f"{method} {path} HTTP/{version}", "Host: creditsd", *headers]
+    if body is not None:
+        lines += ["Content-Type: application/json", f"Content-Length: {len(data)}"]
+    return "\r\n".join([*lines, "", ""]).encode() + data
+
+
+def ask(server, *sent, **settings):
+    """Sends requests whose last one says that the connection ends; the answers."""
+    methods = [data.split()[0].decode() for data in sent]
+    return parse_answers(raw(server.port, b"".join(sent), **settings), methods)
+
+
+def in_parallel(tasks):
+    """Runs them in a thread each; raises what one of them raised."""
+    failures = []
+
+    def guarded(task):
+        try:
+            task()
+        except Exception as failure:  # noqa: BLE001
+            failures.append(failure)
+
+    threads = [threading.Thread(target=guarded, args=[task]) for task in tasks]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+
+
+# --- keep-alive
+
+
+def test_a_connection_serves_many_requests(client):
+    client.put("/v1/installs/a")
+    first = client.connection.sock
+    for _ in range(500):
+        assert client.get("/v1/installs/a").status == 200
+    assert client.connection.sock is first
+
+
+@pytest.mark.parametrize("method, path, body, status", [
+    ("GET", "/v1/installs/none", None, 404), ("GET", "/nothing", None, 404),
+    ("GET", "/v1/installs/%20", None, 400), ("DELETE", "/v1/quota", None, 405),
+    ("POST", "/v1/installs/a/plan", b"{", 400), ("POST", "/v1/installs/a/plan", {"x": 1}, 422),
+    ("PUT", "/v1/quota", {}, 422), ("GET", "/v1/installs?limit=0", None, 422),
+])
+def test_a_refusal_leaves_the_connection_open(client, method, path, body, status):
+    assert client.request(method, path, body).status == status
+    kept = client.connection.sock
+    assert kept is not None
+    assert client.get("/healthz").status == 200
+    assert client.connection.sock is kept
+
+
+def test_many_connections_at_once_are_all_answered(server, connect):
+    clients = [connect(server) for _ in range(64)]
+    for client in clients:
+        assert client.get("/healthz").status == 200
+    rounds = 10
+
+    def work(n):
+        for _ in range(rounds):
+            assert clients[n].post(f"/v1/installs/i{n % 8}/commit", COMMIT).status == 200
+
+    in_parallel([lambda n=n: work(n) for n in range(64)])
+    installs = clients[0].get("/v1/installs").json["installs"]
+    assert [i["lifetime_consumed"] for i in installs] == [8 * rounds] * 8
+    assert [i["version"] for i in installs] == [8 * rounds] * 8
+    for client in clients:
+        assert client.get("/healthz").status == 200
+
+
+def test_many_connections_that_create_one_install_create_it_once(server, connect):
+    statuses = []
+    clients = [connect(server) for _ in range(32)]
+    in_parallel([lambda c=c: statuses.append(c.put("/v1/installs/a").status) for c in clients])
+    assert sorted(statuses) == [200] * 31 + [201]
+    assert clients[0].get("/v1/installs/a").json["version"] == 1
+
+
+def test_idle_connections_hold_up_no_one(server, client):
+    idle = [open_socket(server.port) for _ in range(100)]
+    try:
+        assert client.put("/v1/installs/a").status == 201
+    finally:
+        for connection in idle:
+            connection.close()
+
+
+def test_few_live_installs_serve_many(start, connect):
+    client = connect(start("--max-live-installs", "2", "--passivate-after", "1ms"))
+    for n in range(60):
+        assert client.post(f"/v1/installs/i{n % 20}/commit", COMMIT).status == 200
+    for n in range(20):
+        assert client.get(f"/v1/installs/i{n}").json["lifetime_consumed"] == 3
+
+
+# --- limits
+
+
+def refused(port):
+    """Whether a new connection is refused as overloaded; else it is answered, and closed."""
+    [answer] = parse_answers(raw(port, request("GET", "/healthz", "Connection: close")), ["GET"])
+    if answer.status == 200:
+        return False
+    check_problem(answer, 503, "overloaded")
+    assert int(answer.headers["Retry-After"]) >= 1
+    return True
+
+
+def test_beyond_max_connections_it_is_503_until_one_closes(start, connect):
+    server = start("--max-connections", "4")
+    clients = [connect(server) for _ in range(4)]
+    for client in clients:
+        assert client.get("/healthz").status == 200
+    for _ in range(3):
+        assert refused(server.port)
+    for client in clients:
+        assert client.get("/healthz").status == 200
+
+    clients[0].close()
+    wait_until(lambda: not refused(server.port), "an answer after one has closed")
+    for client in clients[1:]:
+        assert client.get("/healthz").status == 200
+
+
+def test_beyond_max_connections_a_mutation_is_refused_and_not_done(start, connect):
+    server = start("--max-connections", "1")
+    client = connect(server)
+    assert client.get("/healthz").status == 200
+    [answer] = ask(server, request("PUT", "/v1/installs/a", "Connection: close"))
+    check_problem(answer, 503, "overloaded")
+    assert client.get("/v1/installs/a").status == 404
+
+
+def test_a_burst_beyond_max_connections_leaves_the_server_well(start, connect):
+    server = start("--max-connections", "4")
+    in_parallel([lambda: refused(server.port)] * 100)
+    wait_until(lambda: not refused(server.port), "an answer after the burst")
+    assert connect(server).put("/v1/installs/a").status == 201
+
+
+def test_beyond_max_in_flight_a_request_is_503_and_not_done(start, connect):
+    server = start("--max-in-flight", "1")
+    clients = [connect(server) for _ in range(16)]
+    done = []
+
+    def work(client):
+        for _ in range(50):
+            answer = client.post("/v1/installs/a/commit", COMMIT)
+            if answer.status == 200:
+                done.append(answer.json["version"])
+            else:
+                check_problem(answer, 503, "overloaded")
+                assert int(answer.headers["Retry-After"]) >= 1
+
+    in_parallel([lambda c=c: work(c) for c in clients])
+    assert sorted(done) == list(range(1, len(done) + 1))
+    install = clients[0].get("/v1/installs/a").json
+    assert install["version"] == install["lifetime_consumed"] == len(done) > 0
+
+
+# --- how requests arrive
+
+
+def test_pipelined_requests_are_answered_in_order(server):
+    answers = ask(server,
+                  request("PUT", "/v1/installs/a"),
+                  request("POST", "/v1/installs/a/commit", body=COMMIT),
+                  request("HEAD", "/v1/installs/a"),
+                  request("GET", "/nothing"),
+                  request("POST", "/v1/installs/a/plan", body={"credits": 0}),
+                  request("GET", "/v1/installs/a", "Connection: close"))
+    assert [a.status for a in answers] == [201, 200, 200, 404, 422, 200]
+    assert [a.json["version"] for a in answers if a.status in (200, 201) and a.body] == [1, 2, 2]
+
+
+def test_a_hundred_pipelined_commits_are_all_done(server):
+    one = request("POST", "/v1/installs/a/commit", body=COMMIT)
+    last = request("GET", "/v1/installs/a", "Connection: close")
+    answers = ask(server, *[one] * 100, last)
+    assert [a.json["version"] for a in answers] == [*range(1, 101), 100]
+
+
+def test_a_request_that_comes_byte_by_byte_is_answered(server):
+    with open_socket(server.port) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        data = request("POST", "/v1/installs/a/commit", "Connection: close", body=COMMIT)
+        for byte in data:
+            connection.sendall(bytes([byte]))
+            time.sleep(0.001)  # so that each goes by itself
+        [answer] = parse_answers(read_to_end(connection), ["POST"])
+    assert (answer.status, answer.json["version"]) == (200, 1)
+
+
+def test_slow_requests_hold_up_no_one(server, client):
+    slow = [open_socket(server.port) for _ in range(32)]
+    try:
+        for connection in slow:
+            connection.sendall(b"POST /v1/installs/a/commit HTTP/1.1\r\nContent-Length: 100\r\n")
+        assert client.put("/v1/installs/a").status == 201
+    finally:
+        for connection in slow:
+            connection.close()
+    assert client.get("/v1/installs/a").json["version"] == 1
+
+
+def test_a_client_that_does_not_read_holds_up_no_one(server, client):
+    with open_socket(server.port) as deaf:
+        deaf.sendall(request("GET", "/openapi.yaml") * 200)
+        assert client.put("/v1/installs/a").status == 201
+
+
+def test_a_chunked_body_is_read(server):
+    body = json.dumps(COMMIT).encode()
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(part), part) for part in (body[:5], body[5:]))
+    [answer] = ask(server, request("POST", "/v1/installs/a/commit", "Connection: close",
+                                   "Content-Type: application/json",
+                                   "Transfer-Encoding: chunked") + chunks + b"0\r\n\r\n")
+    assert (answer.status, answer.json["version"]) == (200, 1)
+
+
+def test_a_client_that_expects_100_continue_is_told_to(server):
+    body = json.dumps(COMMIT).encode()
+    with open_socket(server.port) as connection:
+        connection.sendall(request("POST", "/v1/installs/a/commit", "Connection: close",
+                                   "Content-Type: application/json", "Expect: 100-continue",
+                                   f"Content-Length: {len(body)}"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(body)
+        [answer] = parse_answers(read_to_end(connection), ["POST"])
+    assert answer.status == 200
+
+
+def test_a_half_closed_connection_is_answered(server):
+    answers = ask(server, request("POST", "/v1/installs/a/commit", body=COMMIT),
+                  request("GET", "/v1/installs/a"), half_close=True)
+    assert [a.json["version"] for a in answers] == [1, 1]
+
+
+def test_a_client_that_goes_before_its_answer_harms_no_one(server, client):
+    for _ in range(50):
+        with open_socket(server.port) as connection:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            connection.sendall(request("GET", "/v1/snapshot") + request("GET", "/openapi.yaml"))
+    assert server.running()
+    assert client.get("/healthz").status == 200
+
+
+# --- how connections end
+
+
+def test_connection_close_is_kept_to_and_echoed(server):
+    [answer] = ask(server, request("GET", "/healthz", "Connection: close"))
+    assert answer.status == 200
+    assert answer.headers["Connection"].lower() == "close"
+
+
+@pytest.mark.parametrize("value", ["Close", "CLOSE", "keep-alive, close"])
+def test_connection_close_may_be_spelt_differently(server, value):
+    [answer] = ask(server, request("GET", "/healthz", f"Connection: {value}"), timeout_s=5)
+    assert answer.status == 200
+
+
+def test_http_1_0_is_answered_and_closed(server):
+    answers = ask(server, request("PUT", "/v1/installs/a", version="1.0"))
+    assert [(a.status, a.json["version"]) for a in answers] == [(201, 1)]
+
+
+def test_http_1_0_gets_the_snapshot_without_chunks(server, client):
+    client.put("/v1/installs/a")
+    [answer] = ask(server, request("GET", "/v1/snapshot", version="1.0"))
+    assert answer.headers["Transfer-Encoding"] is None
+    assert list(answer.json["rows"]) == ["a"]
+
+
+# --- the end of the server
+
+
+def test_idle_connections_do_not_hold_up_the_end(server, connect):
+    for client in [connect(server) for _ in range(32)]:
+        assert client.get("/healthz").status == 200
+    with open_socket(server.port):
+        assert server.stop(STOP_S) == 0
+
+
+@pytest.mark.parametrize("data", [
+    b"POST /v1/installs/a/commit HTTP/1.1\r\nContent-Le",
+    b"POST /v1/installs/a/commit HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
+], ids=["in-the-head", "in-the-body"])
+def test_a_request_that_stops_halfway_does_not_hold_up_the_end(server, client, data):
+    with open_socket(server.port) as half_sent:
+        half_sent.sendall(data)
+        assert client.get("/healthz").status == 200
+        assert server.stop(STOP_S) == 0
+
+
+def test_what_was_answered_before_the_end_is_kept(server, start, connect):
+    answered = {}
+
+    def work(n):
+        client = connect(server)
+        try:
+            while True:
+                answer = client.post(f"/v1/installs/i{n}/commit", COMMIT)
+                if answer.status != 200:
+                    return
+                answered[n] = answer.json["version"]
+        except OSError:
+            pass  # the server has gone
+
+    workers = [threading.Thread(target=work, args=[n]) for n in range(16)]
+    for worker in workers:
+        worker.start()
+    wait_until(lambda: len(answered) == 16, "a first answer to each")
+    assert server.stop() == 0
+    for worker in workers:
+        worker.join()
+
+    client = connect(start())
+    for n, version in answered.items():
+        assert client.get(f"/v1/installs/i{n}").json["version"] == version

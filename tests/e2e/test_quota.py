@@ -1,0 +1,341 @@
+"""The quota: read at start, replaced by PUT, read again on SIGHUP; a bad one is never taken."""
+
+import json
+
+import pytest
+
+import creditsd
+from creditsd import check_problem, wait_until
+
+DEFAULT = {"core": {"lifetime": 100, "geminiCapLifetime": 50},
+           "pro": {"monthly": 1000, "geminiCapMonthly": 500},
+           "max": {"monthly": None, "geminiCapMonthly": None}}
+OTHER = {"core": {"lifetime": 7, "geminiCapLifetime": 3},
+         "trial": {"monthly": 20, "geminiCapMonthly": 4}}
+
+GOOD = {
+    "core-alone": {"core": {"lifetime": 1}},
+    "zero": {"core": {"lifetime": 0, "geminiCapLifetime": 0}},
+    "cap-null": {"core": {"lifetime": 10, "geminiCapLifetime": None}},
+    "cap-above": {"core": {"lifetime": 10, "geminiCapLifetime": 20}},
+    "monthly-core": {"core": {"monthly": 5}},
+    "unlimited-core": {"core": {"monthly": None}},
+    "unlimited-with-cap": {"core": {"monthly": None, "geminiCapMonthly": 3}},
+    "large": {"core": {"lifetime": 10**12}},
+    "other-names": {"core": {"lifetime": 1}, "Team / 5": {"monthly": 2}},
+    "many": {"core": {"lifetime": 1}} | {f"tier{n}": {"monthly": n} for n in range(100)},
+}
+
+MISTAKES = {
+    # what is wrong: the quota, its tier and field as the error names them
+    "no-core": ({"pro": {"monthly": 1}}, "core", None),
+    "nothing": ({}, "core", None),
+    "core-null": ({"core": None}, "core", None),
+    "core-number": ({"core": 100}, "core", None),
+    "core-list": ({"core": [100]}, "core", None),
+    "tier-empty": ({"core": {"lifetime": 1}, "pro": {}}, "pro", None),
+    "tier-string": ({"core": {"lifetime": 1}, "pro": "1000"}, "pro", None),
+    "neither": ({"core": {"geminiCapLifetime": 5}}, "core", "lifetime"),
+    "lifetime-null": ({"core": {"lifetime": None}}, "core", "lifetime"),
+    "lifetime-negative": ({"core": {"lifetime": -1}}, "core", "lifetime"),
+    "lifetime-fraction": ({"core": {"lifetime": 1.5}}, "core", "lifetime"),
+    "lifetime-float": ({"core": {"lifetime": 1.0}}, "core", "lifetime"),
+    "lifetime-string": ({"core": {"lifetime": "100"}}, "core", "lifetime"),
+    "lifetime-true": ({"core": {"lifetime": True}}, "core", "lifetime"),
+    "lifetime-huge": ({"core": {"lifetime": 10**30}}, "core", "lifetime"),
+    "lifetime-2^64": ({"core": {"lifetime": 2**64}}, "core", "lifetime"),
+    "lifetime-list": ({"core": {"lifetime": [1]}}, "core", "lifetime"),
+    "cap-negative": ({"core": {"lifetime": 1, "geminiCapLifetime": -1}}, "core",
+                     "geminiCapLifetime"),
+    "cap-string": ({"core": {"lifetime": 1, "geminiCapLifetime": ""}}, "core",
+                   "geminiCapLifetime"),
+    "cap-of-the-month": ({"core": {"lifetime": 1, "geminiCapMonthly": 1}}, "core",
+                         "geminiCapMonthly"),
+    "cap-of-the-month-null": ({"core": {"lifetime": 1, "geminiCapMonthly": None}}, "core",
+                              "geminiCapMonthly"),
+    "both": ({"core": {"lifetime": 1, "monthly": 1}}, "core", "monthly"),
+    "both-null": ({"core": {"lifetime": 1, "monthly": None}}, "core", "monthly"),
+    "monthly-negative": ({"core": {"lifetime": 1}, "pro": {"monthly": -5}}, "pro", "monthly"),
+    "monthly-fraction": ({"core": {"lifetime": 1}, "pro": {"monthly": 0.5}}, "pro", "monthly"),
+    "monthly-string": ({"core": {"lifetime": 1}, "pro": {"monthly": "null"}}, "pro", "monthly"),
+    "monthly-false": ({"core": {"lifetime": 1}, "pro": {"monthly": False}}, "pro", "monthly"),
+    "monthly-cap-negative": ({"core": {"lifetime": 1},
+                              "pro": {"monthly": 1, "geminiCapMonthly": -1}}, "pro",
+                             "geminiCapMonthly"),
+    "monthly-cap-list": ({"core": {"lifetime": 1}, "pro": {"monthly": 1, "geminiCapMonthly": []}},
+                         "pro", "geminiCapMonthly"),
+    "monthly-cap-of-life": ({"core": {"lifetime": 1},
+                             "pro": {"monthly": 1, "geminiCapLifetime": 1}}, "pro",
+                            "geminiCapLifetime"),
+    "unknown-field": ({"core": {"lifetime": 1, "weekly": 1}}, "core", "weekly"),
+    "misspelt": ({"core": {"lifetime": 1, "geminicaplifetime": 1}}, "core", "geminicaplifetime"),
+}
+TWICE = {
+    "tier-twice": (b'{"core":{"lifetime":1},"core":{"lifetime":2}}', "core"),
+    "field-twice": (b'{"core":{"lifetime":1,"lifetime":2}}', "lifetime"),
+}
+NO_OBJECT = {"list": b"[]", "null": b"null", "string": b'"core"', "number": b"1"}
+NO_JSON = {
+    "word": b"core", "cut": b'{"core":{"lifetime":1}', "comma": b'{"core":{"lifetime":1},}',
+    "two": b'{"core":{"lifetime":1}}{}', "utf-8": b'{"core\xff":{"lifetime":1}}', "nul": b"\0",
+    "comment": b'{"core":{"lifetime":1}} // the default',
+}
+# Over HTTP an empty body reads as `{}`; an empty file is just no quota.
+BAD_FILES = ({name: json.dumps(quota).encode() for name, (quota, _, _) in MISTAKES.items()}
+             | {name: data for name, (data, _) in TWICE.items()} | NO_OBJECT | NO_JSON
+             | {"empty": b""})
+
+
+@pytest.fixture
+def quota_path(data_dir):
+    return data_dir / "quota.json"
+
+
+def quota_of(client):
+    answer = client.get("/v1/quota")
+    assert answer.status == 200
+    return answer.json
+
+
+def without_null_caps(quota):
+    """A cap that is null is the same as none."""
+    return {tier: {k: v for k, v in limits.items() if v is not None or k == "monthly"}
+            for tier, limits in quota.items()}
+
+
+def same_quota(one, other):
+    return without_null_caps(one) == without_null_caps(other)
+
+
+def balance(client, tier="core"):
+    return client.post("/v1/installs/a/plan", {"tier": tier}).json["balance"]
+
+
+def names(text, *wanted):
+    return all(name in text for name in wanted if name is not None)
+
+
+# --- the quota in force
+
+
+def test_the_default_quota_is_in_force_and_written_to_the_data_directory(client, quota_path):
+    assert same_quota(quota_of(client), DEFAULT)
+    assert same_quota(json.loads(quota_path.read_text()), DEFAULT)
+
+
+def test_the_file_in_the_data_directory_is_read_and_left_alone(start, connect, quota_path):
+    text = json.dumps(OTHER, indent=4)
+    quota_path.write_text(text)
+    client = connect(start())
+    assert same_quota(quota_of(client), OTHER)
+    assert balance(client, "trial") == {"remaining": 20, "capped": "monthly",
+                                        "gemini_remaining": 4, "held": 0}
+    assert quota_path.read_text() == text
+
+
+def test_the_file_that_the_flag_names_is_read_instead(start, connect, quota_path, tmp_path):
+    path = tmp_path / "elsewhere.json"
+    path.write_text(json.dumps(OTHER))
+    client = connect(start("--quota", path))
+    assert same_quota(quota_of(client), OTHER)
+    assert not quota_path.exists()
+    assert client.put("/v1/quota", DEFAULT).status == 200
+    assert same_quota(json.loads(path.read_text()), DEFAULT)
+    assert not quota_path.exists()
+
+
+# --- put
+
+
+@pytest.mark.parametrize("quota", GOOD.values(), ids=GOOD)
+def test_put_applies_at_once_and_writes_the_file(client, quota, quota_path):
+    answer = client.put("/v1/quota", quota)
+    assert answer.status == 200
+    assert same_quota(answer.json, quota)
+    assert same_quota(quota_of(client), quota)
+    assert same_quota(json.loads(quota_path.read_text()), quota)
+    for tier in quota:
+        limits = quota[tier]
+        assert balance(client, tier)["remaining"] == limits.get("lifetime", limits.get("monthly"))
+
+
+def test_put_survives_a_kill(start, connect):
+    server = start()
+    assert connect(server).put("/v1/quota", OTHER).status == 200
+    server.kill()
+    assert same_quota(quota_of(connect(start())), OTHER)
+
+
+def test_put_reaches_installs_that_are_awake(client):
+    assert balance(client)["remaining"] == 100
+    for limit in range(50):
+        assert client.put("/v1/quota", {"core": {"lifetime": limit}}).status == 200
+        assert balance(client)["remaining"] == limit
+        assert client.get("/v1/installs/a").json["balance"]["remaining"] == limit
+        assert client.get("/v1/installs").json["installs"][0]["balance"]["remaining"] == limit
+
+
+def test_put_leaves_no_other_file_behind(client, data_dir):
+    before = sorted(path.name for path in data_dir.iterdir())
+    for _ in range(3):
+        client.put("/v1/quota", OTHER)
+    client.put("/v1/quota", {})
+    assert sorted(path.name for path in data_dir.iterdir()) == before
+
+
+@pytest.fixture(scope="module")
+def refusing(tmp_path_factory):
+    """One server for all mistakes: none of them may change anything."""
+    path = tmp_path_factory.mktemp("quota")
+    server = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", path / "data"], path / "log")
+    server.quota_path = path / "data/quota.json"
+    yield server
+    server.kill()
+
+
+@pytest.fixture
+def unchanged(refusing, connect):
+    client = connect(refusing)
+    before = quota_of(client), refusing.quota_path.read_bytes()
+    yield
+    assert (quota_of(client), refusing.quota_path.read_bytes()) == before
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("quota, tier, field", MISTAKES.values(), ids=MISTAKES)
+def test_put_of_a_mistake_is_422_and_names_tier_and_field(refusing, connect, quota, tier, field):
+    answer = connect(refusing).put("/v1/quota", quota)
+    problem = check_problem(answer, 422, "invalid_request", answer.json.get("field"))
+    assert names(problem["field"], tier), problem
+    assert names(problem["detail"], tier, field), problem
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("data, name", TWICE.values(), ids=TWICE)
+def test_put_of_a_name_twice_is_422_and_names_it(refusing, connect, data, name):
+    answer = connect(refusing).put("/v1/quota", data)
+    problem = check_problem(answer, 422, "invalid_request", answer.json.get("field"))
+    assert names(problem["detail"], name), problem
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("data", NO_OBJECT.values(), ids=NO_OBJECT)
+def test_put_of_what_is_no_object_is_422(refusing, connect, data):
+    check_problem(connect(refusing).put("/v1/quota", data), 422, "invalid_request")
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("data", NO_JSON.values(), ids=NO_JSON)
+def test_put_of_what_is_no_json_is_400(refusing, connect, data):
+    check_problem(connect(refusing).put("/v1/quota", data), 400, "invalid_json")
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("body", [None, b""], ids=["none", "empty"])
+def test_put_of_nothing_lacks_core(refusing, connect, body):
+    answer = connect(refusing).put("/v1/quota", body)
+    check_problem(answer, 422, "invalid_request", answer.json.get("field"))
+    assert "core" in answer.json["detail"]
+
+
+# --- SIGHUP
+
+
+def test_sighup_reads_the_file_again(server, client, quota_path):
+    balance(client)
+    quota_path.write_text(json.dumps(OTHER))
+    assert same_quota(quota_of(client), DEFAULT)
+    server.hup()
+    wait_until(lambda: same_quota(quota_of(client), OTHER), "the new quota")
+    assert balance(client)["remaining"] == 7
+
+
+@pytest.mark.parametrize("data", [BAD_FILES[n] for n in ("cut", "empty", "no-core", "both")],
+                         ids=["cut", "empty", "no-core", "both"])
+def test_sighup_on_a_broken_file_keeps_the_quota_and_the_server(server, client, quota_path, data):
+    quota_path.write_bytes(data)
+    logged = len(server.log())
+    server.hup()
+    wait_until(lambda: str(quota_path) in server.log()[logged:], "a word about it in the log")
+    assert server.running()
+    assert same_quota(quota_of(client), DEFAULT)
+    assert balance(client)["remaining"] == 100
+    assert quota_path.read_bytes() == data
+
+    quota_path.write_text(json.dumps(OTHER))
+    server.hup()
+    wait_until(lambda: same_quota(quota_of(client), OTHER), "the new quota")
+
+
+def test_sighup_on_a_missing_file_keeps_the_quota_and_the_server(server, client, quota_path):
+    quota_path.unlink()
+    logged = len(server.log())
+    server.hup()
+    wait_until(lambda: str(quota_path) in server.log()[logged:], "a word about it in the log")
+    assert same_quota(quota_of(client), DEFAULT)
+    assert server.running()
+
+
+def test_many_sighups_under_load_lose_no_request(server, client):
+    for n in range(50):
+        server.hup()
+        assert client.post("/v1/installs/a/commit",
+                           {"backend": "gemini", "tier": "core"}).json["version"] == n + 1
+    assert server.running()
+
+
+# --- start
+
+
+def refuse_start(data_dir, *args):
+    ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, *args)
+    assert ended.returncode == 1, ended.stderr
+    assert "listening on" not in ended.stdout
+    return ended.stderr
+
+
+@pytest.mark.parametrize("name", BAD_FILES)
+def test_a_start_with_a_broken_quota_file_says_where_and_ends(data_dir, quota_path, name):
+    quota_path.write_bytes(BAD_FILES[name])
+    error = refuse_start(data_dir)
+    tier, field = MISTAKES[name][1:] if name in MISTAKES else (None, None)
+    assert names(error, str(quota_path), tier, field), error
+    assert quota_path.read_bytes() == BAD_FILES[name]
+
+
+def test_a_start_with_a_broken_file_that_the_flag_names_says_where_and_ends(data_dir, tmp_path):
+    path = tmp_path / "elsewhere.json"
+    path.write_text('{"core":{"lifetime":-1}}')
+    assert names(refuse_start(data_dir, "--quota", path), str(path), "core", "lifetime")
+
+
+@pytest.mark.parametrize("path", ["missing.json", "missing/quota.json", "."])
+def test_a_quota_file_that_is_named_must_be_there(data_dir, tmp_path, path):
+    assert str(tmp_path / path) in refuse_start(data_dir, "--quota", tmp_path / path)
+    assert not (tmp_path / "missing.json").exists()
+
+
+# --- a tier that the quota no longer has
+
+
+def test_rows_of_a_removed_tier_are_judged_as_core_and_keep_its_name(client):
+    def judged():
+        install = client.get("/v1/installs/a").json
+        return install["tier_snapshot"], install["balance"]["remaining"]
+
+    commit = {"backend": "gemini", "tier": "pro", "credits": 10}
+    client.post("/v1/installs/a/commit", commit)
+    assert judged() == ("pro", 990)
+
+    client.put("/v1/quota", {"core": {"lifetime": 7, "geminiCapLifetime": 3}})
+    assert judged() == ("pro", 7)
+    planned = client.post("/v1/installs/a/plan")
+    assert planned.json["balance"] == {"remaining": 7, "capped": "lifetime",
+                                       "gemini_remaining": 3, "held": 0}
+    assert client.get("/v1/installs?tier=pro").json["installs"][0]["install_id"] == "a"
+    check_problem(client.post("/v1/installs/a/plan", {"tier": "pro"}), 422, "unknown_tier", "tier")
+    check_problem(client.post("/v1/installs/a/commit", commit), 422, "unknown_tier", "tier")
+    assert client.get("/v1/installs/a").json["version"] == 1
+
+    client.put("/v1/quota", DEFAULT)
+    assert judged() == ("pro", 990)

@@ -1,0 +1,117 @@
+#!/usr/bin/env python3
+"""The rules of the house: which folder may include what, and the format of the code.
+
+    http -> actors -> persistence -> actors/ledger
+
+Each room has its library, and no other room touches it: CAF lives in actors (and in the two files of
+http that speak to actors), SQL in persistence, cpp-httplib in http's server, RapidJSON in http's
+codec. tools sees everything, tests see what they test.
+"""
+
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+ROOMS = ["actors/ledger", "actors", "persistence", "http", "tools"]  # the innermost name counts
+MAY_SEE = {
+    "actors/ledger": {"actors/ledger"},
+    "persistence": {"persistence", "actors/ledger"},
+    "actors": {"actors", "persistence", "actors/ledger"},
+    "http": {"http", "actors", "persistence", "actors/ledger"},
+    "tools": {"tools", "http", "actors", "persistence", "actors/ledger"},
+}
+# A library's headers, and the files that may include them.
+LIBRARIES = {
+    r"caf/": r"actors/(?!ledger/)[^/]*|http/(gateway|api)\.[ch]pp|tools/.*",
+    r"rapidjson/": r"http/codec/.*",
+    r"httplib\.h": r"http/(server|connection|connection_threads)\.[ch]pp",
+    r"(SQLiteCpp/|sqlite3|xxhash)": r"persistence/.*",
+    r"(CLI|spdlog)/": r"tools/.*",
+}
+# The rules are pure: the standard library alone, and no clock.
+FORBIDDEN_IN_RULES = re.compile(r"system_clock|steady_clock|std::time\b|<thread>|<mutex>|<fstream>")
+SQL = re.compile(r'"[^"]*\b(SELECT|INSERT INTO|UPDATE|DELETE FROM|CREATE TABLE|PRAGMA)\b')
+INCLUDE = re.compile(r'^\s*#include\s+[<"]([^>"]+)[>"]', re.MULTILINE)
+CLANG_FORMAT_VERSION = 14  # Debian 12's; another one breaks other lines
+
+
+def sources():
+    listed = subprocess.run(["git", "ls-files", "*.cpp", "*.hpp", "*.cpp.in", "*.hpp.in"], cwd=ROOT,
+                            capture_output=True, text=True)
+    if listed.returncode == 0:
+        return listed.stdout.split()
+    return [str(path.relative_to(ROOT)) for room in MAY_SEE for path in ROOT.glob(room + "/**/*.?pp")]
+
+
+def room_of(path):
+    return next((room for room in ROOMS if path.startswith(room + "/")), None)
+
+
+def faults_of(path, text):
+    """What `text`, as the content of the file `path`, does against the rules."""
+    room = room_of(path)
+    if room is None:
+        return
+    for included in INCLUDE.findall(text):
+        target = room_of(included)
+        if target and target not in MAY_SEE[room]:
+            yield f"{path}: {room} must not see {included}"
+        for headers, allowed in LIBRARIES.items():
+            if re.match(headers, included) and not re.fullmatch(allowed, path):
+                yield f"{path}: {included} has another room"
+    if room == "actors/ledger" and (found := FORBIDDEN_IN_RULES.search(text)):
+        yield f"{path}: the rules are pure, {found.group()} is not"
+    if room != "persistence" and (found := SQL.search(text)):
+        yield f"{path}: SQL belongs to persistence: {found.group()}"
+
+
+def check_the_check():
+    """A check that cannot fail is none."""
+    bad = [
+        ("actors/ledger/x.hpp", '#include "persistence/store.hpp"'),
+        ("persistence/x.cpp", '#include "actors/router.hpp"'),
+        ("actors/x.cpp", '#include "http/api.hpp"'),
+        ("http/x.cpp", '#include "tools/version.hpp"'),
+        ("actors/x.cpp", "#include <rapidjson/document.h>"),
+        ("http/api.cpp", "#include <httplib.h>"),
+        ("http/server.cpp", "#include <caf/all.hpp>"),
+        ("http/api.cpp", "#include <rapidjson/writer.h>"),
+        ("actors/system.cpp", "#include <SQLiteCpp/SQLiteCpp.h>"),
+        ("actors/ledger/x.cpp", "#include <caf/all.hpp>"),
+        ("actors/ledger/x.cpp", "std::chrono::system_clock::now()"),
+        ("http/api.cpp", 'const char* q = "SELECT 1"'),
+        ("http/api.cpp", "#include <spdlog/spdlog.h>"),
+    ]
+    for path, text in bad:
+        if not list(faults_of(path, text)):
+            yield f"tests/house/check.py would let this pass in {path}: {text}"
+
+
+def format_faults(paths):
+    binary = shutil.which(f"clang-format-{CLANG_FORMAT_VERSION}") or shutil.which("clang-format")
+    version = binary and subprocess.run([binary, "--version"], capture_output=True, text=True).stdout
+    if not version or f"version {CLANG_FORMAT_VERSION}." not in version:
+        print(f"format not checked: there is no clang-format {CLANG_FORMAT_VERSION}")
+        return
+    code = [path for path in paths if path.endswith((".cpp", ".hpp"))]
+    checked = subprocess.run([binary, "--dry-run", "-Werror", *code], cwd=ROOT, capture_output=True,
+                             text=True)
+    if checked.returncode != 0:
+        yield checked.stderr
+
+
+def main():
+    paths = sources()
+    faults = [*check_the_check(),
+              *(fault for path in paths
+                for fault in faults_of(path, (ROOT / path).read_text(encoding="utf-8"))),
+              *format_faults(paths)]
+    print("\n".join(faults) or f"{len(paths)} files are in order")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
