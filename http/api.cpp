@@ -160,6 +160,7 @@ HttpResponse Api::run(Call call, const std::string& install_id, const HttpReques
   if (in_flight.count() > limits_.requests_in_flight_max) {
     return to_response(overloaded("there are too many requests under way"));
   }
+  if (call != Call::list_installs && call != Call::list_entries) decode_query(query, {});
   switch (call) {
     case Call::get_install:
       return run_operation({install_id, actors::Get{}}, 200);
@@ -267,7 +268,7 @@ HttpResponse Api::snapshot() {
 
 HttpResponse Api::put_quota(std::string_view body) {
   try {
-    const ledger::Quota quota = codec::decode_quota(body);
+    const ledger::Quota quota = codec::decode_quota(body.empty() ? "{}" : body);
     quota_file_.replace(quota);
     return answer(codec::encode(quota));
   } catch (const codec::QuotaError& error) {

@@ -17,6 +17,8 @@ using std::chrono::steady_clock;
 constexpr std::size_t input_bytes = 16 * 1024;
 constexpr std::size_t output_bytes_max = 64 * 1024;
 constexpr std::chrono::milliseconds linger_timeout{1'000};
+constexpr std::chrono::milliseconds end_grace{1'000};
+constexpr std::chrono::milliseconds end_check_interval{200};
 constexpr std::size_t linger_bytes_max = 16 * 1024 * 1024;
 
 int milliseconds_until(steady_clock::time_point deadline) {
@@ -76,15 +78,28 @@ void Connection::finish() {
   }
 }
 
-void Connection::end_if_idle() {
+void Connection::end() {
   const std::lock_guard lock{mutex_};
   is_to_end_ = true;
+  end_deadline_ = steady_clock::now() + end_grace;
   // A request that is in the receive buffer already can still be read after this.
   if (is_idle_) ::shutdown(socket_, SHUT_RD);
 }
 
-bool Connection::is_readable() const {
-  return input_begin_ < input_end_ || wait_until(POLLIN, request_deadline_);
+bool Connection::is_readable() const { return input_begin_ < input_end_ || wait_for_input(); }
+
+bool Connection::wait_for_input() const {
+  while (true) {
+    const auto next_check = steady_clock::now() + end_check_interval;
+    const auto deadline = request_deadline();
+    if (wait_until(POLLIN, std::min(deadline, next_check))) return true;
+    if (deadline <= next_check) return false;
+  }
+}
+
+steady_clock::time_point Connection::request_deadline() const {
+  const std::lock_guard lock{mutex_};
+  return is_to_end_ ? std::min(request_deadline_, end_deadline_) : request_deadline_;
 }
 
 ssize_t Connection::read(char* data, std::size_t size) {
@@ -103,7 +118,7 @@ ssize_t Connection::read(char* data, std::size_t size) {
 bool Connection::fill() {
   // The client may be waiting for what was written: `100 Continue`.
   if (!flush()) return false;
-  while (wait_until(POLLIN, request_deadline_)) {
+  while (wait_for_input()) {
     const ssize_t got = ::recv(socket_, input_.data(), input_.size(), MSG_DONTWAIT);
     if (got > 0) {
       input_begin_ = 0;

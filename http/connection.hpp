@@ -3,7 +3,7 @@
 // The library's own stream looks 100 times a second whether an idle connection has something to
 // say, cannot wait for descriptors beyond 1,023, and has no limit for how long a request may take
 // to arrive. This one sleeps in poll(), sends an answer's head and body in one call, and has a
-// limit for everything. Belongs to one thread, but for end_if_idle().
+// limit for everything. Belongs to one thread, but for end().
 #pragma once
 
 #include <httplib.h>
@@ -45,8 +45,9 @@ class Connection : public httplib::Stream {
   // Says that nothing more follows, and lets the client read that before the socket closes.
   void finish();
 
-  // Ends the connection if it is waiting for a request. From any thread.
-  void end_if_idle();
+  // Ends the connection: at once if it is waiting for a request, else after that; one that has not
+  // come whole has a second left. From any thread.
+  void end();
 
   bool is_readable() const override;
   bool is_writable() const override { return !failed_; }
@@ -59,6 +60,8 @@ class Connection : public httplib::Stream {
 
  private:
   bool wait_until(short events, std::chrono::steady_clock::time_point deadline) const;
+  bool wait_for_input() const;
+  std::chrono::steady_clock::time_point request_deadline() const;
   bool fill();
 
   const socket_t socket_;
@@ -72,9 +75,10 @@ class Connection : public httplib::Stream {
   bool in_head_ = true;
   bool failed_ = false;
 
-  std::mutex mutex_;
-  bool is_idle_ = false;    // guarded by mutex_
-  bool is_to_end_ = false;  // guarded by mutex_
+  mutable std::mutex mutex_;
+  bool is_idle_ = false;                                  // guarded by mutex_
+  bool is_to_end_ = false;                                // guarded by mutex_
+  std::chrono::steady_clock::time_point end_deadline_{};  // guarded by mutex_
 };
 
 }  // namespace credits::http

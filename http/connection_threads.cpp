@@ -66,7 +66,7 @@ void ConnectionThreads::shutdown() {
   shutting_down_ = true;
   changed_.notify_all();
   lock.unlock();
-  end_idle_();
+  end_all_();
   lock.lock();
   changed_.wait(lock, [this] { return threads_.empty(); });
   join_ended(lock);

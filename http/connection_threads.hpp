@@ -18,9 +18,9 @@ namespace credits::http {
 
 class ConnectionThreads : public httplib::TaskQueue {
  public:
-  // `end_idle` is called once, at shutdown: it makes connections that wait for a request end.
-  ConnectionThreads(std::size_t threads_max, std::function<void()> end_idle)
-      : threads_max_{threads_max}, end_idle_{std::move(end_idle)} {}
+  // `end_all` is called once, at shutdown: it makes the connections end.
+  ConnectionThreads(std::size_t threads_max, std::function<void()> end_all)
+      : threads_max_{threads_max}, end_all_{std::move(end_all)} {}
 
   // The library changed this result from nothing to bool between Debian 12 and 13.
   using Enqueued = decltype(std::declval<httplib::TaskQueue&>().enqueue(std::function<void()>{}));
@@ -44,7 +44,7 @@ class ConnectionThreads : public httplib::TaskQueue {
   static constexpr std::chrono::seconds idle_thread_timeout{10};
 
   const std::size_t threads_max_;
-  const std::function<void()> end_idle_;
+  const std::function<void()> end_all_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::queue<std::function<void()>> tasks_;  // guarded by mutex_; no more than there are idle ones

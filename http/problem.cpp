@@ -40,15 +40,14 @@ Problem invalid_install_id(std::string detail) {
           "install_id"};
 }
 
-Problem invalid_request(std::string field, std::string detail) {
-  Problem problem{422, "invalid_request", "A field of the request is not valid", std::move(detail)};
-  if (!field.empty()) problem.field = std::move(field);
-  return problem;
+Problem invalid_request(std::optional<std::string> field, std::string detail) {
+  return {422, "invalid_request", "A field of the request is not valid", std::move(detail),
+          std::move(field)};
 }
 
 Problem unknown_tier(const std::string& tier) {
   return {422, "unknown_tier", "The quota has no such tier",
-          "tier \"" + tier + "\" is not in the quota", "tier"};
+          "tier \"" + printable(tier) + "\" is not in the quota", "tier"};
 }
 
 Problem unknown_install(const std::string& install_id) {

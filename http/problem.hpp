@@ -40,7 +40,7 @@ std::string printable(std::string_view text);
 Problem bad_request(std::string detail);
 Problem invalid_json(std::string detail);
 Problem invalid_install_id(std::string detail);
-Problem invalid_request(std::string field, std::string detail);
+Problem invalid_request(std::optional<std::string> field, std::string detail);
 Problem unknown_tier(const std::string& tier);
 Problem unknown_install(const std::string& install_id);
 Problem not_found(const std::string& path);

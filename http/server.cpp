@@ -29,24 +29,30 @@ constexpr std::string_view json_type = "application/json";
 // What the request being read on this thread has told about its connection.
 struct Exchange {
   bool close_after = false;
+  bool takes_chunks = true;  // HTTP/1.0 does not
 };
 
 thread_local Exchange exchange;
 
 void stream(const std::function<bool(std::string&)>& next_chunk, httplib::Response& out,
             const std::string& content_type) {
-  out.set_chunked_content_provider(
-      content_type, [next_chunk](std::size_t, httplib::DataSink& sink) {
-        std::string chunk;
-        try {
-          const bool more = next_chunk(chunk);
-          if (!chunk.empty() && !sink.write(chunk.data(), chunk.size())) return false;
-          if (!more) sink.done();
-          return true;
-        } catch (const std::exception&) {
-          return false;
-        }
-      });
+  const auto provide = [next_chunk](std::size_t, httplib::DataSink& sink) {
+    std::string chunk;
+    try {
+      const bool more = next_chunk(chunk);
+      if (!chunk.empty() && !sink.write(chunk.data(), chunk.size())) return false;
+      if (!more) sink.done();
+      return true;
+    } catch (const std::exception&) {
+      return false;
+    }
+  };
+  if (exchange.takes_chunks) {
+    out.set_chunked_content_provider(content_type, provide);
+  } else {
+    exchange.close_after = true;  // the end of the connection is the end of the body
+    out.set_content_provider(content_type, provide);
+  }
 }
 
 void send(const HttpResponse& response, httplib::Response& out) {
@@ -69,11 +75,37 @@ bool announces_body(const httplib::Request& request) {
           request.get_header_value("Content-Length") != "0");
 }
 
+bool equal_without_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
+    return std::tolower(x) == std::tolower(y);
+  });
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
+  return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
+}
+
+// Whether the comma-separated list in a header has `token`, in whatever case.
+bool lists(std::string_view list, std::string_view token) {
+  while (true) {
+    const std::size_t comma = list.find(',');
+    if (equal_without_case(trimmed(list.substr(0, comma)), token)) return true;
+    if (comma == std::string_view::npos) return false;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+// The library knows but one spelling of `Connection: close`.
+void obey_close(httplib::Request& request) {
+  if (!lists(request.get_header_value("Connection"), "close")) return;
+  exchange.close_after = true;
+  request.headers.erase("Connection");
+  request.set_header("Connection", "close");
+}
+
 bool is_json(std::string_view content_type) {
-  const std::string_view type = content_type.substr(0, content_type.find(';'));
-  const std::string_view trimmed = type.substr(0, type.find_last_not_of(" \t") + 1);
-  return std::equal(trimmed.begin(), trimmed.end(), json_type.begin(), json_type.end(),
-                    [](char a, char b) { return std::tolower(a) == b; });
+  return equal_without_case(trimmed(content_type.substr(0, content_type.find(';'))), json_type);
 }
 
 }  // namespace
@@ -86,7 +118,7 @@ class Server::Impl : public httplib::Server {
         limits_{options_.idle_timeout, options_.request_timeout, options_.send_timeout,
                 options_.head_bytes_max} {
     new_task_queue = [this] {
-      return new ConnectionThreads{options_.connections_max, [this] { end_idle(); }};
+      return new ConnectionThreads{options_.connections_max, [this] { end_all(); }};
     };
     set_payload_max_length(options_.body_bytes_max);
     // Both are only announced, in the Keep-Alive header: process_and_close_socket() decides.
@@ -110,16 +142,10 @@ class Server::Impl : public httplib::Server {
     Patch(only_path, with_body);
     Delete(only_path, with_body);
     set_error_handler(Handler{[](const httplib::Request&, httplib::Response& response) {
-      if (response.body.empty()) {
-        exchange.close_after = true;
-        send(to_response(problem_of_status(response.status)), response);
-      }
+      if (response.body.empty()) refuse(problem_of_status(response.status), response);
     }});
-    set_exception_handler(
-        [](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
-          exchange.close_after = true;
-          send(to_response(internal_error()), response);
-        });
+    set_exception_handler([](const httplib::Request&, httplib::Response& response,
+                             const std::exception_ptr&) { refuse(internal_error(), response); });
   }
 
   int bind() {
@@ -172,6 +198,8 @@ class Server::Impl : public httplib::Server {
         connection, stopping_, client_closes, [&connection](httplib::Request& request) {
           connection.head_is_complete();
           request.path = only_path;
+          exchange.takes_chunks = request.version != "HTTP/1.0";
+          obey_close(request);
           // A body that nobody will read must not be taken for the next request.
           if (!takes_body(request.method) && announces_body(request)) exchange.close_after = true;
         });
@@ -217,6 +245,9 @@ class Server::Impl : public httplib::Server {
 
   // What is wrong with a body before it is read.
   std::optional<Problem> problem_of_announced(const httplib::Request& request) const {
+    if (request.get_header_value_count("Content-Length") > 1) {
+      return bad_request("Content-Length is given twice");
+    }
     const std::string length_text = request.get_header_value("Content-Length");
     const char* const end = length_text.data() + length_text.size();
     std::uint64_t length = 0;
@@ -251,7 +282,7 @@ class Server::Impl : public httplib::Server {
     Registration(Impl& impl, Connection& its_connection) : owner{impl}, connection{its_connection} {
       const std::lock_guard lock{owner.mutex_};
       owner.connections_.insert(&connection);
-      if (owner.stopping_) connection.end_if_idle();
+      if (owner.stopping_) connection.end();
     }
     ~Registration() {
       const std::lock_guard lock{owner.mutex_};
@@ -263,10 +294,10 @@ class Server::Impl : public httplib::Server {
     Connection& connection;
   };
 
-  void end_idle() {
+  void end_all() {
     const std::lock_guard lock{mutex_};
     stopping_ = true;
-    for (Connection* connection : connections_) connection->end_if_idle();
+    for (Connection* connection : connections_) connection->end();
   }
 
   const ServerOptions options_;

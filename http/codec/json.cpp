@@ -28,8 +28,12 @@ rapidjson::Document parse_json(std::string_view text) {
   rapidjson::Document document;
   document.ParseStream<flags>(stream);
   if (document.HasParseError()) {
-    throw JsonError{std::string{rapidjson::GetParseError_En(document.GetParseError())} + " At " +
-                    place_of(text, document.GetErrorOffset()) + "."};
+    const std::string fault = std::string{rapidjson::GetParseError_En(document.GetParseError())} +
+                              " At " + place_of(text, document.GetErrorOffset()) + ".";
+    if (document.GetParseError() == rapidjson::kParseErrorNumberTooBig) {
+      throw JsonNumberError{fault};
+    }
+    throw JsonError{fault};
   }
   // RapidJSON takes a NUL for the end of the text.
   if (stream.Tell() < text.size()) {

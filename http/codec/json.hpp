@@ -23,7 +23,13 @@ class JsonError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Throws JsonError if `text` is not one JSON value in UTF-8.
+// JSON, but with a number that is out of any range.
+class JsonNumberError : public JsonError {
+ public:
+  using JsonError::JsonError;
+};
+
+// Throws JsonError if `text` is not one JSON value in UTF-8, or has a number like 1e400.
 rapidjson::Document parse_json(std::string_view text);
 
 inline std::string_view text_of(const Json& string) {

@@ -97,8 +97,10 @@ std::string tier_name_of(const Json& name) {
 rapidjson::Document parse(std::string_view text) {
   try {
     return parse_json(text);
+  } catch (const JsonNumberError& error) {
+    throw QuotaError{error.what(), std::nullopt, false};
   } catch (const JsonError& error) {
-    throw QuotaError{error.what(), "", true};
+    throw QuotaError{error.what(), std::nullopt, true};
   }
 }
 
@@ -112,8 +114,8 @@ void write(Writer& out, const char* name, std::optional<std::int64_t> credits) {
 ledger::Quota decode_quota(std::string_view text) {
   const rapidjson::Document document = parse(text);
   if (!document.IsObject()) {
-    throw QuotaError{"the quota must be an object, it is " + std::string{type_name(document)}, "",
-                     false};
+    throw QuotaError{"the quota must be an object, it is " + std::string{type_name(document)},
+                     std::nullopt, false};
   }
   ledger::Quota quota;
   for (const auto& member : document.GetObject()) {

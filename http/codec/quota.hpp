@@ -1,6 +1,7 @@
 // The quota file, which is also the body of GET and PUT /v1/quota.
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -9,17 +10,18 @@
 
 namespace credits::http::codec {
 
-// `is_syntax` for what is no JSON at all. Else `field` names the place: "", "pro" or "pro.monthly".
+// `is_syntax` for what is no JSON at all. Else `field`, if any, is the one at fault: "pro" or
+// "pro.monthly".
 class QuotaError : public std::runtime_error {
  public:
-  QuotaError(const std::string& what, std::string field, bool is_syntax)
+  QuotaError(const std::string& what, std::optional<std::string> field, bool is_syntax)
       : std::runtime_error{what}, field_{std::move(field)}, is_syntax_{is_syntax} {}
 
-  const std::string& field() const { return field_; }
+  const std::optional<std::string>& field() const { return field_; }
   bool is_syntax() const { return is_syntax_; }
 
  private:
-  std::string field_;
+  std::optional<std::string> field_;
   bool is_syntax_;
 };
 

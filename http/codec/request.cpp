@@ -14,10 +14,12 @@ namespace {
 
 constexpr std::int64_t credits_min = 1;
 constexpr std::int64_t credits_max = 1'000'000;
+constexpr std::size_t field_bytes_max = 200;  // a longer name of a field is not repeated whole
 
 [[noreturn]] void refuse(std::string_view name, const std::string& what) {
-  const std::string field = printable(name);
-  throw ProblemError{invalid_request(field, field + " " + what)};
+  const std::string shown = printable(name);
+  const std::string field = name.size() <= field_bytes_max ? std::string{name} : shown;
+  throw ProblemError{invalid_request(field, "\"" + shown + "\" " + what)};
 }
 
 // The fields of a request body; those of the call are taken one by one.
@@ -28,7 +30,7 @@ class Fields {
     document_ = parse(body);
     if (!document_.IsObject()) {
       throw ProblemError{invalid_request(
-          "", "the body must be an object, it is " + std::string{type_name(document_)})};
+          std::nullopt, "the body must be an object, it is " + std::string{type_name(document_)})};
     }
     for (const auto& member : document_.GetObject()) {
       const std::string_view name = text_of(member.name);
@@ -72,6 +74,8 @@ class Fields {
   static rapidjson::Document parse(std::string_view body) {
     try {
       return parse_json(body);
+    } catch (const JsonNumberError& error) {
+      throw ProblemError{invalid_request(std::nullopt, error.what())};
     } catch (const JsonError& error) {
       throw ProblemError{invalid_json(error.what())};
     }

@@ -61,7 +61,7 @@ BODIES = [
       for credits in WRONG_CREDITS
       for path, fields in ((PLAN, {"credits": credits}), (COMMIT, commit_with(credits=credits)))],
     ("POST", PLAN, b'{"credits":1e0}', INVALID, "credits"),
-    ("POST", PLAN, b'{"credits":1e400}', INVALID, "credits"),
+    ("POST", PLAN, b'{"credits":1e400}', INVALID, None),
     ("POST", PLAN, b'{"credits":-0}', INVALID, "credits"),
     *[("POST", PLAN, {"tier": tier}, INVALID, "tier") for tier in WRONG_STRINGS],
     *[("POST", COMMIT, commit_with(tier=tier), INVALID, "tier") for tier in WRONG_STRINGS],

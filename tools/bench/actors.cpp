@@ -46,11 +46,12 @@ class Driver {
   void send() {
     auto promise = std::make_shared<std::promise<actors::Answer>>();
     answers_.push_back(promise->get_future());
-    const std::size_t number = std::uniform_int_distribution<std::size_t>{0, installs_ - 1}(random_);
-    caf::anon_send(ledger_.gateway(), actors::run_atom::value,
-                   actors::Request{{install_id_of(number),
-                                    actors::Commit{ledger::Backend::gemini, "core", 1}},
-                                   std::move(promise)});
+    const std::size_t number =
+        std::uniform_int_distribution<std::size_t>{0, installs_ - 1}(random_);
+    caf::anon_send(
+        ledger_.gateway(), actors::run_atom::value,
+        actors::Request{{install_id_of(number), actors::Commit{ledger::Backend::gemini, "core", 1}},
+                        std::move(promise)});
   }
 
   Ledger& ledger_;
@@ -68,9 +69,9 @@ void run(const Options& options) {
     const std::uint64_t batches_before = ledger.batches();
     std::size_t commits = 0;
     rates.push_back(rate_of(options.seconds, [&] { return commits += driver.turn(), 1; }));
-    std::printf("round %zu: %.0f commits/s, %.1f in a batch\n", round + 1, rates.back(),
-                static_cast<double>(commits) /
-                    static_cast<double>(ledger.batches() - batches_before));
+    std::printf(
+        "round %zu: %.0f commits/s, %.1f in a batch\n", round + 1, rates.back(),
+        static_cast<double>(commits) / static_cast<double>(ledger.batches() - batches_before));
   }
   std::printf("median: %.0f commits/s with %zu in flight on %zu installs\n", median(rates),
               options.in_flight, options.installs);

@@ -40,7 +40,9 @@ struct Options {
 class ServingThread {
  public:
   explicit ServingThread(http::Handler handler)
-      : server_{{}, std::move(handler)}, port_{server_.bind()}, thread_{[this] { server_.serve(); }} {}
+      : server_{{}, std::move(handler)}, port_{server_.bind()}, thread_{[this] {
+          server_.serve();
+        }} {}
   ~ServingThread() {
     server_.stop();
     thread_.join();
@@ -114,7 +116,8 @@ class Connection {
 // One request under way on every connection.
 class Load {
  public:
-  Load(int port, const Options& options) : installs_{options.installs}, poller_{::epoll_create1(0)} {
+  Load(int port, const Options& options)
+      : installs_{options.installs}, poller_{::epoll_create1(0)} {
     for (std::size_t i = 0; i < options.connections; ++i) {
       connections_.push_back(std::make_unique<Connection>(port));
       epoll_event event{.events = EPOLLIN, .data = {.ptr = connections_.back().get()}};
@@ -149,7 +152,8 @@ class Load {
   }
 
   std::string next_commit() {
-    const std::size_t number = std::uniform_int_distribution<std::size_t>{0, installs_ - 1}(random_);
+    const std::size_t number =
+        std::uniform_int_distribution<std::size_t>{0, installs_ - 1}(random_);
     return "POST /v1/installs/" + install_id_of(number) +
            "/commit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
            "Content-Length: 34\r\n\r\n"

@@ -61,8 +61,6 @@ Ledger::Ledger(const std::filesystem::path& parent)
                    [](const std::string& text) { std::cerr << text << '\n'; }, false,
                    actors::QuotaInForce{http::codec::default_quota()}} {
   config_.set("scheduler.policy", caf::atom("sharing"));
-  if (getenv("THR")) config_.set("scheduler.max-threads", static_cast<std::size_t>(atoi(getenv("THR"))));
-  if (getenv("THP")) config_.set("scheduler.max-throughput", static_cast<std::size_t>(atoi(getenv("THP"))));
   system_ = std::make_unique<caf::actor_system>(config_);
   actors::Tuning tuning;
   tuning.router_shards = std::max(1U, std::thread::hardware_concurrency());

@@ -48,7 +48,8 @@ class Ledger {
 // `install-000042`.
 std::string install_id_of(std::size_t number);
 
-// Calls `work` until `seconds` are over; `work` returns how much it has done. Returns that a second.
+// Calls `work` until `seconds` are over; `work` returns how much it has done. Returns that a
+// second.
 double rate_of(double seconds, const std::function<std::size_t()>& work);
 
 double median(std::vector<double> values);

@@ -39,7 +39,7 @@ std::vector<std::string> arguments_of(CLI::App& app, int argc, char** argv) {
   for (const CLI::Option* option : app.get_options()) {
     if (!is_setting(*option)) continue;
     const char* const value = std::getenv(environment_name(*option).c_str());
-    if (value == nullptr) continue;
+    if (value == nullptr || *value == '\0') continue;
     arguments.insert(arguments.begin(), "--" + option->get_lnames().front() + "=" + value);
   }
   std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 takes a vector in
@@ -69,6 +69,8 @@ std::string fault_of_store(const std::string& text) {
   return text == "sqlite" ? "" : "\"" + text + "\" is not a store; there is: sqlite";
 }
 
+constexpr std::int64_t duration_ms_max = std::int64_t{365} * 86'400'000;
+
 // `10m` becomes 600000.
 CLI::Validator duration_in_milliseconds() {
   const std::map<std::string, std::int64_t> milliseconds_of{
@@ -76,12 +78,18 @@ CLI::Validator duration_in_milliseconds() {
   const CLI::AsNumberWithUnit to_milliseconds{milliseconds_of,
                                               CLI::AsNumberWithUnit::UNIT_REQUIRED};
   const auto convert = [to_milliseconds](std::string& text) -> std::string {
-    const std::string given = text;
+    const std::string given = "\"" + text + "\": ";
+    std::string fault;
     try {
-      return to_milliseconds(text);
+      fault = to_milliseconds(text);
     } catch (const CLI::ValidationError& error) {
-      return "\"" + given + "\": " + error.what() + "; a duration reads like 10m";
+      fault = error.what();
     }
+    if (!fault.empty()) return given + fault + "; a duration reads like 10m";
+    if (!CLI::Range(std::int64_t{1}, duration_ms_max)(text).empty()) {
+      return given + "a duration is from 1ms to 365d";
+    }
+    return "";
   };
   return {convert, "DURATION"};
 }
@@ -119,8 +127,7 @@ Options parse_options(int argc, char** argv) {
                "Whether the relays have hardware of their own, where a request does not say");
   app.add_option("--passivate-after", passivate_after_ms,
                  "Retire an install's actor after so long without a message")
-      ->transform(duration_in_milliseconds())
-      ->check(CLI::Range(std::int64_t{1}, std::int64_t{365} * 86'400'000));
+      ->transform(duration_in_milliseconds());
   app.add_option("--max-live-installs", options.live_installs_max,
                  "Live actors at most; beyond, the idlest is retired")
       ->check(CLI::Range(1, 100'000'000));
