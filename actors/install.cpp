@@ -1,6 +1,5 @@
 #include "actors/install.hpp"
 
-#include <algorithm>
 #include <iterator>
 #include <utility>
 
@@ -28,7 +27,7 @@ void InstallState::loaded(Loaded result) {
   }
   phase_ = Phase::live;
   row_ = result.row ? *std::move(result.row) : ledger::blank_row(install_id, environment->now());
-  durable_version_ = row_.version;
+  *durable_version_ = row_.version;
   judge_stash();
   leave_if_done();
 }
@@ -39,48 +38,37 @@ void InstallState::judge_stash() {
 
 void InstallState::judge_now(Request request) {
   const auto quota = environment->quota.get();
-  Verdict verdict =
+  auto [entry, answer] =
       judge(row_, request.operation, {*quota, environment->now(), environment->has_hardware});
-  const bool mutates = verdict.entry.has_value();
-  if (!mutates && row_.version == durable_version_) {
-    return request.answer->set_value(std::move(verdict.answer));
+  if (!entry && is_durable()) return request.answer->set_value(std::move(answer));
+  std::optional<persistence::Mutation> mutation;
+  if (entry) {
+    entry->mutation_id = environment->new_mutation_id();
+    mutation = {row_, *std::move(entry)};
   }
-  if (mutates) {
-    verdict.entry->mutation_id = environment->new_mutation_id();
-    self->send(persister, append_atom::value,
-               Append{install_actor{self}, epoch_, {row_, *std::move(verdict.entry)}});
-  }
-  waiting_.push_back({std::move(request), std::move(verdict.answer), row_.version, mutates});
+  self->send(persister, append_atom::value,
+             Append{install_actor{self}, durable_version_, std::move(mutation), std::move(request),
+                    std::move(answer)});
 }
 
-void InstallState::stored(Epoch epoch, std::uint64_t version) {
-  if (epoch != epoch_) return;
-  durable_version_ = version;
-  const auto first_undurable =
-      std::find_if(waiting_.begin(), waiting_.end(),
-                   [version](const Waiting& waiting) { return waiting.version > version; });
-  for (auto waiting = waiting_.begin(); waiting != first_undurable; ++waiting) {
-    waiting->request.answer->set_value(std::move(waiting->answer));
+void InstallState::dropped(Dropped dropped) {
+  if (std::exchange(phase_, Phase::fenced) != Phase::fenced) {
+    self->send(persister, resume_atom::value, install_actor{self});
   }
-  waiting_.erase(waiting_.begin(), first_undurable);
-  leave_if_done();
-}
-
-void InstallState::dropped(Epoch epoch, WriteFailure failure, const std::string& reason) {
-  if (epoch != epoch_) return;
-  ++epoch_;
-  self->send(persister, resume_atom::value, self->id());
-  std::vector<Request> again;
-  for (Waiting& waiting : std::exchange(waiting_, {})) {
-    if (waiting.mutates && failure == WriteFailure::failed) {
-      waiting.request.answer->set_exception(
-          std::make_exception_ptr(persistence::StoreError{reason}));
+  for (Unanswered& unanswered : dropped.unanswered) {
+    if (unanswered.mutates && dropped.failure == WriteFailure::failed) {
+      unanswered.request.answer->set_exception(
+          std::make_exception_ptr(persistence::StoreError{dropped.reason}));
     } else {
-      again.push_back(std::move(waiting.request));
+      returned_.push_back(std::move(unanswered.request));
     }
   }
-  stash_.insert(stash_.begin(), std::make_move_iterator(again.begin()),
-                std::make_move_iterator(again.end()));
+}
+
+void InstallState::resumed() {
+  stash_.insert(stash_.begin(), std::make_move_iterator(returned_.begin()),
+                std::make_move_iterator(returned_.end()));
+  returned_.clear();
   phase_ = Phase::cold;
   if (!stash_.empty()) return load();
   leave_if_done();
@@ -92,7 +80,10 @@ void InstallState::retire() {
 }
 
 void InstallState::leave_if_done() {
-  if (!retiring_ || phase_ == Phase::loading || !waiting_.empty() || !stash_.empty()) return;
+  if (!retiring_ || phase_ == Phase::loading || phase_ == Phase::fenced) return;
+  if (phase_ == Phase::live && !is_durable()) {
+    return self->send(persister, drain_atom::value, install_actor{self});
+  }
   self->send(router, retired_atom::value, install_id);
   self->quit();
 }
@@ -110,12 +101,9 @@ install_actor::behavior_type install(install_actor::stateful_pointer<InstallStat
   return {
       [self](run_atom, Request& request) { self->state.run(std::move(request)); },
       [self](loaded_atom, Loaded& result) { self->state.loaded(std::move(result)); },
-      [self](stored_atom, Epoch epoch, std::uint64_t version) {
-        self->state.stored(epoch, version);
-      },
-      [self](dropped_atom, Epoch epoch, WriteFailure failure, const std::string& reason) {
-        self->state.dropped(epoch, failure, reason);
-      },
+      [self](dropped_atom, Dropped& dropped) { self->state.dropped(std::move(dropped)); },
+      [self](resumed_atom) { self->state.resumed(); },
+      [self](drained_atom) { self->state.leave_if_done(); },
       [self](retire_atom) { self->state.retire(); },
   };
 }

@@ -1,10 +1,10 @@
 // The install actor: holds one row and judges every operation on it, one after the other.
 //
 // It does not wait for the disk between two operations: each is judged on what the row will be, and
-// answered when the version it was judged on is durable. If a write fails, all that was judged on
-// unwritten versions is void: the row is loaded again, reads are judged anew, and mutations whose
-// outcome is unknown are told so. A conflict is no such case: it stored nothing, so what was
-// unanswered is judged anew, in order.
+// the persister answers it when the version it was judged on is durable. If a write fails, all that
+// was judged on unwritten versions is void and comes back: the row is loaded again, reads are
+// judged anew, and mutations whose outcome is unknown are told so. A conflict is no such case: it
+// stored nothing, so what was unanswered is judged anew, in order.
 #pragma once
 
 #include <string>
@@ -19,9 +19,10 @@ struct InstallState {
 
   void run(Request request);
   void loaded(Loaded result);
-  void stored(Epoch epoch, std::uint64_t version);
-  void dropped(Epoch epoch, WriteFailure failure, const std::string& reason);
+  void dropped(Dropped dropped);
+  void resumed();
   void retire();
+  void leave_if_done();
 
   static inline const char* name = "install";
 
@@ -33,28 +34,24 @@ struct InstallState {
   std::string install_id;
 
  private:
-  // Answered once `version` is durable.
-  struct Waiting {
-    Request request;
-    Answer answer;
-    std::uint64_t version = 0;
-    bool mutates = false;
+  enum class Phase : std::uint8_t {
+    cold,
+    loading,
+    live,
+    fenced,  // a write has failed, and what was on its way is coming back
   };
-
-  enum class Phase : std::uint8_t { cold, loading, live };
 
   void judge_now(Request request);
   void load();
   void judge_stash();
-  void leave_if_done();
+  bool is_durable() const { return row_.version == *durable_version_; }
 
   Phase phase_ = Phase::cold;
   bool retiring_ = false;
-  Epoch epoch_ = 1;
-  std::uint64_t durable_version_ = 0;
-  ledger::Row row_;               // when live: with all that is on its way to the disk
-  std::vector<Waiting> waiting_;  // in the order of their versions
-  std::vector<Request> stash_;    // what came while the row was loading
+  ledger::Row row_;  // when live: with all that is on its way to the disk
+  DurableVersion durable_version_ = std::make_shared<std::atomic<std::uint64_t>>(0);
+  std::vector<Request> returned_;  // when fenced: what has come back and is to be judged anew
+  std::vector<Request> stash_;     // what came while the row could not be judged on
 };
 
 install_actor::behavior_type install(install_actor::stateful_pointer<InstallState> self,

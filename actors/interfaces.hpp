@@ -1,17 +1,20 @@
 // The whole conversation of the service: every actor, every message, and who sends it.
 //
 //   HTTP threads ──▶ gateway ──▶ router ──▶ install ──▶ persister ──▶ snapshotter
-//                       │          ▲  ▲        │  ▲         │
-//                       │          │  └retired─┘  └stored───┤
-//                       │          └──────────── loader ◀───┘
-//                       └──▶ reporter
+//        ▲              │           ▲        │ ▲  ▲         │  │
+//        │              └▶ reporter └retired─┘ │  └─dropped─┘  │
+//        │                                   loader            │
+//        └───────────────────── answers ───────────────────────┘
 //
 // An answer does not travel back through the actors: a request carries a Promise, and whoever can
-// fulfil it does. A promise that is dropped, with its actor or its message, breaks, and so its
-// waiting thread is answered at once. (Measured beside CAF's request/receive: a scoped actor on
-// each HTTP thread costs a timer and two more messages for each request.)
+// fulfil it does. For what an install has judged on a row that is still on its way to the disk that
+// is the persister, so that a commit takes one message to it and none back. A promise that is
+// dropped, with its actor or its message, breaks, and so its waiting thread is answered at once.
+// (Measured beside CAF's request/receive: a scoped actor on each HTTP thread costs a timer and two
+// more messages for each request.)
 #pragma once
 
+#include <atomic>
 #include <caf/all.hpp>
 #include <cstdint>
 #include <future>
@@ -51,8 +54,8 @@ struct SnapshotRequest {
   Promise<std::shared_ptr<persistence::RowCursor>> cursor;
 };
 
-// Counts an install's reloads. What it wrote before a failure carries an older one.
-using Epoch = std::uint64_t;
+// How far an install's mutations are durable: the persister says it, the install reads it.
+using DurableVersion = std::shared_ptr<std::atomic<std::uint64_t>>;
 
 // Why a write did not come to be.
 enum class WriteFailure : std::uint8_t {
@@ -71,6 +74,9 @@ using write_atom = caf::atom_constant<caf::atom("write")>;
 using stored_atom = caf::atom_constant<caf::atom("stored")>;
 using dropped_atom = caf::atom_constant<caf::atom("dropped")>;
 using resume_atom = caf::atom_constant<caf::atom("resume")>;
+using resumed_atom = caf::atom_constant<caf::atom("resumed")>;
+using drain_atom = caf::atom_constant<caf::atom("drain")>;
+using drained_atom = caf::atom_constant<caf::atom("drained")>;
 using retire_atom = caf::atom_constant<caf::atom("retire")>;
 using retired_atom = caf::atom_constant<caf::atom("retired")>;
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
@@ -82,16 +88,31 @@ struct Loaded {
   std::optional<std::string> error;
 };
 
+// A request that has been judged, but not yet answered.
+struct Unanswered {
+  Request request;
+  bool mutates = false;
+};
+
+// What an install judged on a version that has not become durable.
+struct Dropped {
+  WriteFailure failure = WriteFailure::failed;
+  std::string reason;
+  std::vector<Unanswered> unanswered;  // in the order in which they were judged
+};
+
 // The owner of one row, and the only one who changes it. Spawned at the first message for its id.
 using install_actor = caf::typed_actor<
     // router: an operation to judge
     caf::reacts_to<run_atom, Request>,
     // loader: what the store has
     caf::reacts_to<loaded_atom, Loaded>,
-    // persister: all up to this version is durable
-    caf::reacts_to<stored_atom, Epoch, std::uint64_t>,
-    // persister: nothing from the first unacknowledged version on was acknowledged, nor will be
-    caf::reacts_to<dropped_atom, Epoch, WriteFailure, std::string>,
+    // persister: a write has failed; nothing that was judged on it has been answered
+    caf::reacts_to<dropped_atom, Dropped>,
+    // persister: it has given back all that was on its way when a write failed
+    caf::reacts_to<resumed_atom>,
+    // persister: all that was on its way has been answered or given back
+    caf::reacts_to<drained_atom>,
     // router: finish what is under way, report `retired`, and end
     caf::reacts_to<retire_atom>>;
 
@@ -107,20 +128,28 @@ using router_actor = caf::typed_actor<
     // shutdown: retire all; answered when the last one has ended
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
+// The answer to a request, and the mutation that the request made, if any.
 struct Append {
   install_actor author;
-  Epoch epoch = 0;
-  persistence::Mutation mutation;
+  DurableVersion durable_version;
+  std::optional<persistence::Mutation> mutation;
+  Request request;
+  Answer answer;
 };
 
-// Makes mutations durable, many in one write. Blocks, so it has a thread of its own.
+// Makes mutations durable, many in one write, and gives the answers that wait for them. Blocks, so
+// it has a thread of its own.
 using persister_actor = caf::typed_actor<
-    // install: a mutation; answered by `stored` or `dropped`
+    // install: an answer to give once this mutation and those before it are durable; given back
+    // by `dropped` if they do not become so
     caf::reacts_to<append_atom, Append>,
     // itself: what had queued up before this is a batch
     caf::reacts_to<write_atom>,
-    // install: it has seen `dropped`; what follows is of a new epoch
-    caf::reacts_to<resume_atom, caf::actor_id>,
+    // install: it has seen `dropped`, and what follows builds on nothing lost; replied to by
+    // `resumed`
+    caf::reacts_to<resume_atom, install_actor>,
+    // install: wants `drained` when what it has sent is done with
+    caf::reacts_to<drain_atom, install_actor>,
     // shutdown: write the rest and end
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
@@ -165,6 +194,6 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::ListRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::EntriesRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::SnapshotRequest)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::WriteFailure)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Dropped)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Loaded)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Append)

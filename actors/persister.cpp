@@ -5,17 +5,33 @@
 namespace credits::actors {
 
 void PersisterState::append(Append append) {
-  if (fenced_.contains(append.author->id())) return;
-  author_index_.push_back(index_of(append));
-  batch_.push_back(std::move(append.mutation));
+  const bool mutates = append.mutation.has_value();
+  if (const auto fenced = fenced_.find(append.author->id()); fenced != fenced_.end()) {
+    const auto& [failure, reason] = fenced->second;
+    return self->send(append.author, dropped_atom::value,
+                      Dropped{failure, reason, {{std::move(append.request), mutates}}});
+  }
+  // Nothing that a read could wait for is under way: its author's mutations came before it.
+  if (!mutates && !find_author(append.author)) {
+    return append.request.answer->set_value(std::move(append.answer));
+  }
+  waiting_.push_back(
+      {author_of(append), mutates, std::move(append.request), std::move(append.answer)});
+  if (!mutates) return;
+  batch_.push_back(*std::move(append.mutation));
   if (batch_.size() >= batch_mutations_max) return write();
   if (std::exchange(write_is_due_, true)) return;
   self->send(self, write_atom::value);
 }
 
-std::size_t PersisterState::index_of(const Append& append) {
+std::optional<std::size_t> PersisterState::find_author(const install_actor& author) const {
+  const auto found = index_of_author_.find(author->id());
+  return found == index_of_author_.end() ? std::nullopt : std::optional{found->second};
+}
+
+std::size_t PersisterState::author_of(const Append& append) {
   const auto [found, is_new] = index_of_author_.try_emplace(append.author->id(), authors_.size());
-  if (is_new) authors_.push_back({append.author, append.epoch, 0, false});
+  if (is_new) authors_.push_back({append.author, append.durable_version});
   return found->second;
 }
 
@@ -28,41 +44,66 @@ void PersisterState::write() {
     self->send(snapshotter, stored_atom::value);
   } catch (const persistence::StoreError& error) {
     environment->store_health.write_failed(error.what());
-    drop_all(error.what());
+    give_all_back(error.what());
+  }
+  clear_batch();
+}
+
+void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcomes) {
+  std::size_t next_mutation = 0;
+  for (Waiting& waiting : waiting_) {
+    Author& author = authors_[waiting.author];
+    if (waiting.mutates) {
+      const std::size_t mutation = next_mutation++;
+      author.conflicts = author.conflicts || outcomes[mutation] == persistence::Outcome::conflict;
+      if (!author.conflicts) *author.durable_version = batch_[mutation].after.version;
+    }
+    if (author.conflicts) {
+      author.unanswered.push_back({std::move(waiting.request), waiting.mutates});
+    } else {
+      waiting.request.answer->set_value(std::move(waiting.answer));
+    }
+  }
+  for (Author& author : authors_) {
+    if (author.conflicts) fence(author, WriteFailure::conflict, "someone else wrote the install");
+  }
+}
+
+void PersisterState::give_all_back(const std::string& reason) {
+  for (Waiting& waiting : waiting_) {
+    authors_[waiting.author].unanswered.push_back({std::move(waiting.request), waiting.mutates});
+  }
+  for (Author& author : authors_) fence(author, WriteFailure::failed, reason);
+}
+
+void PersisterState::fence(Author& author, WriteFailure failure, const std::string& reason) {
+  fenced_[author.install->id()] = {failure, reason};
+  self->send(author.install, dropped_atom::value,
+             Dropped{failure, reason, std::move(author.unanswered)});
+}
+
+void PersisterState::clear_batch() {
+  for (const Author& author : authors_) {
+    if (author.wants_drained) self->send(author.install, drained_atom::value);
   }
   batch_.clear();
-  author_index_.clear();
+  waiting_.clear();
   authors_.clear();
   index_of_author_.clear();
 }
 
-void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcomes) {
-  for (std::size_t i = 0; i < outcomes.size(); ++i) {
-    Author& author = authors_[author_index_[i]];
-    if (outcomes[i] == persistence::Outcome::stored) {
-      author.stored_version = batch_[i].after.version;
-    } else {
-      author.conflict = true;
-    }
-  }
-  for (const Author& author : authors_) {
-    if (author.stored_version > 0) {
-      self->send(author.install, stored_atom::value, author.epoch, author.stored_version);
-    }
-    if (author.conflict) drop(author, WriteFailure::conflict, "");
+void PersisterState::resume(const install_actor& author) {
+  fenced_.erase(author->id());
+  self->send(author, resumed_atom::value);
+}
+
+void PersisterState::drain(const install_actor& author) {
+  if (const auto index = find_author(author)) {
+    authors_[*index].wants_drained = true;
+  } else {
+    self->send(author, drained_atom::value);
   }
 }
-
-void PersisterState::drop_all(const std::string& reason) {
-  for (const Author& author : authors_) drop(author, WriteFailure::failed, reason);
-}
-
-void PersisterState::drop(const Author& author, WriteFailure failure, const std::string& reason) {
-  fenced_.insert(author.install->id());
-  self->send(author.install, dropped_atom::value, author.epoch, failure, reason);
-}
-
-void PersisterState::resume(caf::actor_id author) { fenced_.erase(author); }
 
 caf::ok_atom PersisterState::close() {
   write();
@@ -82,7 +123,8 @@ persister_actor::behavior_type persister(persister_actor::stateful_pointer<Persi
   return {
       [self](append_atom, Append& append) { self->state.append(std::move(append)); },
       [self](write_atom) { self->state.write(); },
-      [self](resume_atom, caf::actor_id author) { self->state.resume(author); },
+      [self](resume_atom, const install_actor& author) { self->state.resume(author); },
+      [self](drain_atom, const install_actor& author) { self->state.drain(author); },
       [self](close_atom) { return self->state.close(); },
   };
 }

@@ -2,13 +2,15 @@
 // being synced, the next one queues up in the mailbox; a message that it sends itself marks where
 // the queue ended, so a batch is as large as the load makes it, up to a bound.
 //
+// It gives the answers itself: those of a mutation, and those of a read that was judged on one.
 // After a failed write an author may still have mutations in the mailbox that build on the lost
-// one. The persister fences the author off: it drops what comes of its old epoch, until the author
-// says that it has started a new one.
+// one. The persister fences the author off: it gives back what comes of it, until the author says
+// that what follows builds on nothing lost.
 #pragma once
 
+#include <optional>
+#include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "actors/environment.hpp"
@@ -21,7 +23,8 @@ struct PersisterState {
 
   void append(Append append);
   void write();
-  void resume(caf::actor_id author);
+  void resume(const install_actor& author);
+  void drain(const install_actor& author);
   caf::ok_atom close();
 
   static inline const char* name = "persister";
@@ -33,24 +36,42 @@ struct PersisterState {
   std::size_t batch_mutations_max = 0;
 
  private:
-  // Of one install in one batch.
+  // Of one install that has mutations in this batch.
   struct Author {
     install_actor install;
-    Epoch epoch = 0;
-    std::uint64_t stored_version = 0;  // 0: none stored
-    bool conflict = false;
+    DurableVersion durable_version;
+    bool conflicts = false;
+    bool wants_drained = false;
+    std::vector<Unanswered> unanswered{};  // what is to be given back
   };
 
-  std::size_t index_of(const Append& append);
+  // An answer that waits for this batch.
+  struct Waiting {
+    std::size_t author = 0;
+    bool mutates = false;
+    Request request;
+    Answer answer;
+  };
+
+  // Why the writes of an author are not taken at present.
+  struct Fence {
+    WriteFailure failure = WriteFailure::failed;
+    std::string reason;
+  };
+
+  // The index in authors_ of who has mutations in this batch; nothing for others.
+  std::optional<std::size_t> find_author(const install_actor& author) const;
+  std::size_t author_of(const Append& append);
   void acknowledge(const std::vector<persistence::Outcome>& outcomes);
-  void drop_all(const std::string& reason);
-  void drop(const Author& author, WriteFailure failure, const std::string& reason);
+  void give_all_back(const std::string& reason);
+  void fence(Author& author, WriteFailure failure, const std::string& reason);
+  void clear_batch();
 
   std::vector<persistence::Mutation> batch_;
-  std::vector<std::size_t> author_index_;  // for each mutation of the batch
+  std::vector<Waiting> waiting_;  // the mutating ones stand for the mutations of batch_, in order
   std::vector<Author> authors_;
   std::unordered_map<caf::actor_id, std::size_t> index_of_author_;
-  std::unordered_set<caf::actor_id> fenced_;
+  std::unordered_map<caf::actor_id, Fence> fenced_;
   bool write_is_due_ = false;
 };
 

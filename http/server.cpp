@@ -194,8 +194,8 @@ class Server::Impl : public httplib::Server {
   bool process(Connection& connection) {
     exchange = {};
     bool client_closes = false;
-    const bool answered = process_request(
-        connection, stopping_, client_closes, [&connection](httplib::Request& request) {
+    const bool answered = process_request_of(
+        *this, connection, client_closes, [&connection](httplib::Request& request) {
           connection.head_is_complete();
           request.path = only_path;
           exchange.takes_chunks = request.version != "HTTP/1.0";
@@ -204,6 +204,18 @@ class Server::Impl : public httplib::Server {
           if (!takes_body(request.method) && announces_body(request)) exchange.close_after = true;
         });
     return connection.flush() && answered && !client_closes && !exchange.close_after && !stopping_;
+  }
+
+  // The library wants to be told the addresses of both ends on Debian 13, and not on Debian 12.
+  template <class Self>
+  static bool process_request_of(Self& self, Connection& connection, bool& client_closes,
+                                 const std::function<void(httplib::Request&)>& set_up) {
+    const bool closes = self.stopping_;
+    if constexpr (requires { self.process_request(connection, closes, client_closes, set_up); }) {
+      return self.process_request(connection, closes, client_closes, set_up);
+    } else {
+      return self.process_request(connection, "", 0, "", 0, closes, client_closes, set_up);
+    }
   }
 
   static void shed(Connection& connection) {
