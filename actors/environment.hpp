@@ -34,7 +34,7 @@ class QuotaInForce {
 };
 
 // Whether the last durable write worked. A failure is forgotten after `retry_after`, so that a
-// server that was taken out of rotation comes back and tries again.
+// server that was taken out of rotation comes back and tries again; unless it is for good.
 class StoreHealth {
  public:
   static constexpr std::chrono::seconds retry_after{5};
@@ -46,6 +46,11 @@ class StoreHealth {
     failing_ = true;
   }
 
+  void write_failed_for_good(std::string reason) {
+    write_failed(std::move(reason));
+    for_good_ = true;
+  }
+
   void write_worked() {
     if (failing_) failing_ = false;
   }
@@ -54,12 +59,13 @@ class StoreHealth {
   std::optional<std::string> trouble() const {
     if (!failing_) return std::nullopt;
     const std::lock_guard lock{mutex_};
-    if (std::chrono::steady_clock::now() - failed_at_ > retry_after) return std::nullopt;
-    return reason_;
+    const bool is_old = std::chrono::steady_clock::now() - failed_at_ > retry_after;
+    return is_old && !for_good_ ? std::nullopt : std::optional{reason_};
   }
 
  private:
   std::atomic<bool> failing_{false};
+  std::atomic<bool> for_good_{false};
   mutable std::mutex mutex_;
   std::string reason_;                                 // guarded by mutex_
   std::chrono::steady_clock::time_point failed_at_{};  // guarded by mutex_
@@ -83,7 +89,7 @@ struct Tuning {
   std::size_t router_shards = 2;
   std::size_t batch_mutations_max = 4'096;             // one durable write
   std::chrono::milliseconds passivate_after{600'000};  // idle for so long
-  std::size_t live_installs_max = 200'000;             // beyond, the idlest is retired
+  std::size_t live_installs_max = 100'000;             // beyond, the idlest is retired
   std::chrono::milliseconds passivation_check_interval{500};
   std::chrono::milliseconds checkpoint_interval{500};
   std::chrono::milliseconds checkpoint_retry_interval{1'000};

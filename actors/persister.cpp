@@ -42,6 +42,9 @@ void PersisterState::write() {
     acknowledge(store->append(batch_));
     environment->store_health.write_worked();
     self->send(snapshotter, stored_atom::value);
+  } catch (const persistence::StoreBrokenError& error) {
+    environment->store_health.write_failed_for_good(error.what());
+    give_all_back(error.what());
   } catch (const persistence::StoreError& error) {
     environment->store_health.write_failed(error.what());
     give_all_back(error.what());

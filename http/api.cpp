@@ -262,7 +262,15 @@ HttpResponse Api::snapshot() {
   caf::anon_send(gateway_, actors::snapshot_atom::value,
                  actors::SnapshotRequest{std::move(question.promise)});
   HttpResponse response;
-  response.next_chunk = LedgerText{wait_for(std::move(question.answer))};
+  response.next_chunk =
+      [this, text = LedgerText{wait_for(std::move(question.answer))}](std::string& chunk) mutable {
+        try {
+          return text(chunk);
+        } catch (const persistence::StoreError& error) {
+          environment_.warn(std::string{"snapshot broken off: "} + error.what());
+          throw;
+        }
+      };
   return response;
 }
 
@@ -276,13 +284,16 @@ HttpResponse Api::put_quota(std::string_view body) {
     return to_response(invalid_request(error.field(), error.what()));
   } catch (const QuotaFileError& error) {
     environment_.warn(error.what());
-    return to_response(storage_unavailable("the quota file could not be written; nothing changed"));
+    return to_response(storage_unavailable(
+        "the quota file could not be written; the quota in force is as it was"));
   }
 }
 
 HttpResponse Api::readyz() const {
   if (const auto trouble = environment_.store_health.trouble()) {
-    return to_response(storage_unavailable(*trouble));
+    Problem problem = storage_unavailable(*trouble);
+    problem.title = "The store takes no writes";
+    return to_response(problem);
   }
   return answer(R"({"status":"ready"})");
 }

@@ -33,7 +33,8 @@ class QuotaFile {
   // Puts what the file says in force. Throws QuotaFileError, and changes nothing.
   void reload();
 
-  // Writes `quota` to the file and puts it in force. Throws QuotaFileError, and changes nothing.
+  // Writes `quota` to the file and puts it in force. Throws QuotaFileError: the quota in force
+  // stays, and the file is whole, be it the old one or the new one.
   void replace(const ledger::Quota& quota);
 
   ledger::Quota in_force() const { return *in_force_.get(); }

@@ -117,19 +117,21 @@ std::uint64_t Journal::last_sequence() {
 }
 
 void Journal::append(const std::vector<JournalRecord>& records) {
-  if (is_broken_) {
-    throw StoreError{path_.string() +
-                     ": a sync has failed before, so nothing can be promised any more; see to the "
-                     "disk and start again"};
-  }
+  if (is_broken_) throw_broken("a sync has failed before");
   try {
     SQLite::Transaction transaction{writer_};
     for (const JournalRecord& record : records) insert(record);
     transaction.commit();
   } catch (const SQLite::Exception& error) {
-    is_broken_ = error.getErrorCode() == SQLITE_IOERR;
+    is_broken_ = primary_code_of(error) == SQLITE_IOERR;
+    if (is_broken_) throw_broken(error.what());
     throw to_store_error(path_, error);
   }
+}
+
+void Journal::throw_broken(const std::string& reason) const {
+  throw StoreBrokenError{path_.string() + ": " + reason +
+                         "; nothing can be promised any more, see to the disk and start again"};
 }
 
 void Journal::insert(const JournalRecord& record) {

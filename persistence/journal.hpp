@@ -37,8 +37,9 @@ class Journal {
   // 0 if it is empty.
   std::uint64_t last_sequence();
 
-  // One transaction, synced when it returns. Throws StoreError having stored nothing; after a sync
-  // that failed, the outcome is unknown, and every later append throws too.
+  // One transaction, synced when it returns. Throws StoreError having stored nothing, or
+  // StoreBrokenError: the disk has failed, the outcome is unknown, and every later append throws
+  // too.
   void append(const std::vector<JournalRecord>& records);
 
   // Calls `visit` for each record after `sequence`, in order.
@@ -51,6 +52,7 @@ class Journal {
 
  private:
   void insert(const JournalRecord& record);
+  [[noreturn]] void throw_broken(const std::string& reason) const;
 
   const std::filesystem::path path_;
   SQLite::Database writer_;

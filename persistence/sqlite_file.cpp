@@ -61,9 +61,11 @@ std::string read_ledger_id(SQLite::Database& database) {
   return database.execAndGet(sql::select_ledger).getString();
 }
 
+int primary_code_of(const SQLite::Exception& error) { return error.getErrorCode() & 0xff; }
+
 StoreError to_store_error(const std::filesystem::path& path, const SQLite::Exception& error) {
   std::string hint;
-  switch (error.getErrorCode()) {
+  switch (primary_code_of(error)) {
     case SQLITE_FULL:
       hint = "; make room on its disk";
       break;

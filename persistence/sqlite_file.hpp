@@ -23,6 +23,9 @@ SQLite::Database open_writer(const std::filesystem::path& path, const char* sche
 
 std::string read_ledger_id(SQLite::Database& database);
 
+// One of SQLite's result codes, without what an extended one adds.
+int primary_code_of(const SQLite::Exception& error);
+
 StoreError to_store_error(const std::filesystem::path& path, const SQLite::Exception& error);
 
 // Runs `work`; what SQLite throws in it becomes a StoreError that names the file.

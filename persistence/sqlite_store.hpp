@@ -24,8 +24,8 @@ struct SqliteOptions {
 // process has it, it cannot be read or written, its files do not belong together, or they are of a
 // newer schema; the text says which.
 //
-// After a failed sync of the journal, the outcome of that append is unknown, and every later one
-// throws until the store is opened anew.
+// After a failed sync of the journal, the outcome of that append is unknown: it throws
+// StoreBrokenError, as does every later one.
 std::unique_ptr<Store> open_sqlite_store(const std::filesystem::path& data_dir,
                                          const SqliteOptions& options = {});
 

@@ -1,9 +1,8 @@
 // The durable home of rows and entries, whatever the engine: memory (tests), SQLite.
 //
 // Who may call what from where:
-//   append      from one thread at a time (the persister)
-//   checkpoint  from one thread at a time (the snapshotter)
-//   the rest    from any thread, at any time
+//   append    from one thread at a time (the persister)
+//   the rest  from any thread, at any time
 // Every function throws StoreError when the engine fails.
 #pragma once
 
@@ -25,6 +24,12 @@ namespace credits::persistence {
 class StoreError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
+};
+
+// After this one every later write fails too, until the store is opened anew.
+class StoreBrokenError : public StoreError {
+ public:
+  using StoreError::StoreError;
 };
 
 // `entry` is what happened, `after` the row it led to. Both carry the new version, which is one

@@ -17,12 +17,12 @@ FLAGS = ["--listen", "--data-dir", "--store", "--quota", "--hardware", "--no-har
 
 BAD_VALUES = [
     *[("--listen", value) for value in (
-        "nonsense", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:80x", "127.0.0.1:-1",
+        "nonsense", "8787", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:80x", "127.0.0.1:-1",
         "127.0.0.1:65536", "127.0.0.1:99999999999999999999")],
     *[("--store", value) for value in ("memory", "SQLite", "mysql://x")],
-    *[("--passivate-after", value) for value in ("soon", "10", "-1m", "0s", "10 parsecs")],
+    *[("--passivate-after", value) for value in ("soon", "10", "10y", "-1m", "0s", "10 parsecs")],
     *[(flag, value) for flag in ("--max-live-installs", "--max-connections", "--max-in-flight")
-      for value in ("0", "-1", "many", "1.5", "99999999999999999999")],
+      for value in ("0", "-1", "many", "1.5", "1e9", "99999999999999999999")],
     ("--log-level", "loud"),
 ]
 
@@ -63,6 +63,12 @@ def test_help_lists_all_flags(tmp_path):
     assert (ended.returncode, ended.stderr) == (0, "")
     assert [flag for flag in FLAGS if flag not in ended.stdout] == []
     assert list(tmp_path.iterdir()) == []
+
+
+def test_help_tells_the_environment_variable_of_each_setting(tmp_path):
+    told = run("--help", cwd=tmp_path).stdout
+    for flag in set(FLAGS) - {"--no-hardware", "--version", "--help"}:
+        assert "CREDITSD_" + flag[2:].upper().replace("-", "_") in told
 
 
 def test_version_prints_the_version(tmp_path):
@@ -205,6 +211,12 @@ def test_a_config_file_that_is_named_must_be_there(data_dir, tmp_path):
     assert str(tmp_path / "missing.conf") in ended.stderr
 
 
+def test_a_missing_config_file_is_an_error_of_usage(tmp_path):
+    ended = run("--data-dir", tmp_path / "ledger", "--config", tmp_path / "missing.conf")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert not (tmp_path / "ledger").exists()
+
+
 @pytest.mark.parametrize("given, expected", [
     ({"flag", "env", "config"}, "flag"), ({"flag", "env"}, "flag"), ({"flag", "config"}, "flag"),
     ({"env", "config"}, "env"), ({"env"}, "env"), ({"config"}, "config"),
@@ -223,6 +235,19 @@ def test_a_flag_beats_the_environment_and_that_the_config_file(start, connect, t
 
 def test_a_flag_beats_the_environment_in_hardware_too(start, connect):
     assert not has_hardware(connect(start("--no-hardware", env={"CREDITSD_HARDWARE": "true"})))
+
+
+@pytest.mark.parametrize("line, value, flags, expected", [
+    ("true", None, [], True), ("true", "false", [], False), ("false", "true", [], True),
+    ("true", None, ["--no-hardware"], False), ("false", None, ["--hardware"], True),
+    ("true", "false", ["--hardware"], True),
+])
+def test_hardware_in_the_config_file_yields_to_flag_and_environment(start, connect, tmp_path, line,
+                                                                    value, flags, expected):
+    config = tmp_path / "creditsd.conf"
+    config.write_text(f"hardware = {line}\n")
+    env = {"CREDITSD_HARDWARE": value} if value else None
+    assert has_hardware(connect(start("--config", config, *flags, env=env))) is expected
 
 
 # --- the address
@@ -269,6 +294,14 @@ def test_a_port_in_use_exits_1_and_is_named(server, tmp_path):
     assert server.running()
 
 
+def test_an_address_that_another_program_has_is_told_to_be_in_use(data_dir):
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = f"127.0.0.1:{other.getsockname()[1]}"
+        ended = run("--data-dir", data_dir, "--listen", address)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert address in ended.stderr and "in use" in ended.stderr
+
+
 def test_a_restart_can_take_the_same_port_at_once(start, connect):
     server = start()
     assert connect(server).get("/healthz").status == 200
@@ -283,6 +316,14 @@ def test_a_restart_can_take_the_same_port_at_once(start, connect):
 def test_the_data_directory_is_made_if_it_is_missing(start, data_dir):
     start("--data-dir", data_dir / "new")
     assert (data_dir / "new").is_dir()
+
+
+def test_the_data_directory_is_made_with_those_above_it(start, connect, data_dir):
+    path = data_dir / "a" / "b" / "c"
+    server = start("--data-dir", path)
+    assert connect(server).put("/v1/installs/a").status == 201
+    assert server.stop() == 0
+    assert (path / "journal.db").exists()
 
 
 def test_the_data_directory_is_data_by_default(start_bare, tmp_path):
@@ -309,6 +350,12 @@ def test_a_data_directory_that_cannot_be_one_exits_1_and_is_named(tmp_path, path
     assert (ended.returncode, ended.stdout) == (1, "")
     assert str(path) in ended.stderr
     assert (tmp_path / "file").read_text() == "mine"
+
+
+def test_a_file_in_the_place_of_the_data_directory_is_told_to_be_none(tmp_path):
+    (tmp_path / "file").touch()
+    ended = run("--listen", "127.0.0.1:0", "--data-dir", tmp_path / "file")
+    assert (ended.returncode, "not a directory" in ended.stderr) == (1, True)
 
 
 def test_a_data_directory_has_one_owner(server, client, data_dir):

@@ -90,6 +90,20 @@ def test_many_connections_at_once_are_all_answered(server, connect):
         assert client.get("/healthz").status == 200
 
 
+def test_many_connections_that_debit_one_install_get_a_version_each(server, connect):
+    versions = []
+
+    def work(client):
+        for _ in range(10):
+            versions.append(client.post("/v1/installs/a/commit", COMMIT).json["version"])
+
+    clients = [connect(server) for _ in range(100)]
+    in_parallel([lambda c=c: work(c) for c in clients])
+    assert sorted(versions) == list(range(1, 1001))
+    install = clients[0].get("/v1/installs/a").json
+    assert install["version"] == install["lifetime_consumed"] == 1000
+
+
 def test_many_connections_that_create_one_install_create_it_once(server, connect):
     statuses = []
     clients = [connect(server) for _ in range(32)]
@@ -265,6 +279,17 @@ def test_a_client_that_goes_before_its_answer_harms_no_one(server, client):
             connection.sendall(request("GET", "/v1/snapshot") + request("GET", "/openapi.yaml"))
     assert server.running()
     assert client.get("/healthz").status == 200
+
+
+def test_a_client_that_goes_in_mid_snapshot_harms_no_one(start_with):
+    count = 3000
+    client = start_with([{"install_id": f"i{n}"} for n in range(count)])
+    for n in range(20):
+        with open_socket(client.port) as connection:
+            connection.sendall(request("GET", "/v1/snapshot"))
+            connection.recv(1 + n * 1000)
+    assert client.put("/v1/installs/a").status == 201
+    assert len(client.get("/v1/snapshot").json["rows"]) == count + 1
 
 
 # --- how connections end

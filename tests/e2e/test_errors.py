@@ -99,14 +99,15 @@ BODIES = [
       for path in (PLAN, COMMIT)
       for body in (b"[]", b"[{}]", b"null", b"true", b"1", b'""', b'"core"')],
     ("PUT", INSTALL, b"[]", INVALID, None),
+    ("POST", PLAN, b"[" * 2**20 + b"]" * 2**20, INVALID, None),
 
     *[("POST", PLAN, body, NO_JSON, None) for body in (
         b"{", b"}", b"[", b"{]", b'{"tier"}', b'{"tier":}', b'{"tier":"core"', b'{"tier":"core}',
         b'{"tier":"core",}', b"{'tier':'core'}", b'{tier:"core"}', b'{"credits":01}',
         b'{"credits":+1}', b'{"credits":.5}', b'{"credits":1.}', b'{"credits":0x1}',
         b'{"credits":NaN}', b'{"credits":Infinity}', b'{"has_hardware":True}', b"{}{}", b"{} x",
-        b"{},", b"nul", b"tier=core", b"<tier>core</tier>", b"/* */{}", b"{}//",
-        b"\xef\xbb\xbf", b"\x00", b"{}\x00", b"\x00{}", b'{\x00}', b'{"tier":"co\x00re"}',
+        b"{},", b" ", b"NaN", b"0x10", b"nul", b"tier=core", b"<tier>core</tier>", b"/* */{}", b"{}//",
+        b"\xef\xbb\xbf", b"\x00", b"{}\x00", b"{}\x00{}", b"\x00{}", b'{\x00}', b'{"tier":"co\x00re"}',
         b'{"tier":"a\nb"}', b'{"tier":"a\x1fb"}', b'{"tier":"\\x41"}', b'{"tier":"\\u00"}',
         b'{"tier":"\\ud800"}', b'{"tier":"\\udc00\\ud800"}', b'\x1f\x8b\x08\x00')],
     *[("POST", PLAN, b'{"tier":"' + broken + b'"}', NO_JSON, None) for broken in (
@@ -150,6 +151,8 @@ def test_a_field_is_not_cut_at_a_nul(client):
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("body, named", [
     ({"credits": 1_000_001}, "credits"), ({"has_hardware": 1}, "has_hardware"),
+    ({"backend": "cloud"}, "backend"), ({"ttl_seconds": 60}, "ttl_seconds"),
+    ({"credits": None}, "credits"), (b'{"credits":1,"credits":1}', "credits"),
     ({"tier": 5}, "tier"), ({"tier": "gold"}, "gold"), ({"colour": 1}, "colour"),
 ], ids=shown)
 def test_the_detail_names_what_was_wrong(client, body, named):
@@ -218,7 +221,7 @@ def test_an_id_with_a_raw_byte_outside_of_ascii_is_refused(server, byte):
     ("GET", "//v1/installs/a"), ("GET", "/v1//installs/a"), ("GET", "/v1/installs/a//entries"),
     ("GET", "/v1/installs/a/../b"), ("GET", "/v1/quota/core"), ("GET", "/v1/snapshots"),
     ("GET", "/v1%2Fquota"), ("GET", "/healthz/"), ("GET", "/health"), ("GET", "/openapi.json"),
-    ("GET", "/..%2F..%2Fetc%2Fpasswd"), ("GET", "/%00"), ("DELETE", "/nothing"),
+    ("GET", "/.."), ("GET", "/..%2F..%2Fetc%2Fpasswd"), ("GET", "/%00"), ("DELETE", "/nothing"),
     ("POST", "/nothing"),
 ])
 def test_a_path_that_is_none_is_404(client, method, path):
@@ -261,7 +264,7 @@ def test_a_method_that_http_or_we_do_not_know_is_refused(server, method):
     *[(path, query, field) for path in ("/v1/installs", INSTALL + "/entries") for query, field in (
         ("limit=0", "limit"), ("limit=1001", "limit"), ("limit=-1", "limit"), ("limit=", "limit"),
         ("limit", "limit"), ("limit=ten", "limit"), ("limit=1.0", "limit"), ("limit=1e2", "limit"),
-        ("limit=%2B1", "limit"), ("limit=%201", "limit"), ("limit=0x10", "limit"),
+        ("limit=%2B1", "limit"), ("limit=+1", "limit"), ("limit=%", "limit"), ("limit=%201", "limit"), ("limit=0x10", "limit"),
         ("limit=1%00", "limit"), ("limit=4294967297", "limit"),
         ("limit=18446744073709551617", "limit"), ("limit=1&limit=1", "limit"),
         ("limit=1&limit=2", "limit"), ("Limit=1", "Limit"), ("offset=1", "offset"),
@@ -273,6 +276,7 @@ def test_a_method_that_http_or_we_do_not_know_is_refused(server, method):
     *[(INSTALL + "/entries", query, field) for query, field in (
         ("before=0", "before"), ("before=-1", "before"), ("before=", "before"),
         ("before=x", "before"), ("before=1.5", "before"), ("before=1&before=2", "before"),
+        ("before=9223372036854775808", "before"),
         ("before=18446744073709551617", "before"), ("after=1", "after"), ("tier=core", "tier"),
         ("prefix=a", "prefix"))],
     (INSTALL, "limit=1", "limit"),
@@ -280,7 +284,8 @@ def test_a_method_that_http_or_we_do_not_know_is_refused(server, method):
     (QUOTA, "tier=core", "tier"),
 ])
 def test_a_bad_query_is_refused(client, path, query, field):
-    check_problem(client.get(f"{path}?{query}"), *INVALID, field)
+    problem = check_problem(client.get(f"{path}?{query}"), *INVALID, field)
+    assert field in problem["detail"]
 
 
 @pytest.mark.usefixtures("unchanged")

@@ -362,6 +362,8 @@ def test_the_month_never_rolls_backwards(start_with):
     ("..%2F..%2Fetc%2Fpasswd", "../../etc/passwd"),
     ("a%3Bb=c", "a;b=c"),
     ("%22%5C%27%3C", "\"\\'<"),
+    ("__proto__", "__proto__"),
+    ("%7Binstall_id%7D", "{install_id}"),
     ("x" * 128, "x" * 128),
     ("%78" * 128, "x" * 128),
     (quote(EVERY_PRINTABLE, safe=""), EVERY_PRINTABLE),
@@ -431,6 +433,7 @@ def test_the_limit_is_100_by_default_and_1_to_1000(start_with, query, expected):
 @pytest.mark.parametrize("query, expected", [
     ("?prefix=a", ["a", "a%b", "a/b", "a_b", "ab"]),
     ("?prefix=a%2F", ["a/b"]),
+    ("?prefix=a/", ["a/b"]),
     ("?prefix=a%25", ["a%b"]),
     ("?prefix=a_", ["a_b"]),
     ("?prefix=A", ["Ab"]),
@@ -461,6 +464,7 @@ def test_the_list_filters_by_tier(start_with):
     assert page["next_after"] == "b"
     assert listed(client, "?tier=pro&limit=1&after=b") == ["d"]
     assert listed(client, "?tier=pro&prefix=d") == ["d"]
+    assert listed(client, "?tier=pro&prefix=&after=b&limit=1") == ["d"]
 
 
 def test_the_list_covers_what_was_answered_before(client):
@@ -543,6 +547,7 @@ def test_entries_are_those_of_the_install_alone(client):
 def test_the_counter_of_an_entry_outlives_a_change_of_the_quota(client):
     commit(client, "a", "gemini", "pro")
     client.put("/v1/quota", {"core": {"lifetime": 1}, "pro": {"lifetime": 5}})
+    assert client.get("/v1/installs/a").json["balance"]["remaining"] == 5
     commit(client, "a", "gemini", "pro")
     assert [e["counter"] for e in entries(client, "a")["entries"]] == ["lifetime", "monthly"]
     assert counters(client.get("/v1/installs/a").json) == [1, 1, 1, 1]

@@ -42,6 +42,7 @@ CALLS = [
     ("POST", "/v1/installs/a/plan", "/v1/installs/{install_id}/plan", {"tier": "x"}, 422),
     ("POST", "/v1/installs/a/plan", "/v1/installs/{install_id}/plan", b" " * (8 * 1024**2 + 1),
      413),
+    ("POST", "/v1/installs/a/commit", "/v1/installs/{install_id}/commit", b"{", 400),
     ("POST", "/v1/installs/a/commit", "/v1/installs/{install_id}/commit", {}, 422),
     ("GET", "/v1/installs?limit=0", "/v1/installs", None, 422),
     ("GET", "/v1/installs/none/entries", "/v1/installs/{install_id}/entries", None, 404),

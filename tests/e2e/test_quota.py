@@ -211,6 +211,19 @@ def test_put_of_a_mistake_is_422_and_names_tier_and_field(refusing, connect, quo
 
 
 @pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize("name, field", [
+    ("nothing", "core"), ("core-null", "core"), ("core-list", "core"), ("tier-empty", "pro"),
+    ("lifetime-negative", "core.lifetime"), ("lifetime-null", "core.lifetime"),
+    ("cap-negative", "core.geminiCapLifetime"), ("cap-of-the-month", "core.geminiCapMonthly"),
+    ("monthly-false", "pro.monthly"), ("monthly-cap-negative", "pro.geminiCapMonthly"),
+    ("unknown-field", "core.weekly"),
+])
+def test_the_field_of_a_mistake_is_its_tier_and_what_is_in_it(refusing, connect, name, field):
+    answer = connect(refusing).put("/v1/quota", MISTAKES[name][0])
+    check_problem(answer, 422, "invalid_request", field)
+
+
+@pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("data, name", TWICE.values(), ids=TWICE)
 def test_put_of_a_name_twice_is_422_and_names_it(refusing, connect, data, name):
     answer = connect(refusing).put("/v1/quota", data)
@@ -267,6 +280,13 @@ def test_sighup_on_a_broken_file_keeps_the_quota_and_the_server(server, client, 
     wait_until(lambda: same_quota(quota_of(client), OTHER), "the new quota")
 
 
+def test_sighup_on_a_mistake_logs_its_tier_and_field(server, quota_path):
+    quota_path.write_text('{"core":{"lifetime":-9}}')
+    server.hup()
+    wait_until(lambda: names(server.log(), str(quota_path), "core", "lifetime"),
+               "a word about it in the log")
+
+
 def test_sighup_on_a_missing_file_keeps_the_quota_and_the_server(server, client, quota_path):
     quota_path.unlink()
     logged = len(server.log())
@@ -303,6 +323,11 @@ def test_a_start_with_a_broken_quota_file_says_where_and_ends(data_dir, quota_pa
     assert quota_path.read_bytes() == BAD_FILES[name]
 
 
+def test_a_start_with_a_quota_file_that_is_no_json_names_the_place(data_dir, quota_path):
+    quota_path.write_text('{"core":\n  {"lifetime":')
+    assert names(refuse_start(data_dir), str(quota_path), "line 2")
+
+
 def test_a_start_with_a_broken_file_that_the_flag_names_says_where_and_ends(data_dir, tmp_path):
     path = tmp_path / "elsewhere.json"
     path.write_text('{"core":{"lifetime":-1}}')
@@ -333,6 +358,8 @@ def test_rows_of_a_removed_tier_are_judged_as_core_and_keep_its_name(client):
     assert planned.json["balance"] == {"remaining": 7, "capped": "lifetime",
                                        "gemini_remaining": 3, "held": 0}
     assert client.get("/v1/installs?tier=pro").json["installs"][0]["install_id"] == "a"
+    assert client.get("/v1/installs?tier=pro").json["installs"][0]["balance"] == (
+        planned.json["balance"])
     check_problem(client.post("/v1/installs/a/plan", {"tier": "pro"}), 422, "unknown_tier", "tier")
     check_problem(client.post("/v1/installs/a/commit", commit), 422, "unknown_tier", "tier")
     assert client.get("/v1/installs/a").json["version"] == 1

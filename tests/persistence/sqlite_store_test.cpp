@@ -14,6 +14,7 @@
 
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
+#include "tests/persistence/failing_sync.hpp"
 #include "tests/temporary_directory.hpp"
 #include "tests/told.hpp"
 
@@ -157,6 +158,30 @@ TEST_CASE("a data directory has one owner, and the second one is told who it is"
                  directory.path().string()});
   }
   CHECK(open_sqlite_store(directory.path()));
+}
+
+TEST_CASE("after a sync that failed the journal takes nothing more until it is opened anew") {
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  const auto first = create(a);
+  const auto second = commit(a);
+  const auto third = commit(a);
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(std::vector{first});
+    {
+      const FailingSync broken_disk;
+      CHECK_THROWS_AS(store->append(std::vector{second}), StoreBrokenError);
+    }
+    check_tells(told_by<StoreBrokenError>([&] { store->append(std::vector{second}); }),
+                {"journal.db", "a sync has failed before", "start again"});
+  }
+  // Whether the second one was stored is unknown; what builds on it must not be taken for certain.
+  const auto store = open_sqlite_store(directory.path());
+  const auto version = load(*store, "a").value().version;
+  CHECK((version == 1 || version == 2));
+  const auto& next = version == 1 ? second : third;
+  CHECK(store->append(std::vector{next}).front() == Outcome::stored);
 }
 
 TEST_CASE("a data directory is made, for its owner alone") {

@@ -18,7 +18,7 @@ class ImportError : public std::runtime_error {
 };
 
 // Imports `file`, whole or not at all, and leaves it as it is. Returns the number of installs.
-// Throws ImportError, or StoreError; then nothing was imported.
+// Throws ImportError: nothing was imported; or StoreError: all was, or nothing.
 std::size_t import_ledger_file(const std::filesystem::path& file, persistence::Store& store,
                                ledger::Time now,
                                const std::function<ledger::MutationId()>& new_mutation_id);

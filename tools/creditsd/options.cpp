@@ -10,6 +10,9 @@
 #include <map>
 #include <vector>
 
+#include "actors/environment.hpp"
+#include "http/api.hpp"
+#include "http/server.hpp"
 #include "tools/version.hpp"
 
 namespace credits::creditsd {
@@ -101,11 +104,11 @@ Options parse_options(int argc, char** argv) {
   std::string listen = "127.0.0.1:8787";
   std::string store = "sqlite";
   std::string quota_file;
-  std::int64_t passivate_after_ms = 600'000;
+  std::int64_t passivate_after_ms = 0;
   options.data_dir = "./data";
-  options.live_installs_max = 100'000;
-  options.connections_max = 10'000;
-  options.requests_in_flight_max = 10'000;
+  options.live_installs_max = actors::Tuning{}.live_installs_max;
+  options.connections_max = http::ServerOptions{}.connections_max;
+  options.requests_in_flight_max = http::ApiLimits{}.requests_in_flight_max;
   options.log_level = "info";
 
   CLI::App app{"creditsd serves a ledger of credits to AI relays over HTTP."};
@@ -127,7 +130,8 @@ Options parse_options(int argc, char** argv) {
                "Whether the relays have hardware of their own, where a request does not say");
   app.add_option("--passivate-after", passivate_after_ms,
                  "Retire an install's actor after so long without a message")
-      ->transform(duration_in_milliseconds());
+      ->transform(duration_in_milliseconds())
+      ->default_val("10m");
   app.add_option("--max-live-installs", options.live_installs_max,
                  "Live actors at most; beyond, the idlest is retired")
       ->check(CLI::Range(1, 100'000'000));
