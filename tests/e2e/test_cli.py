@@ -17,8 +17,8 @@ FLAGS = ["--listen", "--data-dir", "--store", "--quota", "--hardware", "--no-har
 
 BAD_VALUES = [
     *[("--listen", value) for value in (
-        "nonsense", "8787", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:80x", "127.0.0.1:-1",
-        "127.0.0.1:65536", "127.0.0.1:99999999999999999999")],
+        "nonsense", "8787", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:80x",
+        "127.0.0.1:-1", "127.0.0.1:65536", "127.0.0.1:99999999999999999999")],
     *[("--store", value) for value in ("memory", "SQLite", "mysql://x")],
     *[("--passivate-after", value) for value in ("soon", "10", "10y", "-1m", "0s", "10 parsecs")],
     *[(flag, value) for flag in ("--max-live-installs", "--max-connections", "--max-in-flight")

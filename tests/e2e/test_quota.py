@@ -358,11 +358,17 @@ def test_rows_of_a_removed_tier_are_judged_as_core_and_keep_its_name(client):
     assert planned.json["balance"] == {"remaining": 7, "capped": "lifetime",
                                        "gemini_remaining": 3, "held": 0}
     assert client.get("/v1/installs?tier=pro").json["installs"][0]["install_id"] == "a"
-    assert client.get("/v1/installs?tier=pro").json["installs"][0]["balance"] == (
-        planned.json["balance"])
     check_problem(client.post("/v1/installs/a/plan", {"tier": "pro"}), 422, "unknown_tier", "tier")
     check_problem(client.post("/v1/installs/a/commit", commit), 422, "unknown_tier", "tier")
     assert client.get("/v1/installs/a").json["version"] == 1
 
     client.put("/v1/quota", DEFAULT)
     assert judged() == ("pro", 990)
+
+
+def test_a_row_of_a_removed_tier_is_judged_alike_in_each_place(client):
+    client.post("/v1/installs/a/commit", {"backend": "gemini", "tier": "pro", "credits": 10})
+    client.put("/v1/quota", {"core": {"lifetime": 7, "geminiCapLifetime": 3}})
+    install = client.get("/v1/installs/a").json
+    assert client.get("/v1/installs?tier=pro").json["installs"] == [install]
+    assert client.post("/v1/installs/a/plan").json["balance"] == install["balance"]
