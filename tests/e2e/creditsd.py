@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
-BINARY = os.environ.get("CREDITSD", str(REPO / "build/release/bin/creditsd"))
+BINARY = str(Path(os.environ.get("CREDITSD", REPO / "build/release/bin/creditsd")).resolve())
 TIMEOUT_S = 30  # a sanitizer's build on a busy machine is slow
 
 LISTENING = re.compile(r"^listening on http://(.+):(\d+)$", re.MULTILINE)
