@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 
@@ -17,8 +18,8 @@ using std::chrono::steady_clock;
 constexpr std::size_t input_bytes = 16 * 1024;
 constexpr std::size_t output_bytes_max = 64 * 1024;
 constexpr std::chrono::milliseconds linger_timeout{1'000};
-constexpr std::chrono::milliseconds end_grace{1'000};
-constexpr std::chrono::milliseconds end_check_interval{200};
+constexpr std::chrono::milliseconds request_end_grace{1'000};
+constexpr std::chrono::milliseconds no_grace{0};
 constexpr std::size_t linger_bytes_max = 16 * 1024 * 1024;
 
 int milliseconds_until(steady_clock::time_point deadline) {
@@ -28,23 +29,14 @@ int milliseconds_until(steady_clock::time_point deadline) {
 
 }  // namespace
 
-Connection::Connection(socket_t socket, const ConnectionLimits& limits)
-    : socket_{socket}, limits_{limits}, input_(input_bytes) {}
+Connection::Connection(socket_t socket, const ConnectionLimits& limits, int end_event)
+    : socket_{socket}, limits_{limits}, end_event_{end_event}, input_(input_bytes) {}
 
 Connection::~Connection() { ::close(socket_); }
 
 bool Connection::wait_for_request() {
-  if (input_begin_ == input_end_) {
-    {
-      const std::lock_guard lock{mutex_};
-      if (is_to_end_) return false;
-      is_idle_ = true;
-    }
-    const bool has_begun = wait_until(POLLIN, steady_clock::now() + limits_.idle_timeout);
-    const std::lock_guard lock{mutex_};
-    is_idle_ = false;
-    if (!has_begun) return false;
-  }
+  auto idle_deadline = steady_clock::now() + limits_.idle_timeout;
+  if (input_begin_ == input_end_ && !wait_for_input(idle_deadline, no_grace)) return false;
   request_deadline_ = steady_clock::now() + limits_.request_timeout;
   head_bytes_left_ = limits_.head_bytes_max;
   in_head_ = true;
@@ -78,28 +70,22 @@ void Connection::finish() {
   }
 }
 
-void Connection::end() {
-  const std::lock_guard lock{mutex_};
-  is_to_end_ = true;
-  end_deadline_ = steady_clock::now() + end_grace;
-  // A request that is in the receive buffer already can still be read after this.
-  if (is_idle_) ::shutdown(socket_, SHUT_RD);
+bool Connection::is_readable() const {
+  return input_begin_ < input_end_ || wait_until(POLLIN, request_deadline_);
 }
 
-bool Connection::is_readable() const { return input_begin_ < input_end_ || wait_for_input(); }
-
-bool Connection::wait_for_input() const {
+// The end of the server brings `deadline` near, to `end_grace` from now.
+bool Connection::wait_for_input(steady_clock::time_point& deadline,
+                                std::chrono::milliseconds end_grace) {
+  std::array<pollfd, 2> descriptors{{{socket_, POLLIN, 0}, {end_event_, POLLIN, 0}}};
   while (true) {
-    const auto next_check = steady_clock::now() + end_check_interval;
-    const auto deadline = request_deadline();
-    if (wait_until(POLLIN, std::min(deadline, next_check))) return true;
-    if (deadline <= next_check) return false;
+    const int ready = ::poll(descriptors.data(), is_ending_ ? 1 : 2, milliseconds_until(deadline));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return false;
+    if (descriptors[0].revents != 0) return true;
+    is_ending_ = true;
+    deadline = std::min(deadline, steady_clock::now() + end_grace);
   }
-}
-
-steady_clock::time_point Connection::request_deadline() const {
-  const std::lock_guard lock{mutex_};
-  return is_to_end_ ? std::min(request_deadline_, end_deadline_) : request_deadline_;
 }
 
 ssize_t Connection::read(char* data, std::size_t size) {
@@ -118,7 +104,7 @@ ssize_t Connection::read(char* data, std::size_t size) {
 bool Connection::fill() {
   // The client may be waiting for what was written: `100 Continue`.
   if (!flush()) return false;
-  while (wait_for_input()) {
+  while (wait_for_input(request_deadline_, request_end_grace)) {
     const ssize_t got = ::recv(socket_, input_.data(), input_.size(), MSG_DONTWAIT);
     if (got > 0) {
       input_begin_ = 0;

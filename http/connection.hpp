@@ -3,13 +3,12 @@
 // The library's own stream looks 100 times a second whether an idle connection has something to
 // say, cannot wait for descriptors beyond 1,023, and has no limit for how long a request may take
 // to arrive. This one sleeps in poll(), sends an answer's head and body in one call, and has a
-// limit for everything. Belongs to one thread, but for end().
+// limit for everything. Belongs to one thread.
 #pragma once
 
 #include <httplib.h>
 
 #include <chrono>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -24,8 +23,10 @@ struct ConnectionLimits {
 
 class Connection : public httplib::Stream {
  public:
-  // Owns `socket` from here on.
-  Connection(socket_t socket, const ConnectionLimits& limits);
+  // Owns `socket` from here on. When `end_event`, an eventfd, becomes readable the connection is to
+  // end: at once if it waits for a request, else after that; one that has not come whole has a
+  // second left.
+  Connection(socket_t socket, const ConnectionLimits& limits, int end_event);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
@@ -45,10 +46,6 @@ class Connection : public httplib::Stream {
   // Says that nothing more follows, and lets the client read that before the socket closes.
   void finish();
 
-  // Ends the connection: at once if it is waiting for a request, else after that; one that has not
-  // come whole has a second left. From any thread.
-  void end();
-
   bool is_readable() const override;
   bool is_writable() const override { return !failed_; }
   ssize_t read(char* data, std::size_t size) override;
@@ -60,12 +57,13 @@ class Connection : public httplib::Stream {
 
  private:
   bool wait_until(short events, std::chrono::steady_clock::time_point deadline) const;
-  bool wait_for_input() const;
-  std::chrono::steady_clock::time_point request_deadline() const;
+  bool wait_for_input(std::chrono::steady_clock::time_point& deadline,
+                      std::chrono::milliseconds end_grace);
   bool fill();
 
   const socket_t socket_;
   const ConnectionLimits& limits_;
+  const int end_event_;
   std::chrono::steady_clock::time_point request_deadline_{};
   std::vector<char> input_;
   std::size_t input_begin_ = 0;
@@ -74,11 +72,7 @@ class Connection : public httplib::Stream {
   std::size_t head_bytes_left_ = 0;
   bool in_head_ = true;
   bool failed_ = false;
-
-  mutable std::mutex mutex_;
-  bool is_idle_ = false;                                  // guarded by mutex_
-  bool is_to_end_ = false;                                // guarded by mutex_
-  std::chrono::steady_clock::time_point end_deadline_{};  // guarded by mutex_
+  bool is_ending_ = false;
 };
 
 }  // namespace credits::http

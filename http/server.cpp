@@ -1,7 +1,9 @@
 #include "http/server.hpp"
 
 #include <httplib.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
@@ -10,9 +12,7 @@
 #include <charconv>
 #include <chrono>
 #include <cstring>
-#include <mutex>
 #include <optional>
-#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -148,6 +148,10 @@ class Server::Impl : public httplib::Server {
                              const std::exception_ptr&) { refuse(internal_error(), response); });
   }
 
+  ~Impl() override { ::close(end_event_); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
   int bind() {
     const int port = options_.port == 0                           ? bind_to_any_port(options_.host)
                      : bind_to_port(options_.host, options_.port) ? options_.port
@@ -178,12 +182,11 @@ class Server::Impl : public httplib::Server {
   static constexpr const char* only_path = "/";
 
   bool process_and_close_socket(socket_t socket) override {
-    Connection connection{socket, limits_};
+    Connection connection{socket, limits_, end_event_};
     if (ConnectionThreads::is_shedding()) {
       shed(connection);
       return false;
     }
-    const Registration registration{*this, connection};
     while (connection.wait_for_request() && process(connection)) {
     }
     connection.finish();
@@ -291,35 +294,17 @@ class Server::Impl : public httplib::Server {
     response.set_header("Connection", "close");
   }
 
-  struct Registration {
-    Registration(Impl& impl, Connection& its_connection) : owner{impl}, connection{its_connection} {
-      const std::lock_guard lock{owner.mutex_};
-      owner.connections_.insert(&connection);
-      if (owner.stopping_) connection.end();
-    }
-    ~Registration() {
-      const std::lock_guard lock{owner.mutex_};
-      owner.connections_.erase(&connection);
-    }
-    Registration(const Registration&) = delete;
-    Registration& operator=(const Registration&) = delete;
-    Impl& owner;
-    Connection& connection;
-  };
-
   void end_all() {
-    const std::lock_guard lock{mutex_};
     stopping_ = true;
-    for (Connection* connection : connections_) connection->end();
+    ::eventfd_write(end_event_, 1);
   }
 
   const ServerOptions options_;
   const http::Handler handler_;
   const ConnectionLimits limits_;
-  std::mutex mutex_;
-  std::set<Connection*> connections_;        // guarded by mutex_
-  std::atomic<bool> stopping_{false};        // connections are to end
-  std::atomic<bool> stop_requested_{false};  // none is to be accepted any more
+  const int end_event_ = ::eventfd(0, EFD_CLOEXEC);  // readable: connections are to end
+  std::atomic<bool> stopping_{false};                // connections are to end
+  std::atomic<bool> stop_requested_{false};          // none is to be accepted any more
 };
 
 Server::Server(ServerOptions options, Handler handler)

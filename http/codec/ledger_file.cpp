@@ -131,6 +131,10 @@ std::vector<ledger::Row> decode_ledger_file(std::string_view text, ledger::Time 
   if (!document.IsObject()) {
     throw LedgerFileError{"the file must be an object, it is " + std::string{type_name(document)}};
   }
+  const std::string_view repeated = repeated_member(document);
+  if (!repeated.empty()) {
+    throw LedgerFileError{"field " + printable(repeated) + ": is given twice"};
+  }
   const auto rows = document.FindMember("rows");
   if (rows == document.MemberEnd() || rows->value.IsNull()) return {};
   if (!rows->value.IsObject()) {

@@ -1,5 +1,6 @@
 """What was answered is there, however the process ends; and a directory has one process."""
 
+import contextlib
 import json
 import socket
 import sqlite3
@@ -10,7 +11,7 @@ from signal import SIGINT, SIGKILL, SIGTERM
 import pytest
 
 import creditsd
-from creditsd import check_problem, parse_answers, read_to_end, run, wait_until
+from creditsd import check_problem, open_socket, parse_answers, read_to_end, run, wait_until
 from traffic import Traffic, all_installs, check_count, history, path_of
 
 COMMIT = {"backend": "gemini", "tier": "core"}
@@ -117,6 +118,35 @@ def test_a_signal_under_load_answers_what_is_in_flight_and_exits_0(start, connec
     installs = check_count(connect(start()), traffic)
     # What got no answer was not done: of each commit that was, the client knows.
     assert sum(install["version"] for install in installs.values()) == traffic.count()
+
+
+def test_a_request_of_which_half_is_there_at_the_signal_is_no_bad_request(start, connect):
+    """It is answered, or it is not done; a 4xx would tell the client not to try again."""
+    body = json.dumps(COMMIT).encode()
+    head = (b"POST /v1/installs/a/commit HTTP/1.1\r\nHost: creditsd\r\n"
+            b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
+    answered = 0
+    for _ in range(3):
+        server = start()
+        connections = [open_socket(server.port) for _ in range(64)]
+        for connection in connections:  # so that the server waits for the next request on each
+            connection.sendall(head + body)
+            assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
+        for n, connection in enumerate(connections):
+            connection.sendall(head)
+            if n == 32:
+                server.process.send_signal(SIGTERM)
+        received = []
+        for connection in connections:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(body)
+        for connection in connections:
+            with connection:
+                received.append(read_to_end(connection))
+        assert server.process.wait(creditsd.TIMEOUT_S) == 0
+        assert {data.split(b"\r\n")[0] for data in received} <= {b"HTTP/1.1 200 OK", b""}
+        answered += len(connections) + sum(data != b"" for data in received)
+    assert connect(start()).get("/v1/installs/a").json["version"] == answered
 
 
 def test_signals_in_a_row_under_load_end_it_in_order_all_the_same(start, connect):

@@ -61,7 +61,8 @@ sigset_t handled_signals() {
 void import_old_ledger(const Options& options, persistence::Store& store,
                        const actors::Environment& environment) {
   const auto file = options.data_dir / "credits.json";
-  if (!std::filesystem::exists(file)) return;
+  // A link that leads nowhere is there too: an empty ledger instead would give all credits again.
+  if (!std::filesystem::exists(std::filesystem::symlink_status(file))) return;
   if (store.installs() > 0) {
     spdlog::debug("{} is left alone: the ledger is not empty", file.string());
     return;
