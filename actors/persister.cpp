@@ -39,8 +39,9 @@ void PersisterState::write() {
   write_is_due_ = false;
   if (batch_.empty()) return;
   try {
-    acknowledge(store->append(batch_));
-    environment->store_health.write_worked();
+    const auto outcomes = store->append(batch_);
+    environment->store_health.write_worked();  // before an answer shows it
+    acknowledge(outcomes);
     self->send(snapshotter, stored_atom::value);
   } catch (const persistence::StoreBrokenError& error) {
     environment->store_health.write_failed_for_good(error.what());

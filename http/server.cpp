@@ -187,9 +187,11 @@ class Server::Impl : public httplib::Server {
       shed(connection);
       return false;
     }
+    exchange = {};
     while (connection.wait_for_request() && process(connection)) {
     }
-    connection.finish();
+    // Bytes that nobody has read would make the kernel reset the connection, answer and all.
+    if (exchange.close_after) connection.finish();
     return true;
   }
 

@@ -49,7 +49,7 @@ class RowReader {
 
   [[noreturn]] void refuse(std::string_view field, const std::string& what) const {
     throw LedgerFileError{"install \"" + printable(id_) + "\"" +
-                          (field.empty() ? "" : ", field " + printable(field)) + ": " + what};
+                          (field.empty() ? "" : ", field " + printable(field)) + ": " + what + "."};
   }
 
   // Null is as good as missing.
@@ -129,17 +129,18 @@ rapidjson::Document parse(std::string_view text) {
 std::vector<ledger::Row> decode_ledger_file(std::string_view text, ledger::Time now) {
   const rapidjson::Document document = parse(text);
   if (!document.IsObject()) {
-    throw LedgerFileError{"the file must be an object, it is " + std::string{type_name(document)}};
+    throw LedgerFileError{"the file must be an object, it is " + std::string{type_name(document)} +
+                          "."};
   }
   const std::string_view repeated = repeated_member(document);
   if (!repeated.empty()) {
-    throw LedgerFileError{"field " + printable(repeated) + ": is given twice"};
+    throw LedgerFileError{"field " + printable(repeated) + ": is given twice."};
   }
   const auto rows = document.FindMember("rows");
   if (rows == document.MemberEnd() || rows->value.IsNull()) return {};
   if (!rows->value.IsObject()) {
     throw LedgerFileError{"field rows: must be an object, it is " +
-                          std::string{type_name(rows->value)}};
+                          std::string{type_name(rows->value)} + "."};
   }
   std::vector<ledger::Row> result;
   result.reserve(rows->value.MemberCount());
@@ -147,7 +148,7 @@ std::vector<ledger::Row> decode_ledger_file(std::string_view text, ledger::Time 
   for (const auto& member : rows->value.GetObject()) {
     result.push_back(RowReader{member.name, member.value, now}.read());
     if (!seen.insert(result.back().install_id).second) {
-      throw LedgerFileError{"install \"" + result.back().install_id + "\" is given twice"};
+      throw LedgerFileError{"install \"" + result.back().install_id + "\" is given twice."};
     }
   }
   return result;

@@ -298,12 +298,12 @@ def test_a_start_that_is_killed_has_imported_all_or_nothing(tmp_path, start, con
         server = start(*args)
         found = rows_of(snapshot_of(connect(server)))
         assert found in ([], rows_of(REAL_TEXT))
-        server.stop()
+        server.kill()
         (place / "later.json").rename(place / "credits.json")
         server = start(*args)
         assert rows_of(snapshot_of(connect(server))) == rows_of(REAL_TEXT)
         assert {i["version"] for i in all_installs(connect(server)).values()} == {1}
-        server.stop()
+        server.kill()
 
 
 # --- odd rows, judged as before
