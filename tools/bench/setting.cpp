@@ -5,11 +5,9 @@
 #include <cstdio>
 #include <iostream>
 #include <stdexcept>
-#include <thread>
 #include <utility>
 
 #include "http/codec/quota.hpp"
-#include "http/gateway.hpp"
 #include "persistence/sqlite_store.hpp"
 
 namespace credits::bench {
@@ -60,21 +58,11 @@ Ledger::Ledger(const std::filesystem::path& parent)
       environment_{actors::system_time, actors::random_mutation_id,
                    [](const std::string& text) { std::cerr << text << '\n'; }, false,
                    actors::QuotaInForce{http::codec::default_quota()}} {
-  config_.set("scheduler.policy", caf::atom("sharing"));
-  system_ = std::make_unique<caf::actor_system>(config_);
-  actors::Tuning tuning;
-  tuning.router_shards = std::max(1U, std::thread::hardware_concurrency());
-  actors_ = actors::spawn_ledger(*system_, *store_, environment_, tuning);
-  gateway_ = system_->spawn(http::gateway, actors_.routers, actors_.reporter);
+  running_.emplace(*store_, environment_, actors::Tuning{});
 }
 
 Ledger::~Ledger() {
-  {
-    caf::scoped_actor self{*system_};
-    actors::close_actor(self, gateway_);
-    actors::close_ledger(self, actors_);
-  }
-  system_.reset();
+  running_.reset();
   store_.reset();
   std::error_code ignored;
   std::filesystem::remove_all(directory_, ignored);

@@ -8,13 +8,14 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "actors/environment.hpp"
 #include "actors/interfaces.hpp"
-#include "actors/system.hpp"
 #include "persistence/store.hpp"
+#include "tools/running_ledger.hpp"
 
 namespace credits::bench {
 
@@ -26,7 +27,7 @@ class Ledger {
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
-  const actors::gateway_actor& gateway() const { return gateway_; }
+  const actors::gateway_actor& gateway() const { return running_->gateway(); }
   actors::Environment& environment() { return environment_; }
   const std::filesystem::path& directory() const { return directory_; }
 
@@ -39,10 +40,7 @@ class Ledger {
   const std::filesystem::path directory_;
   std::unique_ptr<CountingStore> store_;
   actors::Environment environment_;
-  caf::actor_system_config config_;
-  std::unique_ptr<caf::actor_system> system_;
-  actors::LedgerActors actors_;
-  actors::gateway_actor gateway_;
+  std::optional<RunningLedger> running_;
 };
 
 // `install-000042`.

@@ -6,7 +6,6 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <filesystem>
@@ -17,15 +16,14 @@
 #include <utility>
 
 #include "actors/environment.hpp"
-#include "actors/system.hpp"
 #include "http/api.hpp"
 #include "http/codec/quota.hpp"
-#include "http/gateway.hpp"
 #include "http/quota_file.hpp"
 #include "http/server.hpp"
 #include "persistence/sqlite_store.hpp"
 #include "tools/creditsd/import.hpp"
 #include "tools/creditsd/options.hpp"
+#include "tools/running_ledger.hpp"
 #include "tools/version.hpp"
 
 namespace credits::creditsd {
@@ -83,7 +81,6 @@ std::filesystem::path quota_path_of(const Options& options) {
 
 actors::Tuning tuning_of(const Options& options) {
   actors::Tuning tuning;
-  tuning.router_shards = std::max(1U, std::thread::hardware_concurrency());
   tuning.passivate_after = options.passivate_after;
   tuning.live_installs_max = options.live_installs_max;
   return tuning;
@@ -97,31 +94,6 @@ void reload(http::QuotaFile& quota_file) {
     spdlog::error("SIGHUP: the quota stays as it is: {}", error.what());
   }
 }
-
-// The actors, from their spawning to an end that loses nothing. Whoever sends to them must have
-// stopped before.
-class RunningActors {
- public:
-  RunningActors(caf::actor_system& system, persistence::Store& store,
-                actors::Environment& environment, const actors::Tuning& tuning)
-      : system_{system},
-        ledger_{actors::spawn_ledger(system, store, environment, tuning)},
-        gateway_{system.spawn(http::gateway, ledger_.routers, ledger_.reporter)} {}
-  ~RunningActors() {
-    caf::scoped_actor self{system_};
-    actors::close_actor(self, gateway_);
-    actors::close_ledger(self, ledger_);
-  }
-  RunningActors(const RunningActors&) = delete;
-  RunningActors& operator=(const RunningActors&) = delete;
-
-  const actors::gateway_actor& gateway() const { return gateway_; }
-
- private:
-  caf::actor_system& system_;
-  actors::LedgerActors ledger_;
-  actors::gateway_actor gateway_;
-};
 
 // Waits for signals until one says stop.
 void handle_signals(http::QuotaFile& quota_file, http::Server& server) {
@@ -184,10 +156,7 @@ void run(const Options& options) {
   import_old_ledger(options, *store, environment);
   http::QuotaFile quota_file{quota_path, environment.quota};
 
-  caf::actor_system_config config;
-  config.set("scheduler.policy", caf::atom("sharing"));
-  caf::actor_system system{config};
-  RunningActors running{system, *store, environment, tuning_of(options)};
+  RunningLedger running{*store, environment, tuning_of(options)};
   http::Api api{running.gateway(), environment, quota_file, {options.requests_in_flight_max}};
   serve(options, quota_file,
         [&api](const http::HttpRequest& request) { return api.handle(request); });
