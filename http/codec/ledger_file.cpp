@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <unordered_set>
 #include <utility>
@@ -17,6 +18,15 @@ namespace {
 
 constexpr std::int64_t counter_max = std::int64_t{1} << 53;  // beyond, JSON numbers are rounded
 constexpr std::size_t tier_bytes_max = 64;
+
+// 3.0 is one; nothing for what is none, or beyond all counters.
+std::optional<std::int64_t> whole_number(const Json& value) {
+  if (value.IsInt64()) return value.GetInt64();
+  const double number = value.GetDouble();
+  const bool is_whole =
+      std::fabs(number) <= static_cast<double>(counter_max) && number == std::floor(number);
+  return is_whole ? std::optional{static_cast<std::int64_t>(number)} : std::nullopt;
+}
 
 // Reads one member of `rows`.
 class RowReader {
@@ -85,11 +95,11 @@ class RowReader {
     const Json* value = find(field);
     if (!value) return 0;
     if (!value->IsNumber()) refuse(field, "must be a number, it is " + type_of(*value));
-    const double number = value->GetDouble();
-    if (number < 0 || number > static_cast<double>(counter_max) || number != std::floor(number)) {
+    const auto number = whole_number(*value);
+    if (!number || *number < 0 || *number > counter_max) {
       refuse(field, "must be a whole number from 0 to " + std::to_string(counter_max));
     }
-    return static_cast<std::int64_t>(number);
+    return *number;
   }
 
   ledger::Month month() const {

@@ -103,6 +103,7 @@ TEST_CASE("a file that is broken is refused, with the place of the fault") {
        {"install \"a\"", "lifetime_gemini_consumed", "from 0"}},
       {R"({"rows":{"a":{"monthly_consumed":1.5}}})", {"monthly_consumed", "whole number"}},
       {R"({"rows":{"a":{"monthly_gemini_consumed":1e300}}})", {"monthly_gemini_consumed"}},
+      {R"({"rows":{"a":{"lifetime_consumed":9007199254740993}}})", {"lifetime_consumed", "whole"}},
       {R"({"rows":{"a":{"lifetime_consumed":true}}})", {"lifetime_consumed", "a boolean"}},
       {R"({"rows":{"a":{"month":"2026-13"}}})", {"month", "\"2026-13\" is not a month"}},
       {R"({"rows":{"a":{"month":11}}})", {"month", "a number"}},
