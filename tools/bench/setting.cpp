@@ -72,7 +72,8 @@ std::uint64_t Ledger::batches() const { return store_->batches; }
 
 std::string install_id_of(std::size_t number) {
   std::string digits = std::to_string(number);
-  return "install-" + std::string(6 - std::min<std::size_t>(6, digits.size()), '0') + digits;
+  return "00000000-0000-4000-8000-" +
+         std::string(12 - std::min<std::size_t>(12, digits.size()), '0') + digits;
 }
 
 double rate_of(double seconds, const std::function<std::size_t()>& work) {

@@ -43,7 +43,7 @@ class Ledger {
   std::optional<RunningLedger> running_;
 };
 
-// `install-000042`.
+// Like a UUID, as real ones are: `00000000-0000-4000-8000-000000000042`.
 std::string install_id_of(std::size_t number);
 
 // Calls `work` until `seconds` are over; `work` returns how much it has done. Returns that a
