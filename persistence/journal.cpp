@@ -3,11 +3,13 @@
 #include <SQLiteCpp/VariadicBind.h>
 #include <sqlite3.h>
 
-#include <array>
 #include <cstring>
+#include <stdexcept>
+#include <unordered_map>
 #include <utility>
 
-#include "persistence/row_codec.hpp"
+#include "actors/ledger/rules.hpp"
+#include "persistence/encoder.hpp"
 #include "persistence/sql.hpp"
 #include "persistence/sqlite_file.hpp"
 
@@ -33,6 +35,11 @@ enum Column : int {
   idempotency_key,
   reservation_id,
   mutation_id,
+  expires_at_ms,
+  request,
+  status,
+  answer,
+  hash,
   lifetime_consumed,
   lifetime_gemini_consumed,
   monthly_consumed,
@@ -91,36 +98,137 @@ ledger::Entry read_entry(SQLite::Statement& row) {
   entry.idempotency_key = optional_text(row.getColumn(idempotency_key));
   entry.reservation_id = optional_text(row.getColumn(reservation_id));
   entry.mutation_id = read_mutation_id(row.getColumn(mutation_id));
+  if (!row.getColumn(expires_at_ms).isNull()) {
+    entry.expires_at = to_time(row.getColumn(expires_at_ms).getInt64());
+  }
+  if (!row.getColumn(request).isNull()) {
+    entry.receipt = {row.getColumn(request).getString(), row.getColumn(status).getInt(),
+                     row.getColumn(answer).getString()};
+  }
   if (!row.getColumn(lifetime_consumed).isNull()) entry.imported = read_imported(row);
   return entry;
 }
 
+void bind_receipt(SQLite::Statement& insert, const std::optional<ledger::Receipt>& receipt) {
+  if (receipt) {
+    insert.bindNoCopy(1 + request, receipt->request);
+    insert.bind(1 + status, receipt->status);
+    insert.bindNoCopy(1 + answer, receipt->body);
+  } else {
+    for (const Column column : {request, status, answer}) insert.bind(1 + column);
+  }
+}
+
+void visit_records(SQLite::Database& database, std::uint64_t after_sequence,
+                   const VisitRecord& visit) {
+  SQLite::Statement select{database, sql::select_entries_after};
+  select.bind(1, to_integer(after_sequence));
+  while (select.executeStep()) {
+    const std::string id = select.getColumn(install_id).getString();
+    const ledger::Entry entry = read_entry(select);
+    const JournalRecord record{unsigned_of(select, sequence),
+                               unsigned_of(select, previous_sequence), id, entry,
+                               read_hash(select.getColumn(hash))};
+    if (!visit(record)) return;
+  }
+}
+
+std::uint64_t read_pruned_sequence(SQLite::Database& database) {
+  return static_cast<std::uint64_t>(database.execAndGet(sql::select_pruned_sequence).getInt64());
+}
+
+const Schema schema{sql::journal_schema, {sql::journal_upgrade_2}};
+
 }  // namespace
+
+JournalReader::JournalReader(const std::filesystem::path& path)
+    : path_{path}, database_{open_reader(path)}, select_entry_{database_, sql::select_entry} {}
+
+std::optional<ledger::Entry> JournalReader::entry(std::uint64_t wanted) {
+  const std::lock_guard lock{mutex_};
+  return on_file(path_, [&]() -> std::optional<ledger::Entry> {
+    const Rewind rewind{select_entry_};
+    select_entry_.bind(1, to_integer(wanted));
+    if (!select_entry_.executeStep()) return std::nullopt;
+    return read_entry(select_entry_);
+  });
+}
+
+std::vector<ledger::Entry> JournalReader::entries(std::uint64_t last_sequence,
+                                                  std::uint64_t before_version, std::size_t limit) {
+  const std::lock_guard lock{mutex_};
+  return on_file(path_, [&] {
+    std::vector<ledger::Entry> page;
+    for (std::uint64_t next = last_sequence; next != 0 && page.size() < limit;) {
+      const Rewind rewind{select_entry_};
+      select_entry_.bind(1, to_integer(next));
+      if (!select_entry_.executeStep()) break;  // pruned
+      if (unsigned_of(select_entry_, version) < before_version) {
+        page.push_back(read_entry(select_entry_));
+      }
+      next = unsigned_of(select_entry_, previous_sequence);
+    }
+    return page;
+  });
+}
+
+void JournalReader::visit_after(std::uint64_t after_sequence, const VisitRecord& visit) {
+  const std::lock_guard lock{mutex_};
+  on_file(path_, [&] { visit_records(database_, after_sequence, visit); });
+}
+
+std::uint64_t JournalReader::pruned_sequence() {
+  const std::lock_guard lock{mutex_};
+  return on_file(path_, [this] { return read_pruned_sequence(database_); });
+}
+
+void JournalReader::visit_baselines(const std::function<void(StoredRow)>& visit) {
+  const std::lock_guard lock{mutex_};
+  on_file(path_, [&] {
+    SQLite::Statement select{database_, sql::select_baselines};
+    while (select.executeStep()) visit(read_row(select, path_));
+  });
+}
+
+void JournalReader::stand_still() {
+  const std::lock_guard lock{mutex_};
+  on_file(path_, [this] {
+    database_.exec("BEGIN");
+    read_pruned_sequence(database_);  // the first look decides what is seen
+  });
+}
 
 Journal::Journal(const std::filesystem::path& path, const std::string& ledger_id)
     : path_{path},
-      writer_{open_writer(path, sql::journal_schema, ledger_id)},
+      writer_{open_writer(path, schema, ledger_id)},
       ledger_id_{read_ledger_id(writer_)},
       insert_entry_{writer_, sql::insert_entry},
-      insert_import_{writer_, sql::insert_import},
-      reader_{open_reader(path)},
-      select_entry_{reader_, sql::select_entry} {
+      insert_import_{writer_, sql::insert_import} {
   // A commit is synced before it returns. The log is folded into the file when it has 16 MiB.
   writer_.exec("PRAGMA synchronous = FULL");
   writer_.exec("PRAGMA wal_autocheckpoint = 4096");
 }
 
 std::uint64_t Journal::last_sequence() {
+  const std::lock_guard lock{mutex_};
   return on_file(path_, [&] {
     return static_cast<std::uint64_t>(writer_.execAndGet(sql::select_last_sequence).getInt64());
   });
 }
 
 void Journal::append(const std::vector<JournalRecord>& records) {
+  write([&] {
+    for (const JournalRecord& record : records) insert(record);
+  });
+}
+
+template <class Work>
+void Journal::write(Work work) {
+  const std::lock_guard lock{mutex_};
   if (is_broken_) throw_broken("a sync has failed before");
   try {
     SQLite::Transaction transaction{writer_};
-    for (const JournalRecord& record : records) insert(record);
+    work();
     transaction.commit();
   } catch (const SQLite::Exception& error) {
     is_broken_ = primary_code_of(error) == SQLITE_IOERR;
@@ -153,6 +261,10 @@ void Journal::insert(const JournalRecord& record) {
   bind_optional(insert_entry_, 1 + idempotency_key, entry.idempotency_key);
   bind_optional(insert_entry_, 1 + reservation_id, entry.reservation_id);
   insert_entry_.bindNoCopy(1 + mutation_id, &entry.mutation_id, mutation_id_bytes);
+  entry.expires_at ? insert_entry_.bind(1 + expires_at_ms, to_integer(*entry.expires_at))
+                   : insert_entry_.bind(1 + expires_at_ms);
+  bind_receipt(insert_entry_, entry.receipt);
+  bind_hash(insert_entry_, 1 + hash, record.hash);
   insert_entry_.exec();
   if (!entry.imported) return;
   const Rewind rewind_import{insert_import_};
@@ -163,35 +275,56 @@ void Journal::insert(const JournalRecord& record) {
   insert_import_.exec();
 }
 
-void Journal::replay(std::uint64_t after_sequence,
-                     const std::function<void(const JournalRecord&)>& visit) {
-  on_file(path_, [&] {
-    SQLite::Statement select{writer_, sql::select_entries_after};
-    select.bind(1, to_integer(after_sequence));
-    while (select.executeStep()) {
-      const std::string id = select.getColumn(install_id).getString();
-      const ledger::Entry entry = read_entry(select);
-      visit({unsigned_of(select, sequence), unsigned_of(select, previous_sequence), id, entry});
+bool Journal::prune(std::size_t limit, const VisitRecord& may_go) {
+  std::size_t pruned = 0;
+  write([&] {
+    std::unordered_map<std::string, StoredRow> baselines;
+    std::uint64_t last_pruned = 0;
+    visit_records(writer_, 0, [&](const JournalRecord& record) {
+      if (pruned == limit || !may_go(record)) return false;
+      auto [found, is_new] = baselines.try_emplace(record.install_id);
+      StoredRow& baseline = found->second;
+      if (is_new) baseline = baseline_of(record.install_id);
+      fold(record, baseline.row);
+      baseline.last_sequence = record.sequence;
+      baseline.hash = record.hash;
+      last_pruned = record.sequence;
+      ++pruned;
+      return true;
+    });
+    if (pruned == 0) return;
+    SQLite::Statement upsert{writer_, sql::upsert_baseline};
+    for (const auto& [id, baseline] : baselines) {
+      const Rewind rewind{upsert};
+      bind_row(upsert, baseline);
+      upsert.exec();
+    }
+    for (const char* statement :
+         {sql::delete_imports, sql::delete_entries, sql::update_pruned_sequence}) {
+      SQLite::Statement change{writer_, statement};
+      change.bind(1, to_integer(last_pruned));
+      change.exec();
     }
   });
+  return pruned == limit;
 }
 
-std::vector<ledger::Entry> Journal::entries(std::uint64_t last_sequence,
-                                            std::uint64_t before_version, std::size_t limit) {
-  const std::lock_guard lock{reader_mutex_};
-  return on_file(path_, [&] {
-    std::vector<ledger::Entry> page;
-    for (std::uint64_t next = last_sequence; next != 0 && page.size() < limit;) {
-      const Rewind rewind{select_entry_};
-      select_entry_.bind(1, to_integer(next));
-      if (!select_entry_.executeStep()) break;
-      if (unsigned_of(select_entry_, version) < before_version) {
-        page.push_back(read_entry(select_entry_));
-      }
-      next = unsigned_of(select_entry_, previous_sequence);
-    }
-    return page;
-  });
+void Journal::fold(const JournalRecord& record, ledger::Row& row) const {
+  try {
+    ledger::apply(row, record.entry);
+  } catch (const std::invalid_argument& error) {
+    throw StoreError{path_.string() + ": install \"" + record.install_id + "\": " + error.what() +
+                     "; restore the ledger from a backup"};
+  }
+}
+
+StoredRow Journal::baseline_of(const std::string& id) {
+  SQLite::Statement select{writer_, sql::select_baseline};
+  select.bindNoCopy(1, id);
+  if (select.executeStep()) return read_row(select, path_);
+  StoredRow none;
+  none.row.install_id = id;
+  return none;
 }
 
 }  // namespace credits::persistence

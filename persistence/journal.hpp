@@ -3,7 +3,8 @@
 // and never changed.
 //
 // Each entry knows the sequence number of the one before it of the same install, so that an
-// install's history needs no second index, which would cost a page for each commit.
+// install's history needs no second index, which would cost a page for each commit. The oldest
+// entries may be pruned; for each install that loses some, a baseline row stands for them.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -12,12 +13,16 @@
 #include <filesystem>
 #include <functional>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "actors/ledger/entry.hpp"
+#include "persistence/row_table.hpp"
 
 namespace credits::persistence {
+
+inline constexpr const char* journal_file = "journal.db";
 
 // An entry at its place in the journal. The references live as long as the call they are passed to.
 struct JournalRecord {
@@ -25,6 +30,39 @@ struct JournalRecord {
   std::uint64_t previous_sequence = 0;  // of the same install; 0: none
   const std::string& install_id;
   const ledger::Entry& entry;
+  std::optional<Hash> hash;  // none: from before entries had hashes
+};
+
+// Called with one record after the other, as long as it returns true.
+using VisitRecord = std::function<bool(const JournalRecord&)>;
+
+// Reads through a connection of its own. Any thread; one at a time gets on.
+class JournalReader {
+ public:
+  explicit JournalReader(const std::filesystem::path& path);
+
+  std::optional<ledger::Entry> entry(std::uint64_t sequence);
+
+  // The entries of one install, newest first, from `last_sequence` back: `limit` of those with
+  // versions below `before_version`.
+  std::vector<ledger::Entry> entries(std::uint64_t last_sequence, std::uint64_t before_version,
+                                     std::size_t limit);
+
+  // The records after `sequence`, in order.
+  void visit_after(std::uint64_t sequence, const VisitRecord& visit);
+
+  // 0: nothing has been pruned.
+  std::uint64_t pruned_sequence();
+  void visit_baselines(const std::function<void(StoredRow)>& visit);
+
+  // What follows sees the file as it is now.
+  void stand_still();
+
+ private:
+  const std::filesystem::path path_;
+  std::mutex mutex_;
+  SQLite::Database database_;       // guarded by mutex_
+  SQLite::Statement select_entry_;  // guarded by mutex_
 };
 
 class Journal {
@@ -34,36 +72,36 @@ class Journal {
 
   const std::string& ledger_id() const { return ledger_id_; }
 
-  // 0 if it is empty.
+  // Of the newest entry that was ever stored; 0: none was.
   std::uint64_t last_sequence();
 
   // One transaction, synced when it returns. Throws StoreError having stored nothing, or
-  // StoreBrokenError: the disk has failed, the outcome is unknown, and every later append throws
-  // too.
+  // StoreBrokenError: the disk has failed, the outcome is unknown, and every later write throws
+  // too. One thread at a time.
   void append(const std::vector<JournalRecord>& records);
 
-  // Calls `visit` for each record after `sequence`, in order.
-  void replay(std::uint64_t after_sequence, const std::function<void(const JournalRecord&)>& visit);
-
-  // The entries of one install, newest first, from `last_sequence` back: `limit` of those with
-  // versions below `before_version`. Any thread.
-  std::vector<ledger::Entry> entries(std::uint64_t last_sequence, std::uint64_t before_version,
-                                     std::size_t limit);
+  // Prunes the oldest entries, `limit` at most and up to the first that `may_go` keeps, and brings
+  // the baselines up to them. Returns whether it came to the limit. Any thread; an append waits
+  // meanwhile. Throws as append() does.
+  bool prune(std::size_t limit, const VisitRecord& may_go);
 
  private:
   void insert(const JournalRecord& record);
+  void fold(const JournalRecord& record, ledger::Row& row) const;
+  StoredRow baseline_of(const std::string& install_id);
+
+  // Runs `work` as one synced transaction.
+  template <class Work>
+  void write(Work work);
   [[noreturn]] void throw_broken(const std::string& reason) const;
 
   const std::filesystem::path path_;
-  SQLite::Database writer_;
-  std::string ledger_id_;
+  std::mutex mutex_;
+  SQLite::Database writer_;  // guarded by mutex_, as is all below
+  const std::string ledger_id_;
   SQLite::Statement insert_entry_;
   SQLite::Statement insert_import_;
   bool is_broken_ = false;
-
-  std::mutex reader_mutex_;
-  SQLite::Database reader_;         // guarded by reader_mutex_
-  SQLite::Statement select_entry_;  // guarded by reader_mutex_
 };
 
 }  // namespace credits::persistence

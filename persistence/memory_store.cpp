@@ -1,5 +1,6 @@
 #include "persistence/memory_store.hpp"
 
+#include <algorithm>
 #include <set>
 #include <utility>
 
@@ -31,13 +32,44 @@ bool take_one(std::size_t& faults) {
 
 std::vector<std::optional<ledger::Row>> MemoryStore::load(std::span<const std::string> ids) {
   const std::lock_guard lock{mutex_};
-  if (take_one(loads_to_fail_)) throw StoreError{"memory store: load fails as it was told to"};
+  fail_read_if_told();
   std::vector<std::optional<ledger::Row>> rows;
   for (const std::string& id : ids) {
     const auto found = installs_.find(id);
     rows.push_back(found == installs_.end() ? std::nullopt : std::optional{found->second.row});
   }
   return rows;
+}
+
+void MemoryStore::fail_read_if_told() {
+  if (take_one(loads_to_fail_)) throw StoreError{"memory store: a read fails as it was told to"};
+}
+
+std::optional<std::vector<ledger::Name>> MemoryStore::names(const std::string& install_id,
+                                                            std::size_t limit) {
+  const std::lock_guard lock{mutex_};
+  fail_read_if_told();
+  std::vector<ledger::Name> names;
+  const auto found = installs_.find(install_id);
+  if (found == installs_.end()) return names;
+  for (const auto& [name, version] : found->second.names) names.push_back(name);
+  return names.size() > limit ? std::nullopt : std::optional{std::move(names)};
+}
+
+std::vector<std::optional<ledger::Entry>> MemoryStore::recall(const std::string& install_id,
+                                                              std::span<const ledger::Name> names) {
+  const std::lock_guard lock{mutex_};
+  fail_read_if_told();
+  std::vector<std::optional<ledger::Entry>> recalled(names.size());
+  const auto found = installs_.find(install_id);
+  if (found == installs_.end()) return recalled;
+  const Install& install = found->second;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    const auto version = install.names.find(names[i]);
+    if (version == install.names.end()) continue;
+    recalled[i] = install.entries[version->second - install.entries.front().version];
+  }
+  return recalled;
 }
 
 std::vector<Outcome> MemoryStore::append(std::span<const Mutation> mutations) {
@@ -63,12 +95,15 @@ std::vector<Outcome> MemoryStore::append(std::span<const Mutation> mutations) {
 bool MemoryStore::append_one(const Mutation& mutation) {
   const auto found = installs_.find(mutation.after.install_id);
   const std::uint64_t stored = found == installs_.end() ? 0 : found->second.row.version;
-  if (mutation.entry.version != stored + 1 || mutation.after.version != stored + 1) {
-    return false;
-  }
+  if (mutation.entries.front().version != stored + 1) return false;
   Install& install = installs_[mutation.after.install_id];
   install.row = mutation.after;
-  install.entries.push_back(mutation.entry);
+  for (const ledger::Entry& entry : mutation.entries) {
+    install.entries.push_back(entry);
+    for (ledger::Name& name : ledger::names_of(entry)) {
+      install.names.insert_or_assign(std::move(name), entry.version);
+    }
+  }
   return true;
 }
 
@@ -103,6 +138,24 @@ std::unique_ptr<RowCursor> MemoryStore::snapshot() {
   std::vector<ledger::Row> rows;
   for (const auto& [id, install] : installs_) rows.push_back(install.row);
   return std::make_unique<MemoryCursor>(std::move(rows));
+}
+
+bool MemoryStore::prune(const Horizon& horizon) {
+  const std::lock_guard lock{mutex_};
+  for (auto& [id, install] : installs_) {
+    std::erase_if(install.names, [&, &entries = install.entries](const auto& name) {
+      return entries[name.second - entries.front().version].at < horizon.names_before;
+    });
+    const auto is_remembered = [&](std::uint64_t version) {
+      return std::any_of(install.names.begin(), install.names.end(),
+                         [&](const auto& name) { return name.second == version; });
+    };
+    while (!install.entries.empty() && install.entries.front().at < horizon.entries_before &&
+           !is_remembered(install.entries.front().version)) {
+      install.entries.pop_front();
+    }
+  }
+  return false;
 }
 
 std::uint64_t MemoryStore::installs() {

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <condition_variable>
+#include <deque>
 #include <map>
 #include <mutex>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "persistence/store.hpp"
@@ -14,12 +16,17 @@ namespace credits::persistence {
 class MemoryStore : public Store {
  public:
   std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override;
+  std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
+                                                 std::size_t limit) override;
+  std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
+                                                   std::span<const ledger::Name> names) override;
   std::vector<Outcome> append(std::span<const Mutation> mutations) override;
   std::vector<ledger::Row> list(const ListQuery& query) override;
   std::vector<ledger::Entry> entries(const std::string& install_id, std::uint64_t before_version,
                                      std::size_t limit) override;
   std::unique_ptr<RowCursor> snapshot() override;
   void checkpoint() override {}
+  bool prune(const Horizon& horizon) override;
   std::uint64_t installs() override;
 
   // The next `count` appends throw, having stored nothing.
@@ -28,7 +35,7 @@ class MemoryStore : public Store {
   // The next append stores everything, and throws all the same: the outcome is unknown.
   void fail_append_after_storing();
 
-  // The next `count` loads throw.
+  // The next `count` reads for an install that starts or recalls throw.
   void fail_loads(std::size_t count);
 
   // Appends wait, until they are released.
@@ -39,8 +46,11 @@ class MemoryStore : public Store {
  private:
   struct Install {
     ledger::Row row;
-    std::vector<ledger::Entry> entries;  // oldest first
+    std::deque<ledger::Entry> entries;                                        // oldest first
+    std::unordered_map<ledger::Name, std::uint64_t, ledger::NameHash> names;  // to versions
   };
+
+  void fail_read_if_told();
 
   // False if the mutation is not one of the version that follows.
   bool append_one(const Mutation& mutation);

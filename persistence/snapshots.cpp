@@ -3,10 +3,8 @@
 #include <SQLiteCpp/VariadicBind.h>
 
 #include <algorithm>
-#include <stdexcept>
 #include <utility>
 
-#include "persistence/row_codec.hpp"
 #include "persistence/sql.hpp"
 #include "persistence/sqlite_file.hpp"
 
@@ -19,78 +17,26 @@ namespace {
 constexpr const char* least_byte = "!";
 constexpr const char* beyond_every_byte = "\x7f";
 
-enum Column : int {
-  install_id,
-  tier_snapshot,
-  lifetime_consumed,
-  lifetime_gemini_consumed,
-  month,
-  monthly_consumed,
-  monthly_gemini_consumed,
-  last_active_at_ms,
-  version,
-  last_sequence,
-  holds,
-  checksum,
-};
+const Schema schema{sql::snapshots_schema, {sql::snapshots_upgrade_2}};
 
-StoredRow read_columns(SQLite::Statement& from) {
-  const auto integer = [&from](Column column) { return from.getColumn(column).getInt64(); };
-  StoredRow stored;
-  ledger::Row& row = stored.row;
-  row.install_id = from.getColumn(install_id).getString();
-  row.tier_snapshot = from.getColumn(tier_snapshot).getString();
-  row.lifetime_consumed = integer(lifetime_consumed);
-  row.lifetime_gemini_consumed = integer(lifetime_gemini_consumed);
-  row.month = to_month(integer(month));
-  row.monthly_consumed = integer(monthly_consumed);
-  row.monthly_gemini_consumed = integer(monthly_gemini_consumed);
-  row.last_active_at = ledger::Time{std::chrono::milliseconds{integer(last_active_at_ms)}};
-  row.version = static_cast<std::uint64_t>(integer(version));
-  stored.last_sequence = static_cast<std::uint64_t>(integer(last_sequence));
-  decode_holds(from.getColumn(holds).getString(), row);
-  return stored;
+std::int64_t to_integer(std::uint64_t number) { return static_cast<std::int64_t>(number); }
+
+// The first parameters of every statement about a name.
+void bind_name(SQLite::Statement& statement, const std::string& install_id,
+               const ledger::Name& name) {
+  statement.bindNoCopy(1, install_id);
+  statement.bind(2, static_cast<int>(name.kind));
+  statement.bindNoCopy(3, name.text);
 }
 
-[[noreturn]] void refuse(const std::filesystem::path& path, const std::string& id) {
-  throw StoreError{path.string() + ": the row of install \"" + id +
-                   "\" does not match its checksum; restore the ledger from a backup"};
+Progress read_progress(SQLite::Database& database, const std::filesystem::path& path) {
+  SQLite::Statement select{database, sql::select_progress};
+  if (!select.executeStep()) throw StoreError{path.string() + " does not say how far it is"};
+  const auto column = [&select](int index) {
+    return static_cast<std::uint64_t>(select.getColumn(index).getInt64());
+  };
+  return {column(0), column(1), column(2)};
 }
-
-StoredRow read_row(SQLite::Statement& from, const std::filesystem::path& path) {
-  const std::string id = from.getColumn(install_id).getString();
-  try {
-    StoredRow stored = read_columns(from);
-    const auto expected = static_cast<std::uint64_t>(from.getColumn(checksum).getInt64());
-    if (checksum_of(stored.row, stored.last_sequence) == expected) return stored;
-  } catch (const std::out_of_range&) {
-    // its holds are not what was written
-  }
-  refuse(path, id);
-}
-
-class SqliteCursor : public RowCursor {
- public:
-  explicit SqliteCursor(const std::filesystem::path& path)
-      : path_{path}, database_{open_reader(path)}, select_{database_, sql::select_all_rows} {
-    has_row_ = select_.executeStep();  // from here on, the file stands still for this connection
-  }
-
-  std::optional<ledger::Row> next() override {
-    if (!has_row_) return std::nullopt;
-    return on_file(path_, [this] {
-      std::optional<ledger::Row> row = read_row(select_, path_).row;
-      has_row_ = select_.executeStep();
-      return row;
-    });
-  }
-
- private:
-  const std::filesystem::path path_;
-  SQLite::Database database_;
-  SQLite::Statement select_;
-  bool has_row_ = false;
-};
 
 }  // namespace
 
@@ -98,7 +44,9 @@ SnapshotReader::SnapshotReader(const std::filesystem::path& path)
     : path_{path},
       database_{open_reader(path)},
       select_row_{database_, sql::select_row},
-      select_page_{database_, sql::select_page} {}
+      select_page_{database_, sql::select_page},
+      select_name_{database_, sql::select_name},
+      select_names_{database_, sql::select_names} {}
 
 std::optional<StoredRow> SnapshotReader::load(const std::string& id) {
   const std::lock_guard lock{mutex_};
@@ -125,10 +73,37 @@ std::vector<ledger::Row> SnapshotReader::list(const ListQuery& query) {
   });
 }
 
+std::optional<std::uint64_t> SnapshotReader::find(const std::string& install_id,
+                                                  const ledger::Name& name) {
+  const std::lock_guard lock{mutex_};
+  return on_file(path_, [&]() -> std::optional<std::uint64_t> {
+    const Rewind rewind{select_name_};
+    bind_name(select_name_, install_id, name);
+    if (!select_name_.executeStep()) return std::nullopt;
+    return static_cast<std::uint64_t>(select_name_.getColumn(0).getInt64());
+  });
+}
+
+std::vector<ledger::Name> SnapshotReader::names(const std::string& install_id, std::size_t limit) {
+  const std::lock_guard lock{mutex_};
+  return on_file(path_, [&] {
+    const Rewind rewind{select_names_};
+    select_names_.bindNoCopy(1, install_id);
+    select_names_.bind(2, static_cast<std::int64_t>(limit));
+    std::vector<ledger::Name> names;
+    while (select_names_.executeStep()) {
+      names.push_back({static_cast<ledger::Name::Kind>(select_names_.getColumn(0).getInt()),
+                       select_names_.getColumn(1).getString()});
+    }
+    return names;
+  });
+}
+
 SnapshotWriter::SnapshotWriter(const std::filesystem::path& path, const std::string& ledger_id)
     : path_{path},
-      database_{open_writer(path, sql::snapshots_schema, ledger_id)},
+      database_{open_writer(path, schema, ledger_id)},
       upsert_row_{database_, sql::upsert_row},
+      upsert_name_{database_, sql::upsert_name},
       update_progress_{database_, sql::update_progress} {
   // The file is whole after a power cut, if perhaps a little older: the journal has the rest.
   database_.exec("PRAGMA synchronous = NORMAL");
@@ -140,49 +115,71 @@ std::string SnapshotWriter::ledger_id() {
 }
 
 Progress SnapshotWriter::progress() {
-  return on_file(path_, [this] {
-    SQLite::Statement select{database_, sql::select_progress};
-    if (!select.executeStep()) throw StoreError{path_.string() + " does not say how far it is"};
-    return Progress{static_cast<std::uint64_t>(select.getColumn(0).getInt64()),
-                    static_cast<std::uint64_t>(select.getColumn(1).getInt64())};
-  });
+  return on_file(path_, [this] { return read_progress(database_, path_); });
 }
 
-void SnapshotWriter::write(const std::vector<const StoredRow*>& rows, const Progress& progress) {
+void SnapshotWriter::write(const std::vector<const PendingRow*>& rows, const Progress& progress) {
   on_file(path_, [&] {
     SQLite::Transaction transaction{database_};
-    for (const StoredRow* stored : rows) {
-      const ledger::Row& row = stored->row;
-      const std::string row_holds = encode_holds(row);
+    for (const PendingRow* pending : rows) {
       const Rewind rewind{upsert_row_};
-      upsert_row_.bindNoCopy(1 + install_id, row.install_id);
-      upsert_row_.bindNoCopy(1 + tier_snapshot, row.tier_snapshot);
-      upsert_row_.bind(1 + lifetime_consumed, row.lifetime_consumed);
-      upsert_row_.bind(1 + lifetime_gemini_consumed, row.lifetime_gemini_consumed);
-      upsert_row_.bind(1 + month, to_number(row.month));
-      upsert_row_.bind(1 + monthly_consumed, row.monthly_consumed);
-      upsert_row_.bind(1 + monthly_gemini_consumed, row.monthly_gemini_consumed);
-      upsert_row_.bind(1 + last_active_at_ms,
-                       std::int64_t{row.last_active_at.time_since_epoch().count()});
-      upsert_row_.bind(1 + version, static_cast<std::int64_t>(row.version));
-      upsert_row_.bind(1 + last_sequence, static_cast<std::int64_t>(stored->last_sequence));
-      row_holds.empty()
-          ? upsert_row_.bind(1 + holds)
-          : upsert_row_.bindNoCopy(1 + holds, row_holds.data(), static_cast<int>(row_holds.size()));
-      upsert_row_.bind(1 + checksum,
-                       static_cast<std::int64_t>(checksum_of(row, stored->last_sequence)));
+      bind_row(upsert_row_, pending->stored);
       upsert_row_.exec();
+      for (const auto& [name, sequence] : pending->names) {
+        const Rewind rewind_name{upsert_name_};
+        bind_name(upsert_name_, pending->stored.row.install_id, name);
+        upsert_name_.bind(4, to_integer(sequence));
+        upsert_name_.exec();
+      }
     }
     const Rewind rewind{update_progress_};
-    SQLite::bind(update_progress_, static_cast<std::int64_t>(progress.sequence),
-                 static_cast<std::int64_t>(progress.installs));
+    SQLite::bind(update_progress_, to_integer(progress.sequence), to_integer(progress.installs));
     update_progress_.exec();
     transaction.commit();
   });
 }
 
-std::unique_ptr<RowCursor> open_cursor(const std::filesystem::path& path) {
-  return on_file(path, [&] { return std::make_unique<SqliteCursor>(path); });
+void SnapshotWriter::forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence) {
+  on_file(path_, [&] {
+    SQLite::Transaction transaction{database_};
+    SQLite::Statement remove{database_, sql::delete_name};
+    for (const OldName& old : names) {
+      const Rewind rewind{remove};
+      bind_name(remove, old.install_id, old.name);
+      remove.bind(4, to_integer(old.sequence));
+      remove.exec();
+    }
+    SQLite::Statement update{database_, sql::update_forgotten};
+    update.bind(1, to_integer(forgotten_sequence));
+    update.exec();
+    transaction.commit();
+  });
+}
+
+SnapshotCursor::SnapshotCursor(const std::filesystem::path& path)
+    : path_{path}, database_{open_reader(path)}, select_{database_, sql::select_all_rows} {
+  on_file(path_, [this] {
+    database_.exec("BEGIN");
+    has_row_ = select_.executeStep();  // from here on, the file stands still for this connection
+  });
+}
+
+std::optional<StoredRow> SnapshotCursor::next_stored() {
+  if (!has_row_) return std::nullopt;
+  return on_file(path_, [this] {
+    std::optional<StoredRow> stored = read_row(select_, path_);
+    has_row_ = select_.executeStep();
+    return stored;
+  });
+}
+
+std::optional<ledger::Row> SnapshotCursor::next() {
+  auto stored = next_stored();
+  return stored ? std::optional{std::move(stored->row)} : std::nullopt;
+}
+
+Progress SnapshotCursor::progress() {
+  return on_file(path_, [this] { return read_progress(database_, path_); });
 }
 
 }  // namespace credits::persistence

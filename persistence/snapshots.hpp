@@ -1,31 +1,44 @@
 // snapshots.db: the row of each install as of some sequence number of the journal, which the file
 // remembers. It lags behind the journal and is brought up to date in large batches, so that a row
-// that is hot is written once for many commits.
+// that is hot is written once for many commits. Beside the rows it has the names that entries are
+// remembered by, and where in the journal those are.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
 
 #include <cstdint>
 #include <filesystem>
-#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
+#include "persistence/row_table.hpp"
 #include "persistence/store.hpp"
 
 namespace credits::persistence {
 
-struct StoredRow {
-  ledger::Row row;
-  std::uint64_t last_sequence = 0;  // of its newest entry
+inline constexpr const char* snapshots_file = "snapshots.db";
+
+// What the journal knows of an install and the file does not yet.
+struct PendingRow {
+  StoredRow stored;
+  std::unordered_map<ledger::Name, std::uint64_t, ledger::NameHash> names{};  // to sequence numbers
 };
 
-// How far the rows have come.
+// How far the file has come.
 struct Progress {
   std::uint64_t sequence = 0;  // every entry up to this one is in the rows
   std::uint64_t installs = 0;
+  std::uint64_t forgotten_sequence = 0;  // the names of entries up to this one are forgotten
+};
+
+// A name that may be forgotten, unless an entry after `sequence` has it.
+struct OldName {
+  std::string install_id;
+  ledger::Name name;
+  std::uint64_t sequence = 0;
 };
 
 // Reads rows through a connection of its own. Any thread; one at a time gets on.
@@ -36,12 +49,19 @@ class SnapshotReader {
   std::optional<StoredRow> load(const std::string& install_id);
   std::vector<ledger::Row> list(const ListQuery& query);
 
+  // The sequence number of the name's newest entry.
+  std::optional<std::uint64_t> find(const std::string& install_id, const ledger::Name& name);
+  // `limit` of the install's names at most.
+  std::vector<ledger::Name> names(const std::string& install_id, std::size_t limit);
+
  private:
   const std::filesystem::path path_;
   std::mutex mutex_;
-  SQLite::Database database_;      // guarded by mutex_
-  SQLite::Statement select_row_;   // guarded by mutex_
-  SQLite::Statement select_page_;  // guarded by mutex_
+  SQLite::Database database_;       // guarded by mutex_
+  SQLite::Statement select_row_;    // guarded by mutex_
+  SQLite::Statement select_page_;   // guarded by mutex_
+  SQLite::Statement select_name_;   // guarded by mutex_
+  SQLite::Statement select_names_;  // guarded by mutex_
 };
 
 // Writes rows. One thread at a time.
@@ -53,18 +73,36 @@ class SnapshotWriter {
   std::string ledger_id();
   Progress progress();
 
-  // All rows and the new progress, or nothing. A power cut may take the last of these back, which
-  // does no harm, as the journal has it. Throws StoreError.
-  void write(const std::vector<const StoredRow*>& rows, const Progress& progress);
+  // All rows with their names and the new sequence and installs of the progress, or nothing. A
+  // power cut may take the last of these back, which does no harm, as the journal has it. Throws
+  // StoreError.
+  void write(const std::vector<const PendingRow*>& rows, const Progress& progress);
+
+  // All names and the new mark, or nothing. Throws StoreError.
+  void forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence);
 
  private:
   const std::filesystem::path path_;
   SQLite::Database database_;
   SQLite::Statement upsert_row_;
+  SQLite::Statement upsert_name_;
   SQLite::Statement update_progress_;
 };
 
 // All rows as of now, through a connection of its own.
-std::unique_ptr<RowCursor> open_cursor(const std::filesystem::path& path);
+class SnapshotCursor : public RowCursor {
+ public:
+  explicit SnapshotCursor(const std::filesystem::path& path);
+
+  std::optional<ledger::Row> next() override;
+  std::optional<StoredRow> next_stored();
+  Progress progress();
+
+ private:
+  const std::filesystem::path path_;
+  SQLite::Database database_;
+  SQLite::Statement select_;
+  bool has_row_ = false;
+};
 
 }  // namespace credits::persistence

@@ -1,7 +1,8 @@
 // All SQL of the SQLite engine.
 //
 // Months are YYYYMM, times milliseconds since 1970, kinds, backends and counters the numbers of
-// their enums in actors/ledger. A file's schema version is its user_version.
+// their enums in actors/ledger. A file's schema version is its user_version; a new file gets the
+// schema of version 1 and every upgrade since, as an old one does.
 #pragma once
 
 namespace credits::persistence::sql {
@@ -34,6 +35,31 @@ inline constexpr const char* journal_schema = R"(
   );
 )";
 
+// What entries got with version 2: reservations, receipts, the chain of hashes, and pruning.
+inline constexpr const char* journal_upgrade_2 = R"(
+  ALTER TABLE entries ADD COLUMN expires_at_ms INTEGER;
+  ALTER TABLE entries ADD COLUMN request TEXT;   -- with status and answer: the entry's receipt
+  ALTER TABLE entries ADD COLUMN status INTEGER;
+  ALTER TABLE entries ADD COLUMN answer TEXT;
+  ALTER TABLE entries ADD COLUMN hash BLOB;      -- see chain.hpp
+  ALTER TABLE ledger ADD COLUMN pruned_sequence INTEGER NOT NULL DEFAULT 0;
+  CREATE TABLE baselines (      -- the rows that the pruned entries led to; columns as in rows
+    install_id TEXT PRIMARY KEY,
+    tier_snapshot TEXT NOT NULL,
+    lifetime_consumed INTEGER NOT NULL,
+    lifetime_gemini_consumed INTEGER NOT NULL,
+    month INTEGER NOT NULL,
+    monthly_consumed INTEGER NOT NULL,
+    monthly_gemini_consumed INTEGER NOT NULL,
+    last_active_at_ms INTEGER NOT NULL,
+    version INTEGER NOT NULL,
+    last_sequence INTEGER NOT NULL,
+    holds BLOB,
+    checksum INTEGER NOT NULL,
+    hash BLOB
+  ) WITHOUT ROWID;
+)";
+
 inline constexpr const char* snapshots_schema = R"(
   CREATE TABLE ledger (ledger_id TEXT NOT NULL);
   CREATE TABLE progress (
@@ -52,31 +78,65 @@ inline constexpr const char* snapshots_schema = R"(
     last_active_at_ms INTEGER NOT NULL,
     version INTEGER NOT NULL,
     last_sequence INTEGER NOT NULL,
-    holds BLOB,                 -- reservations and remembered keys, see row_codec
+    holds BLOB,                 -- reservations, see row_table.cpp
     checksum INTEGER NOT NULL
   ) WITHOUT ROWID;
 )";
 
-inline constexpr const char* insert_ledger = "INSERT INTO ledger VALUES (?)";
+// The chain of hashes, and the names by which entries are found.
+inline constexpr const char* snapshots_upgrade_2 = R"(
+  ALTER TABLE rows ADD COLUMN hash BLOB;         -- of the newest entry, see chain.hpp
+  CREATE TABLE names (
+    install_id TEXT NOT NULL,
+    kind INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    sequence INTEGER NOT NULL,                   -- of the entry in the journal
+    PRIMARY KEY (install_id, kind, name)
+  ) WITHOUT ROWID;
+  -- The names of entries up to this one have been forgotten.
+  ALTER TABLE progress ADD COLUMN forgotten_sequence INTEGER NOT NULL DEFAULT 0;
+)";
+
+inline constexpr const char* insert_ledger = "INSERT INTO ledger (ledger_id) VALUES (?)";
 inline constexpr const char* select_ledger = "SELECT ledger_id FROM ledger";
 
 inline constexpr const char* insert_entry =
-    "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 inline constexpr const char* insert_import = "INSERT INTO imports VALUES (?, ?, ?, ?, ?, ?)";
-inline constexpr const char* select_last_sequence = "SELECT max(sequence) FROM entries";
+inline constexpr const char* select_last_sequence =
+    "SELECT max(pruned_sequence, ifnull((SELECT max(sequence) FROM entries), 0)) FROM ledger";
 inline constexpr const char* select_entry =
     "SELECT * FROM entries LEFT JOIN imports USING (sequence) WHERE sequence = ?";
 inline constexpr const char* select_entries_after =
     "SELECT * FROM entries LEFT JOIN imports USING (sequence) WHERE sequence > ? ORDER BY sequence";
 
+inline constexpr const char* select_pruned_sequence = "SELECT pruned_sequence FROM ledger";
+inline constexpr const char* update_pruned_sequence = "UPDATE ledger SET pruned_sequence = ?";
+inline constexpr const char* delete_entries = "DELETE FROM entries WHERE sequence <= ?";
+inline constexpr const char* delete_imports = "DELETE FROM imports WHERE sequence <= ?";
+inline constexpr const char* upsert_baseline =
+    "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+inline constexpr const char* select_baseline = "SELECT * FROM baselines WHERE install_id = ?";
+inline constexpr const char* select_baselines = "SELECT * FROM baselines ORDER BY install_id";
+
 inline constexpr const char* upsert_row =
-    "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    "INSERT OR REPLACE INTO rows VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 inline constexpr const char* update_progress = "UPDATE progress SET sequence = ?, installs = ?";
-inline constexpr const char* select_progress = "SELECT sequence, installs FROM progress";
+inline constexpr const char* select_progress =
+    "SELECT sequence, installs, forgotten_sequence FROM progress";
 inline constexpr const char* select_row = "SELECT * FROM rows WHERE install_id = ?";
 inline constexpr const char* select_all_rows = "SELECT * FROM rows ORDER BY install_id";
 inline constexpr const char* select_page =
     "SELECT * FROM rows WHERE install_id >= ?1 AND install_id < ?2 "
     "AND (?3 IS NULL OR tier_snapshot = ?3) ORDER BY install_id LIMIT ?4";
+
+inline constexpr const char* upsert_name = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?)";
+inline constexpr const char* select_name =
+    "SELECT sequence FROM names WHERE install_id = ? AND kind = ? AND name = ?";
+inline constexpr const char* select_names =
+    "SELECT kind, name FROM names WHERE install_id = ? LIMIT ?";
+inline constexpr const char* delete_name =
+    "DELETE FROM names WHERE install_id = ? AND kind = ? AND name = ? AND sequence <= ?";
+inline constexpr const char* update_forgotten = "UPDATE progress SET forgotten_sequence = ?";
 
 }  // namespace credits::persistence::sql

@@ -2,6 +2,8 @@
 
 #include <sqlite3.h>
 
+#include <algorithm>
+
 #include "persistence/sql.hpp"
 
 namespace credits::persistence {
@@ -10,13 +12,24 @@ namespace {
 
 constexpr int busy_timeout_ms = 5'000;
 
-void create_schema(SQLite::Database& database, const char* schema, const std::string& ledger_id) {
-  SQLite::Transaction transaction{database};
-  database.exec(schema);
+void create_file(SQLite::Database& database, const Schema& schema, const std::string& ledger_id) {
+  database.exec(schema.first);
   SQLite::Statement insert{database, sql::insert_ledger};
   insert.bind(1, ledger_id);
   insert.exec();
-  database.exec("PRAGMA user_version = " + std::to_string(schema_version));
+}
+
+// Makes the file, or upgrades it, whole or not at all. Version 0: there is none yet.
+void bring_up_to_date(SQLite::Database& database, int version, const Schema& schema,
+                      const std::string& ledger_id) {
+  if (version == schema.version()) return;
+  SQLite::Transaction transaction{database};
+  if (version == 0) create_file(database, schema, ledger_id);
+  for (auto done = static_cast<std::size_t>(std::max(0, version - 1));
+       done < schema.upgrades.size(); ++done) {
+    database.exec(schema.upgrades[done]);
+  }
+  database.exec("PRAGMA user_version = " + std::to_string(schema.version()));
   transaction.commit();
 }
 
@@ -24,11 +37,11 @@ bool is_blank(SQLite::Database& database) {
   return database.execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0;
 }
 
-void check_version(const std::filesystem::path& path, int version) {
+void check_version(const std::filesystem::path& path, int version, const Schema& schema) {
   if (version == 0) throw StoreError{path.string() + " is not a file of a ledger; move it away"};
-  if (version > schema_version) {
+  if (version > schema.version()) {
     throw StoreError{path.string() + " has schema version " + std::to_string(version) +
-                     ", this creditsd knows up to " + std::to_string(schema_version) +
+                     ", this creditsd knows up to " + std::to_string(schema.version()) +
                      "; run the newer creditsd that wrote it"};
   }
 }
@@ -40,7 +53,7 @@ SQLite::Database open_reader(const std::filesystem::path& path) {
                           busy_timeout_ms};
 }
 
-SQLite::Database open_writer(const std::filesystem::path& path, const char* schema,
+SQLite::Database open_writer(const std::filesystem::path& path, const Schema& schema,
                              const std::string& ledger_id) {
   return on_file(path, [&] {
     SQLite::Database database{path.string(),
@@ -50,9 +63,9 @@ SQLite::Database open_writer(const std::filesystem::path& path, const char* sche
     // Before anything is written: a foreign file must stay as it is.
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     const bool blank = is_blank(database);
-    if (!blank) check_version(path, version);
+    if (!blank) check_version(path, version, schema);
     database.exec("PRAGMA journal_mode = WAL");
-    if (blank) create_schema(database, schema, ledger_id);
+    bring_up_to_date(database, version, schema, ledger_id);
     return database;
   });
 }

@@ -6,10 +6,12 @@
 #include <cerrno>
 #include <condition_variable>
 #include <cstring>
+#include <iterator>
 #include <mutex>
 #include <random>
 #include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "actors/ledger/rules.hpp"
@@ -49,7 +51,12 @@ const std::filesystem::path& prepare_directory(const std::filesystem::path& dire
 struct Head {
   std::uint64_t version = 0;
   std::uint64_t sequence = 0;
+  std::optional<Hash> hash{};
 };
+
+// How much one call of prune() looks at.
+constexpr std::size_t forgotten_at_once = 20'000;
+constexpr std::size_t pruned_at_once = 2'000;
 
 // The heads of the installs that were written last. When one generation is full it becomes the old
 // one, and the one before that is forgotten.
@@ -81,10 +88,11 @@ class SqliteStore : public Store {
  public:
   SqliteStore(const std::filesystem::path& data_dir, const SqliteOptions& options)
       : data_dir_{prepare_directory(data_dir)},
-        snapshots_path_{data_dir / "snapshots.db"},
+        snapshots_path_{data_dir / snapshots_file},
         options_{options},
         lock_{data_dir},
         journal_{open_journal(data_dir)},
+        history_{data_dir / journal_file},
         writer_{snapshots_path_, journal_.ledger_id()},
         loader_{snapshots_path_},
         guard_{snapshots_path_},
@@ -104,6 +112,35 @@ class SqliteStore : public Store {
     return rows;
   }
 
+  std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
+                                                 std::size_t limit) override {
+    std::unordered_set<ledger::Name, ledger::NameHash> found;
+    {
+      const std::lock_guard lock{mutex_};
+      for (const Overlay* overlay : {&active_, &flushing_}) {
+        if (const auto pending = overlay->find(install_id); pending != overlay->end()) {
+          for (const auto& [name, sequence] : pending->second.names) found.insert(name);
+        }
+      }
+    }
+    if (found.size() <= limit) {
+      for (ledger::Name& name : loader_.names(install_id, limit + 1)) found.insert(std::move(name));
+    }
+    if (found.size() > limit) return std::nullopt;
+    return std::vector<ledger::Name>{found.begin(), found.end()};
+  }
+
+  std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
+                                                   std::span<const ledger::Name> names) override {
+    std::vector<std::optional<ledger::Entry>> entries;
+    entries.reserve(names.size());
+    for (const ledger::Name& name : names) {
+      const auto sequence = find(install_id, name);
+      entries.push_back(sequence ? history_.entry(*sequence) : std::nullopt);
+    }
+    return entries;
+  }
+
   std::vector<Outcome> append(std::span<const Mutation> mutations) override {
     wait_for_room();
     const Plan plan = plan_append(mutations);
@@ -121,12 +158,12 @@ class SqliteStore : public Store {
                                      std::size_t limit) override {
     const auto stored = find(install_id, lister_);
     if (!stored) return {};
-    return journal_.entries(stored->last_sequence, before_version, limit);
+    return history_.entries(stored->last_sequence, before_version, limit);
   }
 
   std::unique_ptr<RowCursor> snapshot() override {
     checkpoint();
-    return open_cursor(snapshots_path_);
+    return std::make_unique<SnapshotCursor>(snapshots_path_);
   }
 
   void checkpoint() override {
@@ -136,14 +173,13 @@ class SqliteStore : public Store {
       const std::lock_guard lock{mutex_};
       if (active_.empty()) return;
       flushing_ = std::exchange(active_, {});
+      active_names_ = 0;
       progress = {last_sequence_, installs_};
     }
     try {
       writer_.write(sorted(flushing_), progress);
     } catch (...) {
-      const std::lock_guard lock{mutex_};
-      active_.merge(flushing_);  // what is there already is newer, and stays
-      flushing_.clear();
+      take_back_flushing();
       throw;
     }
     Overlay written;
@@ -154,13 +190,26 @@ class SqliteStore : public Store {
     has_room_.notify_all();
   }
 
+  bool prune(const Horizon& horizon) override {
+    checkpoint();  // so that no name of a forgotten entry comes after it
+    const std::lock_guard one_at_a_time{checkpoint_mutex_};
+    const bool more_names = forget_names(horizon.names_before);
+    const std::uint64_t forgotten = writer_.progress().forgotten_sequence;
+    const bool more_entries = journal_.prune(pruned_at_once, [&](const JournalRecord& record) {
+      const bool is_remembered =
+          record.sequence > forgotten && !ledger::names_of(record.entry).empty();
+      return record.entry.at < horizon.entries_before && !is_remembered;
+    });
+    return more_names || more_entries;
+  }
+
   std::uint64_t installs() override {
     const std::lock_guard lock{mutex_};
     return installs_;
   }
 
  private:
-  using Overlay = std::unordered_map<std::string, StoredRow>;
+  using Overlay = std::unordered_map<std::string, PendingRow>;
 
   // Where an append finds and leaves an install.
   struct Planned {
@@ -172,22 +221,60 @@ class SqliteStore : public Store {
   struct Plan {
     std::vector<Outcome> outcomes;
     std::vector<JournalRecord> records;
-    std::vector<std::size_t> stored;  // for each record, its mutation
+    std::vector<std::size_t> stored;  // the mutations that are
     std::unordered_map<std::string_view, Planned> installs;
   };
 
-  static std::vector<const StoredRow*> sorted(const Overlay& overlay) {
-    std::vector<const StoredRow*> rows;
+  static std::vector<const PendingRow*> sorted(const Overlay& overlay) {
+    std::vector<const PendingRow*> rows;
     rows.reserve(overlay.size());
-    for (const auto& [id, stored] : overlay) rows.push_back(&stored);
-    std::sort(rows.begin(), rows.end(), [](const StoredRow* a, const StoredRow* b) {
-      return a->row.install_id < b->row.install_id;
+    for (const auto& [id, pending] : overlay) rows.push_back(&pending);
+    std::sort(rows.begin(), rows.end(), [](const PendingRow* a, const PendingRow* b) {
+      return a->stored.row.install_id < b->stored.row.install_id;
     });
     return rows;
   }
 
+  // What could not be written waits for the next checkpoint. What is active already is newer.
+  void take_back_flushing() {
+    const std::lock_guard lock{mutex_};
+    for (auto& [id, pending] : flushing_) {
+      const auto [found, is_new] = active_.try_emplace(id);
+      PendingRow& active = found->second;
+      if (is_new) active.stored = std::move(pending.stored);
+      const std::size_t had = active.names.size();
+      active.names.merge(pending.names);
+      active_names_ += active.names.size() - had;
+    }
+    flushing_.clear();
+  }
+
+  // Forgets the names of the oldest entries, up to the first that is not before `before`. Returns
+  // whether there is more.
+  bool forget_names(ledger::Time before) {
+    const Progress progress = writer_.progress();
+    std::uint64_t forgotten = progress.forgotten_sequence;
+    std::size_t visited = 0;
+    std::vector<OldName> old;
+    JournalReader journal{data_dir_ / journal_file};
+    journal.visit_after(forgotten, [&](const JournalRecord& record) {
+      if (visited == forgotten_at_once || record.entry.at >= before ||
+          record.sequence > progress.sequence) {
+        return false;
+      }
+      for (ledger::Name& name : ledger::names_of(record.entry)) {
+        old.push_back({record.install_id, std::move(name), record.sequence});
+      }
+      forgotten = record.sequence;
+      ++visited;
+      return true;
+    });
+    if (visited > 0) writer_.forget(old, forgotten);
+    return visited == forgotten_at_once;
+  }
+
   Journal open_journal(const std::filesystem::path& data_dir) const {
-    const auto path = data_dir / "journal.db";
+    const auto path = data_dir / journal_file;
     if (std::filesystem::exists(snapshots_path_) && !std::filesystem::exists(path)) {
       throw StoreError{path.string() + " is missing, but " + snapshots_path_.string() +
                        " is there; restore both from a backup"};
@@ -198,16 +285,32 @@ class SqliteStore : public Store {
   std::optional<StoredRow> find(const std::string& id, SnapshotReader& reader) {
     {
       const std::lock_guard lock{mutex_};
-      if (const auto row = active_.find(id); row != active_.end()) return row->second;
-      if (const auto row = flushing_.find(id); row != flushing_.end()) return row->second;
+      for (const Overlay* overlay : {&active_, &flushing_}) {
+        if (const auto found = overlay->find(id); found != overlay->end()) {
+          return found->second.stored;
+        }
+      }
     }
     return reader.load(id);
+  }
+
+  std::optional<std::uint64_t> find(const std::string& id, const ledger::Name& name) {
+    {
+      const std::lock_guard lock{mutex_};
+      for (const Overlay* overlay : {&active_, &flushing_}) {
+        const auto pending = overlay->find(id);
+        if (pending == overlay->end()) continue;
+        const auto& names = pending->second.names;
+        if (const auto found = names.find(name); found != names.end()) return found->second;
+      }
+    }
+    return loader_.find(id, name);
   }
 
   void wait_for_room() {
     std::unique_lock lock{mutex_};
     const bool has_room = has_room_.wait_for(lock, options_.overlay_wait_max, [this] {
-      return active_.size() < options_.overlay_rows_max;
+      return overlay_size() < options_.overlay_rows_max;
     });
     if (!has_room) {
       throw StoreError{snapshots_path_.string() + " lags too far behind the journal: " +
@@ -215,10 +318,13 @@ class SqliteStore : public Store {
     }
   }
 
+  // A name takes about as much room as a row.
+  std::size_t overlay_size() const { return active_.size() + active_names_; }
+
   Head head_of(const std::string& id) {
     if (const Head* known = heads_.find(id)) return *known;
     const auto stored = find(id, guard_);
-    return stored ? Head{stored->row.version, stored->last_sequence} : Head{};
+    return stored ? Head{stored->row.version, stored->last_sequence, stored->hash} : Head{};
   }
 
   Plan plan_append(std::span<const Mutation> mutations) {
@@ -228,21 +334,19 @@ class SqliteStore : public Store {
     plan.stored.reserve(mutations.size());
     std::uint64_t sequence = last_sequence_;  // changed by this thread alone
     for (std::size_t i = 0; i < mutations.size(); ++i) {
-      const auto& [after, entry] = mutations[i];
+      const auto& [after, entries] = mutations[i];
       const auto [found, is_new] = plan.installs.try_emplace(after.install_id);
       auto& [head, conflicts] = found->second;
       if (is_new) head = head_of(after.install_id);
-      const bool follows = entry.version == head.version + 1 && after.version == entry.version;
-      conflicts = conflicts || !follows;
-      if (conflicts) {
-        plan.outcomes.push_back(Outcome::conflict);
-        continue;
-      }
-      ++sequence;
-      plan.records.push_back({sequence, head.sequence, after.install_id, entry});
+      conflicts = conflicts || entries.front().version != head.version + 1;
+      plan.outcomes.push_back(conflicts ? Outcome::conflict : Outcome::stored);
+      if (conflicts) continue;
       plan.stored.push_back(i);
-      plan.outcomes.push_back(Outcome::stored);
-      head = {entry.version, sequence};
+      for (const ledger::Entry& entry : entries) {
+        const Hash hash = hasher_(head.hash, after.install_id, entry);
+        plan.records.push_back({++sequence, head.sequence, after.install_id, entry, hash});
+        head = {entry.version, sequence, hash};
+      }
     }
     return plan;
   }
@@ -251,14 +355,22 @@ class SqliteStore : public Store {
   void publish(std::span<const Mutation> mutations, const Plan& plan) {
     for (const auto& [id, planned] : plan.installs) heads_.set(std::string{id}, planned.head);
     const std::lock_guard lock{mutex_};
-    for (std::size_t i = 0; i < plan.records.size(); ++i) {
-      const ledger::Row& after = mutations[plan.stored[i]].after;
-      StoredRow& stored = active_[after.install_id];
-      stored.row = after;
-      stored.last_sequence = plan.records[i].sequence;
-      if (after.version == 1) ++installs_;
+    auto record = plan.records.begin();
+    for (const std::size_t i : plan.stored) {
+      const auto& [after, entries] = mutations[i];
+      PendingRow& pending = active_[after.install_id];
+      for (std::size_t n = 0; n < entries.size(); ++n) add_names(*record++, pending);
+      pending.stored = {after, std::prev(record)->sequence, std::prev(record)->hash};
+      if (entries.front().version == 1) ++installs_;
     }
     if (!plan.records.empty()) last_sequence_ = plan.records.back().sequence;
+  }
+
+  void add_names(const JournalRecord& record, PendingRow& pending) {
+    for (ledger::Name& name : ledger::names_of(record.entry)) {
+      const auto [found, is_new] = pending.names.insert_or_assign(std::move(name), record.sequence);
+      if (is_new) ++active_names_;
+    }
   }
 
   // Brings the rows from where the snapshots are to where the journal is.
@@ -277,7 +389,25 @@ class SqliteStore : public Store {
     }
     last_sequence_ = progress.sequence;
     installs_ = progress.installs;
-    journal_.replay(progress.sequence, [this](const JournalRecord& record) { replay(record); });
+    // Rows that a power cut has taken back, or that were lost, may have lost their entries since.
+    JournalReader journal{data_dir_ / journal_file};
+    if (journal.pruned_sequence() > progress.sequence) {
+      journal.visit_baselines([this](StoredRow baseline) { restore(std::move(baseline)); });
+    }
+    journal.visit_after(progress.sequence, [this](const JournalRecord& record) {
+      replay(record);
+      return true;
+    });
+  }
+
+  void restore(StoredRow baseline) {
+    const auto stored = find(baseline.row.install_id, guard_);
+    if (stored && stored->last_sequence >= baseline.last_sequence) return;
+    const std::lock_guard lock{mutex_};
+    if (!stored) ++installs_;
+    last_sequence_ = std::max(last_sequence_, baseline.last_sequence);
+    const std::string id = baseline.row.install_id;
+    active_[id].stored = std::move(baseline);
   }
 
   void replay(const JournalRecord& record) {
@@ -295,13 +425,16 @@ class SqliteStore : public Store {
                        "\": " + error.what() + "; restore the ledger from a backup"};
     }
     stored.last_sequence = record.sequence;
+    stored.hash = record.hash;
     {
       const std::lock_guard lock{mutex_};
       if (stored.row.version == 1) ++installs_;
       last_sequence_ = record.sequence;
-      active_[record.install_id] = std::move(stored);
+      PendingRow& pending = active_[record.install_id];
+      pending.stored = std::move(stored);
+      add_names(record, pending);
     }
-    if (active_.size() >= options_.overlay_rows_max) checkpoint();
+    if (overlay_size() >= options_.overlay_rows_max) checkpoint();
   }
 
   const std::filesystem::path data_dir_;
@@ -309,16 +442,19 @@ class SqliteStore : public Store {
   const SqliteOptions options_;
   const DirectoryLock lock_;
   Journal journal_;
+  JournalReader history_;
   SnapshotWriter writer_;  // guarded by checkpoint_mutex_
   SnapshotReader loader_;  // for load()
   SnapshotReader guard_;   // for append(), so that it waits for no reader
   SnapshotReader lister_;  // for operators
-  HeadCache heads_;        // append()'s alone
+  HeadCache heads_;        // append()'s alone, as is the next
+  Hasher hasher_;
 
   std::mutex checkpoint_mutex_;
   std::mutex mutex_;  // guards all below; never held while the disk is waited for
   std::condition_variable has_room_;
-  Overlay active_;    // rows that the journal has and snapshots.db has not
+  Overlay active_;  // rows that the journal has and snapshots.db has not
+  std::size_t active_names_ = 0;
   Overlay flushing_;  // those that a checkpoint is writing: nobody changes them
   std::uint64_t last_sequence_ = 0;
   std::uint64_t installs_ = 0;

@@ -12,11 +12,11 @@
 namespace credits::persistence {
 
 struct SqliteOptions {
-  // Rows that the journal has and the snapshots have not, kept in memory. At this many, append()
-  // waits for checkpoint(), for overlay_wait_max at most, and then throws.
+  // Rows and names that the journal has and the snapshots have not, kept in memory. At this many,
+  // append() waits for checkpoint(), for overlay_wait_max at most, and then throws.
   std::size_t overlay_rows_max = 400'000;
   std::chrono::milliseconds overlay_wait_max{10'000};
-  // Installs whose version append() knows without a look at the files; about 150 bytes each.
+  // Installs whose version append() knows without a look at the files; about 200 bytes each.
   std::size_t heads_max = 500'000;
 };
 

@@ -32,11 +32,12 @@ class StoreBrokenError : public StoreError {
   using StoreError::StoreError;
 };
 
-// `entry` is what happened, `after` the row it led to. Both carry the new version, which is one
-// more than that of the row it replaces.
+// `entries` are what happened to one install, oldest first and at least one; `after` is the row
+// they led to. The first has the version after the one that the mutation replaces, the last that of
+// the row.
 struct Mutation {
   ledger::Row after;
-  ledger::Entry entry;
+  std::vector<ledger::Entry> entries;
 };
 
 enum class Outcome : std::uint8_t {
@@ -51,6 +52,12 @@ struct ListQuery {
   std::size_t limit = 100;          // rows at most
 };
 
+// What may be forgotten: what is older than these.
+struct Horizon {
+  ledger::Time entries_before;
+  ledger::Time names_before;
+};
+
 // Rows of one consistent point in time, in id order. Lives no longer than its store.
 class RowCursor {
  public:
@@ -62,9 +69,16 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // The rows of `ids`, in their order; nothing for one that the ledger does not have. Reservations
-  // and the keys that are still remembered are part of a row.
+  // The rows of `ids`, in their order; nothing for one that the ledger does not have.
   virtual std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) = 0;
+
+  // The names that an install's entries are remembered by; nothing if there are more than `limit`.
+  virtual std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
+                                                         std::size_t limit) = 0;
+
+  // The newest entry of each name, in their order; nothing for one that is not remembered.
+  virtual std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
+                                                           std::span<const ledger::Name> names) = 0;
 
   // One durable write for all, one outcome for each. When it returns, what was stored survives a
   // power cut. When it throws, nothing of it was stored, unless the engine says that the outcome is
@@ -84,6 +98,11 @@ class Store {
 
   // Does what append() left for later, so that a restart has little to replay.
   virtual void checkpoint() = 0;
+
+  // Forgets a part of what the horizon lets go: the oldest entries, so that there is no gap in what
+  // is kept, and names. An entry that a name still finds is kept. Returns whether there is more, so
+  // that nobody waits for long. Rows stay as they are.
+  virtual bool prune(const Horizon& horizon) = 0;
 
   // How many installs there are.
   virtual std::uint64_t installs() = 0;

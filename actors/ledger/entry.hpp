@@ -2,9 +2,13 @@
 // of it, one after the other, by apply() in rules.hpp.
 #pragma once
 
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "actors/ledger/row.hpp"
 
@@ -31,21 +35,54 @@ struct ImportedCounters {
   friend bool operator==(const ImportedCounters&, const ImportedCounters&) = default;
 };
 
+// What a request was and what it was answered, word for word, for the one who sends it again.
+struct Receipt {
+  std::string request;  // as sent, in one spelling: equal for equal requests
+  std::int32_t status = 0;
+  std::string body;
+
+  friend bool operator==(const Receipt&, const Receipt&) = default;
+};
+
 struct Entry {
   std::uint64_t version = 0;  // of the row after this entry; gapless from 1
   Time at{};
   EntryKind kind = EntryKind::create;
   std::string tier;
   std::optional<Backend> backend;  // none: create, import
-  std::int64_t credits = 0;
+  std::int64_t credits = 0;        // debited, held, or freed without a debit
   Counter counter = Counter::lifetime;
-  Month month{};  // the row's month after this entry; that of the hold for a settle
+  Month month{};  // that of the hold for settle, release, expire; else the row's after this entry
   std::optional<std::string> idempotency_key;
-  std::optional<std::string> reservation_id;
-  std::optional<ImportedCounters> imported;
-  MutationId mutation_id;
+  std::optional<std::string> reservation_id;  // the one it begins or ends
+  std::optional<Time> expires_at;             // of a reserve
+  std::optional<ImportedCounters> imported;   // of an import
+  std::optional<Receipt> receipt;             // of a request with a key, and of a settle
+  MutationId mutation_id;                     // the same for all entries of one operation
 
   friend bool operator==(const Entry&, const Entry&) = default;
 };
+
+// Under which an entry is found again: an idempotency key, or the id of a reservation that it
+// ended. They do not get in each other's way: a key may read like a reservation's id.
+struct Name {
+  enum class Kind : std::uint8_t { idempotency_key, ended_reservation };
+
+  Kind kind = Kind::idempotency_key;
+  std::string text;
+
+  friend bool operator==(const Name&, const Name&) = default;
+};
+
+struct NameHash {
+  std::size_t operator()(const Name& name) const {
+    return std::hash<std::string>{}(name.text) + static_cast<std::size_t>(name.kind);
+  }
+};
+
+// How long a name finds its entry, at least.
+inline constexpr std::chrono::hours names_remembered_for{24};
+
+std::vector<Name> names_of(const Entry& entry);
 
 }  // namespace credits::ledger

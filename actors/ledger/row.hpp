@@ -1,5 +1,5 @@
 // What the ledger knows about one install: the row of the old JSON ledger, field by field, plus its
-// version and what reservations and idempotency keys need. Credits are whole numbers.
+// version and its reservations. Credits are whole numbers.
 #pragma once
 
 #include <cstdint>
@@ -28,17 +28,6 @@ struct Reservation {
   friend bool operator==(const Reservation&, const Reservation&) = default;
 };
 
-// The first outcome of a request that carried an idempotency key.
-struct RememberedKey {
-  std::string key;
-  std::string request_digest;  // tells a replay from another request under the same key
-  std::int32_t status = 0;
-  std::string body;
-  Time recorded_at{};
-
-  friend bool operator==(const RememberedKey&, const RememberedKey&) = default;
-};
-
 struct Row {
   std::string install_id;
   std::string tier_snapshot = "core";  // tier of the last debit
@@ -49,8 +38,7 @@ struct Row {
   std::int64_t monthly_gemini_consumed = 0;
   Time last_active_at{};
   std::uint64_t version = 0;  // number of mutations so far; 0: the install does not exist
-  std::vector<Reservation> reservations;  // live ones only
-  std::vector<RememberedKey> remembered_keys;
+  std::vector<Reservation> reservations;  // those that no entry has ended
 
   friend bool operator==(const Row&, const Row&) = default;
 };

@@ -18,7 +18,7 @@ struct Held {
 Held held_on(const Row& row, Counter counter, Month month, Time now) {
   Held held;
   for (const Reservation& reservation : row.reservations) {
-    if (reservation.expires_at <= now) continue;
+    if (is_due(reservation, now)) continue;
     held.all += reservation.credits;
     const bool same_month = counter == Counter::lifetime || reservation.month == month;
     if (reservation.counter != counter || !same_month) continue;
@@ -54,6 +54,45 @@ Entry entry_for(const Row& row, EntryKind kind, Time now) {
   return entry;
 }
 
+Entry entry_for(const Row& row, EntryKind kind, const Reservation& ended, Time now) {
+  Entry entry = entry_for(row, kind, now);
+  entry.tier = ended.tier;
+  entry.backend = ended.backend;
+  entry.credits = ended.credits;
+  entry.counter = ended.counter;
+  entry.month = ended.month;
+  entry.reservation_id = ended.id;
+  return entry;
+}
+
+bool ends_reservation(const Entry& entry) {
+  return entry.reservation_id && entry.kind != EntryKind::reserve;
+}
+
+// The month that the row is in after `entry`, unless it was in a later one already.
+Month month_after(const Entry& entry) {
+  switch (entry.kind) {
+    case EntryKind::settle:
+    case EntryKind::release:
+    case EntryKind::expire:
+      return month_of(entry.at);  // entry.month is that of the hold
+    default:
+      return entry.month;
+  }
+}
+
+bool sets_tier(EntryKind kind) {
+  switch (kind) {
+    case EntryKind::create:
+    case EntryKind::import:
+    case EntryKind::commit:
+    case EntryKind::settle:
+      return true;
+    default:
+      return false;
+  }
+}
+
 void apply_import(Row& row, const Entry& entry) {
   const ImportedCounters& imported = entry.imported.value();
   row.lifetime_consumed = imported.lifetime_consumed;
@@ -63,29 +102,51 @@ void apply_import(Row& row, const Entry& entry) {
   row.last_active_at = imported.last_active_at;
 }
 
-void apply_commit(Row& row, const Entry& entry) {
-  roll_over(row, entry.month);
+// A debit of an earlier month stands in its entry alone: that month's counters are gone.
+void apply_debit(Row& row, const Entry& entry) {
+  row.last_active_at = entry.at;
   const bool lifetime = entry.counter == Counter::lifetime;
+  if (!lifetime && entry.month != row.month) return;
   (lifetime ? row.lifetime_consumed : row.monthly_consumed) += entry.credits;
   if (entry.backend == Backend::gemini) {
     (lifetime ? row.lifetime_gemini_consumed : row.monthly_gemini_consumed) += entry.credits;
   }
-  row.last_active_at = entry.at;
 }
 
-void check_applicable(const Row& row, const Entry& entry) {
+void apply_reserve(Row& row, const Entry& entry) {
+  row.reservations.push_back({entry.reservation_id.value(), entry.tier, entry.backend.value(),
+                              entry.counter, entry.credits, entry.month, entry.expires_at.value()});
+}
+
+void apply_end(Row& row, const std::string& reservation_id) {
+  std::erase_if(row.reservations,
+                [&](const Reservation& reservation) { return reservation.id == reservation_id; });
+}
+
+// What `entry` lacks to be applied to `row`; empty if nothing.
+std::string fault_of(const Row& row, const Entry& entry) {
   if (entry.version != row.version + 1) {
-    throw std::invalid_argument("entry of version " + std::to_string(entry.version) +
-                                " does not follow version " + std::to_string(row.version));
+    return "does not follow version " + std::to_string(row.version);
   }
-  if (entry.kind > EntryKind::commit) {
-    throw std::invalid_argument("entry of version " + std::to_string(entry.version) +
-                                " is of a kind that this release does not know");
+  switch (entry.kind) {
+    case EntryKind::create:
+      return {};
+    case EntryKind::import:
+      return entry.imported ? "" : "is an import without counters";
+    case EntryKind::commit:
+      return entry.backend ? "" : "is a commit without a backend";
+    case EntryKind::reserve:
+      return entry.backend && entry.reservation_id && entry.expires_at
+                 ? ""
+                 : "is a reserve without a backend, an id or an end";
+    case EntryKind::settle:
+    case EntryKind::release:
+    case EntryKind::expire:
+      return entry.reservation_id && find_reservation(row, *entry.reservation_id)
+                 ? ""
+                 : "ends a reservation that the row does not have";
   }
-  if (entry.kind == EntryKind::import && !entry.imported) {
-    throw std::invalid_argument("import entry of version " + std::to_string(entry.version) +
-                                " has no counters");
-  }
+  return "is of a kind that this release does not know";
 }
 
 }  // namespace
@@ -152,22 +213,97 @@ Entry import_entry(const Row& row, Time now) {
   return entry;
 }
 
+Entry reserve_entry(const Row& row, const Debit& hold, std::string reservation_id, Time expires_at,
+                    const Quota& quota, Time now) {
+  Entry entry = commit_entry(row, hold, quota, now);
+  entry.kind = EntryKind::reserve;
+  entry.reservation_id = std::move(reservation_id);
+  entry.expires_at = expires_at;
+  return entry;
+}
+
+Entry settle_entry(const Row& row, const Reservation& reservation, Backend backend,
+                   std::int64_t credits, Time now) {
+  Entry entry = entry_for(row, EntryKind::settle, reservation, now);
+  entry.backend = backend;
+  entry.credits = credits;
+  return entry;
+}
+
+Entry release_entry(const Row& row, const Reservation& reservation, Time now) {
+  return entry_for(row, EntryKind::release, reservation, now);
+}
+
+Entry expire_entry(const Row& row, const Reservation& reservation, Time now) {
+  return entry_for(row, EntryKind::expire, reservation, now);
+}
+
+bool is_due(const Reservation& reservation, Time now) { return reservation.expires_at <= now; }
+
+const Reservation* find_reservation(const Row& row, std::string_view id) {
+  const auto found =
+      std::find_if(row.reservations.begin(), row.reservations.end(),
+                   [id](const Reservation& reservation) { return reservation.id == id; });
+  return found == row.reservations.end() ? nullptr : &*found;
+}
+
+std::size_t live_reservations(const Row& row, Time now) {
+  return static_cast<std::size_t>(
+      std::count_if(row.reservations.begin(), row.reservations.end(),
+                    [now](const Reservation& reservation) { return !is_due(reservation, now); }));
+}
+
+bool has_gemini_room(const Row& row, const Reservation& reservation, std::int64_t credits,
+                     const Quota& quota, Time now) {
+  const TierQuota& limits = quota_of(quota, reservation.tier);
+  if (!limits.gemini_cap) return true;
+  const bool is_this_month = reservation.month == std::max(row.month, month_of(now));
+  const bool is_capped_here = reservation.counter == limits.counter &&
+                              (reservation.counter == Counter::lifetime || is_this_month);
+  return is_capped_here &&
+         balance_of(row, reservation.tier, quota, now).gemini_remaining.value() >= credits;
+}
+
 void apply(Row& row, const Entry& entry) {
-  check_applicable(row, entry);
-  if (row.version == 0) row.month = entry.month;  // whatever the clock said when it was made
+  if (const std::string fault = fault_of(row, entry); !fault.empty()) {
+    throw std::invalid_argument("entry of version " + std::to_string(entry.version) + " " + fault);
+  }
+  if (row.version == 0) {  // whatever the clock said when the row was made
+    row.month = entry.month;
+    row.last_active_at = entry.at;
+  }
+  roll_over(row, month_after(entry));
   switch (entry.kind) {
     case EntryKind::create:
-      row.last_active_at = entry.at;
       break;
     case EntryKind::import:
       apply_import(row, entry);
       break;
-    default:
-      apply_commit(row, entry);
+    case EntryKind::commit:
+    case EntryKind::settle:
+      apply_debit(row, entry);
+      break;
+    case EntryKind::reserve:
+      apply_reserve(row, entry);
+      break;
+    case EntryKind::release:
+    case EntryKind::expire:
       break;
   }
-  row.tier_snapshot = entry.tier;
+  if (ends_reservation(entry)) apply_end(row, *entry.reservation_id);
+  if (sets_tier(entry.kind)) row.tier_snapshot = entry.tier;
   row.version = entry.version;
+}
+
+std::vector<Name> names_of(const Entry& entry) {
+  std::vector<Name> names;
+  if (entry.idempotency_key) {
+    names.push_back({Name::Kind::idempotency_key, *entry.idempotency_key});
+  }
+  if (ends_reservation(entry)) {
+    names.push_back({Name::Kind::ended_reservation, *entry.reservation_id});
+  }
+  return names;
 }
 
 }  // namespace credits::ledger

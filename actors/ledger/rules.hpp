@@ -1,4 +1,4 @@
-// The rules of the ledger, as pure functions: month rollover, balance, plan, debit.
+// The rules of the ledger, as pure functions: month rollover, balance, plan, debit, reservations.
 //
 // A mutation is made in two steps. A function below describes it as an Entry; apply() alone changes
 // a row by it. So the service, recovery at start and the audit checker cannot disagree.
@@ -8,6 +8,7 @@
 // tier's quota caps, so that a configured cap always binds.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -67,9 +68,38 @@ Entry commit_entry(const Row& row, const Debit& debit, const Quota& quota, Time 
 // The entry that brings `row`, as the JSON ledger had it, into being.
 Entry import_entry(const Row& row, Time now);
 
+// The entry that sets `hold` aside in `row`, which may be new. Its counter and month are those that
+// a commit would debit now. Whether there is room is plan()'s to say.
+Entry reserve_entry(const Row& row, const Debit& hold, std::string reservation_id, Time expires_at,
+                    const Quota& quota, Time now);
+
+// The entry that debits `credits` on `backend` from what `reservation` holds, and frees the rest.
+Entry settle_entry(const Row& row, const Reservation& reservation, Backend backend,
+                   std::int64_t credits, Time now);
+
+// The entries that free what `reservation` holds: at its owner's wish, or because it is due.
+Entry release_entry(const Row& row, const Reservation& reservation, Time now);
+Entry expire_entry(const Row& row, const Reservation& reservation, Time now);
+
+// Whether its time is over. Until an entry ends it, it stays in the row; it holds nothing any more.
+bool is_due(const Reservation& reservation, Time now);
+
+// The reservation that no entry has ended yet; nullptr if there is none.
+const Reservation* find_reservation(const Row& row, std::string_view id);
+
+// How many reservations hold something at `now`.
+std::size_t live_reservations(const Row& row, Time now);
+
+// Whether what `reservation` holds on hardware may be debited as `credits` of Gemini instead, by
+// the cap that its tier has now. A cap on another counter or month than its own lets nothing
+// through, as nobody can say what that month still had.
+bool has_gemini_room(const Row& row, const Reservation& reservation, std::int64_t credits,
+                     const Quota& quota, Time now);
+
 // Changes `row` by `entry`; the only function that does. Precondition: entry.version is one more
-// than row.version, and the kind is one that this version of the service writes.
-// Throws std::invalid_argument, and leaves the row as it is, if not.
+// than row.version, the kind is one that this version of the service writes, and it has what its
+// kind needs, be it in itself or in the row. Throws std::invalid_argument, and leaves the row as it
+// is, if not.
 void apply(Row& row, const Entry& entry);
 
 }  // namespace credits::ledger

@@ -28,7 +28,7 @@ LIBRARIES = {
     r"caf/": r"actors/(?!ledger/)[^/]*|http/(gateway|api)\.[ch]pp|tools/.*",
     r"rapidjson/": r"http/codec/.*",
     r"httplib\.h": r"http/(server|connection|connection_threads)\.[ch]pp",
-    r"(SQLiteCpp/|sqlite3|xxhash)": r"persistence/.*",
+    r"(SQLiteCpp/|sqlite3|xxhash|openssl/)": r"persistence/.*",
     r"(CLI|spdlog)/": r"tools/.*",
 }
 # The rules are pure: the standard library alone, and no clock.
