@@ -14,6 +14,7 @@
 
 #include "actors/ledger/entry.hpp"
 #include "actors/ledger/quota.hpp"
+#include "actors/operation.hpp"
 
 namespace credits::actors {
 
@@ -75,6 +76,8 @@ struct Environment {
   std::function<ledger::Time()> now;
   std::function<ledger::MutationId()> new_mutation_id;
   std::function<void(const std::string&)> warn;  // tells the operator; any thread
+  // How an answer reads to the client, for one that is to be kept; any thread.
+  std::function<Recorded(const Answer&)> record;
   bool has_hardware = false;
   QuotaInForce quota;
   StoreHealth store_health{};
@@ -93,6 +96,11 @@ struct Tuning {
   std::chrono::milliseconds passivation_check_interval{500};
   std::chrono::milliseconds checkpoint_interval{500};
   std::chrono::milliseconds checkpoint_retry_interval{1'000};
+  // Names of its own that an install knows, 8 bytes each: 24 h of what most have, so that it need
+  // not ask the store whether a key is new. With more, it asks.
+  std::size_t names_known_max = 1'024;
+  std::chrono::milliseconds prune_interval{60'000};
+  std::chrono::hours keep_entries{24 * 400};
   bool own_threads = true;  // for the actors that block; tests run them on the test's thread
 };
 

@@ -1,14 +1,16 @@
 #include "actors/install.hpp"
 
+#include <algorithm>
 #include <iterator>
 #include <utility>
 
 namespace credits::actors {
 
 void InstallState::run(Request request) {
-  if (phase_ == Phase::live) return judge_now(std::move(request));
+  if (phase_ == Phase::live && judge_if_known(request)) return;
   stash_.push_back(std::move(request));
   if (phase_ == Phase::cold) load();
+  if (phase_ == Phase::live) recall();
 }
 
 void InstallState::load() {
@@ -19,32 +21,74 @@ void InstallState::load() {
 void InstallState::loaded(Loaded result) {
   if (result.error) {
     phase_ = Phase::cold;
-    for (Request& request : std::exchange(stash_, {})) {
-      request.answer->set_exception(
-          std::make_exception_ptr(persistence::StoreError{*result.error}));
-    }
+    fail_stash(*result.error);
     return leave_if_done();
   }
   phase_ = Phase::live;
   row_ = result.row ? *std::move(result.row) : ledger::blank_row(install_id, environment->now());
   *durable_version_ = row_.version;
+  memory_.start(std::move(result.names), names_known_max);
   judge_stash();
   leave_if_done();
 }
 
-void InstallState::judge_stash() {
-  for (Request& request : std::exchange(stash_, {})) judge_now(std::move(request));
+void InstallState::recall() {
+  std::vector<ledger::Name> unknown;
+  for (const Request& request : stash_) {
+    for (ledger::Name& name : names_needed(row_, request.operation)) {
+      if (!memory_.knows(name)) unknown.push_back(std::move(name));
+    }
+  }
+  phase_ = Phase::recalling;
+  self->send(loader, recall_atom::value, install_id, std::move(unknown), install_actor{self});
 }
 
-void InstallState::judge_now(Request request) {
+void InstallState::recalled(Recalled result) {
+  if (phase_ != Phase::recalling) return;  // a write has failed meanwhile
+  phase_ = Phase::live;
+  if (result.error) {
+    fail_stash(*result.error);
+  } else {
+    memory_.learn(std::move(result.names), std::move(result.entries));
+    judge_stash();
+    memory_.forget_recalled();
+  }
+  leave_if_done();
+}
+
+void InstallState::fail_stash(const std::string& reason) {
+  for (const Request& request : std::exchange(stash_, {})) request.fail(reason);
+}
+
+void InstallState::judge_stash() {
+  auto next = stash_.begin();
+  while (next != stash_.end() && judge_if_known(*next)) ++next;
+  stash_.erase(stash_.begin(), next);
+  if (!stash_.empty()) recall();
+}
+
+bool InstallState::judge_if_known(Request& request) {
+  const auto names = names_needed(row_, request.operation);
+  const bool all_known = std::all_of(
+      names.begin(), names.end(), [this](const ledger::Name& name) { return memory_.knows(name); });
+  if (all_known) judge_now(std::move(request), memory_.look_up(names));
+  return all_known;
+}
+
+void InstallState::judge_now(Request request, const Remembered& remembered) {
+  if (request.previous_place && request.answers->has_failed(*request.previous_place)) {
+    return request.fail("an operation before it on the same install may have been done");
+  }
   const auto quota = environment->quota.get();
-  auto [entry, answer] =
-      judge(row_, request.operation, {*quota, environment->now(), environment->has_hardware});
-  if (!entry && is_durable()) return request.answer->set_value(std::move(answer));
+  auto [entries, answer] = judge(row_, request.operation, remembered,
+                                 {*quota, environment->now(), environment->has_hardware,
+                                  environment->new_mutation_id(), environment->record});
+  if (entries.empty() && is_durable()) return request.give(std::move(answer));
   std::optional<persistence::Mutation> mutation;
-  if (entry) {
-    entry->mutation_id = environment->new_mutation_id();
-    mutation = {row_, *std::move(entry)};
+  if (!entries.empty()) {
+    for (const ledger::Entry& entry : entries) memory_.add(entry);
+    memory_.forget_stored(*durable_version_);
+    mutation = {row_, std::move(entries)};
   }
   self->send(persister, append_atom::value,
              Append{install_actor{self}, durable_version_, std::move(mutation), std::move(request),
@@ -57,8 +101,7 @@ void InstallState::dropped(Dropped dropped) {
   }
   for (Unanswered& unanswered : dropped.unanswered) {
     if (unanswered.mutates && dropped.failure == WriteFailure::failed) {
-      unanswered.request.answer->set_exception(
-          std::make_exception_ptr(persistence::StoreError{dropped.reason}));
+      unanswered.request.fail(dropped.reason);
     } else {
       returned_.push_back(std::move(unanswered.request));
     }
@@ -80,7 +123,7 @@ void InstallState::retire() {
 }
 
 void InstallState::leave_if_done() {
-  if (!retiring_ || phase_ == Phase::loading || phase_ == Phase::fenced) return;
+  if (!retiring_ || (phase_ != Phase::live && phase_ != Phase::cold)) return;
   if (phase_ == Phase::live && !is_durable()) {
     return self->send(persister, drain_atom::value, install_actor{self});
   }
@@ -91,16 +134,18 @@ void InstallState::leave_if_done() {
 install_actor::behavior_type install(install_actor::stateful_pointer<InstallState> self,
                                      Environment* environment, router_actor router,
                                      persister_actor persister, loader_actor loader,
-                                     std::string install_id) {
+                                     std::string install_id, std::size_t names_known_max) {
   InstallState& state = self->state;
   state.environment = environment;
   state.router = std::move(router);
   state.persister = std::move(persister);
   state.loader = std::move(loader);
   state.install_id = std::move(install_id);
+  state.names_known_max = names_known_max;
   return {
       [self](run_atom, Request& request) { self->state.run(std::move(request)); },
       [self](loaded_atom, Loaded& result) { self->state.loaded(std::move(result)); },
+      [self](recalled_atom, Recalled& result) { self->state.recalled(std::move(result)); },
       [self](dropped_atom, Dropped& dropped) { self->state.dropped(std::move(dropped)); },
       [self](resumed_atom) { self->state.resumed(); },
       [self](drained_atom) { self->state.leave_if_done(); },

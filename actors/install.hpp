@@ -5,12 +5,16 @@
 // was judged on unwritten versions is void and comes back: the row is loaded again, reads are
 // judged anew, and mutations whose outcome is unknown are told so. A conflict is no such case: it
 // stored nothing, so what was unanswered is judged anew, in order.
+//
+// An operation under a name that the memory knows nothing of waits until the store has told, and so
+// does every later one.
 #pragma once
 
 #include <string>
 
 #include "actors/environment.hpp"
 #include "actors/interfaces.hpp"
+#include "actors/memory.hpp"
 
 namespace credits::actors {
 
@@ -19,6 +23,7 @@ struct InstallState {
 
   void run(Request request);
   void loaded(Loaded result);
+  void recalled(Recalled result);
   void dropped(Dropped dropped);
   void resumed();
   void retire();
@@ -32,23 +37,30 @@ struct InstallState {
   persister_actor persister;
   loader_actor loader;
   std::string install_id;
+  std::size_t names_known_max = 0;
 
  private:
   enum class Phase : std::uint8_t {
     cold,
     loading,
     live,
-    fenced,  // a write has failed, and what was on its way is coming back
+    recalling,  // the store is being asked about names
+    fenced,     // a write has failed, and what was on its way is coming back
   };
 
-  void judge_now(Request request);
+  // False, and nothing is done, if the store has to be asked about its names.
+  bool judge_if_known(Request& request);
+  void judge_now(Request request, const Remembered& remembered);
   void load();
   void judge_stash();
+  void recall();
+  void fail_stash(const std::string& reason);
   bool is_durable() const { return row_.version == *durable_version_; }
 
   Phase phase_ = Phase::cold;
   bool retiring_ = false;
   ledger::Row row_;  // when live: with all that is on its way to the disk
+  Memory memory_;
   DurableVersion durable_version_ = std::make_shared<std::atomic<std::uint64_t>>(0);
   std::vector<Request> returned_;  // when fenced: what has come back and is to be judged anew
   std::vector<Request> stash_;     // what came while the row could not be judged on
@@ -57,6 +69,6 @@ struct InstallState {
 install_actor::behavior_type install(install_actor::stateful_pointer<InstallState> self,
                                      Environment* environment, router_actor router,
                                      persister_actor persister, loader_actor loader,
-                                     std::string install_id);
+                                     std::string install_id, std::size_t names_known_max);
 
 }  // namespace credits::actors

@@ -6,12 +6,12 @@
 //        │                                   loader            │
 //        └───────────────────── answers ───────────────────────┘
 //
-// An answer does not travel back through the actors: a request carries a Promise, and whoever can
-// fulfil it does. For what an install has judged on a row that is still on its way to the disk that
-// is the persister, so that a commit takes one message to it and none back. A promise that is
-// dropped, with its actor or its message, breaks, and so its waiting thread is answered at once.
-// (Measured beside CAF's request/receive: a scoped actor on each HTTP thread costs a timer and two
-// more messages for each request.)
+// An answer does not travel back through the actors: a request carries the place that it goes to,
+// or a Promise, and whoever can fill it does. For what an install has judged on a row that is still
+// on its way to the disk that is the persister, so that a commit takes one message to it and none
+// back. A promise that is dropped, with its actor or its message, breaks, and so its waiting thread
+// is answered at once. (Measured beside CAF's request/receive: a scoped actor on each HTTP thread
+// costs a timer and two more messages for each request.)
 #pragma once
 
 #include <atomic>
@@ -23,19 +23,28 @@
 #include <string>
 #include <vector>
 
+#include "actors/answers.hpp"
 #include "actors/operation.hpp"
 #include "persistence/store.hpp"
 
 namespace credits::actors {
 
 // Copyable, as CAF wants messages to be; still to be fulfilled once. An exception in it is a
-// persistence::StoreError: the operation may have been done.
+// persistence::StoreError.
 template <class Result>
 using Promise = std::shared_ptr<std::promise<Result>>;
 
+// An operation, and the place for its answer.
 struct Request {
   Operation operation;
-  Promise<Answer> answer;
+  std::shared_ptr<Answers> answers;
+  std::size_t place = 0;
+  // That of the operation before it on the same install, if one came with it. When that one may
+  // have been done, so may this: it is not run.
+  std::optional<std::size_t> previous_place{};
+
+  void give(Answer answer) const { answers->give(place, std::move(answer)); }
+  void fail(const std::string& reason) const { answers->fail(place, reason); }
 };
 
 struct ListRequest {
@@ -67,6 +76,8 @@ using run_atom = caf::atom_constant<caf::atom("run")>;
 using list_atom = caf::atom_constant<caf::atom("list")>;
 using entries_atom = caf::atom_constant<caf::atom("entries")>;
 using snapshot_atom = caf::atom_constant<caf::atom("snapshot")>;
+using recall_atom = caf::atom_constant<caf::atom("recall")>;
+using recalled_atom = caf::atom_constant<caf::atom("recalled")>;
 using load_atom = caf::atom_constant<caf::atom("load")>;
 using loaded_atom = caf::atom_constant<caf::atom("loaded")>;
 using append_atom = caf::atom_constant<caf::atom("append")>;
@@ -79,12 +90,22 @@ using drain_atom = caf::atom_constant<caf::atom("drain")>;
 using drained_atom = caf::atom_constant<caf::atom("drained")>;
 using retire_atom = caf::atom_constant<caf::atom("retire")>;
 using retired_atom = caf::atom_constant<caf::atom("retired")>;
+using prune_atom = caf::atom_constant<caf::atom("prune")>;
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
 using close_atom = caf::atom_constant<caf::atom("close")>;
 
-// The row as the store has it, or why it could not be read.
+// The row as the store has it, and the names of its entries unless they are too many; or why they
+// could not be read.
 struct Loaded {
   std::optional<ledger::Row> row;
+  std::optional<std::vector<ledger::Name>> names;
+  std::optional<std::string> error;
+};
+
+// What the store has for these names, or why it could not be read.
+struct Recalled {
+  std::vector<ledger::Name> names;
+  std::vector<std::optional<ledger::Entry>> entries;
   std::optional<std::string> error;
 };
 
@@ -106,7 +127,7 @@ using install_actor = caf::typed_actor<
     // router: an operation to judge
     caf::reacts_to<run_atom, Request>,
     // loader: what the store has
-    caf::reacts_to<loaded_atom, Loaded>,
+    caf::reacts_to<loaded_atom, Loaded>, caf::reacts_to<recalled_atom, Recalled>,
     // persister: a write has failed; nothing that was judged on it has been answered
     caf::reacts_to<dropped_atom, Dropped>,
     // persister: it has given back all that was on its way when a write failed
@@ -119,8 +140,8 @@ using install_actor = caf::typed_actor<
 // Finds the install of an id: the only holder of install handles. There are several, each with its
 // share of the ids.
 using router_actor = caf::typed_actor<
-    // gateway: an operation for the install that it names
-    caf::reacts_to<run_atom, Request>,
+    // gateway: operations for the installs that they name, in this order
+    caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
     // itself: time to look for idle installs
     caf::reacts_to<tick_atom>,
     // install: nothing of it is unacknowledged, and it has ended
@@ -153,20 +174,23 @@ using persister_actor = caf::typed_actor<
     // shutdown: write the rest and end
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
-// Keeps the store's snapshots close behind its journal. Blocks, so it has a thread of its own.
+// Keeps the store's snapshots close behind its journal, and prunes what is old. Blocks, so it has a
+// thread of its own.
 using snapshotter_actor = caf::typed_actor<
     // persister: there is something new
     caf::reacts_to<stored_atom>,
-    // itself: time for a checkpoint
-    caf::reacts_to<tick_atom>,
+    // itself: time for a checkpoint, time to prune
+    caf::reacts_to<tick_atom>, caf::reacts_to<prune_atom>,
     // shutdown: a last checkpoint, and end
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
-// Reads rows for installs that start. Blocks, so it has a thread of its own; apart from the
-// persister's, so that a cold install does not wait for a sync.
+// Reads for installs what they start with, and what they ask for later. Blocks, so it has a thread
+// of its own; apart from the persister's, so that a cold install does not wait for a sync.
 using loader_actor = caf::typed_actor<
     // install: wants its row; answered by `loaded`
     caf::reacts_to<load_atom, std::string, install_actor>,
+    // install: wants to know what these names of its own stand for; answered by `recalled`
+    caf::reacts_to<recall_atom, std::string, std::vector<ledger::Name>, install_actor>,
     // itself: what had queued up before this is a batch
     caf::reacts_to<tick_atom>,
     // shutdown
@@ -181,16 +205,19 @@ using reporter_actor = caf::typed_actor<caf::reacts_to<list_atom, ListRequest>,
                                         caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
 // Where requests from outside enter: hands each to the actor that can answer it.
-using gateway_actor =
-    caf::typed_actor<caf::reacts_to<run_atom, Request>, caf::reacts_to<list_atom, ListRequest>,
-                     caf::reacts_to<entries_atom, EntriesRequest>,
-                     caf::reacts_to<snapshot_atom, SnapshotRequest>,
-                     // shutdown: drop the handles and end
-                     caf::replies_to<close_atom>::with<caf::ok_atom>>;
+using gateway_actor = caf::typed_actor<
+    caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
+    caf::reacts_to<list_atom, ListRequest>, caf::reacts_to<entries_atom, EntriesRequest>,
+    caf::reacts_to<snapshot_atom, SnapshotRequest>,
+    // shutdown: drop the handles and end
+    caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
 }  // namespace credits::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Request)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<credits::actors::Request>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<credits::ledger::Name>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Recalled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::ListRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::EntriesRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::SnapshotRequest)

@@ -1,3 +1,7 @@
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <iterator>
 #include <utility>
 
 #include "actors/operation.hpp"
@@ -6,75 +10,252 @@ namespace credits::actors {
 
 namespace {
 
+using ledger::Entry;
+using ledger::EntryKind;
+using ledger::Name;
+
+std::string to_hex(const ledger::MutationId& id) {
+  std::array<char, 33> text{};
+  std::snprintf(text.data(), text.size(), "%016llx%016llx",
+                static_cast<unsigned long long>(id.high), static_cast<unsigned long long>(id.low));
+  return text.data();
+}
+
+// A commit under the reservation's id as its key settles it too.
+bool is_settled_by(const Entry& end) {
+  return end.kind == EntryKind::settle || end.kind == EntryKind::commit;
+}
+
+Refusal refusal_of(ledger::Denial denial) {
+  return denial == ledger::Denial::out_of_credits ? Refusal::out_of_credits
+                                                  : Refusal::gemini_cap_exceeded_no_hardware;
+}
+
 class Judge {
  public:
-  Judge(ledger::Row& row, const Circumstances& circumstances)
-      : row_{row}, circumstances_{circumstances} {}
+  Judge(ledger::Row& row, const Operation& operation, const Remembered& remembered,
+        const Circumstances& circumstances)
+      : row_{row}, operation_{operation}, remembered_{remembered}, circumstances_{circumstances} {}
 
-  Verdict operator()(const Get&) const {
-    if (!exists()) return {{}, Refused{Refusal::unknown_install, row_.install_id}};
-    return {{}, view_of(row_, circumstances_)};
+  Verdict judge() {
+    Answer answer = run();
+    return {std::move(entries_), std::move(answer)};
   }
 
-  Verdict operator()(const Create&) const {
-    auto entry = create_if_new();
-    InstallView view = view_of(row_, circumstances_);
-    view.created = entry.has_value();
-    return {std::move(entry), std::move(view)};
+  Answer operator()(const Get&) {
+    if (!exists()) return Refused{Refusal::unknown_install, row_.install_id};
+    return view();
   }
 
-  Verdict operator()(const Plan& asked) const {
-    if (asked.tier && !is_known(*asked.tier)) return unknown_tier(*asked.tier);
-    auto entry = create_if_new();
-    const ledger::Balance balance = ledger::balance_of(
-        row_, asked.tier.value_or(row_.tier_snapshot), circumstances_.quota, circumstances_.now);
-    const bool has_hardware = asked.has_hardware.value_or(circumstances_.has_hardware);
-    return {std::move(entry),
-            PlanView{ledger::plan(balance, has_hardware, asked.credits), balance}};
-  }
-
-  Verdict operator()(const Commit& debit) const {
-    if (!is_known(debit.tier)) return unknown_tier(debit.tier);
+  Answer operator()(const Create&) {
     const bool is_new = !exists();
-    auto entry = ledger::commit_entry(row_, debit, circumstances_.quota, circumstances_.now);
-    ledger::apply(row_, entry);
-    InstallView view = view_of(row_, circumstances_);
-    view.created = is_new;
-    return {std::move(entry), std::move(view)};
+    create_if_new();
+    InstallView install = view();
+    install.created = is_new;
+    return install;
+  }
+
+  Answer operator()(const Plan& asked) {
+    if (asked.tier && !is_known(*asked.tier)) return unknown_tier(*asked.tier);
+    create_if_new();
+    const ledger::Balance balance = balance_of(asked.tier.value_or(row_.tier_snapshot));
+    return PlanView{plan(balance, asked.has_hardware, asked.credits), balance};
+  }
+
+  Answer operator()(const Commit& debit) {
+    const auto& key = operation_.idempotency_key;
+    const Entry* end = key ? end_of(*key) : nullptr;
+    if (end && is_settled_by(*end)) return Refused{Refusal::reservation_settled, *key};
+    if (!is_known(debit.tier)) return unknown_tier(debit.tier);
+    const bool settles = end || (key && ledger::find_reservation(row_, *key));
+    expire_due();
+    Entry entry = ledger::commit_entry(row_, debit, circumstances_.quota, circumstances_.now);
+    if (settles) entry.reservation_id = key;
+    write(std::move(entry));
+    return view();
+  }
+
+  Answer operator()(const Reserve& asked) {
+    if (asked.tier && !is_known(*asked.tier)) return unknown_tier(*asked.tier);
+    const std::string tier = asked.tier.value_or(row_.tier_snapshot);
+    const ledger::Plan decision = plan(balance_of(tier), asked.has_hardware, asked.credits);
+    if (decision.denial) return Refused{refusal_of(*decision.denial), tier};
+    if (ledger::live_reservations(row_, circumstances_.now) >= live_reservations_max) {
+      return Refused{Refusal::too_many_reservations, row_.install_id};
+    }
+    expire_due();
+    write(ledger::reserve_entry(row_, {decision.backend.value(), tier, asked.credits},
+                                to_hex(circumstances_.mutation_id), circumstances_.now + asked.ttl,
+                                circumstances_.quota, circumstances_.now));
+    return ReservationView{row_.reservations.back(), balance_of(tier)};
+  }
+
+  Answer operator()(const Settle& asked) {
+    const auto* found = ledger::find_reservation(row_, asked.reservation_id);
+    if (!found) return settle_again(asked.reservation_id);
+    const ledger::Reservation held = *found;
+    if (ledger::is_due(held, circumstances_.now)) {
+      expire_due();
+      return Refused{Refusal::reservation_expired, held.id};
+    }
+    const ledger::Backend backend = asked.backend.value_or(held.backend);
+    const std::int64_t credits = asked.credits.value_or(held.credits);
+    if (credits > held.credits) {
+      return Refused{Refusal::credits_exceed_hold, std::to_string(held.credits)};
+    }
+    if (backend == ledger::Backend::gemini && held.backend != backend &&
+        !ledger::has_gemini_room(row_, held, credits, circumstances_.quota, circumstances_.now)) {
+      return Refused{Refusal::gemini_cap_exceeded, held.tier};
+    }
+    expire_due();
+    write(ledger::settle_entry(row_, held, backend, credits, circumstances_.now));
+    return recorded(view());
+  }
+
+  Answer operator()(const Release& asked) {
+    const auto* found = ledger::find_reservation(row_, asked.reservation_id);
+    if (!found) return release_again(asked.reservation_id);
+    const ledger::Reservation held = *found;
+    expire_due();
+    if (!ledger::is_due(held, circumstances_.now)) {
+      write(ledger::release_entry(row_, held, circumstances_.now));
+    }
+    return view();
   }
 
  private:
+  Answer run() {
+    if (!operation_.idempotency_key) return std::visit(*this, operation_.action);
+    const Name key{Name::Kind::idempotency_key, *operation_.idempotency_key};
+    if (const auto first = remembered_.find(key); first != remembered_.end()) {
+      return replay_of(first->second);
+    }
+    Answer answer = std::visit(*this, operation_.action);
+    if (std::holds_alternative<Refused>(answer)) return answer;
+    entries_.back().idempotency_key = operation_.idempotency_key;
+    return recorded(answer);
+  }
+
+  // Keeps `answer` in the entry that it tells of.
+  Answer recorded(const Answer& answer) {
+    Recorded kept = circumstances_.record(answer);
+    entries_.back().receipt = ledger::Receipt{operation_.request, kept.status, kept.body};
+    return kept;
+  }
+
+  Answer replay_of(const Entry& first) const {
+    const ledger::Receipt& receipt = first.receipt.value();
+    if (receipt.request != operation_.request) {
+      return Refused{Refusal::idempotency_key_reused, *operation_.idempotency_key};
+    }
+    return Recorded{receipt.status, receipt.body, true};
+  }
+
+  Answer settle_again(const std::string& reservation_id) const {
+    const Entry* end = end_of(reservation_id);
+    if (!end) return Refused{Refusal::unknown_reservation, reservation_id};
+    if (end->kind == EntryKind::expire)
+      return Refused{Refusal::reservation_expired, reservation_id};
+    if (end->kind == EntryKind::release) {
+      return Refused{Refusal::reservation_released, reservation_id};
+    }
+    const bool is_same = end->kind == EntryKind::settle && end->receipt &&
+                         end->receipt->request == operation_.request;
+    if (!is_same) return Refused{Refusal::reservation_settled, reservation_id};
+    return Recorded{end->receipt->status, end->receipt->body};
+  }
+
+  Answer release_again(const std::string& reservation_id) const {
+    const Entry* end = end_of(reservation_id);
+    if (!end) return Refused{Refusal::unknown_reservation, reservation_id};
+    if (is_settled_by(*end)) return Refused{Refusal::reservation_settled, reservation_id};
+    return view();
+  }
+
   bool exists() const { return row_.version > 0; }
 
   bool is_known(const std::string& tier) const { return circumstances_.quota.contains(tier); }
 
-  static Verdict unknown_tier(const std::string& tier) {
-    return {{}, Refused{Refusal::unknown_tier, tier}};
+  static Answer unknown_tier(const std::string& tier) {
+    return Refused{Refusal::unknown_tier, tier};
   }
 
-  std::optional<ledger::Entry> create_if_new() const {
-    if (exists()) return std::nullopt;
-    auto entry = ledger::create_entry(row_, circumstances_.now);
+  // The entry that ended the reservation.
+  const Entry* end_of(const std::string& reservation_id) const {
+    const auto found = remembered_.find({Name::Kind::ended_reservation, reservation_id});
+    return found == remembered_.end() ? nullptr : &found->second;
+  }
+
+  InstallView view() const { return view_of(row_, circumstances_.quota, circumstances_.now); }
+
+  ledger::Balance balance_of(const std::string& tier) const {
+    return ledger::balance_of(row_, tier, circumstances_.quota, circumstances_.now);
+  }
+
+  ledger::Plan plan(const ledger::Balance& balance, std::optional<bool> has_hardware,
+                    std::int64_t credits) const {
+    return ledger::plan(balance, has_hardware.value_or(circumstances_.has_hardware), credits);
+  }
+
+  void create_if_new() {
+    if (!exists()) write(ledger::create_entry(row_, circumstances_.now));
+  }
+
+  void expire_due() {
+    std::vector<ledger::Reservation> due;
+    std::copy_if(row_.reservations.begin(), row_.reservations.end(), std::back_inserter(due),
+                 [this](const auto& each) { return ledger::is_due(each, circumstances_.now); });
+    for (const ledger::Reservation& reservation : due) {
+      write(ledger::expire_entry(row_, reservation, circumstances_.now));
+    }
+  }
+
+  void write(Entry entry) {
+    entry.mutation_id = circumstances_.mutation_id;
     ledger::apply(row_, entry);
-    return entry;
+    entries_.push_back(std::move(entry));
   }
 
   ledger::Row& row_;
+  const Operation& operation_;
+  const Remembered& remembered_;
   const Circumstances& circumstances_;
+  std::vector<Entry> entries_;
 };
+
+Name ended(const std::string& reservation_id) {
+  return {Name::Kind::ended_reservation, reservation_id};
+}
 
 }  // namespace
 
-InstallView view_of(const ledger::Row& row, const Circumstances& circumstances) {
-  InstallView view{
-      row, ledger::balance_of(row, row.tier_snapshot, circumstances.quota, circumstances.now),
-      false};
-  ledger::roll_over(view.row, ledger::month_of(circumstances.now));
+InstallView view_of(const ledger::Row& row, const ledger::Quota& quota, ledger::Time now) {
+  InstallView view{row, ledger::balance_of(row, row.tier_snapshot, quota, now), false};
+  ledger::roll_over(view.row, ledger::month_of(now));
   return view;
 }
 
-Verdict judge(ledger::Row& row, const Operation& operation, const Circumstances& circumstances) {
-  return std::visit(Judge{row, circumstances}, operation.action);
+std::vector<Name> names_needed(const ledger::Row& row, const Operation& operation) {
+  std::vector<Name> names;
+  const auto need_end_of = [&](const std::string& reservation_id) {
+    if (!ledger::find_reservation(row, reservation_id)) names.push_back(ended(reservation_id));
+  };
+  if (const auto& key = operation.idempotency_key) {
+    names.push_back({Name::Kind::idempotency_key, *key});
+    if (std::holds_alternative<Commit>(operation.action)) need_end_of(*key);
+  }
+  if (const auto* settle = std::get_if<Settle>(&operation.action)) {
+    need_end_of(settle->reservation_id);
+  }
+  if (const auto* release = std::get_if<Release>(&operation.action)) {
+    need_end_of(release->reservation_id);
+  }
+  return names;
+}
+
+Verdict judge(ledger::Row& row, const Operation& operation, const Remembered& remembered,
+              const Circumstances& circumstances) {
+  return Judge{row, operation, remembered, circumstances}.judge();
 }
 
 }  // namespace credits::actors

@@ -13,7 +13,7 @@ void PersisterState::append(Append append) {
   }
   // Nothing that a read could wait for is under way: its author's mutations came before it.
   if (!mutates && !find_author(append.author)) {
-    return append.request.answer->set_value(std::move(append.answer));
+    return append.request.give(std::move(append.answer));
   }
   waiting_.push_back(
       {author_of(append), mutates, std::move(append.request), std::move(append.answer)});
@@ -65,7 +65,7 @@ void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcom
     if (author.conflicts) {
       author.unanswered.push_back({std::move(waiting.request), waiting.mutates});
     } else {
-      waiting.request.answer->set_value(std::move(waiting.answer));
+      waiting.request.give(std::move(waiting.answer));
     }
   }
   for (Author& author : authors_) {

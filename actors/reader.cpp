@@ -14,23 +14,45 @@ void LoaderState::read() {
   const auto install_ids = std::exchange(install_ids_, {});
   const auto askers = std::exchange(askers_, {});
   try {
-    auto rows = store->load(install_ids);
+    std::vector<Loaded> loaded;
+    for (auto& row : store->load(install_ids)) loaded.push_back({std::move(row), {}, {}});
     for (std::size_t i = 0; i < askers.size(); ++i) {
-      self->send(askers[i], loaded_atom::value, Loaded{std::move(rows[i]), {}});
+      // After the row: what is written in between makes a name too many, which does no harm.
+      loaded[i].names = store->names(install_ids[i], names_known_max);
+    }
+    for (std::size_t i = 0; i < askers.size(); ++i) {
+      self->send(askers[i], loaded_atom::value, std::move(loaded[i]));
     }
   } catch (const persistence::StoreError& error) {
     for (const install_actor& asker : askers) {
-      self->send(asker, loaded_atom::value, Loaded{{}, error.what()});
+      self->send(asker, loaded_atom::value, Loaded{{}, {}, error.what()});
     }
   }
 }
 
+void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name> names,
+                         const install_actor& asker) {
+  Recalled recalled;
+  try {
+    recalled.entries = store->recall(install_id, names);
+    recalled.names = std::move(names);
+  } catch (const persistence::StoreError& error) {
+    recalled.error = error.what();
+  }
+  self->send(asker, recalled_atom::value, std::move(recalled));
+}
+
 loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> self,
-                                   persistence::Store* store) {
+                                   persistence::Store* store, std::size_t names_known_max) {
   self->state.store = store;
+  self->state.names_known_max = names_known_max;
   return {
       [self](load_atom, std::string& install_id, install_actor& asker) {
         self->state.load(std::move(install_id), std::move(asker));
+      },
+      [self](recall_atom, const std::string& install_id, std::vector<ledger::Name>& names,
+             const install_actor& asker) {
+        self->state.recall(install_id, std::move(names), asker);
       },
       [self](tick_atom) { self->state.read(); },
       [self](close_atom) {

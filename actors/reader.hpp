@@ -1,5 +1,4 @@
-// The two actors that read the store: the loader for installs that start, the reporter for
-// operators.
+// The two actors that read the store: the loader for installs, the reporter for operators.
 #pragma once
 
 #include <string>
@@ -14,11 +13,14 @@ struct LoaderState {
 
   void load(std::string install_id, install_actor asker);
   void read();
+  void recall(const std::string& install_id, std::vector<ledger::Name> names,
+              const install_actor& asker);
 
   static inline const char* name = "loader";
 
   loader_actor::stateful_pointer<LoaderState> self;
   persistence::Store* store = nullptr;
+  std::size_t names_known_max = 0;
 
  private:
   std::vector<std::string> install_ids_;
@@ -26,7 +28,7 @@ struct LoaderState {
 };
 
 loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> self,
-                                   persistence::Store* store);
+                                   persistence::Store* store, std::size_t names_known_max);
 
 reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence::Store* store);
 

@@ -32,7 +32,8 @@ RouterState::Slot& RouterState::find_or_spawn(const std::string& install_id) {
 }
 
 install_actor RouterState::spawn_install(const std::string& install_id) {
-  return self->spawn(install, environment, router_actor{self}, persister, loader, install_id);
+  return self->spawn(install, environment, router_actor{self}, persister, loader, install_id,
+                     tuning.names_known_max);
 }
 
 void RouterState::touch(Slot& slot) {
@@ -92,6 +93,9 @@ router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> s
   state.start();
   return {
       [self](run_atom, Request& request) { self->state.run(std::move(request)); },
+      [self](run_atom, std::vector<Request>& requests) {
+        for (Request& request : requests) self->state.run(std::move(request));
+      },
       [self](tick_atom) { self->state.retire_idle(); },
       [self](retired_atom, const std::string& install_id) { self->state.retired(install_id); },
       [self](close_atom) { return self->state.close(); },

@@ -21,6 +21,23 @@ void SnapshotterState::checkpoint() {
   }
 }
 
+// A part at a time, so that checkpoints get in between.
+void SnapshotterState::prune() {
+  if (prune_some()) return self->send(self, prune_atom::value);
+  self->delayed_send(self, tuning.prune_interval, prune_atom::value);
+}
+
+bool SnapshotterState::prune_some() {
+  const ledger::Time now = environment->now();
+  try {
+    return store->prune({now - tuning.keep_entries, now - ledger::names_remembered_for});
+  } catch (const persistence::StoreError& error) {
+    environment->warn(std::string{"old entries stay, pruning will be tried again: "} +
+                      error.what());
+    return false;
+  }
+}
+
 caf::ok_atom SnapshotterState::close() {
   checkpoint();
   self->quit();
@@ -34,9 +51,11 @@ snapshotter_actor::behavior_type snapshotter(
   state.store = store;
   state.environment = environment;
   state.tuning = tuning;
+  self->delayed_send(self, tuning.prune_interval, prune_atom::value);
   return {
       [self](stored_atom) { self->state.stored(); },
       [self](tick_atom) { self->state.checkpoint(); },
+      [self](prune_atom) { self->state.prune(); },
       [self](close_atom) { return self->state.close(); },
   };
 }

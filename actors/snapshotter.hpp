@@ -15,6 +15,7 @@ struct SnapshotterState {
 
   void stored();
   void checkpoint();
+  void prune();
   caf::ok_atom close();
 
   static inline const char* name = "snapshotter";
@@ -26,6 +27,7 @@ struct SnapshotterState {
 
  private:
   void schedule(std::chrono::milliseconds delay);
+  bool prune_some();
 
   bool is_scheduled_ = false;
 };

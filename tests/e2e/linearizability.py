@@ -91,6 +91,8 @@ def reserve(state, call, caps, new_id):
         return [(state, Answer(402, "out_of_credits"))]
     if room["gemini_remaining"] < credits and not fields["has_hardware"]:
         return [(state, Answer(402, "gemini_cap_exceeded_no_hardware"))]
+    if find(state.held | state.ended, new_id):
+        return []
     backend = "gemini" if room["gemini_remaining"] >= credits else "hardware"
     after = state._replace(version=state.version + 1,
                            held=state.held | {(new_id, credits, backend)})
