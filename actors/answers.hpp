@@ -1,6 +1,6 @@
 // Where the answers to the operations of one request from outside are gathered: one place for each,
-// filled by whoever can, and read when the last one is. If the operations are dropped instead, with
-// an actor or a message, whoever waits is told at once.
+// filled by whoever can, and read when the last one is. The operations alone keep it: if they are
+// dropped instead, with an actor or a message, whoever waits is told at once.
 #pragma once
 
 #include <atomic>
@@ -20,12 +20,12 @@ class Answers {
   explicit Answers(std::size_t count) : answers_(count), failed_(count), missing_{count} {}
 
   // Ready when every place is filled; throws std::future_error if that cannot come to be. Once.
-  std::future<void> all_given() { return all_given_.get_future(); }
+  std::future<std::vector<Answer>> all() { return all_.get_future(); }
 
   // Any thread; each place once, by this or by fail().
   void give(std::size_t place, Answer answer) {
     answers_[place] = std::move(answer);
-    if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) all_given_.set_value();
+    if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) all_.set_value(std::move(answers_));
   }
 
   // Says that the operation may have been done. Only the install's own actor calls this and the
@@ -37,14 +37,11 @@ class Answers {
 
   bool has_failed(std::size_t place) const { return failed_[place] != 0; }
 
-  // When all are given.
-  std::vector<Answer> take() { return std::move(answers_); }
-
  private:
   std::vector<Answer> answers_;
   std::vector<char> failed_;
   std::atomic<std::size_t> missing_;
-  std::promise<void> all_given_;
+  std::promise<std::vector<Answer>> all_;
 };
 
 }  // namespace credits::actors

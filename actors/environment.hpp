@@ -100,7 +100,7 @@ struct Tuning {
   // not ask the store whether a key is new. With more, it asks.
   std::size_t names_known_max = 1'024;
   std::chrono::milliseconds prune_interval{60'000};
-  std::chrono::hours keep_entries{24 * 400};
+  std::chrono::milliseconds keep_entries = std::chrono::hours{24 * 400};
   bool own_threads = true;  // for the actors that block; tests run them on the test's thread
 };
 

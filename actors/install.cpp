@@ -35,8 +35,8 @@ void InstallState::loaded(Loaded result) {
 void InstallState::recall() {
   std::vector<ledger::Name> unknown;
   for (const Request& request : stash_) {
-    for (ledger::Name& name : names_needed(row_, request.operation)) {
-      if (!memory_.knows(name)) unknown.push_back(std::move(name));
+    for (ledger::Name& needed : names_needed(row_, request.operation)) {
+      if (!memory_.knows(needed)) unknown.push_back(std::move(needed));
     }
   }
   phase_ = Phase::recalling;
@@ -69,8 +69,9 @@ void InstallState::judge_stash() {
 
 bool InstallState::judge_if_known(Request& request) {
   const auto names = names_needed(row_, request.operation);
-  const bool all_known = std::all_of(
-      names.begin(), names.end(), [this](const ledger::Name& name) { return memory_.knows(name); });
+  const bool all_known =
+      std::all_of(names.begin(), names.end(),
+                  [this](const ledger::Name& needed) { return memory_.knows(needed); });
   if (all_known) judge_now(std::move(request), memory_.look_up(names));
   return all_known;
 }

@@ -40,9 +40,13 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
   return actors;
 }
 
+std::size_t router_index_of(std::size_t routers, const std::string& install_id) {
+  return std::hash<std::string>{}(install_id) % routers;
+}
+
 const router_actor& router_of(const std::vector<router_actor>& routers,
                               const std::string& install_id) {
-  return routers[std::hash<std::string>{}(install_id) % routers.size()];
+  return routers[router_index_of(routers.size(), install_id)];
 }
 
 void close_ledger(caf::scoped_actor& self, LedgerActors& actors) {

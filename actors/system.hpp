@@ -20,7 +20,8 @@ struct LedgerActors {
 LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
                           Environment& environment, const Tuning& tuning);
 
-// The router that has the install.
+// The router that has the install, of so many.
+std::size_t router_index_of(std::size_t routers, const std::string& install_id);
 const router_actor& router_of(const std::vector<router_actor>& routers,
                               const std::string& install_id);
 

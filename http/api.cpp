@@ -1,16 +1,21 @@
 #include "http/api.hpp"
 
+#include <algorithm>
 #include <charconv>
 #include <exception>
 #include <limits>
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <unordered_map>
 #include <utility>
+#include <variant>
+#include <vector>
 
+#include "http/answer.hpp"
 #include "http/codec/quota.hpp"
-#include "http/codec/request.hpp"
 #include "http/codec/response.hpp"
+#include "http/idempotency_key.hpp"
 #include "http/install_id.hpp"
 #include "http/openapi.hpp"
 #include "http/problem.hpp"
@@ -94,16 +99,83 @@ std::string join(const std::vector<std::string>& parts) {
 
 class InFlight {
  public:
-  explicit InFlight(std::atomic<std::size_t>& counter) : counter_{counter}, count_{++counter} {}
-  ~InFlight() { --counter_; }
+  explicit InFlight(std::atomic<std::size_t>& counter, std::size_t weight = 1)
+      : counter_{counter}, weight_{weight}, count_{counter += weight} {}
+  ~InFlight() { counter_ -= weight_; }
   InFlight(const InFlight&) = delete;
   InFlight& operator=(const InFlight&) = delete;
   std::size_t count() const { return count_; }
 
  private:
   std::atomic<std::size_t>& counter_;
+  const std::size_t weight_;
   const std::size_t count_;
 };
+
+std::optional<std::string> idempotency_key_of(const HttpRequest& request) {
+  const auto& keys = request.idempotency_keys;
+  if (keys.empty()) return std::nullopt;
+  if (keys.size() > 1) {
+    throw ProblemError{invalid_idempotency_key("Idempotency-Key is given twice")};
+  }
+  if (const auto fault = fault_of_idempotency_key(keys.front())) {
+    throw ProblemError{invalid_idempotency_key(*fault)};
+  }
+  return keys.front();
+}
+
+codec::Address address_of(codec::Op op, const RouteMatch& match, const HttpRequest& request) {
+  codec::Address address{decode_install_id(match.variables.front())};
+  if (op == codec::Op::commit || op == codec::Op::reserve) {
+    address.idempotency_key = idempotency_key_of(request);
+  }
+  if (match.variables.size() > 1) {
+    const std::string_view segment = match.variables[1];
+    const auto reservation_id = percent_decoded(segment);
+    if (!reservation_id) throw ProblemError{unknown_reservation(std::string{segment})};
+    address.reservation_id = *reservation_id;
+  }
+  return address;
+}
+
+using DecodedBatch = std::vector<std::variant<actors::Operation, Problem>>;
+
+std::size_t operations_in(const DecodedBatch& batch) {
+  return static_cast<std::size_t>(std::count_if(batch.begin(), batch.end(), [](const auto& member) {
+    return std::holds_alternative<actors::Operation>(member);
+  }));
+}
+
+// Takes the operations of `batch` as requests to the actors, and what will be answered to them.
+std::pair<std::vector<actors::Request>, std::future<std::vector<actors::Answer>>> requests_of(
+    DecodedBatch& batch) {
+  const auto answers = std::make_shared<actors::Answers>(operations_in(batch));
+  std::vector<actors::Request> requests;
+  std::unordered_map<std::string, std::size_t> last_places;
+  for (auto& member : batch) {
+    auto* operation = std::get_if<actors::Operation>(&member);
+    if (!operation) continue;
+    const std::size_t place = requests.size();
+    const auto [last, is_first] = last_places.try_emplace(operation->install_id, place);
+    const auto previous = is_first ? std::nullopt : std::optional{last->second};
+    last->second = place;
+    requests.push_back({std::move(*operation), answers, place, previous});
+  }
+  return {std::move(requests), answers->all()};
+}
+
+// The results of a batch in its order; `answers` are those to its operations.
+std::vector<codec::Result> results_of(const DecodedBatch& batch,
+                                      const std::vector<actors::Answer>& answers) {
+  std::vector<codec::Result> results;
+  results.reserve(batch.size());
+  auto next = answers.begin();
+  for (const auto& member : batch) {
+    const auto* problem = std::get_if<Problem>(&member);
+    results.push_back(problem ? to_result(*problem) : to_result(*next++));
+  }
+  return results;
+}
 
 template <class Result>
 struct Question {
@@ -139,12 +211,10 @@ HttpResponse Api::route(const HttpRequest& request) {
     response.headers.emplace_back("Allow", join(match.allowed));
     return response;
   }
-  const bool names_install = match.variable.data() != nullptr;
-  return run(*match.call, names_install ? decode_install_id(match.variable) : std::string{},
-             request, target.query);
+  return run(*match.call, match, request, target.query);
 }
 
-HttpResponse Api::run(Call call, const std::string& install_id, const HttpRequest& request,
+HttpResponse Api::run(Call call, const RouteMatch& match, const HttpRequest& request,
                       std::string_view query) {
   switch (call) {
     case Call::healthz:
@@ -163,18 +233,25 @@ HttpResponse Api::run(Call call, const std::string& install_id, const HttpReques
   if (call != Call::list_installs && call != Call::list_entries) decode_query(query, {});
   switch (call) {
     case Call::get_install:
-      return run_operation({install_id, actors::Get{}}, 200);
+      return run_operation(codec::Op::get, match, request);
     case Call::put_install:
-      codec::decode_nothing(request.body);
-      return run_operation({install_id, actors::Create{}}, 201);
+      return run_operation(codec::Op::create, match, request);
     case Call::plan:
-      return run_operation({install_id, codec::decode_plan(request.body)}, 200);
+      return run_operation(codec::Op::plan, match, request);
     case Call::commit:
-      return run_operation({install_id, codec::decode_commit(request.body)}, 200);
+      return run_operation(codec::Op::commit, match, request);
+    case Call::reserve:
+      return run_operation(codec::Op::reserve, match, request);
+    case Call::settle:
+      return run_operation(codec::Op::settle, match, request);
+    case Call::release:
+      return run_operation(codec::Op::release, match, request);
+    case Call::batch:
+      return run_batch(request.body);
     case Call::list_installs:
       return list_installs(query);
     case Call::list_entries:
-      return list_entries(install_id, query);
+      return list_entries(decode_install_id(match.variables.front()), query);
     case Call::get_snapshot:
       return snapshot();
     case Call::get_quota:
@@ -194,21 +271,29 @@ Result Api::wait_for(std::future<Result> future) const {
   return future.get();
 }
 
-HttpResponse Api::run_operation(actors::Operation operation, int created_status) {
-  Question<actors::Answer> question;
-  caf::anon_send(gateway_, actors::run_atom::value,
-                 actors::Request{std::move(operation), std::move(question.promise)});
-  const actors::Answer result = wait_for(std::move(question.answer));
-  if (const auto* install = std::get_if<actors::InstallView>(&result)) {
-    return answer(codec::encode(*install), install->created ? created_status : 200);
+HttpResponse Api::run_operation(codec::Op op, const RouteMatch& match, const HttpRequest& request) {
+  auto answers = std::make_shared<actors::Answers>(1);
+  auto all = answers->all();
+  caf::anon_send(
+      gateway_, actors::run_atom::value,
+      actors::Request{codec::decode_operation(op, address_of(op, match, request), request.body),
+                      std::move(answers)});
+  return to_response(wait_for(std::move(all)).front());
+}
+
+HttpResponse Api::run_batch(std::string_view body) {
+  auto decoded = codec::decode_batch(body);
+  const InFlight in_flight{operations_in_flight_, decoded.size()};
+  if (in_flight.count() > limits_.operations_in_flight_max) {
+    return to_response(overloaded("there are too many operations under way"));
   }
-  if (const auto* plan = std::get_if<actors::PlanView>(&result)) {
-    return answer(codec::encode(*plan));
+  auto [requests, all] = requests_of(decoded);
+  std::vector<actors::Answer> answers;
+  if (!requests.empty()) {
+    caf::anon_send(gateway_, actors::run_atom::value, std::move(requests));
+    answers = wait_for(std::move(all));
   }
-  const auto& refused = std::get<actors::Refused>(result);
-  return to_response(refused.reason == actors::Refusal::unknown_install
-                         ? unknown_install(refused.value)
-                         : unknown_tier(refused.value));
+  return answer(codec::encode_results(results_of(decoded, answers)));
 }
 
 HttpResponse Api::list_installs(std::string_view query) {
@@ -231,8 +316,8 @@ HttpResponse Api::list_installs(std::string_view query) {
     page.next_after = rows.back().install_id;
   }
   const auto quota = environment_.quota.get();
-  const actors::Circumstances now{*quota, environment_.now(), environment_.has_hardware};
-  for (const ledger::Row& row : rows) page.installs.push_back(actors::view_of(row, now));
+  const ledger::Time now = environment_.now();
+  for (const ledger::Row& row : rows) page.installs.push_back(actors::view_of(row, *quota, now));
   return answer(codec::encode(page));
 }
 

@@ -8,6 +8,7 @@
 
 #include "actors/environment.hpp"
 #include "actors/interfaces.hpp"
+#include "http/codec/request.hpp"
 #include "http/message.hpp"
 #include "http/quota_file.hpp"
 #include "http/routes.hpp"
@@ -16,6 +17,7 @@ namespace credits::http {
 
 struct ApiLimits {
   std::size_t requests_in_flight_max = 10'000;       // beyond: 503, and nothing was done
+  std::size_t operations_in_flight_max = 131'072;    // of batches; beyond: the same
   std::chrono::milliseconds answer_timeout{30'000};  // for the actors; beyond: 503, outcome unknown
 };
 
@@ -33,9 +35,10 @@ class Api {
 
  private:
   HttpResponse route(const HttpRequest& request);
-  HttpResponse run(Call call, const std::string& install_id, const HttpRequest& request,
+  HttpResponse run(Call call, const RouteMatch& match, const HttpRequest& request,
                    std::string_view query);
-  HttpResponse run_operation(actors::Operation operation, int created_status);
+  HttpResponse run_operation(codec::Op op, const RouteMatch& match, const HttpRequest& request);
+  HttpResponse run_batch(std::string_view body);
   HttpResponse list_installs(std::string_view query);
   HttpResponse list_entries(const std::string& install_id, std::string_view query);
   HttpResponse snapshot();
@@ -50,6 +53,7 @@ class Api {
   QuotaFile& quota_file_;
   const ApiLimits limits_;
   std::atomic<std::size_t> in_flight_{0};
+  std::atomic<std::size_t> operations_in_flight_{0};
 };
 
 }  // namespace credits::http

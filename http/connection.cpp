@@ -40,6 +40,7 @@ bool Connection::wait_for_request() {
   request_deadline_ = steady_clock::now() + limits_.request_timeout;
   head_bytes_left_ = limits_.head_bytes_max;
   in_head_ = true;
+  head_.clear();
   return true;
 }
 
@@ -97,6 +98,7 @@ ssize_t Connection::read(char* data, std::size_t size) {
     head_bytes_left_ -= count;
   }
   std::memcpy(data, input_.data() + input_begin_, count);
+  if (in_head_) head_.append(data, count);
   input_begin_ += count;
   return static_cast<ssize_t>(count);
 }

@@ -34,6 +34,9 @@ class Connection : public httplib::Stream {
   // Sleeps until a request begins; false if none came, or the connection is to end.
   bool wait_for_request();
 
+  // The request line and headers that have been read, as they were sent.
+  const std::string& head() const { return head_; }
+
   // What follows is no longer bounded by head_bytes_max.
   void head_is_complete() {
     head_bytes_left_ = 0;
@@ -71,6 +74,7 @@ class Connection : public httplib::Stream {
   std::string output_;
   std::size_t head_bytes_left_ = 0;
   bool in_head_ = true;
+  std::string head_;
   bool failed_ = false;
   bool is_ending_ = false;
 };

@@ -8,6 +8,23 @@ namespace credits::http {
 
 using namespace actors;
 
+namespace {
+
+// Each router's requests, in their order.
+std::vector<std::pair<router_actor, std::vector<Request>>> shares_of(
+    const std::vector<router_actor>& routers, std::vector<Request>& requests) {
+  std::vector<std::pair<router_actor, std::vector<Request>>> shares;
+  for (const router_actor& router : routers) shares.push_back({router, {}});
+  for (Request& request : requests) {
+    const std::size_t index = router_index_of(routers.size(), request.operation.install_id);
+    shares[index].second.push_back(std::move(request));
+  }
+  std::erase_if(shares, [](const auto& share) { return share.second.empty(); });
+  return shares;
+}
+
+}  // namespace
+
 gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<GatewayState> self,
                                      std::vector<router_actor> routers, reporter_actor reporter) {
   self->state.routers = std::move(routers);
@@ -16,6 +33,11 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<GatewayStat
       [self](run_atom, Request& request) {
         const auto& router = router_of(self->state.routers, request.operation.install_id);
         self->send(router, run_atom::value, std::move(request));
+      },
+      [self](run_atom, std::vector<Request>& requests) {
+        for (auto& [router, share] : shares_of(self->state.routers, requests)) {
+          self->send(router, run_atom::value, std::move(share));
+        }
       },
       [self](list_atom, ListRequest& request) {
         self->send(self->state.reporter, list_atom::value, std::move(request));

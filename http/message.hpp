@@ -13,6 +13,8 @@ struct HttpRequest {
   std::string_view method;
   std::string_view target;  // as sent: percent-encoded, with its query
   std::string_view body;
+  std::vector<std::string>
+      idempotency_keys{};  // the values of each Idempotency-Key header, as sent
 };
 
 struct HttpResponse {

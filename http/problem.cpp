@@ -11,6 +11,12 @@ namespace {
 constexpr std::chrono::seconds retry_after{1};
 constexpr std::size_t printable_bytes_max = 200;
 
+Problem denied(std::string code, std::string title, std::string detail) {
+  Problem problem{402, code, std::move(title), std::move(detail)};
+  problem.reason = std::move(code);
+  return problem;
+}
+
 }  // namespace
 
 std::string printable(std::string_view text) {
@@ -55,6 +61,63 @@ Problem unknown_install(const std::string& install_id) {
           "install \"" + install_id + "\" has never been seen"};
 }
 
+Problem invalid_idempotency_key(std::string detail) {
+  return {400, "invalid_idempotency_key", "The idempotency key is not valid", std::move(detail),
+          "idempotency_key"};
+}
+
+Problem out_of_credits(const std::string& tier) {
+  return denied("out_of_credits", "The install has too few credits left",
+                "tier \"" + printable(tier) + "\" has fewer credits left than were asked for");
+}
+
+Problem gemini_cap_exceeded_no_hardware(const std::string& tier) {
+  return denied("gemini_cap_exceeded_no_hardware",
+                "The Gemini cap leaves too little, and there is no hardware",
+                "the Gemini cap of tier \"" + printable(tier) +
+                    "\" leaves fewer credits than were asked for");
+}
+
+Problem too_many_reservations(std::size_t reservations_max) {
+  return {429, "too_many_reservations", "The install has too many live reservations",
+          "an install may have " + std::to_string(reservations_max) +
+              " live reservations; settle or release some, or wait until they expire"};
+}
+
+Problem unknown_reservation(const std::string& reservation_id) {
+  return {404, "unknown_reservation", "The install has no such reservation",
+          "reservation \"" + printable(reservation_id) + "\" is not one of this install"};
+}
+
+Problem reservation_expired(const std::string& reservation_id) {
+  return {410, "reservation_expired", "The reservation has expired",
+          "reservation \"" + reservation_id +
+              "\" has expired and holds nothing; commit with its id as the idempotency key"};
+}
+
+Problem reservation_released(const std::string& reservation_id) {
+  return {409, "reservation_released", "The reservation has been released",
+          "reservation \"" + reservation_id + "\" has been released and holds nothing"};
+}
+
+Problem reservation_settled(const std::string& reservation_id) {
+  return {409, "reservation_settled", "The reservation has been settled",
+          "reservation \"" + reservation_id + "\" has been settled by another request"};
+}
+
+Problem gemini_cap_exceeded(const std::string& tier) {
+  return {409, "gemini_cap_exceeded", "The Gemini cap leaves too little",
+          "the Gemini cap of tier \"" + printable(tier) +
+              "\" has no room for these credits; settle on the backend that was reserved",
+          "backend"};
+}
+
+Problem idempotency_key_reused(const std::string& key) {
+  return {422, "idempotency_key_reused", "The idempotency key belongs to another request",
+          "key \"" + key + "\" was used before, for a request with other fields",
+          "idempotency_key"};
+}
+
 Problem not_found(const std::string& path) {
   return {404, "not_found", "There is nothing at this path", "no resource at " + printable(path)};
 }
@@ -81,8 +144,13 @@ Problem unsupported_media_type(const std::string& content_type) {
 }
 
 Problem overloaded(std::string detail) {
-  return {503,          "overloaded", "Too much is under way; nothing was done", std::move(detail),
-          std::nullopt, retry_after};
+  return {503,
+          "overloaded",
+          "Too much is under way; nothing was done",
+          std::move(detail),
+          std::nullopt,
+          std::nullopt,
+          retry_after};
 }
 
 Problem storage_unavailable(std::string detail) {
@@ -90,6 +158,7 @@ Problem storage_unavailable(std::string detail) {
           "storage_unavailable",
           "The store did not confirm; the request may have been done",
           std::move(detail),
+          std::nullopt,
           std::nullopt,
           retry_after};
 }

@@ -19,6 +19,7 @@ struct Problem {
   std::string title;                                  // the same for every problem of this code
   std::string detail;                                 // for people: what was wrong with which value
   std::optional<std::string> field{};                 // the one field at fault
+  std::optional<std::string> reason{};                // why a request is denied, on every 402
   std::optional<std::chrono::seconds> retry_after{};  // on every 503
 };
 
@@ -43,6 +44,16 @@ Problem invalid_install_id(std::string detail);
 Problem invalid_request(std::optional<std::string> field, std::string detail);
 Problem unknown_tier(const std::string& tier);
 Problem unknown_install(const std::string& install_id);
+Problem invalid_idempotency_key(std::string detail);
+Problem out_of_credits(const std::string& tier);
+Problem gemini_cap_exceeded_no_hardware(const std::string& tier);
+Problem too_many_reservations(std::size_t reservations_max);
+Problem unknown_reservation(const std::string& reservation_id);
+Problem reservation_expired(const std::string& reservation_id);
+Problem reservation_released(const std::string& reservation_id);
+Problem reservation_settled(const std::string& reservation_id);
+Problem gemini_cap_exceeded(const std::string& tier);
+Problem idempotency_key_reused(const std::string& key);
 Problem not_found(const std::string& path);
 Problem method_not_allowed(const std::string& method, const std::string& path);
 Problem payload_too_large(std::size_t bytes_max);

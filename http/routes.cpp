@@ -1,5 +1,7 @@
 #include "http/routes.hpp"
 
+#include <utility>
+
 #include "http/target.hpp"
 
 namespace credits::http {
@@ -7,13 +9,13 @@ namespace credits::http {
 namespace {
 
 bool matches(std::string_view pattern, const std::vector<std::string_view>& segments,
-             std::string_view& variable) {
+             std::vector<std::string_view>& variables) {
   pattern.remove_prefix(1);
   for (std::size_t i = 0; i < segments.size(); ++i) {
     const std::size_t end = pattern.find('/');
     const std::string_view expected = pattern.substr(0, end);
     if (expected.starts_with('{')) {
-      variable = segments[i];
+      variables.push_back(segments[i]);
     } else if (segments[i] != expected) {
       return false;
     }
@@ -30,9 +32,9 @@ RouteMatch match_route(std::string_view method, const std::vector<std::string_vi
   const std::string_view wanted = method == "HEAD" ? "GET" : method;
   RouteMatch match;
   for (const Route& route : routes) {
-    std::string_view variable;
-    if (!matches(route.path, segments, variable)) continue;
-    if (route.method == wanted) return {route.call, variable, {}};
+    std::vector<std::string_view> variables;
+    if (!matches(route.path, segments, variables)) continue;
+    if (route.method == wanted) return {route.call, std::move(variables), {}};
     match.allowed.emplace_back(route.method);
     if (route.method == "GET") match.allowed.emplace_back("HEAD");
   }

@@ -14,6 +14,10 @@ enum class Call {
   get_install,
   plan,
   commit,
+  reserve,
+  settle,
+  release,
+  batch,
   list_installs,
   list_entries,
   get_snapshot,
@@ -33,6 +37,10 @@ struct Route {
 inline constexpr std::array routes{
     Route{"POST", "/v1/installs/{install_id}/commit", Call::commit},
     Route{"POST", "/v1/installs/{install_id}/plan", Call::plan},
+    Route{"POST", "/v1/installs/{install_id}/reservations", Call::reserve},
+    Route{"POST", "/v1/installs/{install_id}/reservations/{reservation_id}/commit", Call::settle},
+    Route{"DELETE", "/v1/installs/{install_id}/reservations/{reservation_id}", Call::release},
+    Route{"POST", "/v1/batch", Call::batch},
     Route{"GET", "/v1/installs/{install_id}", Call::get_install},
     Route{"PUT", "/v1/installs/{install_id}", Call::put_install},
     Route{"GET", "/v1/installs/{install_id}/entries", Call::list_entries},
@@ -46,9 +54,9 @@ inline constexpr std::array routes{
 };
 
 struct RouteMatch {
-  std::optional<Call> call;          // none: no route takes the method
-  std::string_view variable;         // what stands for the segment in braces, percent-encoded
-  std::vector<std::string> allowed;  // methods that the path takes; empty: there is no such path
+  std::optional<Call> call;                 // none: no route takes the method
+  std::vector<std::string_view> variables;  // what stands for segments in braces, percent-encoded
+  std::vector<std::string> allowed;         // methods that the path takes; empty: there is no path
 };
 
 // HEAD is answered where GET is.

@@ -15,6 +15,7 @@
 #include <optional>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "http/connection.hpp"
 #include "http/connection_threads.hpp"
@@ -30,6 +31,7 @@ constexpr std::string_view json_type = "application/json";
 struct Exchange {
   bool close_after = false;
   bool takes_chunks = true;  // HTTP/1.0 does not
+  std::vector<std::string> idempotency_keys{};
 };
 
 thread_local Exchange exchange;
@@ -94,6 +96,22 @@ bool lists(std::string_view list, std::string_view token) {
     if (comma == std::string_view::npos) return false;
     list.remove_prefix(comma + 1);
   }
+}
+
+// The values of a header as they were sent: the library decodes what looks like a percent-escape.
+std::vector<std::string> values_of(std::string_view name, std::string_view head) {
+  std::vector<std::string> values;
+  while (!head.empty()) {
+    const std::size_t end = std::min(head.find('\n'), head.size());
+    std::string_view line = head.substr(0, end);
+    head.remove_prefix(std::min(end + 1, head.size()));
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const std::size_t colon = line.find(':');
+    if (colon == name.size() && equal_without_case(line.substr(0, colon), name)) {
+      values.emplace_back(trimmed(line.substr(colon + 1)));
+    }
+  }
+  return values;
 }
 
 // The library knows but one spelling of `Connection: close`.
@@ -202,6 +220,7 @@ class Server::Impl : public httplib::Server {
     const bool answered = process_request_of(
         *this, connection, client_closes, [&connection](httplib::Request& request) {
           connection.head_is_complete();
+          exchange.idempotency_keys = values_of("Idempotency-Key", connection.head());
           request.path = only_path;
           exchange.takes_chunks = request.version != "HTTP/1.0";
           obey_close(request);
@@ -241,7 +260,7 @@ class Server::Impl : public httplib::Server {
       return HandlerResponse::Handled;
     }
     if (takes_body(request.method)) return HandlerResponse::Unhandled;
-    send(handler_({request.method, request.target, {}}), response);
+    send(handler_({request.method, request.target, {}, {}}), response);
     return HandlerResponse::Handled;
   }
 
@@ -258,7 +277,7 @@ class Server::Impl : public httplib::Server {
                       response);
       }
     }
-    send(handler_({request.method, request.target, body}), response);
+    send(handler_({request.method, request.target, body, exchange.idempotency_keys}), response);
   }
 
   // What is wrong with a body before it is read.

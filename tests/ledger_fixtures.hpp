@@ -23,7 +23,7 @@ inline persistence::Mutation mutate(ledger::Row& row, ledger::Entry entry) {
   static std::uint64_t mutations = 0;
   entry.mutation_id = {0x5eed, ++mutations};
   ledger::apply(row, entry);
-  return {row, std::move(entry)};
+  return {row, {std::move(entry)}};
 }
 
 inline persistence::Mutation create(ledger::Row& row, ledger::Time now = november) {

@@ -1,12 +1,14 @@
 #include "http/codec/request.hpp"
 
 #include <algorithm>
-#include <initializer_list>
-#include <optional>
-#include <string>
+#include <array>
+#include <chrono>
+#include <stdexcept>
+#include <utility>
 
 #include "http/codec/json.hpp"
-#include "http/problem.hpp"
+#include "http/idempotency_key.hpp"
+#include "http/install_id.hpp"
 
 namespace credits::http::codec {
 
@@ -14,6 +16,8 @@ namespace {
 
 constexpr std::int64_t credits_min = 1;
 constexpr std::int64_t credits_max = 1'000'000;
+constexpr std::int64_t ttl_seconds_min = 1;
+constexpr std::int64_t ttl_seconds_max = 86'400;
 constexpr std::size_t field_bytes_max = 200;  // a longer name of a field is not repeated whole
 
 [[noreturn]] void refuse(std::string_view name, const std::string& what) {
@@ -22,23 +26,41 @@ constexpr std::size_t field_bytes_max = 200;  // a longer name of a field is not
   throw ProblemError{invalid_request(field, "\"" + shown + "\" " + what)};
 }
 
-// The fields of a request body; those of the call are taken one by one.
+using Names = std::vector<std::string_view>;
+
+struct OpFields {
+  std::string_view op;
+  Names fields;
+};
+
+const OpFields& fields_of(Op op) {
+  static const std::array<OpFields, 7> all{{
+      {"get", {}},
+      {"create", {}},
+      {"plan", {"tier", "has_hardware", "credits"}},
+      {"commit", {"backend", "tier", "credits"}},
+      {"reserve", {"tier", "has_hardware", "credits", "ttl_seconds"}},
+      {"settle", {"backend", "credits"}},
+      {"release", {}},
+  }};
+  return all.at(static_cast<std::size_t>(op));
+}
+
+bool names_reservation(Op op) { return op == Op::settle || op == Op::release; }
+
+bool takes_key(Op op) { return op == Op::commit || op == Op::reserve; }
+
+// The fields of an object; those of the call are taken one by one.
 class Fields {
  public:
-  Fields(std::string_view body, std::initializer_list<std::string_view> known) {
-    if (body.empty()) return;
-    document_ = parse(body);
-    if (!document_.IsObject()) {
-      throw ProblemError{invalid_request(
-          std::nullopt, "the body must be an object, it is " + std::string{type_name(document_)})};
-    }
-    for (const auto& member : document_.GetObject()) {
+  Fields(const Json& object, const Names& known) : object_{object} {
+    for (const auto& member : object_.GetObject()) {
       const std::string_view name = text_of(member.name);
       if (std::find(known.begin(), known.end(), name) == known.end()) {
         refuse(name, "is not a field of this call");
       }
     }
-    const std::string_view repeated = repeated_member(document_);
+    const std::string_view repeated = repeated_member(object_);
     if (!repeated.empty()) refuse(repeated, "is given twice");
   }
 
@@ -56,7 +78,8 @@ class Fields {
     return value->GetBool();
   }
 
-  std::optional<std::int64_t> integer(const char* name, std::int64_t min, std::int64_t max) const {
+  std::optional<std::int64_t> integer(std::string_view name, std::int64_t min,
+                                      std::int64_t max) const {
     const Json* value = find(name);
     if (!value) return std::nullopt;
     const std::string range =
@@ -68,31 +91,46 @@ class Fields {
     return value->GetInt64();
   }
 
-  std::int64_t credits() const { return integer("credits", credits_min, credits_max).value_or(1); }
-
- private:
-  static rapidjson::Document parse(std::string_view body) {
-    try {
-      return parse_json(body);
-    } catch (const JsonNumberError& error) {
-      throw ProblemError{invalid_request(std::nullopt, error.what())};
-    } catch (const JsonError& error) {
-      throw ProblemError{invalid_json(error.what())};
-    }
+  std::optional<std::int64_t> credits(std::int64_t min) const {
+    return integer("credits", min, credits_max);
   }
 
+  std::optional<ledger::Backend> backend() const {
+    const auto name = string("backend");
+    if (!name) return std::nullopt;
+    if (*name == "gemini") return ledger::Backend::gemini;
+    if (*name == "hardware") return ledger::Backend::hardware;
+    refuse("backend", R"(must be "gemini" or "hardware")");
+  }
+
+  const Json* find(std::string_view name) const {
+    const auto member = object_.FindMember(
+        Json{rapidjson::StringRef(name.data(), static_cast<rapidjson::SizeType>(name.size()))});
+    return member == object_.MemberEnd() ? nullptr : &member->value;
+  }
+
+ private:
   [[noreturn]] static void refuse_type(std::string_view name, const std::string& expected,
                                        const Json& value) {
     refuse(name, "must be " + expected + ", it is " + std::string{type_name(value)});
   }
 
-  const Json* find(const char* name) const {
-    const auto member = document_.FindMember(name);
-    return member == document_.MemberEnd() ? nullptr : &member->value;
-  }
-
-  rapidjson::Document document_{rapidjson::kObjectType};
+  const Json& object_;
 };
+
+// An empty body reads as an empty object.
+rapidjson::Document parse_body(std::string_view body) {
+  try {
+    rapidjson::Document document = parse_json(body.empty() ? "{}" : body);
+    if (document.IsObject()) return document;
+    throw ProblemError{invalid_request(
+        std::nullopt, "the body must be an object, it is " + std::string{type_name(document)})};
+  } catch (const JsonNumberError& error) {
+    throw ProblemError{invalid_request(std::nullopt, error.what())};
+  } catch (const JsonError& error) {
+    throw ProblemError{invalid_json(error.what())};
+  }
+}
 
 template <class Value>
 Value required(std::optional<Value> value, std::string_view field) {
@@ -100,25 +138,144 @@ Value required(std::optional<Value> value, std::string_view field) {
   return *std::move(value);
 }
 
-ledger::Backend to_backend(const std::string& name) {
-  if (name == "gemini") return ledger::Backend::gemini;
-  if (name == "hardware") return ledger::Backend::hardware;
-  refuse("backend", R"(must be "gemini" or "hardware")");
+std::variant<actors::Get, actors::Create, actors::Plan, actors::Commit, actors::Reserve,
+             actors::Settle, actors::Release>
+action_of(Op op, std::string reservation_id, const Fields& fields) {
+  switch (op) {
+    case Op::get:
+      return actors::Get{};
+    case Op::create:
+      return actors::Create{};
+    case Op::plan:
+      return actors::Plan{fields.string("tier"), fields.boolean("has_hardware"),
+                          fields.credits(credits_min).value_or(1)};
+    case Op::commit:
+      return actors::Commit{required(fields.backend(), "backend"),
+                            required(fields.string("tier"), "tier"),
+                            fields.credits(credits_min).value_or(1)};
+    case Op::reserve:
+      return actors::Reserve{
+          fields.string("tier"), fields.boolean("has_hardware"),
+          fields.credits(credits_min).value_or(1),
+          std::chrono::seconds{
+              fields.integer("ttl_seconds", ttl_seconds_min, ttl_seconds_max).value_or(600)}};
+    case Op::settle:
+      return actors::Settle{std::move(reservation_id), fields.backend(), fields.credits(0)};
+    case Op::release:
+      return actors::Release{std::move(reservation_id)};
+  }
+  throw std::logic_error{"an operation without an action"};
+}
+
+// The operation and its fields, as sent, in the order of fields_of().
+std::string spelling_of(Op op, const Fields& fields) {
+  return to_json([&](Writer& out) {
+    out.StartObject();
+    out.Key("op");
+    write(out, fields_of(op).op);
+    for (const std::string_view name : fields_of(op).fields) {
+      const Json* value = fields.find(name);
+      if (!value) continue;
+      out.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
+      value->Accept(out);
+    }
+    out.EndObject();
+  });
+}
+
+actors::Operation operation_of(Op op, Address address, const Fields& fields) {
+  actors::Operation operation{std::move(address.install_id),
+                              action_of(op, std::move(address.reservation_id), fields)};
+  if (takes_key(op)) operation.idempotency_key = std::move(address.idempotency_key);
+  if (operation.idempotency_key || op == Op::settle) operation.request = spelling_of(op, fields);
+  return operation;
+}
+
+Op to_op(const std::string& name) {
+  for (int op = 0; op <= static_cast<int>(Op::release); ++op) {
+    if (fields_of(static_cast<Op>(op)).op == name) return static_cast<Op>(op);
+  }
+  refuse("op", "must be one of get, create, plan, commit, reserve, settle, release");
+}
+
+Names fields_in_batch(Op op) {
+  Names names = fields_of(op).fields;
+  names.insert(names.end(), {"op", "install_id", "idempotency_key"});
+  if (names_reservation(op)) names.push_back("reservation_id");
+  return names;
+}
+
+std::string op_name_of(const Json& object) {
+  const auto member = object.FindMember("op");
+  if (member == object.MemberEnd()) refuse("op", "is required");
+  if (!member->value.IsString()) {
+    refuse("op", "must be a string, it is " + std::string{type_name(member->value)});
+  }
+  return std::string{text_of(member->value)};
+}
+
+Address address_of(Op op, const Fields& fields) {
+  Address address{required(fields.string("install_id"), "install_id")};
+  if (const auto fault = fault_of_install_id(address.install_id)) {
+    throw ProblemError{invalid_install_id(*fault)};
+  }
+  address.idempotency_key = fields.string("idempotency_key");
+  if (address.idempotency_key) {
+    const auto fault = fault_of_idempotency_key(*address.idempotency_key);
+    if (fault) throw ProblemError{invalid_idempotency_key(*fault)};
+  }
+  if (names_reservation(op)) {
+    address.reservation_id = required(fields.string("reservation_id"), "reservation_id");
+  }
+  return address;
+}
+
+actors::Operation decode_member(const Json& member) {
+  if (!member.IsObject()) {
+    throw ProblemError{invalid_request(
+        std::nullopt,
+        "an operation must be an object, this one is " + std::string{type_name(member)})};
+  }
+  const Op op = to_op(op_name_of(member));
+  static const auto known = [] {
+    std::array<Names, 7> names;
+    for (std::size_t i = 0; i < names.size(); ++i) names[i] = fields_in_batch(static_cast<Op>(i));
+    return names;
+  }();
+  const Fields fields{member, known.at(static_cast<std::size_t>(op))};
+  return operation_of(op, address_of(op, fields), fields);
 }
 
 }  // namespace
 
-actors::Plan decode_plan(std::string_view body) {
-  const Fields fields{body, {"tier", "has_hardware", "credits"}};
-  return {fields.string("tier"), fields.boolean("has_hardware"), fields.credits()};
+actors::Operation decode_operation(Op op, Address address, std::string_view body) {
+  const rapidjson::Document document = parse_body(body);
+  const Fields fields{document, fields_of(op).fields};
+  return operation_of(op, std::move(address), fields);
 }
 
-actors::Commit decode_commit(std::string_view body) {
-  const Fields fields{body, {"backend", "tier", "credits"}};
-  const auto backend = to_backend(required(fields.string("backend"), "backend"));
-  return {backend, required(fields.string("tier"), "tier"), fields.credits()};
+std::vector<std::variant<actors::Operation, Problem>> decode_batch(std::string_view body) {
+  const rapidjson::Document document = parse_body(body);
+  const Fields fields{document, {"operations"}};
+  const Json* operations = fields.find("operations");
+  if (!operations) refuse("operations", "is required");
+  if (!operations->IsArray()) {
+    refuse("operations", "must be an array, it is " + std::string{type_name(*operations)});
+  }
+  if (operations->Empty() || operations->Size() > batch_operations_max) {
+    refuse("operations", "must have 1 to " + std::to_string(batch_operations_max) +
+                             " members, it has " + std::to_string(operations->Size()));
+  }
+  std::vector<std::variant<actors::Operation, Problem>> decoded;
+  decoded.reserve(operations->Size());
+  for (const Json& member : operations->GetArray()) {
+    try {
+      decoded.emplace_back(decode_member(member));
+    } catch (const ProblemError& error) {
+      decoded.emplace_back(error.problem());
+    }
+  }
+  return decoded;
 }
-
-void decode_nothing(std::string_view body) { Fields{body, {}}; }
 
 }  // namespace credits::http::codec

@@ -2,16 +2,34 @@
 // unknown field, or a value of the wrong type or out of range; the problem names the field.
 #pragma once
 
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
+#include <variant>
+#include <vector>
 
 #include "actors/operation.hpp"
+#include "http/problem.hpp"
 
 namespace credits::http::codec {
 
-actors::Plan decode_plan(std::string_view body);
-actors::Commit decode_commit(std::string_view body);
+enum class Op : std::uint8_t { get, create, plan, commit, reserve, settle, release };
 
-// For calls that take no fields: an empty body or an empty object.
-void decode_nothing(std::string_view body);
+// What a call says outside its body. Valid already.
+struct Address {
+  std::string install_id;
+  std::string reservation_id{};  // of settle and release
+  std::optional<std::string> idempotency_key{};
+};
+
+// An operation that is idempotent by itself has no use for a key, and drops it.
+actors::Operation decode_operation(Op op, Address address, std::string_view body);
+
+inline constexpr std::size_t batch_operations_max = 8'192;
+
+// The operations of a batch, or what is wrong with each. Throws if the batch itself is faulty.
+std::vector<std::variant<actors::Operation, Problem>> decode_batch(std::string_view body);
 
 }  // namespace credits::http::codec

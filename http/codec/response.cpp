@@ -134,6 +134,20 @@ std::string encode(const actors::PlanView& plan) {
   });
 }
 
+std::string encode(const actors::ReservationView& view) {
+  const ledger::Reservation& reservation = view.reservation;
+  return to_json([&](Writer& out) {
+    out.StartObject();
+    field(out, "reservation_id", reservation.id);
+    field(out, "backend", reservation.backend);
+    field(out, "tier", reservation.tier);
+    field(out, "credits", reservation.credits);
+    field(out, "expires_at", reservation.expires_at);
+    balance_field(out, view.balance);
+    out.EndObject();
+  });
+}
+
 std::string encode(const Problem& problem) {
   return to_json([&](Writer& out) {
     out.StartObject();
@@ -142,9 +156,22 @@ std::string encode(const Problem& problem) {
     field(out, "status", std::int64_t{problem.status});
     field(out, "detail", problem.detail);
     field(out, "code", problem.code);
+    if (problem.reason) field(out, "reason", *problem.reason);
     if (problem.field) field(out, "field", *problem.field);
     out.EndObject();
   });
+}
+
+std::string encode_results(const std::vector<Result>& results) {
+  std::string text = R"({"results":[)";
+  for (const Result& result : results) {
+    if (text.back() == '}') text += ',';
+    text.append(result.body, 0, result.body.size() - 1);
+    if (!result.is_problem) text += ",\"status\":" + std::to_string(result.status);
+    if (result.replayed) text += ",\"replayed\":true";
+    text += '}';
+  }
+  return text + "]}";
 }
 
 std::string encode(const InstallPage& page) {

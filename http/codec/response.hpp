@@ -13,7 +13,18 @@ namespace credits::http::codec {
 
 std::string encode(const actors::InstallView& install);
 std::string encode(const actors::PlanView& plan);
+std::string encode(const actors::ReservationView& reservation);
 std::string encode(const Problem& problem);
+
+// What one operation of a batch is answered.
+struct Result {
+  int status = 200;
+  std::string body;  // an object; a problem's has its status already
+  bool is_problem = false;
+  bool replayed = false;
+};
+
+std::string encode_results(const std::vector<Result>& results);
 
 struct InstallPage {
   std::vector<actors::InstallView> installs;

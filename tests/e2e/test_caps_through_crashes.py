@@ -161,7 +161,7 @@ class Spender:
 
     def reserve(self, install):
         self.made += 1
-        short = self.chance.random() < (0.08 if install.pays_after_expiry else 0.03)
+        short = self.chance.random() < (0.25 if install.pays_after_expiry else 0.03)
         has_hardware = self.chance.random() < 0.7
         credits = self.chance.randint(1, 2 if short else 6)
         asked = call("reserve", key=f"{self.number}-{self.made}", tier=install.tier,
@@ -173,6 +173,7 @@ class Spender:
             assert answer.status == 402 and not (
                 has_hardware and answer.json["code"] == "gemini_cap_exceeded_no_hardware")
             self.books.refused_keys.add((install.id, asked.key))
+            time.sleep(self.chance.uniform(0, 0.01))
             return None
         made = answer.json
         assert (made["tier"], made["credits"]) == (install.tier, credits), made
@@ -207,7 +208,7 @@ class Spender:
             self.end(reservation)
 
     def end(self, reservation):
-        if self.chance.random() < 0.45:
+        if self.chance.random() < 0.6:
             self.release(reservation)
         else:
             self.settle(reservation, self.chance.choice(["full", "part", "part", "other", "both"]))
@@ -341,20 +342,29 @@ def debit(entry):
     return entry["backend"], entry["credits"]
 
 
+def check_same(what, install, written, answered):
+    assert written == answered, (f"{what} of {install.id}: {dict(written - answered)} not "
+                                 f"answered, {dict(answered - written)} not written")
+
+
 def check_each_is_there_once(install, entries, books):
     """That the trail has what was answered, all of it, once, and nothing else."""
     mine = {r.id: r for r in books.reserved.values() if r.install == install}
     reserved = Counter((e["reservation_id"], e["idempotency_key"], *debit(e))
                        for e in entries if e["kind"] == "reserve")
-    assert reserved == Counter((r.id, r.key, r.backend, r.credits) for r in mine.values())
+    answered = Counter((r.id, r.key, r.backend, r.credits) for r in mine.values())
+    check_same("reserves", install, reserved, answered)
     keys = Counter(e["idempotency_key"] for e in entries if e["idempotency_key"] is not None)
-    assert not [key for key, count in keys.items() if count > 1]
-    assert not [key for key in keys if (install.id, key) in books.refused_keys]
+    doubled = [key for key, count in keys.items() if count > 1]
+    assert not doubled, f"{install.id}: done more than once: {doubled}"
+    refused = [key for key in keys if (install.id, key) in books.refused_keys]
+    assert not refused, f"{install.id}: done, though answered 402: {refused}"
     settled = Counter((e["reservation_id"], *debit(e)) for e in entries if e["kind"] == "settle")
-    assert settled == Counter((rid, *done) for rid, done in books.settled.items() if rid in mine)
+    answered = Counter((rid, *done) for rid, done in books.settled.items() if rid in mine)
+    check_same("settles", install, settled, answered)
     commits = Counter((e["idempotency_key"], *debit(e)) for e in entries if e["kind"] == "commit")
     paid = [(rid, *done) for rid, done in books.paid_after_expiry.items() if rid in mine]
-    assert commits == Counter([("first", "hardware", 1), *paid])
+    check_same("commits", install, commits, Counter([("first", "hardware", 1), *paid]))
     check_endings(mine, entries, books)
 
 
@@ -415,15 +425,19 @@ class Replay:
 
 
 def check_trail(install, entries, shown, books):
-    assert [e["version"] for e in entries] == list(range(1, shown["version"] + 1))
-    assert shown["version"] >= books.seen[install.id], "a version was shown that is gone"
+    versions = [e["version"] for e in entries]
+    assert versions == list(range(1, len(entries) + 1)), f"{install.id} has a gap: {versions}"
+    assert shown["version"] == len(entries), f"{len(entries)} entries make {shown}"
+    newest = books.seen[install.id]
+    assert newest <= shown["version"], f"{install.id}: version {newest} was shown, and is gone"
     check_each_is_there_once(install, entries, books)
     replay = Replay(install, books)
     for entry in entries:
         replay.apply(entry)
     gemini = replay.consumed["gemini"]
-    assert consumed(install, shown) == (gemini + replay.consumed["hardware"], gemini)
-    assert replay.holds == {}
+    total = gemini + replay.consumed["hardware"]
+    assert consumed(install, shown) == (total, gemini), f"{replay.consumed} makes {shown}"
+    assert replay.holds == {}, f"{install.id}: still held: {replay.holds}"
     assert shown["balance"]["held"] == 0, shown
     check_caps(install, shown, books)
 

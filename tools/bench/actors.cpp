@@ -36,7 +36,7 @@ class Driver {
 
   // Takes the oldest answer, and sends the next commit. Returns 1.
   std::size_t turn() {
-    std::get<actors::InstallView>(answers_.front().get());
+    std::get<actors::InstallView>(answers_.front().get().front());
     answers_.pop_front();
     send();
     return 1;
@@ -44,20 +44,20 @@ class Driver {
 
  private:
   void send() {
-    auto promise = std::make_shared<std::promise<actors::Answer>>();
-    answers_.push_back(promise->get_future());
+    auto answers = std::make_shared<actors::Answers>(1);
+    answers_.push_back(answers->all());
     const std::size_t number =
         std::uniform_int_distribution<std::size_t>{0, installs_ - 1}(random_);
     caf::anon_send(
         ledger_.gateway(), actors::run_atom::value,
         actors::Request{{install_id_of(number), actors::Commit{ledger::Backend::gemini, "core", 1}},
-                        std::move(promise)});
+                        std::move(answers)});
   }
 
   Ledger& ledger_;
   const std::size_t installs_;
   std::mt19937_64 random_{1};
-  std::deque<std::future<actors::Answer>> answers_;
+  std::deque<std::future<std::vector<actors::Answer>>> answers_;
 };
 
 void run(const Options& options) {

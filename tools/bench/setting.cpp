@@ -7,6 +7,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "http/answer.hpp"
 #include "http/codec/quota.hpp"
 #include "persistence/sqlite_store.hpp"
 
@@ -30,6 +31,14 @@ class Ledger::CountingStore : public persistence::Store {
   std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
     return store_->load(ids);
   }
+  std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
+                                                 std::size_t limit) override {
+    return store_->names(install_id, limit);
+  }
+  std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
+                                                   std::span<const ledger::Name> names) override {
+    return store_->recall(install_id, names);
+  }
   std::vector<persistence::Outcome> append(
       std::span<const persistence::Mutation> mutations) override {
     ++batches;
@@ -44,6 +53,7 @@ class Ledger::CountingStore : public persistence::Store {
   }
   std::unique_ptr<persistence::RowCursor> snapshot() override { return store_->snapshot(); }
   void checkpoint() override { store_->checkpoint(); }
+  bool prune(const persistence::Horizon& horizon) override { return store_->prune(horizon); }
   std::uint64_t installs() override { return store_->installs(); }
 
   std::atomic<std::uint64_t> batches{0};
@@ -55,8 +65,11 @@ class Ledger::CountingStore : public persistence::Store {
 Ledger::Ledger(const std::filesystem::path& parent)
     : directory_{make_directory(parent)},
       store_{std::make_unique<CountingStore>(persistence::open_sqlite_store(directory_))},
-      environment_{actors::system_time, actors::random_mutation_id,
-                   [](const std::string& text) { std::cerr << text << '\n'; }, false,
+      environment_{actors::system_time,
+                   actors::random_mutation_id,
+                   [](const std::string& text) { std::cerr << text << '\n'; },
+                   http::record,
+                   false,
                    actors::QuotaInForce{http::codec::default_quota()}} {
   running_.emplace(*store_, environment_, actors::Tuning{});
 }

@@ -28,7 +28,7 @@ persistence::Mutation import_of(const ledger::Row& row, ledger::Time now,
   entry.mutation_id = mutation_id;
   ledger::Row after = ledger::blank_row(row.install_id, now);
   ledger::apply(after, entry);
-  return {std::move(after), std::move(entry)};
+  return {std::move(after), {std::move(entry)}};
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "actors/environment.hpp"
+#include "http/answer.hpp"
 #include "http/api.hpp"
 #include "http/codec/quota.hpp"
 #include "http/quota_file.hpp"
@@ -83,6 +84,7 @@ actors::Tuning tuning_of(const Options& options) {
   actors::Tuning tuning;
   tuning.passivate_after = options.passivate_after;
   tuning.live_installs_max = options.live_installs_max;
+  tuning.keep_entries = options.keep_entries;
   return tuning;
 }
 
@@ -149,8 +151,10 @@ void run(const Options& options) {
   raise_descriptor_limit();
   const auto store = persistence::open_sqlite_store(options.data_dir);
   const auto quota_path = quota_path_of(options);
-  actors::Environment environment{actors::system_time, actors::random_mutation_id,
+  actors::Environment environment{actors::system_time,
+                                  actors::random_mutation_id,
                                   [](const std::string& text) { spdlog::warn(text); },
+                                  http::record,
                                   options.has_hardware,
                                   actors::QuotaInForce{http::read_quota_file(quota_path)}};
   import_old_ledger(options, *store, environment);

@@ -72,7 +72,7 @@ std::string fault_of_store(const std::string& text) {
   return text == "sqlite" ? "" : "\"" + text + "\" is not a store; there is: sqlite";
 }
 
-constexpr std::int64_t duration_ms_max = std::int64_t{365} * 86'400'000;
+constexpr std::int64_t duration_ms_max = std::int64_t{36'500} * 86'400'000;
 
 // `10m` becomes 600000.
 CLI::Validator duration_in_milliseconds() {
@@ -105,6 +105,7 @@ Options parse_options(int argc, char** argv) {
   std::string store = "sqlite";
   std::string quota_file;
   std::int64_t passivate_after_ms = 0;
+  std::int64_t keep_entries_ms = 0;
   options.data_dir = "./data";
   options.live_installs_max = actors::Tuning{}.live_installs_max;
   options.connections_max = http::ServerOptions{}.connections_max;
@@ -135,6 +136,10 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--max-live-installs", options.live_installs_max,
                  "Live actors at most; beyond, the idlest is retired")
       ->check(CLI::Range(1, 100'000'000));
+  app.add_option("--keep-entries", keep_entries_ms,
+                 "Prune entries of the audit trail that are older")
+      ->transform(duration_in_milliseconds())
+      ->default_val("400d");
   app.add_option("--max-connections", options.connections_max,
                  "Connections at most; beyond, 503 at once")
       ->check(CLI::Range(1, 1'000'000));
@@ -156,6 +161,7 @@ Options parse_options(int argc, char** argv) {
   }
   options.listen = parse_address(listen).value();
   options.passivate_after = std::chrono::milliseconds{passivate_after_ms};
+  options.keep_entries = std::chrono::milliseconds{keep_entries_ms};
   if (!quota_file.empty()) options.quota_file = quota_file;
   return options;
 }

@@ -25,6 +25,7 @@ struct Options {
   bool has_hardware = false;
   std::chrono::milliseconds passivate_after{};
   std::size_t live_installs_max = 0;
+  std::chrono::milliseconds keep_entries{};
   std::size_t connections_max = 0;
   std::size_t requests_in_flight_max = 0;
   std::string log_level;
