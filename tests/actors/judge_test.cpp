@@ -1,6 +1,7 @@
 #include <string>
 
 #include "actors/operation.hpp"
+#include "tests/actors/asking.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 
@@ -9,7 +10,17 @@ namespace {
 
 using namespace credits::tests;
 
-const Circumstances without_hardware{quota, november, false};
+const std::function<Recorded(const Answer&)> record_answer = record;
+
+Circumstances at(ledger::Time now, bool has_hardware = false) {
+  static std::uint64_t mutations = 0;
+  return {quota, now, has_hardware, {1, ++mutations}, record_answer};
+}
+
+Verdict judge(ledger::Row& row, const decltype(Operation::action)& action,
+              const Circumstances& circumstances = at(november)) {
+  return actors::judge(row, {"a", action}, {}, circumstances);
+}
 
 ledger::Row row_at_version_1() {
   ledger::Row row = ledger::blank_row("a", november);
@@ -19,14 +30,14 @@ ledger::Row row_at_version_1() {
 
 template <class Expected>
 Expected answer_of(ledger::Row& row, const decltype(Operation::action)& action,
-                   const Circumstances& circumstances = without_hardware) {
-  return std::get<Expected>(judge(row, {"a", action}, circumstances).answer);
+                   const Circumstances& circumstances = at(november)) {
+  return std::get<Expected>(judge(row, action, circumstances).answer);
 }
 
 TEST_CASE("a get of an install that is not there creates nothing and names it") {
   ledger::Row row = ledger::blank_row("a", november);
-  const Verdict verdict = judge(row, {"a", Get{}}, without_hardware);
-  CHECK_FALSE(verdict.entry);
+  const Verdict verdict = judge(row, Get{});
+  CHECK(verdict.entries.empty());
   CHECK(row.version == 0);
   CHECK(std::get<Refused>(verdict.answer).reason == Refusal::unknown_install);
   CHECK(std::get<Refused>(verdict.answer).value == "a");
@@ -43,19 +54,19 @@ TEST_CASE("create, plan and commit bring a new install into being with one entry
       {Commit{ledger::Backend::gemini, "core", 1}, ledger::EntryKind::commit},
   }));
   ledger::Row row = ledger::blank_row("a", november);
-  const Verdict verdict = judge(row, {"a", action}, without_hardware);
-  REQUIRE(verdict.entry);
-  CHECK(verdict.entry->kind == kind);
-  CHECK(verdict.entry->version == 1);
+  const Verdict verdict = judge(row, action);
+  REQUIRE(verdict.entries.size() == 1);
+  CHECK(verdict.entries.front().kind == kind);
+  CHECK(verdict.entries.front().version == 1);
   CHECK(row.version == 1);
 }
 
 TEST_CASE("on an install that is there, only a commit makes an entry") {
   ledger::Row row = row_at_version_1();
-  CHECK_FALSE(judge(row, {"a", Get{}}, without_hardware).entry);
-  CHECK_FALSE(judge(row, {"a", Create{}}, without_hardware).entry);
-  CHECK_FALSE(judge(row, {"a", Plan{}}, without_hardware).entry);
-  CHECK(judge(row, {"a", Commit{ledger::Backend::gemini, "core", 1}}, without_hardware).entry);
+  CHECK(judge(row, Get{}).entries.empty());
+  CHECK(judge(row, Create{}).entries.empty());
+  CHECK(judge(row, Plan{}).entries.empty());
+  CHECK_FALSE(judge(row, Commit{ledger::Backend::gemini, "core", 1}).entries.empty());
 }
 
 TEST_CASE("only the operation that created an install says that it did") {
@@ -87,7 +98,7 @@ TEST_CASE("a plan is for the tier asked for, else for the install's own") {
 TEST_CASE("a plan takes the server's hardware where the request does not say") {
   ledger::Row row = row_at_version_1();
   row.lifetime_gemini_consumed = 50;
-  const Circumstances with_hardware{quota, november, true};
+  const Circumstances with_hardware = at(november, true);
   CHECK(answer_of<PlanView>(row, Plan{}, with_hardware).plan.backend == ledger::Backend::hardware);
   CHECK(answer_of<PlanView>(row, Plan{{}, false, 1}, with_hardware).plan.denial ==
         ledger::Denial::gemini_cap_exceeded_no_hardware);
@@ -98,7 +109,7 @@ TEST_CASE("an install is shown in the current month, whatever month its row is s
   ledger::Row row = row_at_version_1();
   commit(row, 7, "pro");
   const ledger::Row stored = row;
-  const auto view = answer_of<InstallView>(row, Get{}, {quota, december, false});
+  const auto view = answer_of<InstallView>(row, Get{}, at(december));
   CHECK(ledger::format(view.row.month) == "2026-12");
   CHECK(view.row.monthly_consumed == 0);
   CHECK(view.balance.remaining == 1000);

@@ -16,11 +16,11 @@ using namespace credits::tests;
 using namespace std::chrono_literals;
 using persistence::StoreError;
 
-bool is_answered(const std::future<Answer>& answer) {
+bool is_answered(const PendingAnswer& answer) {
   return answer.wait_for(0s) == std::future_status::ready;
 }
 
-InstallView view_in(std::future<Answer>& answer) { return std::get<InstallView>(answer.get()); }
+InstallView view_in(PendingAnswer& answer) { return std::get<InstallView>(answer.get()); }
 
 TEST_CASE("a commit on a new install is answered once the store has it") {
   ObservedStore store;
@@ -47,7 +47,7 @@ TEST_CASE("an install that is only looked at is not created") {
 TEST_CASE("a burst is loaded once, pipelined, and written together") {
   ObservedStore store;
   World world{store};
-  std::vector<std::future<Answer>> answers;
+  std::vector<PendingAnswer> answers;
   for (int i = 0; i < 100; ++i) {
     answers.push_back(world.send(World::commit_of("a")));
     answers.push_back(world.send(World::commit_of("b")));
@@ -100,7 +100,7 @@ TEST_CASE("what builds on a failed write and is still on its way is not written 
   World world{store};
   world.commit("a");
   store.fail_appends(1);
-  std::vector<std::future<Answer>> answers;
+  std::vector<PendingAnswer> answers;
   for (int i = 0; i < 5; ++i) {
     answers.push_back(world.send(World::commit_of("a", 10)));
     for (int step = 0; step < i; ++step) world.run_once();
@@ -198,7 +198,7 @@ TEST_CASE("what arrives while an install retires is kept for its successor") {
   tuning.router_shards = 1;
   tuning.live_installs_max = 1;
   World world{store, tuning};
-  std::vector<std::future<Answer>> answers;
+  std::vector<PendingAnswer> answers;
   for (int i = 0; i < 50; ++i) {
     answers.push_back(world.send(World::commit_of("a")));
     answers.push_back(world.send(World::commit_of("b")));
@@ -213,7 +213,7 @@ TEST_CASE("what arrives while an install retires is kept for its successor") {
 TEST_CASE("closing answers what is under way, and writes it") {
   ObservedStore store;
   World world{store};
-  std::vector<std::future<Answer>> answers;
+  std::vector<PendingAnswer> answers;
   for (int i = 0; i < 20; ++i) {
     answers.push_back(world.send(World::commit_of("install-" + std::to_string(i % 4))));
   }
@@ -226,12 +226,11 @@ TEST_CASE("closing answers what is under way, and writes it") {
 TEST_CASE("a request that comes after the close is not left waiting") {
   ObservedStore store;
   World world{store};
-  auto late = std::make_shared<std::promise<Answer>>();
-  auto answer = late->get_future();
+  Question late = question_of(World::commit_of("a"));
   const auto router = world.router_of("a");
   world.close();
-  caf::anon_send(router, run_atom::value, Request{World::commit_of("a"), std::move(late)});
-  CHECK_THROWS_AS(answer.get(), std::future_error);
+  caf::anon_send(router, run_atom::value, std::move(late.request));
+  CHECK_THROWS_AS(late.answer.get(), std::future_error);
 }
 
 TEST_CASE("a clock set back over a month's end hands out no credits again") {

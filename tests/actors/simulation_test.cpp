@@ -59,7 +59,7 @@ class Simulation {
   struct Asked {
     std::string id;
     std::int64_t credits = 0;  // unlike any other commit's; 0: reads
-    std::future<Answer> answer;
+    PendingAnswer answer;
   };
 
   int pick(int min, int max) { return std::uniform_int_distribution{min, max}(random_); }

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "actors/system.hpp"
+#include "tests/actors/asking.hpp"
 #include "tests/actors/observed_store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
@@ -23,12 +24,11 @@ class Running {
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;
 
-  std::future<Answer> send(Operation operation) {
-    auto promise = std::make_shared<std::promise<Answer>>();
-    auto answer = promise->get_future();
+  PendingAnswer send(Operation operation) {
     const auto router = router_of(actors_.routers, operation.install_id);
-    caf::anon_send(router, run_atom::value, Request{std::move(operation), std::move(promise)});
-    return answer;
+    Question question = question_of(std::move(operation));
+    caf::anon_send(router, run_atom::value, std::move(question.request));
+    return std::move(question.answer);
   }
 
   void close() {
@@ -39,8 +39,8 @@ class Running {
   }
 
  private:
-  Environment environment_{system_time, random_mutation_id, [](const std::string&) {}, false,
-                           QuotaInForce{quota}};
+  Environment environment_{system_time, random_mutation_id, [](const std::string&) {}, record,
+                           false,       QuotaInForce{quota}};
   caf::actor_system_config config_;
   caf::actor_system system_{config_};
   LedgerActors actors_;
@@ -55,7 +55,7 @@ TEST_CASE("nothing is answered while the disk is waited for, and everything once
   Running running{store};
   running.send(commit_of("a")).get();
   store.hold_appends();
-  std::vector<std::future<Answer>> answers;
+  std::vector<PendingAnswer> answers;
   answers.push_back(running.send(commit_of("a")));
   store.wait_for_held_append();
   for (int i = 1; i < 100; ++i) answers.push_back(running.send(commit_of("a")));
@@ -93,7 +93,7 @@ TEST_CASE("commits from many threads on few installs are each counted once") {
 TEST_CASE("closing under load answers whatever was sent before it") {
   ObservedStore store;
   Running running{store};
-  std::vector<std::future<Answer>> answers;
+  std::vector<PendingAnswer> answers;
   for (int i = 0; i < 2'000; ++i) {
     answers.push_back(running.send(commit_of("install-" + std::to_string(i % 300))));
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "actors/system.hpp"
+#include "tests/actors/asking.hpp"
 #include "tests/actors/observed_store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
@@ -39,13 +40,11 @@ class World {
   }
 
   // Puts the request into the mailbox of its router; run() makes something come of it.
-  std::future<actors::Answer> send(actors::Operation operation) {
-    auto promise = std::make_shared<std::promise<actors::Answer>>();
-    auto answer = promise->get_future();
+  PendingAnswer send(actors::Operation operation) {
     const auto router = router_of(operation.install_id);
-    caf::anon_send(router, actors::run_atom::value,
-                   actors::Request{std::move(operation), std::move(promise)});
-    return answer;
+    Question question = question_of(std::move(operation));
+    caf::anon_send(router, actors::run_atom::value, std::move(question.request));
+    return std::move(question.answer);
   }
 
   void run() { scheduler_.run(); }
@@ -103,7 +102,9 @@ class World {
                                     return ledger::MutationId{1, ++mutations_};
                                   },
                                   [this](const std::string& text) { warnings.push_back(text); },
-                                  false, actors::QuotaInForce{quota}};
+                                  record,
+                                  false,
+                                  actors::QuotaInForce{quota}};
 
  private:
   struct Config : caf::actor_system_config {

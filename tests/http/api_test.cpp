@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "actors/system.hpp"
+#include "http/answer.hpp"
 #include "http/codec/quota.hpp"
 #include "http/gateway.hpp"
 #include "persistence/memory_store.hpp"
@@ -40,7 +41,7 @@ class Service {
   Service& operator=(const Service&) = delete;
 
   HttpResponse call(std::string_view method, std::string_view target, std::string_view body = "") {
-    return api_->handle({method, target, body});
+    return api_->handle({method, target, body, {}});
   }
 
   HttpResponse commit(std::string_view id) {
@@ -54,8 +55,12 @@ class Service {
 
  private:
   TemporaryDirectory directory_;
-  actors::Environment environment_{[] { return november; }, actors::random_mutation_id,
-                                   [](const std::string&) {}, false, actors::QuotaInForce{quota}};
+  actors::Environment environment_{[] { return november; },
+                                   actors::random_mutation_id,
+                                   [](const std::string&) {},
+                                   record,
+                                   false,
+                                   actors::QuotaInForce{quota}};
   QuotaFile quota_file_{quota_path(), environment_.quota};
   caf::actor_system_config config_;
   caf::actor_system system_{config_};

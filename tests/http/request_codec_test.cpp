@@ -1,5 +1,8 @@
+#include <chrono>
 #include <functional>
 #include <string>
+#include <string_view>
+#include <variant>
 
 #include "http/codec/request.hpp"
 #include "http/problem.hpp"
@@ -15,6 +18,17 @@ Problem problem_of(const std::function<void()>& decode) {
     return error.problem();
   }
   return {200, "nothing", "", ""};
+}
+
+template <class Action>
+Action decode(Op op, std::string_view body) {
+  return std::get<Action>(decode_operation(op, {"a", "r", "key"}, body).action);
+}
+
+actors::Plan decode_plan(std::string_view body) { return decode<actors::Plan>(Op::plan, body); }
+
+actors::Commit decode_commit(std::string_view body) {
+  return decode<actors::Commit>(Op::commit, body);
 }
 
 TEST_CASE("a plan's fields are all optional") {
@@ -133,9 +147,106 @@ TEST_CASE("nesting that is a million deep is refused and exhausts nothing") {
 }
 
 TEST_CASE("a call without fields takes an empty body or an empty object") {
-  CHECK_NOTHROW(decode_nothing(""));
-  CHECK_NOTHROW(decode_nothing("{}"));
-  CHECK(problem_of([] { decode_nothing(R"({"tier":"core"})"); }).field == "tier");
+  const Op op = GENERATE(values<Op>({Op::get, Op::create, Op::release}));
+  CHECK_NOTHROW(decode_operation(op, {"a"}, ""));
+  CHECK_NOTHROW(decode_operation(op, {"a"}, "{}"));
+  CHECK(problem_of([op] { decode_operation(op, {"a"}, R"({"tier":"core"})"); }).field == "tier");
+}
+
+TEST_CASE("a reserve holds one credit for ten minutes unless it says otherwise") {
+  const auto plain = decode<actors::Reserve>(Op::reserve, "");
+  CHECK(plain.credits == 1);
+  CHECK(plain.ttl == std::chrono::minutes{10});
+  const auto longest = decode<actors::Reserve>(Op::reserve, R"({"ttl_seconds":86400})");
+  CHECK(longest.ttl == std::chrono::hours{24});
+  for (const std::string ttl : {"0", "86401", "\"1\"", "1.5"}) {
+    const auto problem =
+        problem_of([&] { decode<actors::Reserve>(Op::reserve, "{\"ttl_seconds\":" + ttl + "}"); });
+    CHECK(problem.field == "ttl_seconds");
+  }
+}
+
+TEST_CASE("a settle may debit nothing, and says what it leaves to the reservation") {
+  const auto plain = decode<actors::Settle>(Op::settle, "");
+  CHECK(plain.reservation_id == "r");
+  CHECK_FALSE(plain.backend);
+  CHECK_FALSE(plain.credits);
+  CHECK(decode<actors::Settle>(Op::settle, R"({"credits":0})").credits == 0);
+}
+
+TEST_CASE("equal requests have one spelling, whatever their order and white space") {
+  const auto spelling = [](Op op, std::string_view body) {
+    return decode_operation(op, {"a", {}, "key"}, body).request;
+  };
+  const std::string request = spelling(Op::commit, R"({"backend":"gemini","tier":"core"})");
+  CHECK(request == spelling(Op::commit, " { \"tier\" : \"c\\u006fre\",\n\"backend\":\"gemini\"}"));
+  CHECK(request != spelling(Op::commit, R"({"backend":"gemini","tier":"pro"})"));
+  CHECK(request != spelling(Op::commit, R"({"backend":"gemini","tier":"core","credits":1})"));
+  CHECK(spelling(Op::reserve, "") == spelling(Op::reserve, "{}"));
+  CHECK(spelling(Op::reserve, "") != spelling(Op::settle, ""));
+}
+
+TEST_CASE("only what is not idempotent by itself keeps its key") {
+  for (const Op op : {Op::get, Op::create, Op::plan, Op::settle, Op::release}) {
+    CHECK_FALSE(decode_operation(op, {"a", "r", "key"}, "").idempotency_key);
+  }
+  CHECK(decode_operation(Op::reserve, {"a", {}, "key"}, "").idempotency_key == "key");
+}
+
+TEST_CASE("an operation of a batch reads as the single call does") {
+  const auto batch = decode_batch(R"({"operations":[
+      {"op":"commit","install_id":"a","backend":"gemini","tier":"core","idempotency_key":"k"},
+      {"op":"settle","install_id":"a/b","reservation_id":"r","credits":2}]})");
+  REQUIRE(batch.size() == 2);
+  const auto& commit = std::get<actors::Operation>(batch[0]);
+  CHECK(commit.install_id == "a");
+  CHECK(commit.idempotency_key == "k");
+  CHECK(commit.request ==
+        decode_operation(Op::commit, {"b", {}, "k"}, R"({"tier":"core","backend":"gemini"})")
+            .request);
+  const auto& settle = std::get<actors::Operation>(batch[1]);
+  CHECK(std::get<actors::Settle>(settle.action).reservation_id == "r");
+  CHECK(settle.request == decode_operation(Op::settle, {"a", "r"}, R"({"credits":2})").request);
+}
+
+TEST_CASE("a faulty operation of a batch has its problem in its place") {
+  struct Case {
+    const char* operation;
+    int status;
+    const char* field;
+  };
+  const auto [operation, status, field] = GENERATE(values<Case>({
+      {"1", 422, ""},
+      {"{}", 422, "op"},
+      {R"({"op":1})", 422, "op"},
+      {R"({"op":"spend","install_id":"a"})", 422, "op"},
+      {R"({"op":"get"})", 422, "install_id"},
+      {R"({"op":"get","install_id":1})", 422, "install_id"},
+      {R"({"op":"get","install_id":"a b"})", 400, "install_id"},
+      {R"({"op":"get","install_id":"a","tier":"core"})", 422, "tier"},
+      {R"({"op":"get","install_id":"a","reservation_id":"r"})", 422, "reservation_id"},
+      {R"({"op":"settle","install_id":"a"})", 422, "reservation_id"},
+      {R"({"op":"get","install_id":"a","idempotency_key":"a b"})", 400, "idempotency_key"},
+      {R"({"op":"get","op":"get","install_id":"a"})", 422, "op"},
+  }));
+  INFO(operation);
+  const std::string good = R"({"op":"get","install_id":"a"})";
+  const auto batch =
+      decode_batch("{\"operations\":[" + good + "," + std::string{operation} + "," + good + "]}");
+  REQUIRE(batch.size() == 3);
+  CHECK(std::holds_alternative<actors::Operation>(batch[0]));
+  CHECK(std::get<Problem>(batch[1]).status == status);
+  CHECK(std::get<Problem>(batch[1]).field.value_or("") == field);
+  CHECK(std::holds_alternative<actors::Operation>(batch[2]));
+}
+
+TEST_CASE("a batch of no operations, of too many, or of none that can be read is refused") {
+  std::string too_many = R"({"operations":[0)";
+  for (std::size_t i = 0; i < batch_operations_max; ++i) too_many += ",0";
+  too_many += "]}";
+  const std::string body = GENERATE_COPY(
+      values<std::string>({"", "{}", R"({"operations":[]})", R"({"operations":{}})", too_many}));
+  CHECK(problem_of([&] { decode_batch(body); }).field == "operations");
 }
 
 }  // namespace

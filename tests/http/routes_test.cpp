@@ -25,6 +25,10 @@ std::string upper(std::string text) {
   return text;
 }
 
+std::string variable_of(const RouteMatch& match) {
+  return match.variables.empty() ? "" : std::string{match.variables.front()};
+}
+
 TEST_CASE("a path and a method lead to one call") {
   struct Case {
     const char* method;
@@ -44,7 +48,16 @@ TEST_CASE("a path and a method lead to one call") {
   }));
   INFO(method << " " << target);
   CHECK(match(method, target).call == call);
-  CHECK(match(method, target).variable == variable);
+  CHECK(variable_of(match(method, target)) == variable);
+}
+
+TEST_CASE("a reservation's path names its install too") {
+  const auto settle = match("POST", "/v1/installs/a%2Fb/reservations/r1/commit");
+  CHECK(settle.call == Call::settle);
+  CHECK(settle.variables == std::vector<std::string_view>{"a%2Fb", "r1"});
+  CHECK(match("DELETE", "/v1/installs/a/reservations/r1").call == Call::release);
+  CHECK(match("POST", "/v1/installs/a/reservations").call == Call::reserve);
+  CHECK(match("POST", "/v1/batch").call == Call::batch);
 }
 
 TEST_CASE("a path that is none has no methods") {

@@ -77,7 +77,6 @@ EVERY_ENGINE("what was appended is loaded, field by field, before a checkpoint a
   auto row = row_of("a");
   row.reservations = {
       {"hold", "pro", ledger::Backend::hardware, ledger::Counter::monthly, 5, row.month, november}};
-  row.remembered_keys = {{"key", "digest", 200, R"({"a":"\u00e4"})", november}};
   const auto first = create(row);
   const auto second = commit(row, 3);
   const auto third = commit(row, 5, "pro", december);
@@ -143,7 +142,7 @@ EVERY_ENGINE("entries are read newest first, page by page, without a gap") {
   std::vector<ledger::Entry> expected;
   for (int i = 0; i < 7; ++i) {
     const auto mutation = i == 0 ? create(row) : commit(row, i);
-    expected.insert(expected.begin(), mutation.entry);
+    expected.insert(expected.begin(), mutation.entries.front());
     engine.store.append(std::vector{mutation, i == 0 ? create(other) : commit(other)});
     if (i == 3) engine.store.checkpoint();
   }
@@ -175,7 +174,8 @@ EVERY_ENGINE("an entry keeps all that it says") {
   debit.reservation_id = "reservation";
   const auto commit = mutate(imported, debit);
   engine.store.append(std::vector{import, commit});
-  CHECK(engine.store.entries("a", any_version, 10) == std::vector{commit.entry, import.entry});
+  CHECK(engine.store.entries("a", any_version, 10) ==
+        std::vector{commit.entries.front(), import.entries.front()});
 }
 
 EVERY_ENGINE("a list is in id order, and its filters hold together") {

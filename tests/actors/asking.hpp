@@ -1,0 +1,62 @@
+// One operation as a request to the actors, and its answer to come.
+#pragma once
+
+#include <chrono>
+#include <future>
+#include <memory>
+#include <string>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "actors/interfaces.hpp"
+
+namespace credits::tests {
+
+class PendingAnswer {
+ public:
+  explicit PendingAnswer(std::future<std::vector<actors::Answer>> all) : all_{std::move(all)} {}
+
+  // Throws StoreError if the operation may or may not have been done.
+  actors::Answer get() {
+    actors::Answer answer = all_.get().front();
+    const auto* unavailable = std::get_if<actors::Unavailable>(&answer);
+    if (unavailable) throw persistence::StoreError{unavailable->reason};
+    return answer;
+  }
+
+  void wait() { all_.wait(); }
+
+  std::future_status wait_for(std::chrono::milliseconds time) const { return all_.wait_for(time); }
+
+ private:
+  std::future<std::vector<actors::Answer>> all_;
+};
+
+struct Question {
+  actors::Request request;
+  PendingAnswer answer;
+};
+
+inline Question question_of(actors::Operation operation) {
+  auto answers = std::make_shared<actors::Answers>(1);
+  PendingAnswer answer{answers->all()};
+  return {{std::move(operation), std::move(answers)}, std::move(answer)};
+}
+
+inline std::string spell(const ledger::Balance& balance) {
+  return std::to_string(balance.remaining.value_or(-1)) + " " +
+         std::to_string(balance.gemini_remaining.value_or(-1)) + " " + std::to_string(balance.held);
+}
+
+// An answer that is kept, as something that a test can read: not what a client reads.
+inline actors::Recorded record(const actors::Answer& answer) {
+  if (const auto* view = std::get_if<actors::ReservationView>(&answer)) {
+    return {201, view->reservation.id + " " + std::to_string(view->reservation.credits) + " " +
+                     spell(view->balance)};
+  }
+  const auto& view = std::get<actors::InstallView>(answer);
+  return {200, std::to_string(view.row.version) + " " + spell(view.balance)};
+}
+
+}  // namespace credits::tests
