@@ -137,8 +137,6 @@ std::uint64_t read_pruned_sequence(SQLite::Database& database) {
   return static_cast<std::uint64_t>(database.execAndGet(sql::select_pruned_sequence).getInt64());
 }
 
-const Schema schema{sql::journal_schema, {sql::journal_upgrade_2}};
-
 }  // namespace
 
 JournalReader::JournalReader(const std::filesystem::path& path)
@@ -177,6 +175,11 @@ void JournalReader::visit_after(std::uint64_t after_sequence, const VisitRecord&
   on_file(path_, [&] { visit_records(database_, after_sequence, visit); });
 }
 
+std::string JournalReader::ledger_id() {
+  const std::lock_guard lock{mutex_};
+  return on_file(path_, [this] { return read_ledger_id(database_); });
+}
+
 std::uint64_t JournalReader::pruned_sequence() {
   const std::lock_guard lock{mutex_};
   return on_file(path_, [this] { return read_pruned_sequence(database_); });
@@ -200,7 +203,7 @@ void JournalReader::stand_still() {
 
 Journal::Journal(const std::filesystem::path& path, const std::string& ledger_id)
     : path_{path},
-      writer_{open_writer(path, schema, ledger_id)},
+      writer_{open_writer(path, sql::journal_schema, ledger_id)},
       ledger_id_{read_ledger_id(writer_)},
       insert_entry_{writer_, sql::insert_entry},
       insert_import_{writer_, sql::insert_import} {

@@ -51,6 +51,8 @@ class JournalReader {
   // The records after `sequence`, in order.
   void visit_after(std::uint64_t sequence, const VisitRecord& visit);
 
+  std::string ledger_id();
+
   // 0: nothing has been pruned.
   std::uint64_t pruned_sequence();
   void visit_baselines(const std::function<void(StoredRow)>& visit);

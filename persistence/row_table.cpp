@@ -109,9 +109,10 @@ StoredRow read_columns(SQLite::Statement& from) {
   return stored;
 }
 
-[[noreturn]] void refuse(const std::filesystem::path& path, const std::string& id) {
-  throw StoreError{path.string() + ": the row of install \"" + id +
-                   "\" does not match its checksum; restore the ledger from a backup"};
+[[noreturn]] void refuse(const std::filesystem::path& path, const ledger::Row& row) {
+  throw StoreError{path.string() + ": the row of install \"" + row.install_id + "\", version " +
+                   std::to_string(row.version) +
+                   ", does not match its checksum; restore the ledger from a backup"};
 }
 
 }  // namespace
@@ -136,14 +137,14 @@ void bind_row(SQLite::Statement& upsert, const StoredRow& stored) {
 }
 
 StoredRow read_row(SQLite::Statement& from, const std::filesystem::path& path) {
-  const std::string id = from.getColumn(install_id).getString();
   const std::string row_holds = from.getColumn(holds).getString();
   StoredRow stored = read_columns(from);
-  if (checksum_of(stored, row_holds) != from.getColumn(checksum).getInt64()) refuse(path, id);
+  if (checksum_of(stored, row_holds) != from.getColumn(checksum).getInt64())
+    refuse(path, stored.row);
   try {
     decode_holds(row_holds, stored.row);
   } catch (const std::out_of_range&) {
-    refuse(path, id);
+    refuse(path, stored.row);
   }
   return stored;
 }

@@ -17,8 +17,6 @@ namespace {
 constexpr const char* least_byte = "!";
 constexpr const char* beyond_every_byte = "\x7f";
 
-const Schema schema{sql::snapshots_schema, {sql::snapshots_upgrade_2}};
-
 std::int64_t to_integer(std::uint64_t number) { return static_cast<std::int64_t>(number); }
 
 // The first parameters of every statement about a name.
@@ -101,7 +99,7 @@ std::vector<ledger::Name> SnapshotReader::names(const std::string& install_id, s
 
 SnapshotWriter::SnapshotWriter(const std::filesystem::path& path, const std::string& ledger_id)
     : path_{path},
-      database_{open_writer(path, schema, ledger_id)},
+      database_{open_writer(path, sql::snapshots_schema, ledger_id)},
       upsert_row_{database_, sql::upsert_row},
       upsert_name_{database_, sql::upsert_name},
       update_progress_{database_, sql::update_progress} {
@@ -176,6 +174,10 @@ std::optional<StoredRow> SnapshotCursor::next_stored() {
 std::optional<ledger::Row> SnapshotCursor::next() {
   auto stored = next_stored();
   return stored ? std::optional{std::move(stored->row)} : std::nullopt;
+}
+
+std::string SnapshotCursor::ledger_id() {
+  return on_file(path_, [this] { return read_ledger_id(database_); });
 }
 
 Progress SnapshotCursor::progress() {

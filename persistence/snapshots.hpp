@@ -97,6 +97,7 @@ class SnapshotCursor : public RowCursor {
   std::optional<ledger::Row> next() override;
   std::optional<StoredRow> next_stored();
   Progress progress();
+  std::string ledger_id();
 
  private:
   const std::filesystem::path path_;

@@ -5,9 +5,20 @@
 // schema of version 1 and every upgrade since, as an old one does.
 #pragma once
 
+#include <vector>
+
 namespace credits::persistence::sql {
 
-inline constexpr const char* journal_schema = R"(
+// The statements that make a file of version 1, and those that make a file of each version one of
+// the next.
+struct Schema {
+  const char* first;
+  std::vector<const char*> upgrades;
+
+  int version() const { return 1 + static_cast<int>(upgrades.size()); }
+};
+
+inline constexpr const char* journal_schema_1 = R"(
   CREATE TABLE ledger (ledger_id TEXT NOT NULL);
   CREATE TABLE entries (
     sequence INTEGER PRIMARY KEY,
@@ -60,7 +71,7 @@ inline constexpr const char* journal_upgrade_2 = R"(
   ) WITHOUT ROWID;
 )";
 
-inline constexpr const char* snapshots_schema = R"(
+inline constexpr const char* snapshots_schema_1 = R"(
   CREATE TABLE ledger (ledger_id TEXT NOT NULL);
   CREATE TABLE progress (
     sequence INTEGER NOT NULL,  -- of the newest journal entry that the rows contain
@@ -96,6 +107,9 @@ inline constexpr const char* snapshots_upgrade_2 = R"(
   -- The names of entries up to this one have been forgotten.
   ALTER TABLE progress ADD COLUMN forgotten_sequence INTEGER NOT NULL DEFAULT 0;
 )";
+
+inline const Schema journal_schema{journal_schema_1, {journal_upgrade_2}};
+inline const Schema snapshots_schema{snapshots_schema_1, {snapshots_upgrade_2}};
 
 inline constexpr const char* insert_ledger = "INSERT INTO ledger (ledger_id) VALUES (?)";
 inline constexpr const char* select_ledger = "SELECT ledger_id FROM ledger";

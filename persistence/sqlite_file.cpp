@@ -4,15 +4,14 @@
 
 #include <algorithm>
 
-#include "persistence/sql.hpp"
-
 namespace credits::persistence {
 
 namespace {
 
 constexpr int busy_timeout_ms = 5'000;
 
-void create_file(SQLite::Database& database, const Schema& schema, const std::string& ledger_id) {
+void create_file(SQLite::Database& database, const sql::Schema& schema,
+                 const std::string& ledger_id) {
   database.exec(schema.first);
   SQLite::Statement insert{database, sql::insert_ledger};
   insert.bind(1, ledger_id);
@@ -20,7 +19,7 @@ void create_file(SQLite::Database& database, const Schema& schema, const std::st
 }
 
 // Makes the file, or upgrades it, whole or not at all. Version 0: there is none yet.
-void bring_up_to_date(SQLite::Database& database, int version, const Schema& schema,
+void bring_up_to_date(SQLite::Database& database, int version, const sql::Schema& schema,
                       const std::string& ledger_id) {
   if (version == schema.version()) return;
   SQLite::Transaction transaction{database};
@@ -37,7 +36,7 @@ bool is_blank(SQLite::Database& database) {
   return database.execAndGet("SELECT count(*) FROM sqlite_master").getInt() == 0;
 }
 
-void check_version(const std::filesystem::path& path, int version, const Schema& schema) {
+void check_version(const std::filesystem::path& path, int version, const sql::Schema& schema) {
   if (version == 0) throw StoreError{path.string() + " is not a file of a ledger; move it away"};
   if (version > schema.version()) {
     throw StoreError{path.string() + " has schema version " + std::to_string(version) +
@@ -53,7 +52,18 @@ SQLite::Database open_reader(const std::filesystem::path& path) {
                           busy_timeout_ms};
 }
 
-SQLite::Database open_writer(const std::filesystem::path& path, const Schema& schema,
+void expect_version(const std::filesystem::path& path, const sql::Schema& schema) {
+  on_file(path, [&] {
+    SQLite::Database database = open_reader(path);
+    const int version = database.execAndGet("PRAGMA user_version").getInt();
+    check_version(path, version, schema);
+    if (version == schema.version()) return;
+    throw StoreError{path.string() + " has the old schema version " + std::to_string(version) +
+                     "; start creditsd on it once, which upgrades it"};
+  });
+}
+
+SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schema& schema,
                              const std::string& ledger_id) {
   return on_file(path, [&] {
     SQLite::Database database{path.string(),

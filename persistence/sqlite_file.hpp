@@ -8,26 +8,21 @@
 #include <string>
 #include <vector>
 
+#include "persistence/sql.hpp"
 #include "persistence/store.hpp"
 
 namespace credits::persistence {
 
-// The statements that make a file of schema version 1, and those that make a file of each version
-// one of the next.
-struct Schema {
-  const char* first;
-  std::vector<const char*> upgrades;
-
-  int version() const { return 1 + static_cast<int>(upgrades.size()); }
-};
-
 // A second connection, that writes nothing.
 SQLite::Database open_reader(const std::filesystem::path& path);
+
+// Throws StoreError if the file is not of this schema's version.
+void expect_version(const std::filesystem::path& path, const sql::Schema& schema);
 
 // The connection that writes. Makes the file, for `ledger_id`, if it is missing or empty, and
 // upgrades one of an older version. Throws StoreError if it is no ledger's, or one that a newer
 // creditsd has written.
-SQLite::Database open_writer(const std::filesystem::path& path, const Schema& schema,
+SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schema& schema,
                              const std::string& ledger_id);
 
 std::string read_ledger_id(SQLite::Database& database);

@@ -200,11 +200,11 @@ TEST_CASE(
   };
   const auto damaged = GENERATE(values<Case>({
       {"a journal of a newer schema",
-       [](const fs::path& dir) { execute(dir / "journal.db", "PRAGMA user_version = 2"); },
-       {"journal.db has schema version 2", "knows up to 1", "newer creditsd"}},
+       [](const fs::path& dir) { execute(dir / "journal.db", "PRAGMA user_version = 3"); },
+       {"journal.db has schema version 3", "knows up to 2", "newer creditsd"}},
       {"snapshots of a newer schema",
-       [](const fs::path& dir) { execute(dir / "snapshots.db", "PRAGMA user_version = 2"); },
-       {"snapshots.db has schema version 2", "newer creditsd"}},
+       [](const fs::path& dir) { execute(dir / "snapshots.db", "PRAGMA user_version = 3"); },
+       {"snapshots.db has schema version 3", "newer creditsd"}},
       {"a database of something else",
        [](const fs::path& dir) {
          fs::remove(dir / "journal.db");
