@@ -12,6 +12,13 @@ from creditsd import REPO
 COMMIT = {"backend": "gemini", "tier": "core"}
 METHODS = ("get", "put", "post", "delete", "patch")
 
+RESERVATIONS = "/v1/installs/{install_id}/reservations"
+RESERVATION = RESERVATIONS + "/{reservation_id}"
+SETTLE = RESERVATION + "/commit"
+BATCH = {"operations": [{"op": "get", "install_id": "a"}, {"op": "get", "install_id": "none"},
+                        {"op": "reserve", "install_id": "a", "idempotency_key": "k"},
+                        {"op": "reserve", "install_id": "a", "idempotency_key": "k"}]}
+
 CALLS = [
     # method, path, its template, body, status
     ("PUT", "/v1/installs/new", "/v1/installs/{install_id}", None, 201),
@@ -25,6 +32,8 @@ CALLS = [
     ("POST", "/v1/installs/a/plan", "/v1/installs/{install_id}/plan", {"credits": 101}, 200),
     ("POST", "/v1/installs/a/plan", "/v1/installs/{install_id}/plan", {"tier": "max"}, 200),
     ("POST", "/v1/installs/a/commit", "/v1/installs/{install_id}/commit", COMMIT, 200),
+    ("POST", "/v1/installs/a/reservations", RESERVATIONS, None, 201),
+    ("POST", "/v1/batch", "/v1/batch", BATCH, 200),
     ("GET", "/v1/installs", "/v1/installs", None, 200),
     ("GET", "/v1/installs?limit=1", "/v1/installs", None, 200),
     ("GET", "/v1/installs/a/entries", "/v1/installs/{install_id}/entries", None, 200),
@@ -44,6 +53,13 @@ CALLS = [
      413),
     ("POST", "/v1/installs/a/commit", "/v1/installs/{install_id}/commit", b"{", 400),
     ("POST", "/v1/installs/a/commit", "/v1/installs/{install_id}/commit", {}, 422),
+    ("POST", "/v1/installs/a/reservations", RESERVATIONS, {"ttl_seconds": 0}, 422),
+    ("POST", "/v1/installs/a/reservations", RESERVATIONS, {"credits": 1000}, 402),
+    ("POST", "/v1/installs/a/reservations/none/commit", SETTLE, {}, 404),
+    ("POST", "/v1/installs/a/reservations/none/commit", SETTLE, {"credits": -1}, 422),
+    ("DELETE", "/v1/installs/a/reservations/none", RESERVATION, None, 404),
+    ("POST", "/v1/batch", "/v1/batch", {}, 422),
+    ("POST", "/v1/batch", "/v1/batch", b"[", 400),
     ("GET", "/v1/installs?limit=0", "/v1/installs", None, 422),
     ("GET", "/v1/installs/none/entries", "/v1/installs/{install_id}/entries", None, 404),
     ("GET", "/v1/installs/a/entries?before=0", "/v1/installs/{install_id}/entries", None, 422),
