@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include "actors/ledger/rules.hpp"
 #include "persistence/store.hpp"
@@ -34,6 +35,46 @@ inline persistence::Mutation commit(ledger::Row& row, std::int64_t credits = 1,
                                     const std::string& tier = "core", ledger::Time now = november) {
   const ledger::Debit debit{ledger::Backend::gemini, tier, credits};
   return mutate(row, ledger::commit_entry(row, debit, quota, now));
+}
+
+inline persistence::Mutation reserve(ledger::Row& row, const std::string& reservation_id,
+                                     std::int64_t credits = 1, const std::string& tier = "core",
+                                     ledger::Time now = november) {
+  const ledger::Debit hold{ledger::Backend::gemini, tier, credits};
+  return mutate(row, ledger::reserve_entry(row, hold, reservation_id,
+                                           now + std::chrono::minutes{10}, quota, now));
+}
+
+inline persistence::Mutation settle(ledger::Row& row, const std::string& reservation_id,
+                                    std::int64_t credits, ledger::Time now = november) {
+  const ledger::Reservation held = *ledger::find_reservation(row, reservation_id);
+  return mutate(row, ledger::settle_entry(row, held, held.backend, credits, now));
+}
+
+// A commit that is remembered by `key`.
+inline persistence::Mutation commit_with_key(ledger::Row& row, const std::string& key,
+                                             ledger::Time now = november) {
+  ledger::Entry entry = ledger::commit_entry(row, {ledger::Backend::gemini, "core", 1}, quota, now);
+  entry.idempotency_key = key;
+  entry.receipt = ledger::Receipt{"request of " + key, 200, R"({"answer":"\u00e4"})"};
+  return mutate(row, std::move(entry));
+}
+
+// Several mutations of one install, in order, as one.
+inline persistence::Mutation merged(const std::vector<persistence::Mutation>& mutations) {
+  persistence::Mutation all{mutations.back().after, {}};
+  for (const persistence::Mutation& mutation : mutations) {
+    all.entries.insert(all.entries.end(), mutation.entries.begin(), mutation.entries.end());
+  }
+  return all;
+}
+
+inline ledger::Name key(const std::string& text) {
+  return {ledger::Name::Kind::idempotency_key, text};
+}
+
+inline ledger::Name ended(const std::string& reservation_id) {
+  return {ledger::Name::Kind::ended_reservation, reservation_id};
 }
 
 }  // namespace credits::tests

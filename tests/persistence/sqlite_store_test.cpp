@@ -120,6 +120,85 @@ TEST_CASE("snapshots that are gone are made again from the journal") {
   CHECK(store->installs() == 1);
 }
 
+TEST_CASE("names are there after a crash, whatever the snapshots lack") {
+  const TemporaryDirectory directory;
+  const fs::path alive = directory.path() / "alive";
+  const fs::path crashed = directory.path() / "crashed";
+  auto row = row_of("a");
+  const auto store = open_sqlite_store(alive);
+  const auto first = commit_with_key(row, "k");
+  store->append(std::vector{first, reserve(row, "r")});
+  store->checkpoint();
+  const auto second = settle(row, "r", 1);
+  store->append(std::vector{second});
+  copy_as_after_a_crash(alive, crashed);
+
+  const auto reopened = open_sqlite_store(crashed);
+  CHECK(reopened->recall("a", std::vector{key("k"), ended("r")}) ==
+        std::vector<std::optional<ledger::Entry>>{first.entries.front(), second.entries.front()});
+  CHECK(reopened->names("a", 2)->size() == 2);
+}
+
+TEST_CASE("a checkpoint that fails keeps the names for the next one") {
+  const TemporaryDirectory directory;
+  const auto store = open_sqlite_store(directory.path());
+  auto row = row_of("a");
+  store->append(std::vector{commit_with_key(row, "k"), commit_with_key(row, "l")});
+  execute(directory.path() / "snapshots.db", "ALTER TABLE names RENAME TO hidden");
+  CHECK_THROWS_AS(store->checkpoint(), StoreError);
+  execute(directory.path() / "snapshots.db", "ALTER TABLE hidden RENAME TO names");
+  const auto again = commit_with_key(row, "k");
+  store->append(std::vector{again});
+  CHECK(store->recall("a", std::vector{key("k")}).front() == again.entries.front());
+  store->checkpoint();
+  CHECK(store->recall("a", std::vector{key("k")}).front() == again.entries.front());
+  CHECK(store->recall("a", std::vector{key("l")}).front());
+  CHECK(load(*store, "a") == row);
+}
+
+TEST_CASE("after pruning, rows that the snapshots lack are made from baselines and entries") {
+  const TemporaryDirectory directory;
+  const fs::path alive = directory.path() / "alive";
+  const fs::path crashed = directory.path() / "crashed";
+  const auto store = open_sqlite_store(alive);
+  auto a = row_of("a");
+  auto b = row_of("b");
+  store->append(std::vector{create(a), create(b)});
+  store->checkpoint();
+  copy_as_after_a_crash(alive, directory.path() / "before");
+  store->append(std::vector{commit(a), reserve(a, "r"), commit(b)});
+  while (store->prune({december, november})) {
+  }
+  store->append(std::vector{commit(a, 3, "core", december)});
+  copy_as_after_a_crash(alive, crashed);
+  for (const char* file : {"snapshots.db", "snapshots.db-wal"}) fs::remove(crashed / file);
+  if (GENERATE(false, true)) {
+    fs::copy_file(directory.path() / "before" / "snapshots.db", crashed / "snapshots.db");
+    fs::copy_file(directory.path() / "before" / "snapshots.db-wal", crashed / "snapshots.db-wal");
+  }
+
+  const auto reopened = open_sqlite_store(crashed);
+  CHECK(load(*reopened, "a") == a);
+  CHECK(load(*reopened, "b") == b);
+  CHECK(reopened->installs() == 2);
+  CHECK(reopened->append(std::vector{settle(a, "r", 1), commit(b)}) ==
+        std::vector{Outcome::stored, Outcome::stored});
+}
+
+TEST_CASE("a journal whose entries are all pruned goes on where it was") {
+  const TemporaryDirectory directory;
+  auto row = make_ledger(directory.path());
+  {
+    const auto store = open_sqlite_store(directory.path());
+    while (store->prune({december, december})) {
+    }
+    CHECK(store->entries("a", any_version, 10).empty());
+  }
+  const auto store = open_sqlite_store(directory.path());
+  CHECK(store->append(std::vector{commit(row)}).front() == Outcome::stored);
+  CHECK(store->entries("a", any_version, 10).size() == 1);
+}
+
 TEST_CASE("a replay that is larger than the memory for it makes its checkpoints on the way") {
   const TemporaryDirectory directory;
   std::vector<Mutation> mutations;

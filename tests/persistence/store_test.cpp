@@ -1,6 +1,7 @@
 // What every engine promises. One suite for all of them.
 #include "persistence/store.hpp"
 
+#include <algorithm>
 #include <functional>
 #include <limits>
 #include <map>
@@ -176,6 +177,134 @@ EVERY_ENGINE("an entry keeps all that it says") {
   engine.store.append(std::vector{import, commit});
   CHECK(engine.store.entries("a", any_version, 10) ==
         std::vector{commit.entries.front(), import.entries.front()});
+}
+
+EVERY_ENGINE("an entry keeps its reservation and its receipt") {
+  TestType engine;
+  auto row = row_of("a");
+  const auto held = reserve(row, "r", 5, "pro");
+  const auto debit = commit_with_key(row, "k");
+  engine.store.append(std::vector{held, debit});
+  CHECK(engine.store.entries("a", any_version, 10) ==
+        std::vector{debit.entries.front(), held.entries.front()});
+  CHECK(load(engine.store, "a") == row);
+}
+
+EVERY_ENGINE("a mutation of several entries is stored whole, with a version for each") {
+  TestType engine;
+  auto row = row_of("a");
+  engine.store.append(std::vector{reserve(row, "r", 5), reserve(row, "s", 6)});
+  const auto before = row;
+  const auto whole = merged({settle(row, "r", 5), settle(row, "s", 1), commit(row)});
+  CHECK(engine.store.append(std::vector{whole}) == Outcomes{Outcome::stored});
+  CHECK(load(engine.store, "a") == row);
+  CHECK(engine.store.entries("a", any_version, 3).back().version == 3);
+
+  auto old = before;
+  CHECK(engine.store.append(std::vector{merged({settle(old, "r", 1), commit(old)})}) ==
+        Outcomes{Outcome::conflict});
+  CHECK(load(engine.store, "a") == row);
+  CHECK(engine.store.entries("a", any_version, 100).size() == 5);
+}
+
+EVERY_ENGINE("an entry is found by its key and by the reservation that it ended") {
+  TestType engine;
+  auto row = row_of("a");
+  auto other = row_of("b");
+  const auto debit = commit_with_key(row, "k");
+  const auto held = reserve(row, "r");
+  engine.store.append(std::vector{debit, held, commit_with_key(other, "other")});
+  const auto end = settle(row, "r", 1);
+  const std::vector names{key("k"), ended("k"), ended("r"), key("r"), key("other")};
+  CHECK_FALSE(engine.store.recall("a", names)[2]);
+  engine.store.append(std::vector{end});
+  for (int round = 0; round < 2; ++round) {
+    CHECK(engine.store.recall("a", names) == std::vector<std::optional<ledger::Entry>>{
+                                                 debit.entries.front(), std::nullopt,
+                                                 end.entries.front(), std::nullopt, std::nullopt});
+    CHECK(engine.store.recall("unknown", names) ==
+          std::vector<std::optional<ledger::Entry>>(names.size()));
+    engine.store.checkpoint();
+  }
+}
+
+EVERY_ENGINE("of several entries with one name the newest is found") {
+  TestType engine;
+  auto row = row_of("a");
+  engine.store.append(std::vector{commit_with_key(row, "k")});
+  if (GENERATE(true, false)) engine.store.checkpoint();
+  const auto second = commit_with_key(row, "k");
+  engine.store.append(std::vector{second});
+  if (GENERATE(true, false)) engine.store.checkpoint();
+  CHECK(engine.store.recall("a", std::vector{key("k")}).front() == second.entries.front());
+  CHECK(engine.store.names("a", 10) == std::vector{key("k")});
+}
+
+EVERY_ENGINE("an install's names are told, unless they are too many") {
+  TestType engine;
+  auto row = row_of("a");
+  CHECK(engine.store.names("a", 0) == std::vector<ledger::Name>{});
+  engine.store.append(std::vector{commit_with_key(row, "k"), reserve(row, "r")});
+  engine.store.checkpoint();
+  engine.store.append(std::vector{settle(row, "r", 1)});
+  auto names = engine.store.names("a", 2);
+  REQUIRE(names);
+  CHECK(names->size() == 2);
+  CHECK(std::count(names->begin(), names->end(), key("k")) == 1);
+  CHECK(std::count(names->begin(), names->end(), ended("r")) == 1);
+  CHECK_FALSE(engine.store.names("a", 1));
+  CHECK(engine.store.names("b", 0) == std::vector<ledger::Name>{});
+}
+
+EVERY_ENGINE("pruning forgets the oldest entries and leaves the rows, and no gap") {
+  TestType engine;
+  auto row = row_of("a");
+  auto idle = row_of("b");
+  engine.store.append(std::vector{create(idle), create(row), commit(row)});
+  const auto later = november + std::chrono::hours{1};
+  engine.store.append(std::vector{commit(row, 3, "core", later)});
+  while (engine.store.prune({later, later})) {
+  }
+  CHECK(load(engine.store, "a") == row);
+  CHECK(load(engine.store, "b") == idle);
+  CHECK(engine.store.entries("b", any_version, 10).empty());
+  REQUIRE(engine.store.entries("a", any_version, 10).size() == 1);
+  CHECK(engine.store.entries("a", any_version, 10).front().version == 3);
+  CHECK(engine.store.append(std::vector{commit(row), commit(idle)}) ==
+        Outcomes{Outcome::stored, Outcome::stored});
+  CHECK(engine.store.entries("b", any_version, 10).size() == 1);
+  CHECK(engine.store.installs() == 2);
+}
+
+EVERY_ENGINE("an entry that a name still finds is kept, and what comes after it") {
+  TestType engine;
+  auto row = row_of("a");
+  const auto remembered = commit_with_key(row, "k");
+  engine.store.append(std::vector{remembered, commit(row)});
+  const auto now = november + std::chrono::hours{1};
+  while (engine.store.prune({now, november})) {
+  }
+  CHECK(engine.store.entries("a", any_version, 10).size() == 2);
+  CHECK(engine.store.recall("a", std::vector{key("k")}).front() == remembered.entries.front());
+  while (engine.store.prune({now, now})) {
+  }
+  CHECK(engine.store.entries("a", any_version, 10).empty());
+  CHECK_FALSE(engine.store.recall("a", std::vector{key("k")}).front());
+  CHECK(engine.store.names("a", 10) == std::vector<ledger::Name>{});
+}
+
+EVERY_ENGINE("a name that is used again is remembered as long as its newest entry") {
+  TestType engine;
+  auto row = row_of("a");
+  const auto later = november + std::chrono::hours{1};
+  const auto second = [&] {
+    engine.store.append(std::vector{commit_with_key(row, "k")});
+    return commit_with_key(row, "k", later);
+  }();
+  engine.store.append(std::vector{second});
+  while (engine.store.prune({later, later})) {
+  }
+  CHECK(engine.store.recall("a", std::vector{key("k")}).front() == second.entries.front());
 }
 
 EVERY_ENGINE("a list is in id order, and its filters hold together") {

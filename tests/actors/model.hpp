@@ -1,0 +1,104 @@
+// One install as the wire contract describes it: one thread, no actors, no store, no entries to
+// apply. It shares only plain types with the ledger, none of its rules, so that a rule that was
+// misread there is not misread here in the same way. model_test.cpp compares the two.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "actors/ledger/entry.hpp"
+#include "actors/ledger/quota.hpp"
+#include "actors/ledger/row.hpp"
+#include "actors/ledger/time.hpp"
+#include "actors/operation.hpp"
+
+namespace credits::tests {
+
+// What an operation meets.
+struct Surroundings {
+  const ledger::Quota& quota;
+  ledger::Time now;
+  bool has_hardware = false;  // the server's setting
+  // What the ledger called the reservation that it wrote as this version: the one thing that the
+  // contract leaves open.
+  const std::function<std::string(std::uint64_t)>& reservation_id_at;
+};
+
+class Model {
+ public:
+  explicit Model(std::string install_id);
+
+  actors::Answer run(const actors::Operation& operation, const Surroundings& surroundings);
+
+  // To be told of every time that the clock shows: what is 24 h old may be forgotten from then on.
+  void clock_shows(ledger::Time now);
+
+  // The names that `operation` looks up, and that may have been forgotten.
+  std::vector<ledger::Name> doubtful_names(const actors::Operation& operation) const;
+  void forget(const ledger::Name& name);
+
+  // As the last mutation left it; version 0 if there was none.
+  const ledger::Row& row() const { return row_; }
+
+  // What the audit trail has to say since it was last asked for; without receipts.
+  std::vector<ledger::Entry> take_trail();
+
+  friend bool operator==(const Model&, const Model&) = default;
+
+ private:
+  using Kind = ledger::EntryKind;
+
+  // A key that was used, or a reservation that has ended.
+  struct Memory {
+    ledger::Time since{};
+    Kind how = Kind::commit;
+    std::optional<ledger::Receipt> receipt;  // of a key, and of a settle
+    bool may_be_forgotten = false;
+
+    friend bool operator==(const Memory&, const Memory&) = default;
+  };
+  using Memories = std::map<std::string, Memory, std::less<>>;
+
+  actors::Answer get(const Surroundings& around) const;
+  actors::Answer create(const Surroundings& around);
+  actors::Answer plan(const actors::Plan& wish, const Surroundings& around);
+  actors::Answer commit(const actors::Commit& debit, const actors::Operation& operation,
+                        const Surroundings& around);
+  actors::Answer reserve(const actors::Reserve& wish, const actors::Operation& operation,
+                         const Surroundings& around);
+  actors::Answer settle(const actors::Settle& wish, const actors::Operation& operation,
+                        const Surroundings& around);
+  actors::Answer release(const actors::Release& wish, const Surroundings& around);
+
+  bool exists() const { return row_.version > 0; }
+  const std::string& tier_of(const std::optional<std::string>& wished) const;
+  ledger::Row row_at(ledger::Time now) const;
+  ledger::Balance balance_at(std::string_view tier, const Surroundings& around) const;
+  actors::InstallView view(const Surroundings& around) const;
+  bool has_gemini_room(const ledger::Reservation& held, std::int64_t credits,
+                       const Surroundings& around) const;
+
+  const Memory* memory_of(const Memories& memories, const std::string& name) const;
+  const ledger::Reservation* reservation_of(const std::string& id) const;
+  std::optional<actors::Answer> answer_to_key(const actors::Operation& operation) const;
+  actors::Answer keep(const actors::Answer& answer, const actors::Operation& operation, Kind how,
+                      const Surroundings& around);
+
+  void begin_mutation(const Surroundings& around);
+  void expire_due(ledger::Time now);
+  void end(const ledger::Reservation& reservation, Kind how, ledger::Time now);
+  void debit(const ledger::Reservation& spent, const Surroundings& around);
+  void write(ledger::Entry entry, ledger::Time now);
+
+  ledger::Row row_;
+  Memories keys_;
+  Memories ended_;
+  std::vector<ledger::Entry> trail_;
+};
+
+}  // namespace credits::tests
