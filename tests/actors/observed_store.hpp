@@ -18,6 +18,12 @@ class ObservedStore : public persistence::MemoryStore {
     return MemoryStore::load(ids);
   }
 
+  std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
+                                                   std::span<const ledger::Name> names) override {
+    ++recalls;
+    return MemoryStore::recall(install_id, names);
+  }
+
   std::vector<persistence::Outcome> append(
       std::span<const persistence::Mutation> mutations) override {
     ++appends;
@@ -47,6 +53,7 @@ class ObservedStore : public persistence::MemoryStore {
   }
 
   std::atomic<std::size_t> loaded_rows{0};
+  std::atomic<std::size_t> recalls{0};
   std::atomic<std::size_t> appends{0};
   std::atomic<std::size_t> checkpoints{0};
   std::atomic<std::size_t> checkpoints_to_fail{0};

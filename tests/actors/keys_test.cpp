@@ -1,0 +1,232 @@
+// Idempotency keys, ended reservations and batches through the actors: whatever becomes of the
+// store, of the actors and of the answers, a key is done once.
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tests/actors/observed_store.hpp"
+#include "tests/actors/world.hpp"
+#include "tests/catch.hpp"
+
+namespace credits::actors {
+namespace {
+
+using namespace credits::tests;
+using namespace std::chrono_literals;
+
+Operation commit_with(const std::string& key, std::int64_t credits = 1) {
+  return {"a", Commit{ledger::Backend::gemini, "core", credits}, key,
+          "commit " + std::to_string(credits)};
+}
+
+Operation settle_of(const std::string& reservation_id) {
+  return {"a", Settle{reservation_id, {}, {}}, {}, "settle"};
+}
+
+std::int64_t consumed(World& world) {
+  return std::get<InstallView>(world.ask({"a", Get{}})).row.lifetime_consumed;
+}
+
+std::string reserve_in(World& world, std::chrono::seconds ttl = 600s) {
+  return std::get<ReservationView>(world.ask({"a", Reserve{"core", {}, 5, ttl}})).reservation.id;
+}
+
+actors::Tuning tuning_with(std::size_t names_known_max) {
+  actors::Tuning tuning = World::small_tuning();
+  tuning.names_known_max = names_known_max;
+  return tuning;
+}
+
+TEST_CASE("two requests at once with one key debit once, and are answered the same") {
+  ObservedStore store;
+  World world{store, tuning_with(GENERATE(0U, 1'024U))};
+  auto first = world.send(commit_with("k", 7));
+  auto second = world.send(commit_with("k", 7));
+  auto other = world.send(commit_with("k", 8));
+  world.run();
+  const auto answered = std::get<Recorded>(first.get());
+  const auto replayed = std::get<Recorded>(second.get());
+  CHECK_FALSE(answered.replayed);
+  CHECK(replayed.replayed);
+  CHECK(replayed.body == answered.body);
+  CHECK(std::get<Refused>(other.get()).reason == Refusal::idempotency_key_reused);
+  CHECK(consumed(world) == 7);
+}
+
+TEST_CASE("a key is remembered over passivation and restart, however few names an actor knows") {
+  ObservedStore store;
+  const std::size_t names_known_max = GENERATE(0U, 3U, 1'024U);
+  auto world = std::make_unique<World>(store, tuning_with(names_known_max));
+  std::vector<std::string> bodies;
+  for (int i = 0; i < 10; ++i) {
+    bodies.push_back(std::get<Recorded>(world->ask(commit_with("k" + std::to_string(i)))).body);
+  }
+  SECTION("while it is live") {}
+  SECTION("passivated") {
+    world->pass(11min);
+    REQUIRE(world->live_installs() == 0);
+  }
+  SECTION("restarted") {
+    world.reset();
+    world = std::make_unique<World>(store, tuning_with(names_known_max));
+  }
+  for (int i = 0; i < 10; ++i) {
+    const auto again = std::get<Recorded>(world->ask(commit_with("k" + std::to_string(i))));
+    CHECK(again.replayed);
+    CHECK(again.body == bodies[static_cast<std::size_t>(i)]);
+  }
+  CHECK(consumed(*world) == 10);
+}
+
+TEST_CASE("an install that knows its names asks the store about old ones only") {
+  ObservedStore store;
+  World world{store};
+  for (int i = 0; i < 10; ++i) world.ask(commit_with("k" + std::to_string(i)));
+  CHECK(store.recalls == 0);
+  world.pass(11min);
+  world.ask(commit_with("new"));
+  CHECK(store.recalls == 0);
+  world.ask(commit_with("k1"));
+  CHECK(store.recalls == 1);
+}
+
+TEST_CASE("operations that wait for the store's memory keep their order, and later ones wait") {
+  ObservedStore store;
+  World world{store, tuning_with(0)};
+  world.ask(commit_with("k", 1));
+  world.pass(11min);
+  std::vector<PendingAnswer> answers;
+  answers.push_back(world.send(World::commit_of("a", 2)));
+  answers.push_back(world.send(commit_with("k", 1)));
+  answers.push_back(world.send(commit_with("l", 3)));
+  answers.push_back(world.send(World::commit_of("a", 4)));
+  answers.push_back(world.send(commit_with("l", 3)));
+  world.run();
+  CHECK(std::get<InstallView>(answers[0].get()).row.lifetime_consumed == 3);
+  CHECK(std::get<Recorded>(answers[1].get()).replayed);
+  CHECK_FALSE(std::get<Recorded>(answers[2].get()).replayed);
+  CHECK(std::get<InstallView>(answers[3].get()).row.lifetime_consumed == 10);
+  CHECK(std::get<Recorded>(answers[4].get()).replayed);
+}
+
+TEST_CASE("a retry after a write of unknown outcome debits once, be it stored or not") {
+  ObservedStore store;
+  World world{store, tuning_with(GENERATE(0U, 1'024U))};
+  world.commit("a", 1);
+  const bool stored = GENERATE(false, true);
+  stored ? store.fail_append_after_storing() : store.fail_appends(1);
+  CHECK_THROWS_AS(world.ask(commit_with("k", 5)), persistence::StoreError);
+  CHECK(std::get<Recorded>(world.ask(commit_with("k", 5))).replayed == stored);
+  CHECK(std::get<Recorded>(world.ask(commit_with("k", 5))).replayed);
+  CHECK(consumed(world) == 6);
+}
+
+TEST_CASE("a replay that was judged on a lost write is judged anew") {
+  ObservedStore store;
+  World world{store};
+  world.commit("a", 1);
+  store.fail_appends(1);
+  auto lost = world.send(commit_with("k", 5));
+  auto retry = world.send(commit_with("k", 5));
+  world.run();
+  CHECK_THROWS_AS(lost.get(), persistence::StoreError);
+  CHECK_FALSE(std::get<Recorded>(retry.get()).replayed);
+  CHECK(consumed(world) == 6);
+}
+
+TEST_CASE("when the store's memory cannot be read, what needs it fails and does nothing") {
+  ObservedStore store;
+  World world{store};
+  world.ask(commit_with("k", 5));
+  world.pass(11min);
+  world.ask({"a", Get{}});
+  store.fail_loads(1);
+  CHECK_THROWS_AS(world.ask(commit_with("k", 5)), persistence::StoreError);
+  CHECK(std::get<Recorded>(world.ask(commit_with("k", 5))).replayed);
+  CHECK(consumed(world) == 5);
+}
+
+TEST_CASE("an install that asks the store and is retired meanwhile answers first") {
+  ObservedStore store;
+  actors::Tuning tuning = tuning_with(0);
+  tuning.router_shards = 1;
+  tuning.live_installs_max = 1;
+  World world{store, tuning};
+  auto waiting = world.send(commit_with("k"));
+  auto other = world.send(World::commit_of("b"));
+  world.run();
+  CHECK_FALSE(std::get<Recorded>(waiting.get()).replayed);
+  CHECK(std::get<InstallView>(other.get()).row.version == 1);
+}
+
+TEST_CASE("a settle that finds its reservation due is refused once the expiry is durable") {
+  ObservedStore store;
+  World world{store};
+  const std::string id = reserve_in(world, 1s);
+  world.now += 1s;
+  auto settle = world.send(settle_of(id));
+  while (settle.wait_for(0ms) != std::future_status::ready) {
+    CHECK(store.history("a").size() == 1);
+    REQUIRE(world.run_once());
+  }
+  CHECK(std::get<Refused>(settle.get()).reason == Refusal::reservation_expired);
+  CHECK(store.history("a").back().kind == ledger::EntryKind::expire);
+  world.now -= 1h;
+  CHECK(std::get<Refused>(world.ask(settle_of(id))).reason == Refusal::reservation_expired);
+}
+
+TEST_CASE("how a reservation ended is remembered over passivation") {
+  ObservedStore store;
+  World world{store, tuning_with(GENERATE(0U, 1'024U))};
+  const std::string settled = reserve_in(world);
+  const std::string released = reserve_in(world);
+  const std::string live = reserve_in(world);
+  const auto first = std::get<Recorded>(world.ask(settle_of(settled)));
+  world.ask({"a", Release{released}});
+  world.pass(11min);
+  REQUIRE(world.live_installs() == 0);
+  CHECK(std::get<Recorded>(world.ask(settle_of(settled))).body == first.body);
+  CHECK(std::get<Refused>(world.ask(settle_of(released))).reason == Refusal::reservation_released);
+  CHECK(std::get<InstallView>(world.ask({"a", Release{live}})).balance.held == 0);
+  CHECK(std::get<Refused>(world.ask(settle_of("none"))).reason == Refusal::unknown_reservation);
+}
+
+// Sends `operations` as one batch does.
+std::vector<Answer> ask_batch(World& world, std::vector<Operation> operations) {
+  const auto answers = std::make_shared<Answers>(operations.size());
+  auto all = answers->all();
+  std::map<std::string, std::size_t> last;
+  for (std::size_t place = 0; place < operations.size(); ++place) {
+    const std::string id = operations[place].install_id;
+    const auto previous = last.contains(id) ? std::optional{last[id]} : std::nullopt;
+    last[id] = place;
+    caf::anon_send(world.router_of(id), run_atom::value,
+                   Request{std::move(operations[place]), answers, place, previous});
+  }
+  world.run();
+  return all.get();
+}
+
+TEST_CASE("in a batch, what follows a lost write of its install is not done; others are") {
+  ObservedStore store;
+  World world{store, tuning_with(GENERATE(0U, 1'024U))};
+  world.commit("a", 1);
+  world.commit("b", 1);
+  Operation with_key = commit_with("k", 8);
+  store.fail_appends(1);
+  auto answers = ask_batch(world, {{"a", Get{}},
+                                   World::commit_of("a", 2),
+                                   {"a", Get{}},
+                                   with_key,
+                                   World::commit_of("a", 4),
+                                   {"unknown", Get{}}});
+  CHECK(std::holds_alternative<InstallView>(answers[0]));
+  for (std::size_t place : {1U, 2U, 3U, 4U}) {
+    CHECK(std::holds_alternative<Unavailable>(answers[place]));
+  }
+  CHECK(std::get<Refused>(answers[5]).reason == Refusal::unknown_install);
+  CHECK(consumed(world) == 1);
+}
+
+}  // namespace
+}  // namespace credits::actors
