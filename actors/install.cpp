@@ -1,13 +1,21 @@
 #include "actors/install.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <iterator>
 #include <utility>
 
 namespace credits::actors {
 
+namespace {
+
+// Each mutation on its way to the disk carries a row with all its reservations.
+constexpr std::uint64_t holds_on_their_way_max = 8'192;
+
+}  // namespace
+
 void InstallState::run(Request request) {
-  if (phase_ == Phase::live && judge_if_known(request)) return;
+  if (phase_ == Phase::live && judge_if_possible(request)) return;
   stash_.push_back(std::move(request));
   if (phase_ == Phase::cold) load();
   if (phase_ == Phase::live) recall();
@@ -33,6 +41,7 @@ void InstallState::loaded(Loaded result) {
 }
 
 void InstallState::recall() {
+  memory_.forget_recalled();  // so that the first one will have all its names at once
   std::vector<ledger::Name> unknown;
   for (const Request& request : stash_) {
     for (ledger::Name& needed : names_needed(row_, request.operation)) {
@@ -51,7 +60,6 @@ void InstallState::recalled(Recalled result) {
   } else {
     memory_.learn(std::move(result.names), std::move(result.entries));
     judge_stash();
-    memory_.forget_recalled();
   }
   leave_if_done();
 }
@@ -62,12 +70,18 @@ void InstallState::fail_stash(const std::string& reason) {
 
 void InstallState::judge_stash() {
   auto next = stash_.begin();
-  while (next != stash_.end() && judge_if_known(*next)) ++next;
+  while (phase_ == Phase::live && next != stash_.end() && judge_if_possible(*next)) ++next;
   stash_.erase(stash_.begin(), next);
-  if (!stash_.empty()) recall();
+  if (phase_ == Phase::live && !stash_.empty()) return recall();
+  memory_.forget_recalled();
 }
 
-bool InstallState::judge_if_known(Request& request) {
+bool InstallState::judge_if_possible(Request& request) {
+  if (has_much_on_its_way()) {
+    wait_until_drained(Phase::draining);
+    return false;
+  }
+  memory_.forget_stored(*durable_version_);
   const auto names = names_needed(row_, request.operation);
   const bool all_known =
       std::all_of(names.begin(), names.end(),
@@ -80,20 +94,54 @@ void InstallState::judge_now(Request request, const Remembered& remembered) {
   if (request.previous_place && request.answers->has_failed(*request.previous_place)) {
     return request.fail("an operation before it on the same install may have been done");
   }
+  try {
+    answer(std::move(request), judge_on_row(request.operation, remembered));
+  } catch (const std::exception& error) {
+    environment->warn("install \"" + install_id + "\": " + error.what());
+    request.fail("the operation could not be judged; the server's log has the reason");
+    wait_until_drained(Phase::spoiled);
+  }
+}
+
+Verdict InstallState::judge_on_row(const Operation& operation, const Remembered& remembered) {
   const auto quota = environment->quota.get();
-  auto [entries, answer] = judge(row_, request.operation, remembered,
-                                 {*quota, environment->now(), environment->has_hardware,
-                                  environment->new_mutation_id(), environment->record});
+  return judge(row_, operation, remembered,
+               {*quota, environment->now(), environment->has_hardware,
+                environment->new_mutation_id(), environment->record});
+}
+
+void InstallState::answer(Request request, Verdict verdict) {
+  auto& [entries, answer] = verdict;
   if (entries.empty() && is_durable()) return request.give(std::move(answer));
   std::optional<persistence::Mutation> mutation;
   if (!entries.empty()) {
     for (const ledger::Entry& entry : entries) memory_.add(entry);
-    memory_.forget_stored(*durable_version_);
     mutation = {row_, std::move(entries)};
   }
   self->send(persister, append_atom::value,
              Append{install_actor{self}, durable_version_, std::move(mutation), std::move(request),
                     std::move(answer)});
+}
+
+bool InstallState::has_much_on_its_way() const {
+  const std::uint64_t rows = row_.version - *durable_version_;
+  return rows * (1 + row_.reservations.size()) > holds_on_their_way_max;
+}
+
+void InstallState::wait_until_drained(Phase phase) {
+  phase_ = phase;
+  self->send(persister, drain_atom::value, install_actor{self});
+}
+
+void InstallState::drained() {
+  if (phase_ == Phase::draining) {
+    phase_ = Phase::live;
+    judge_stash();
+  } else if (phase_ == Phase::spoiled) {
+    phase_ = Phase::cold;
+    if (!stash_.empty()) return load();
+  }
+  leave_if_done();
 }
 
 void InstallState::dropped(Dropped dropped) {
@@ -149,7 +197,7 @@ install_actor::behavior_type install(install_actor::stateful_pointer<InstallStat
       [self](recalled_atom, Recalled& result) { self->state.recalled(std::move(result)); },
       [self](dropped_atom, Dropped& dropped) { self->state.dropped(std::move(dropped)); },
       [self](resumed_atom) { self->state.resumed(); },
-      [self](drained_atom) { self->state.leave_if_done(); },
+      [self](drained_atom) { self->state.drained(); },
       [self](retire_atom) { self->state.retire(); },
   };
 }

@@ -26,6 +26,7 @@ struct InstallState {
   void recalled(Recalled result);
   void dropped(Dropped dropped);
   void resumed();
+  void drained();
   void retire();
   void leave_if_done();
 
@@ -45,12 +46,19 @@ struct InstallState {
     loading,
     live,
     recalling,  // the store is being asked about names
+    draining,   // so much is on its way to the disk that it has to arrive first
+    spoiled,    // the row cannot be trusted, and is loaded again when all on its way has arrived
     fenced,     // a write has failed, and what was on its way is coming back
   };
 
-  // False, and nothing is done, if the store has to be asked about its names.
-  bool judge_if_known(Request& request);
+  // False, and nothing is done with it, if something has to be waited for: by phase_, or, when that
+  // is still live, the store's knowledge of its names.
+  bool judge_if_possible(Request& request);
   void judge_now(Request request, const Remembered& remembered);
+  Verdict judge_on_row(const Operation& operation, const Remembered& remembered);
+  void answer(Request request, Verdict verdict);
+  bool has_much_on_its_way() const;
+  void wait_until_drained(Phase phase);
   void load();
   void judge_stash();
   void recall();

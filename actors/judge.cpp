@@ -230,7 +230,18 @@ Name ended(const std::string& reservation_id) {
 }  // namespace
 
 InstallView view_of(const ledger::Row& row, const ledger::Quota& quota, ledger::Time now) {
-  InstallView view{row, ledger::balance_of(row, row.tier_snapshot, quota, now), false};
+  InstallView view;
+  view.row = {row.install_id,
+              row.tier_snapshot,
+              row.lifetime_consumed,
+              row.lifetime_gemini_consumed,
+              row.month,
+              row.monthly_consumed,
+              row.monthly_gemini_consumed,
+              row.last_active_at,
+              row.version,
+              {}};
+  view.balance = ledger::balance_of(row, row.tier_snapshot, quota, now);
   ledger::roll_over(view.row, ledger::month_of(now));
   return view;
 }

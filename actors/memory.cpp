@@ -31,11 +31,14 @@ void Memory::add(const ledger::Entry& entry) {
       if (!knows_all_) std::vector<std::size_t>{}.swap(hashes_);
     }
     recalled_.erase(name);
+    newest_on_its_way_ = entry.version;
     on_their_way_.insert_or_assign(std::move(name), entry);
   }
 }
 
 void Memory::forget_stored(std::uint64_t durable_version) {
+  if (on_their_way_.empty()) return;
+  if (newest_on_its_way_ <= durable_version) return on_their_way_.clear();
   if (on_their_way_.size() < forget_at_) return;
   std::erase_if(on_their_way_,
                 [&](const auto& known) { return known.second.version <= durable_version; });

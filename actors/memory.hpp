@@ -44,6 +44,7 @@ class Memory {
   std::vector<std::size_t> hashes_;  // sorted; of all names, if it knows all
   std::size_t forget_at_ = 0;        // the number of entries to look through for stored ones
   Remembered on_their_way_;
+  std::uint64_t newest_on_its_way_ = 0;  // the version of
   std::unordered_map<ledger::Name, std::optional<ledger::Entry>, ledger::NameHash> recalled_;
 };
 

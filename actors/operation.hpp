@@ -62,7 +62,7 @@ struct Operation {
 
 // An install as it reads now: rolled over to the current month, with the balance of its own tier.
 struct InstallView {
-  ledger::Row row;
+  ledger::Row row;  // without its reservations: many views may wait for their turn
   ledger::Balance balance;
   bool created = false;  // by this very operation, which was asked to
 };

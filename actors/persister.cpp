@@ -46,7 +46,7 @@ void PersisterState::write() {
   } catch (const persistence::StoreBrokenError& error) {
     environment->store_health.write_failed_for_good(error.what());
     give_all_back(error.what());
-  } catch (const persistence::StoreError& error) {
+  } catch (const std::exception& error) {
     environment->store_health.write_failed(error.what());
     give_all_back(error.what());
   }

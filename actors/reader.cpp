@@ -23,7 +23,7 @@ void LoaderState::read() {
     for (std::size_t i = 0; i < askers.size(); ++i) {
       self->send(askers[i], loaded_atom::value, std::move(loaded[i]));
     }
-  } catch (const persistence::StoreError& error) {
+  } catch (const std::exception& error) {
     for (const install_actor& asker : askers) {
       self->send(asker, loaded_atom::value, Loaded{{}, {}, error.what()});
     }
@@ -36,7 +36,7 @@ void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name
   try {
     recalled.entries = store->recall(install_id, names);
     recalled.names = std::move(names);
-  } catch (const persistence::StoreError& error) {
+  } catch (const std::exception& error) {
     recalled.error = error.what();
   }
   self->send(asker, recalled_atom::value, std::move(recalled));
@@ -64,12 +64,12 @@ loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> s
 
 namespace {
 
-// Fulfils `promise` with what `read` returns or with the StoreError that it throws.
+// Fulfils `promise` with what `read` returns or throws.
 template <class Result, class Read>
 void fulfil(const Promise<Result>& promise, Read read) {
   try {
     promise->set_value(read());
-  } catch (const persistence::StoreError&) {
+  } catch (const std::exception&) {
     promise->set_exception(std::current_exception());
   }
 }

@@ -15,7 +15,7 @@ void SnapshotterState::checkpoint() {
   is_scheduled_ = false;
   try {
     store->checkpoint();
-  } catch (const persistence::StoreError& error) {
+  } catch (const std::exception& error) {
     environment->warn(std::string{"checkpoint failed, will be tried again: "} + error.what());
     schedule(tuning.checkpoint_retry_interval);
   }
@@ -31,7 +31,10 @@ bool SnapshotterState::prune_some() {
   const ledger::Time now = environment->now();
   try {
     return store->prune({now - tuning.keep_entries, now - ledger::names_remembered_for});
-  } catch (const persistence::StoreError& error) {
+  } catch (const persistence::StoreBrokenError& error) {
+    environment->store_health.write_failed_for_good(error.what());
+    return false;
+  } catch (const std::exception& error) {
     environment->warn(std::string{"old entries stay, pruning will be tried again: "} +
                       error.what());
     return false;

@@ -102,7 +102,7 @@ Problem reservation_released(const std::string& reservation_id) {
 
 Problem reservation_settled(const std::string& reservation_id) {
   return {409, "reservation_settled", "The reservation has been settled",
-          "reservation \"" + reservation_id + "\" has been settled by another request"};
+          "reservation \"" + reservation_id + "\" has been settled"};
 }
 
 Problem gemini_cap_exceeded(const std::string& tier) {

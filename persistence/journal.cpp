@@ -47,10 +47,6 @@ enum Column : int {
   last_active_at_ms,
 };
 
-std::int64_t to_integer(std::uint64_t number) { return static_cast<std::int64_t>(number); }
-
-std::int64_t to_integer(ledger::Time time) { return time.time_since_epoch().count(); }
-
 ledger::Time to_time(std::int64_t milliseconds) {
   return ledger::Time{std::chrono::milliseconds{milliseconds}};
 }
@@ -140,7 +136,9 @@ std::uint64_t read_pruned_sequence(SQLite::Database& database) {
 }  // namespace
 
 JournalReader::JournalReader(const std::filesystem::path& path)
-    : path_{path}, database_{open_reader(path)}, select_entry_{database_, sql::select_entry} {}
+    : path_{path},
+      database_{open_reader(path)},
+      select_entry_{prepare(path_, database_, sql::select_entry)} {}
 
 std::optional<ledger::Entry> JournalReader::entry(std::uint64_t wanted) {
   const std::lock_guard lock{mutex_};
@@ -205,8 +203,9 @@ Journal::Journal(const std::filesystem::path& path, const std::string& ledger_id
     : path_{path},
       writer_{open_writer(path, sql::journal_schema, ledger_id)},
       ledger_id_{read_ledger_id(writer_)},
-      insert_entry_{writer_, sql::insert_entry},
-      insert_import_{writer_, sql::insert_import} {
+      insert_entry_{prepare(path_, writer_, sql::insert_entry)},
+      insert_import_{prepare(path_, writer_, sql::insert_import)},
+      pruning_reader_{open_reader(path)} {
   // A commit is synced before it returns. The log is folded into the file when it has 16 MiB.
   writer_.exec("PRAGMA synchronous = FULL");
   writer_.exec("PRAGMA wal_autocheckpoint = 4096");
@@ -279,23 +278,27 @@ void Journal::insert(const JournalRecord& record) {
 }
 
 bool Journal::prune(std::size_t limit, const VisitRecord& may_go) {
+  std::unordered_map<std::string, StoredRow> baselines;
+  std::uint64_t last_pruned = 0;
   std::size_t pruned = 0;
-  write([&] {
-    std::unordered_map<std::string, StoredRow> baselines;
-    std::uint64_t last_pruned = 0;
-    visit_records(writer_, 0, [&](const JournalRecord& record) {
+  on_file(path_, [&] {
+    visit_records(pruning_reader_, 0, [&](const JournalRecord& record) {
       if (pruned == limit || !may_go(record)) return false;
-      auto [found, is_new] = baselines.try_emplace(record.install_id);
-      StoredRow& baseline = found->second;
-      if (is_new) baseline = baseline_of(record.install_id);
-      fold(record, baseline.row);
-      baseline.last_sequence = record.sequence;
-      baseline.hash = record.hash;
+      const auto [found, is_new] = baselines.try_emplace(record.install_id);
+      if (is_new) found->second = baseline_of(record.install_id);
+      fold(record, found->second);
       last_pruned = record.sequence;
       ++pruned;
       return true;
     });
-    if (pruned == 0) return;
+  });
+  if (pruned > 0) write_pruned(baselines, last_pruned);
+  return pruned == limit;
+}
+
+void Journal::write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
+                           std::uint64_t last_pruned) {
+  write([&] {
     SQLite::Statement upsert{writer_, sql::upsert_baseline};
     for (const auto& [id, baseline] : baselines) {
       const Rewind rewind{upsert};
@@ -309,12 +312,13 @@ bool Journal::prune(std::size_t limit, const VisitRecord& may_go) {
       change.exec();
     }
   });
-  return pruned == limit;
 }
 
-void Journal::fold(const JournalRecord& record, ledger::Row& row) const {
+void Journal::fold(const JournalRecord& record, StoredRow& baseline) const {
   try {
-    ledger::apply(row, record.entry);
+    ledger::apply(baseline.row, record.entry);
+    baseline.last_sequence = record.sequence;
+    baseline.hash = record.hash;
   } catch (const std::invalid_argument& error) {
     throw StoreError{path_.string() + ": install \"" + record.install_id + "\": " + error.what() +
                      "; restore the ledger from a backup"};
@@ -322,7 +326,7 @@ void Journal::fold(const JournalRecord& record, ledger::Row& row) const {
 }
 
 StoredRow Journal::baseline_of(const std::string& id) {
-  SQLite::Statement select{writer_, sql::select_baseline};
+  SQLite::Statement select{pruning_reader_, sql::select_baseline};
   select.bindNoCopy(1, id);
   if (select.executeStep()) return read_row(select, path_);
   StoredRow none;

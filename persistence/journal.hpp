@@ -15,6 +15,7 @@
 #include <mutex>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "actors/ledger/entry.hpp"
@@ -83,14 +84,16 @@ class Journal {
   void append(const std::vector<JournalRecord>& records);
 
   // Prunes the oldest entries, `limit` at most and up to the first that `may_go` keeps, and brings
-  // the baselines up to them. Returns whether it came to the limit. Any thread; an append waits
-  // meanwhile. Throws as append() does.
+  // the baselines up to them. Returns whether it came to the limit. Any thread, one at a time; an
+  // append waits while it writes. Throws as append() does.
   bool prune(std::size_t limit, const VisitRecord& may_go);
 
  private:
   void insert(const JournalRecord& record);
-  void fold(const JournalRecord& record, ledger::Row& row) const;
+  void fold(const JournalRecord& record, StoredRow& baseline) const;
   StoredRow baseline_of(const std::string& install_id);
+  void write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
+                    std::uint64_t last_pruned);
 
   // Runs `work` as one synced transaction.
   template <class Work>
@@ -104,6 +107,8 @@ class Journal {
   SQLite::Statement insert_entry_;
   SQLite::Statement insert_import_;
   bool is_broken_ = false;
+
+  SQLite::Database pruning_reader_;  // the pruning thread's
 };
 
 }  // namespace credits::persistence

@@ -17,8 +17,6 @@ namespace {
 constexpr const char* least_byte = "!";
 constexpr const char* beyond_every_byte = "\x7f";
 
-std::int64_t to_integer(std::uint64_t number) { return static_cast<std::int64_t>(number); }
-
 // The first parameters of every statement about a name.
 void bind_name(SQLite::Statement& statement, const std::string& install_id,
                const ledger::Name& name) {
@@ -41,10 +39,10 @@ Progress read_progress(SQLite::Database& database, const std::filesystem::path& 
 SnapshotReader::SnapshotReader(const std::filesystem::path& path)
     : path_{path},
       database_{open_reader(path)},
-      select_row_{database_, sql::select_row},
-      select_page_{database_, sql::select_page},
-      select_name_{database_, sql::select_name},
-      select_names_{database_, sql::select_names} {}
+      select_row_{prepare(path_, database_, sql::select_row)},
+      select_page_{prepare(path_, database_, sql::select_page)},
+      select_name_{prepare(path_, database_, sql::select_name)},
+      select_names_{prepare(path_, database_, sql::select_names)} {}
 
 std::optional<StoredRow> SnapshotReader::load(const std::string& id) {
   const std::lock_guard lock{mutex_};
@@ -100,9 +98,9 @@ std::vector<ledger::Name> SnapshotReader::names(const std::string& install_id, s
 SnapshotWriter::SnapshotWriter(const std::filesystem::path& path, const std::string& ledger_id)
     : path_{path},
       database_{open_writer(path, sql::snapshots_schema, ledger_id)},
-      upsert_row_{database_, sql::upsert_row},
-      upsert_name_{database_, sql::upsert_name},
-      update_progress_{database_, sql::update_progress} {
+      upsert_row_{prepare(path_, database_, sql::upsert_row)},
+      upsert_name_{prepare(path_, database_, sql::upsert_name)},
+      update_progress_{prepare(path_, database_, sql::update_progress)} {
   // The file is whole after a power cut, if perhaps a little older: the journal has the rest.
   database_.exec("PRAGMA synchronous = NORMAL");
   database_.exec("PRAGMA wal_autocheckpoint = 4096");
@@ -147,15 +145,30 @@ void SnapshotWriter::forget(const std::vector<OldName>& names, std::uint64_t for
       remove.bind(4, to_integer(old.sequence));
       remove.exec();
     }
-    SQLite::Statement update{database_, sql::update_forgotten};
-    update.bind(1, to_integer(forgotten_sequence));
-    update.exec();
+    execute(sql::update_forgotten, forgotten_sequence);
     transaction.commit();
   });
 }
 
+void SnapshotWriter::forget_through(std::uint64_t sequence) {
+  on_file(path_, [&] {
+    SQLite::Transaction transaction{database_};
+    execute(sql::delete_names_through, sequence);
+    execute(sql::update_forgotten, sequence);
+    transaction.commit();
+  });
+}
+
+void SnapshotWriter::execute(const char* statement, std::uint64_t parameter) {
+  SQLite::Statement prepared{database_, statement};
+  prepared.bind(1, to_integer(parameter));
+  prepared.exec();
+}
+
 SnapshotCursor::SnapshotCursor(const std::filesystem::path& path)
-    : path_{path}, database_{open_reader(path)}, select_{database_, sql::select_all_rows} {
+    : path_{path},
+      database_{open_reader(path)},
+      select_{prepare(path_, database_, sql::select_all_rows)} {
   on_file(path_, [this] {
     database_.exec("BEGIN");
     has_row_ = select_.executeStep();  // from here on, the file stands still for this connection

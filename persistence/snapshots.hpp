@@ -81,7 +81,12 @@ class SnapshotWriter {
   // All names and the new mark, or nothing. Throws StoreError.
   void forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence);
 
+  // Forgets the names of all entries up to `sequence`. Looks at every name. Throws StoreError.
+  void forget_through(std::uint64_t sequence);
+
  private:
+  void execute(const char* statement, std::uint64_t parameter);
+
   const std::filesystem::path path_;
   SQLite::Database database_;
   SQLite::Statement upsert_row_;

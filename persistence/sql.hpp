@@ -151,6 +151,7 @@ inline constexpr const char* select_names =
     "SELECT kind, name FROM names WHERE install_id = ? LIMIT ?";
 inline constexpr const char* delete_name =
     "DELETE FROM names WHERE install_id = ? AND kind = ? AND name = ? AND sequence <= ?";
+inline constexpr const char* delete_names_through = "DELETE FROM names WHERE sequence <= ?";
 inline constexpr const char* update_forgotten = "UPDATE progress SET forgotten_sequence = ?";
 
 }  // namespace credits::persistence::sql

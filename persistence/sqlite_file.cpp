@@ -48,8 +48,15 @@ void check_version(const std::filesystem::path& path, int version, const sql::Sc
 }  // namespace
 
 SQLite::Database open_reader(const std::filesystem::path& path) {
-  return SQLite::Database{path.string(), SQLite::OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
-                          busy_timeout_ms};
+  return on_file(path, [&] {
+    return SQLite::Database{path.string(), SQLite::OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
+                            busy_timeout_ms};
+  });
+}
+
+SQLite::Statement prepare(const std::filesystem::path& path, const SQLite::Database& database,
+                          const char* statement) {
+  return on_file(path, [&] { return SQLite::Statement{database, statement}; });
 }
 
 void expect_version(const std::filesystem::path& path, const sql::Schema& schema) {

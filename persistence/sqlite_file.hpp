@@ -4,6 +4,7 @@
 
 #include <SQLiteCpp/SQLiteCpp.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <vector>
@@ -13,8 +14,12 @@
 
 namespace credits::persistence {
 
-// A second connection, that writes nothing.
+// A second connection, that writes nothing. Throws StoreError.
 SQLite::Database open_reader(const std::filesystem::path& path);
+
+// A statement on the file's connection. Throws StoreError.
+SQLite::Statement prepare(const std::filesystem::path& path, const SQLite::Database& database,
+                          const char* statement);
 
 // Throws StoreError if the file is not of this schema's version.
 void expect_version(const std::filesystem::path& path, const sql::Schema& schema);
@@ -41,6 +46,10 @@ auto on_file(const std::filesystem::path& path, Work work) {
     throw to_store_error(path, error);
   }
 }
+
+// As SQLite has them: its integers are signed, and a time is in milliseconds since 1970.
+inline std::int64_t to_integer(std::uint64_t number) { return static_cast<std::int64_t>(number); }
+inline std::int64_t to_integer(ledger::Time time) { return time.time_since_epoch().count(); }
 
 // Takes a statement back to its start, whatever happens in between.
 class Rewind {

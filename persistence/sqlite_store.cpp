@@ -93,6 +93,7 @@ class SqliteStore : public Store {
         lock_{data_dir},
         journal_{open_journal(data_dir)},
         history_{data_dir / journal_file},
+        pruning_{data_dir / journal_file},
         writer_{snapshots_path_, journal_.ledger_id()},
         loader_{snapshots_path_},
         guard_{snapshots_path_},
@@ -191,7 +192,6 @@ class SqliteStore : public Store {
   }
 
   bool prune(const Horizon& horizon) override {
-    checkpoint();  // so that no name of a forgotten entry comes after it
     const std::lock_guard one_at_a_time{checkpoint_mutex_};
     const bool more_names = forget_names(horizon.names_before);
     const std::uint64_t forgotten = writer_.progress().forgotten_sequence;
@@ -249,15 +249,14 @@ class SqliteStore : public Store {
     flushing_.clear();
   }
 
-  // Forgets the names of the oldest entries, up to the first that is not before `before`. Returns
-  // whether there is more.
+  // Forgets the names of the oldest entries, up to the first that is not before `before` or is not
+  // in the snapshots yet: its names would come after it. Returns whether there is more.
   bool forget_names(ledger::Time before) {
     const Progress progress = writer_.progress();
     std::uint64_t forgotten = progress.forgotten_sequence;
     std::size_t visited = 0;
     std::vector<OldName> old;
-    JournalReader journal{data_dir_ / journal_file};
-    journal.visit_after(forgotten, [&](const JournalRecord& record) {
+    pruning_.visit_after(forgotten, [&](const JournalRecord& record) {
       if (visited == forgotten_at_once || record.entry.at >= before ||
           record.sequence > progress.sequence) {
         return false;
@@ -360,7 +359,8 @@ class SqliteStore : public Store {
       const auto& [after, entries] = mutations[i];
       PendingRow& pending = active_[after.install_id];
       for (std::size_t n = 0; n < entries.size(); ++n) add_names(*record++, pending);
-      pending.stored = {after, std::prev(record)->sequence, std::prev(record)->hash};
+      const Head& newest = plan.installs.at(after.install_id).head;
+      if (after.version == newest.version) pending.stored = {after, newest.sequence, newest.hash};
       if (entries.front().version == 1) ++installs_;
     }
     if (!plan.records.empty()) last_sequence_ = plan.records.back().sequence;
@@ -391,7 +391,9 @@ class SqliteStore : public Store {
     installs_ = progress.installs;
     // Rows that a power cut has taken back, or that were lost, may have lost their entries since.
     JournalReader journal{data_dir_ / journal_file};
-    if (journal.pruned_sequence() > progress.sequence) {
+    const std::uint64_t pruned = journal.pruned_sequence();
+    if (pruned > progress.forgotten_sequence) writer_.forget_through(pruned);
+    if (pruned > progress.sequence) {
       journal.visit_baselines([this](StoredRow baseline) { restore(std::move(baseline)); });
     }
     journal.visit_after(progress.sequence, [this](const JournalRecord& record) {
@@ -442,7 +444,8 @@ class SqliteStore : public Store {
   const SqliteOptions options_;
   const DirectoryLock lock_;
   Journal journal_;
-  JournalReader history_;
+  JournalReader history_;  // for operators, and for recall()
+  JournalReader pruning_;  // for prune()
   SnapshotWriter writer_;  // guarded by checkpoint_mutex_
   SnapshotReader loader_;  // for load()
   SnapshotReader guard_;   // for append(), so that it waits for no reader

@@ -100,8 +100,8 @@ class Store {
   virtual void checkpoint() = 0;
 
   // Forgets a part of what the horizon lets go: the oldest entries, so that there is no gap in what
-  // is kept, and names. An entry that a name still finds is kept. Returns whether there is more, so
-  // that nobody waits for long. Rows stay as they are.
+  // is kept, and names of entries that a checkpoint has covered. An entry that a name still finds
+  // is kept. Returns whether there is more, so that nobody waits for long. Rows stay as they are.
   virtual bool prune(const Horizon& horizon) = 0;
 
   // How many installs there are.

@@ -220,7 +220,7 @@ Address address_of(Op op, const Fields& fields) {
     throw ProblemError{invalid_install_id(*fault)};
   }
   address.idempotency_key = fields.string("idempotency_key");
-  if (address.idempotency_key) {
+  if (address.idempotency_key && takes_key(op)) {
     const auto fault = fault_of_idempotency_key(*address.idempotency_key);
     if (fault) throw ProblemError{invalid_idempotency_key(*fault)};
   }

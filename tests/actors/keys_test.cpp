@@ -191,6 +191,39 @@ TEST_CASE("how a reservation ended is remembered over passivation") {
   CHECK(std::get<Refused>(world.ask(settle_of("none"))).reason == Refusal::unknown_reservation);
 }
 
+TEST_CASE("an operation that knows one of its two names asks for both, and is answered") {
+  ObservedStore store;
+  World world{store, tuning_with(GENERATE(0U, 1'024U))};
+  const std::string id = reserve_in(world);
+  world.ask(commit_with(id));
+  world.pass(11min);
+  world.ask({"a", Get{}});
+  auto settle = world.send(settle_of(id));
+  auto commit = world.send(commit_with(id));
+  for (int messages = 0; messages < 1'000; ++messages) {
+    if (!world.run_once()) break;
+  }
+  REQUIRE(commit.wait_for(0ms) == std::future_status::ready);
+  CHECK(std::get<Refused>(settle.get()).reason == Refusal::reservation_settled);
+  CHECK(std::get<Recorded>(commit.get()).replayed);
+}
+
+TEST_CASE(
+    "an install with many holds keeps few copies of its row on their way, and loses nothing") {
+  ObservedStore store;
+  World world{store};
+  for (std::size_t i = 0; i < 90; ++i) {
+    world.ask({"a", Reserve{"max", {}, 1, 24h}});
+  }
+  std::vector<PendingAnswer> answers;
+  for (int i = 0; i < 500; ++i) answers.push_back(world.send(World::commit_of("a")));
+  const std::size_t appends_before = store.appends;
+  world.run();
+  for (auto& answer : answers) CHECK(std::get<InstallView>(answer.get()).row.version > 90);
+  CHECK(consumed(world) == 500);
+  CHECK(store.appends - appends_before > 1);
+}
+
 // Sends `operations` as one batch does.
 std::vector<Answer> ask_batch(World& world, std::vector<Operation> operations) {
   const auto answers = std::make_shared<Answers>(operations.size());

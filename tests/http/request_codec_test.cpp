@@ -226,7 +226,8 @@ TEST_CASE("a faulty operation of a batch has its problem in its place") {
       {R"({"op":"get","install_id":"a","tier":"core"})", 422, "tier"},
       {R"({"op":"get","install_id":"a","reservation_id":"r"})", 422, "reservation_id"},
       {R"({"op":"settle","install_id":"a"})", 422, "reservation_id"},
-      {R"({"op":"get","install_id":"a","idempotency_key":"a b"})", 400, "idempotency_key"},
+      {R"({"op":"reserve","install_id":"a","idempotency_key":"a b"})", 400, "idempotency_key"},
+      {R"({"op":"get","install_id":"a","idempotency_key":1})", 422, "idempotency_key"},
       {R"({"op":"get","op":"get","install_id":"a"})", 422, "op"},
   }));
   INFO(operation);

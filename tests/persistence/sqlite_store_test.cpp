@@ -185,6 +185,14 @@ TEST_CASE("after pruning, rows that the snapshots lack are made from baselines a
         std::vector{Outcome::stored, Outcome::stored});
 }
 
+TEST_CASE("a file that cannot be opened any more is a failure of the store that names it") {
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  const auto store = open_sqlite_store(directory.path());
+  fs::rename(directory.path() / "snapshots.db", directory.path() / "away.db");
+  check_tells(told_by<StoreError>([&] { store->snapshot(); }), {"snapshots.db", "unable to open"});
+}
+
 TEST_CASE("a journal whose entries are all pruned goes on where it was") {
   const TemporaryDirectory directory;
   auto row = make_ledger(directory.path());

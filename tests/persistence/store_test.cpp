@@ -286,6 +286,7 @@ EVERY_ENGINE("an entry that a name still finds is kept, and what comes after it"
   }
   CHECK(engine.store.entries("a", any_version, 10).size() == 2);
   CHECK(engine.store.recall("a", std::vector{key("k")}).front() == remembered.entries.front());
+  engine.store.checkpoint();
   while (engine.store.prune({now, now})) {
   }
   CHECK(engine.store.entries("a", any_version, 10).empty());
@@ -302,6 +303,7 @@ EVERY_ENGINE("a name that is used again is remembered as long as its newest entr
     return commit_with_key(row, "k", later);
   }();
   engine.store.append(std::vector{second});
+  engine.store.checkpoint();
   while (engine.store.prune({later, later})) {
   }
   CHECK(engine.store.recall("a", std::vector{key("k")}).front() == second.entries.front());

@@ -1,5 +1,6 @@
-// bench_http: commits a second over HTTP, beside a handler that does nothing on the same server, in
-// turns, in the same run. The load comes from one thread of this very process, over loopback.
+// bench_http: operations a second over HTTP, of several kinds of traffic and of a handler that does
+// nothing on the same server, in turns, in the same run. The load comes from one thread of this
+// very process, over loopback.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -10,7 +11,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <array>
+#include <cstdint>
 #include <cstdio>
+#include <functional>
 #include <memory>
 #include <random>
 #include <stdexcept>
@@ -34,6 +37,9 @@ struct Options {
   std::size_t rounds = 5;
   std::size_t connections = 64;
   std::size_t installs = 10'000;
+  std::vector<std::string> traffic{"nothing", "commit", "keyed", "reserve-settle", "batch"};
+  std::size_t batch_operations = 1'000;
+  std::size_t batch_connections = 4;
   std::string directory = ".";
 };
 
@@ -86,20 +92,21 @@ class Connection {
     }
   }
 
-  // Takes what has come. Returns whether the answer is whole; it must be a 200.
+  // Takes what has come. Returns whether the answer is whole; it must be a 2xx.
   bool receive() {
-    std::array<char, 4096> buffer{};
-    const ssize_t got = ::recv(socket_, buffer.data(), buffer.size(), 0);
+    if (is_whole_) answer_.clear();
+    const ssize_t got = ::recv(socket_, buffer_.data(), buffer_.size(), 0);
     if (got <= 0) fail("the connection ended");
-    answer_.append(buffer.data(), static_cast<std::size_t>(got));
+    answer_.append(buffer_.data(), static_cast<std::size_t>(got));
     const std::size_t head_end = answer_.find("\r\n\r\n");
-    if (head_end == std::string::npos || answer_.size() < head_end + 4 + content_length()) {
-      return false;
-    }
-    if (!answer_.starts_with("HTTP/1.1 200 ")) fail("was answered " + answer_);
-    answer_.clear();
-    return true;
+    is_whole_ = head_end != std::string::npos && answer_.size() >= head_end + 4 + content_length();
+    if (is_whole_ && !answer_.starts_with("HTTP/1.1 2")) fail("was answered " + answer_);
+    return is_whole_;
   }
+
+  const std::string& answer() const { return answer_; }
+
+  std::string memo;
 
  private:
   std::size_t content_length() const {
@@ -110,15 +117,26 @@ class Connection {
   }
 
   int socket_;
+  std::vector<char> buffer_ = std::vector<char>(64 * 1024);
   std::string answer_;
+  bool is_whole_ = true;
+};
+
+// What a client asks for next, and what it counts.
+struct Traffic {
+  std::string what;
+  std::size_t connections;
+  // `answer` is that to the request before on the same connection; `memo` is the connection's, for
+  // what its next request has to know of this one.
+  std::function<std::string(const std::string& answer, std::string& memo)> next_request;
+  double operations_per_answer = 1;
 };
 
 // One request under way on every connection.
 class Load {
  public:
-  Load(int port, const Options& options)
-      : installs_{options.installs}, poller_{::epoll_create1(0)} {
-    for (std::size_t i = 0; i < options.connections; ++i) {
+  Load(int port, Traffic traffic) : traffic_{std::move(traffic)}, poller_{::epoll_create1(0)} {
+    for (std::size_t i = 0; i < traffic_.connections; ++i) {
       connections_.push_back(std::make_unique<Connection>(port));
       epoll_event event{.events = EPOLLIN, .data = {.ptr = connections_.back().get()}};
       ::epoll_ctl(poller_, EPOLL_CTL_ADD, connections_.back()->socket(), &event);
@@ -128,11 +146,15 @@ class Load {
   Load(const Load&) = delete;
   Load& operator=(const Load&) = delete;
 
+  const std::string& what() const { return traffic_.what; }
+  std::size_t connections() const { return traffic_.connections; }
+
+  // Operations a second.
   double run(double seconds) {
-    for (auto& connection : connections_) connection->send(next_commit());
+    for (auto& connection : connections_) send_next(*connection);
     const double rate = rate_of(seconds, [this] { return turn(true); });
     for (std::size_t left = connections_.size(); left > 0;) left -= turn(false);
-    return rate;
+    return rate * traffic_.operations_per_answer;
   }
 
  private:
@@ -146,23 +168,17 @@ class Load {
       auto& connection = *static_cast<Connection*>(events[static_cast<std::size_t>(i)].data.ptr);
       if (!connection.receive()) continue;
       ++answered;
-      if (goes_on) connection.send(next_commit());
+      if (goes_on) send_next(connection);
     }
     return answered;
   }
 
-  std::string next_commit() {
-    const std::size_t number =
-        std::uniform_int_distribution<std::size_t>{0, installs_ - 1}(random_);
-    return "POST /v1/installs/" + install_id_of(number) +
-           "/commit HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
-           "Content-Length: 34\r\n\r\n"
-           R"({"backend":"gemini","tier":"core"})";
+  void send_next(Connection& connection) {
+    connection.send(traffic_.next_request(connection.answer(), connection.memo));
   }
 
-  const std::size_t installs_;
+  const Traffic traffic_;
   const int poller_;
-  std::mt19937_64 random_{1};
   std::vector<std::unique_ptr<Connection>> connections_;
 };
 
@@ -171,28 +187,119 @@ http::HttpResponse nothing(const http::HttpRequest&) {
   return {200, "application/json", "{\"nothing\":\"" + std::string(280, 'x') + "\"}"};
 }
 
+class RandomInstall {
+ public:
+  explicit RandomInstall(std::size_t installs) : distribution_{0, installs - 1} {}
+  std::string operator()() { return install_id_of(distribution_(random_)); }
+
+ private:
+  std::mt19937_64 random_{1};
+  std::uniform_int_distribution<std::size_t> distribution_;
+};
+
+std::string post(const std::string& path, const std::string& body,
+                 const std::string& headers = "") {
+  return "POST " + path + " HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n" +
+         headers + "Content-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
+}
+
+const std::string commit_body = R"({"backend":"gemini","tier":"max"})";
+
+Traffic commits(const std::string& what, const Options& options) {
+  return {what, options.connections,
+          [install = RandomInstall{options.installs}](const std::string&, std::string&) mutable {
+            return post("/v1/installs/" + install() + "/commit", commit_body);
+          }};
+}
+
+Traffic commits_with_keys(const Options& options) {
+  return {"commits with a new key", options.connections,
+          [install = RandomInstall{options.installs}, key = std::uint64_t{0}](
+              const std::string&, std::string&) mutable {
+            return post(
+                "/v1/installs/" + install() + "/commit", commit_body,
+                "Idempotency-Key: 00000000-0000-4000-8000-" + std::to_string(++key) + "\r\n");
+          }};
+}
+
+// The value of a member of the answer that is a string.
+std::string member_of(const std::string& answer, const std::string& name) {
+  const std::string start = "\"" + name + "\":\"";
+  const std::size_t begin = answer.find(start);
+  if (begin == std::string::npos) return {};
+  return answer.substr(begin + start.size(),
+                       answer.find('"', begin + start.size()) - begin - start.size());
+}
+
+Traffic reserve_settle_pairs(const Options& options) {
+  return {"reserve and settle pairs", options.connections,
+          [install = RandomInstall{options.installs}](const std::string& answer,
+                                                      std::string& reservations) mutable {
+            if (reservations.empty()) {
+              reservations = "/v1/installs/" + install() + "/reservations";
+              return post(reservations, R"({"tier":"max"})");
+            }
+            return post(std::exchange(reservations, {}) + "/" +
+                            member_of(answer, "reservation_id") + "/commit",
+                        "");
+          },
+          0.5};
+}
+
+// Commits to distinct installs. The requests are made beforehand: they are large.
+Traffic batches(const Options& options) {
+  constexpr std::size_t prime = 7'919;
+  std::mt19937_64 random{1};
+  std::vector<std::string> requests;
+  for (int i = 0; i < 64; ++i) {
+    const std::size_t start = random() % options.installs;
+    std::string body = R"({"operations":[)";
+    for (std::size_t n = 0; n < options.batch_operations; ++n) {
+      body += std::string{n == 0 ? "" : ","} + R"({"op":"commit","install_id":")" +
+              install_id_of((start + n * prime) % options.installs) +
+              R"(","backend":"gemini","tier":"max"})";
+    }
+    requests.push_back(post("/v1/batch", body + "]}"));
+  }
+  return {
+      "commits in batches of " + std::to_string(options.batch_operations),
+      options.batch_connections,
+      [requests = std::move(requests), next = std::size_t{0}](
+          const std::string&, std::string&) mutable { return requests[next++ % requests.size()]; },
+      static_cast<double>(options.batch_operations)};
+}
+
+Traffic traffic_of(const std::string& name, const Options& options) {
+  if (name == "batch") return batches(options);
+  if (name == "keyed") return commits_with_keys(options);
+  if (name == "reserve-settle") return reserve_settle_pairs(options);
+  return commits(name == "nothing" ? "of a handler that does nothing" : "commits", options);
+}
+
 void run(const Options& options) {
   Ledger ledger{options.directory};
   const auto quota_path = ledger.directory() / "quota.json";
   http::QuotaFile quota_file{quota_path, ledger.environment().quota};
   http::Api api{ledger.gateway(), ledger.environment(), quota_file, {}};
-  ServingThread commit_server{[&api](const http::HttpRequest& r) { return api.handle(r); }};
+  ServingThread api_server{[&api](const http::HttpRequest& r) { return api.handle(r); }};
   ServingThread nothing_server{nothing};
-  Load commits{commit_server.port(), options};
-  Load nothings{nothing_server.port(), options};
-  commits.run(options.seconds / 3);
-  nothings.run(options.seconds / 3);
-  std::vector<double> commit_rates;
-  std::vector<double> nothing_rates;
-  for (std::size_t round = 0; round < options.rounds; ++round) {
-    nothing_rates.push_back(nothings.run(options.seconds));
-    commit_rates.push_back(commits.run(options.seconds));
-    std::printf("round %zu: %.0f commits/s, %.0f/s of a handler that does nothing: %.2f of it\n",
-                round + 1, commit_rates.back(), nothing_rates.back(),
-                commit_rates.back() / nothing_rates.back());
+  std::vector<std::unique_ptr<Load>> loads;
+  for (const std::string& name : options.traffic) {
+    const int port = name == "nothing" ? nothing_server.port() : api_server.port();
+    loads.push_back(std::make_unique<Load>(port, traffic_of(name, options)));
+    loads.back()->run(options.seconds / 3);
   }
-  std::printf("median: %.0f commits/s, %.0f/s of a handler that does nothing; %zu connections\n",
-              median(commit_rates), median(nothing_rates), options.connections);
+  std::vector<std::vector<double>> rates(loads.size());
+  for (std::size_t round = 0; round < options.rounds; ++round) {
+    for (std::size_t i = 0; i < loads.size(); ++i) {
+      rates[i].push_back(loads[i]->run(options.seconds));
+      std::printf("round %zu: %7.0f/s %s\n", round + 1, rates[i].back(), loads[i]->what().c_str());
+    }
+  }
+  for (std::size_t i = 0; i < loads.size(); ++i) {
+    std::printf("median:  %7.0f/s %s; %zu connections\n", median(rates[i]),
+                loads[i]->what().c_str(), loads[i]->connections());
+  }
 }
 
 }  // namespace
@@ -201,12 +308,17 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   credits::bench::Options options;
-  CLI::App app{"Measures commits a second over HTTP beside a handler that does nothing."};
+  CLI::App app{"Measures operations a second over HTTP beside a handler that does nothing."};
   app.option_defaults()->always_capture_default();
+  app.add_option("--traffic", options.traffic, "What to send, in turns")
+      ->check(CLI::IsMember({"nothing", "commit", "keyed", "reserve-settle", "batch"}));
   app.add_option("--seconds", options.seconds, "Of each round");
   app.add_option("--rounds", options.rounds)->check(CLI::Range(1, 1'000));
   app.add_option("--connections", options.connections)->check(CLI::Range(1, 10'000));
   app.add_option("--installs", options.installs)->check(CLI::Range(1, 10'000'000));
+  app.add_option("--batch-operations", options.batch_operations, "In each batch")
+      ->check(CLI::Range(1, 8'192));
+  app.add_option("--batch-connections", options.batch_connections)->check(CLI::Range(1, 1'000));
   app.add_option("--directory", options.directory, "On the disk to measure");
   CLI11_PARSE(app, argc, argv);
   credits::bench::run(options);

@@ -90,7 +90,7 @@ CLI::Validator duration_in_milliseconds() {
     }
     if (!fault.empty()) return given + fault + "; a duration reads like 10m";
     if (!CLI::Range(std::int64_t{1}, duration_ms_max)(text).empty()) {
-      return given + "a duration is from 1ms to 365d";
+      return given + "a duration is from 1ms to 36500d";
     }
     return "";
   };
