@@ -139,7 +139,7 @@ def test_all_flags_at_once(start, connect, tmp_path):
     assert connect(server).get("/readyz").status == 200
 
 
-@pytest.mark.parametrize("duration", ["1ms", "1s", "10m", "2h", "365d"])
+@pytest.mark.parametrize("duration", ["1ms", "1s", "10m", "2h", "365d", "36500d"])
 def test_a_duration_has_a_unit(start, duration):
     assert start("--passivate-after", duration).running()
 
