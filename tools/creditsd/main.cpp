@@ -6,6 +6,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <csignal>
 #include <exception>
 #include <filesystem>
@@ -85,6 +86,8 @@ actors::Tuning tuning_of(const Options& options) {
   tuning.passivate_after = options.passivate_after;
   tuning.live_installs_max = options.live_installs_max;
   tuning.keep_entries = options.keep_entries;
+  tuning.prune_interval = std::clamp(options.keep_entries / 2, std::chrono::milliseconds{1'000},
+                                     actors::Tuning{}.prune_interval);
   return tuning;
 }
 
