@@ -111,12 +111,15 @@ Answer Model::run(const Operation& operation, const Surroundings& around) {
   if (std::holds_alternative<actors::Get>(action)) return get(around);
   if (std::holds_alternative<actors::Create>(action)) return create(around);
   if (const auto* wish = std::get_if<actors::Plan>(&action)) return plan(*wish, around);
-  if (const auto* debit = std::get_if<actors::Commit>(&action))
+  if (const auto* debit = std::get_if<actors::Commit>(&action)) {
     return commit(*debit, operation, around);
-  if (const auto* wish = std::get_if<actors::Reserve>(&action))
+  }
+  if (const auto* wish = std::get_if<actors::Reserve>(&action)) {
     return reserve(*wish, operation, around);
-  if (const auto* wish = std::get_if<actors::Settle>(&action))
+  }
+  if (const auto* wish = std::get_if<actors::Settle>(&action)) {
     return settle(*wish, operation, around);
+  }
   return release(std::get<actors::Release>(action), around);
 }
 
@@ -215,7 +218,7 @@ Answer Model::settle(const actors::Settle& wish, const Operation& operation,
     if (ended->how == Kind::release) return refused(Refusal::reservation_released);
     if (!ended->receipt || ended->receipt->request != operation.request)
       return refused(Refusal::reservation_settled);
-    return recorded(*ended->receipt, true);
+    return recorded(*ended->receipt, false);
   }
   const Reservation* found = reservation_of(wish.reservation_id);
   if (!found) return refused(Refusal::unknown_reservation);

@@ -14,12 +14,15 @@
 #include <algorithm>
 #include <cstdlib>
 #include <deque>
+#include <iostream>
+#include <limits>
 #include <map>
 #include <memory>
 #include <numeric>
 #include <random>
 #include <set>
 #include <sstream>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -40,6 +43,7 @@ constexpr int steps_of_a_life = 150;
 constexpr int steps_by_default = 22'500;
 constexpr std::size_t operations_wanted = 10'000;
 constexpr std::size_t operations_told = 12;
+constexpr int messages_of_a_step = 10'000;
 
 // ---- Readable forms, which are the spellings of requests too
 
@@ -93,6 +97,11 @@ std::string spell(const ledger::Row& row) {
                      spell(row.lifetime_consumed) + "/" + spell(row.lifetime_gemini_consumed) +
                      " " + format(row.month) + " " + spell(row.monthly_consumed) + "/" +
                      spell(row.monthly_gemini_consumed) + " active " + format(row.last_active_at);
+  return text;
+}
+
+std::string spell_with_reservations(const ledger::Row& row) {
+  std::string text = spell(row);
   for (const auto& reservation : row.reservations) text += " " + spell(reservation);
   return text;
 }
@@ -108,8 +117,7 @@ constexpr std::string_view refusals[]{"unknown_install",       "unknown_tier",
                                       "reservation_settled",   "credits_exceed_hold",
                                       "gemini_cap_exceeded",   "idempotency_key_reused"};
 
-// Two answers are the same if this is: it has all that a client can see of them, and the rows'
-// reservations.
+// Two answers are the same if this is: it has all that a client can see of them.
 struct AnswerSpelling {
   std::string operator()(const InstallView& view) const {
     return (view.created ? "created " : "install ") + spell(view.row) + " " +
@@ -352,8 +360,8 @@ class Wishes {
       if (dice_.chance(40)) {
         operation.action = Release{settle->reservation_id};
       } else if (dice_.chance(60)) {
-        operation.action = Commit{backend(), "pro", settle->credits.value_or(1) + 1};
         operation.idempotency_key = settle->reservation_id;
+        operation.action = Commit{backend(), "pro", settle->credits.value_or(1) + 1};
       } else {
         settle->credits = dice_.pick(0, 3);
       }
@@ -374,7 +382,7 @@ class Wishes {
   std::int64_t credits() { return dice_.chance(85) ? dice_.pick(1, 4) : dice_.pick(5, 12); }
 
   std::chrono::seconds ttl() {
-    if (dice_.chance(10)) return std::chrono::seconds{dice_.chance(50) ? 600 : 86'400};
+    if (dice_.chance(15)) return std::chrono::seconds{dice_.chance(50) ? 600 : 86'400};
     return std::chrono::seconds{dice_.pick(1, 20)};
   }
 
@@ -471,8 +479,10 @@ class Life {
   std::size_t operations() const { return operations_; }
 
  private:
+  using Models = std::vector<Model>;
+
   struct Install {
-    std::vector<Model> models;  // more than one where it is open what was done
+    Models models;  // more than one where it is open what was done
     Spending spending;
     std::uint64_t entries_seen = 0;
   };
@@ -481,6 +491,15 @@ class Life {
     Operation operation;
     PendingAnswer pending;
   };
+
+  struct Given {
+    Operation operation;
+    Answer answer;
+  };
+
+  static bool is_unavailable(const Answer& answer) {
+    return std::holds_alternative<Unavailable>(answer);
+  }
 
   static std::vector<std::string> ids() { return {"a", "b"}; }
 
@@ -527,15 +546,16 @@ class Life {
     const ledger::Time now = world_->now;
     switch (dice_.pick(0, 19)) {
       case 0:
-        return next_month(now) + std::chrono::milliseconds{dice_.pick(-1, 1)};
+      case 11:
+        return around_next_month(now);
       case 1:
         return now + std::chrono::hours{dice_.pick(23, 26)};
       case 2:
         return now + std::chrono::hours{24 * dice_.pick(1, 40)};
       case 3:
-        return now - std::chrono::seconds{dice_.pick(1, 30)};
+        return back_to(now - std::chrono::seconds{dice_.pick(1, 30)});
       case 4:
-        return now - std::chrono::hours{dice_.pick(1, 24 * 35)};
+        return back_to(now - std::chrono::hours{dice_.pick(1, 24 * 35)});
       case 5:
       case 6:
       case 7:
@@ -549,6 +569,25 @@ class Life {
     }
   }
 
+  // Into an earlier month only when all installs exist: an install that a refusal has woken, and
+  // that is created in an earlier month then, begins with the month of the refusal while it is
+  // live.
+  ledger::Time back_to(ledger::Time earlier) const {
+    const bool same_month = ledger::month_of(earlier) == ledger::month_of(world_->now);
+    const bool all_exist = std::all_of(installs_.begin(), installs_.end(), [](const auto& install) {
+      return install.second.models.front().row().version > 0;
+    });
+    return same_month || all_exist ? earlier : world_->now;
+  }
+
+  // Often from its last seconds into its first.
+  ledger::Time around_next_month(ledger::Time now) {
+    const ledger::Time begin = next_month(now);
+    if (begin - now > 1min && dice_.chance(70))
+      return begin - std::chrono::seconds{dice_.pick(1, 9)};
+    return begin + std::chrono::milliseconds{dice_.pick(-1, 1)};
+  }
+
   static ledger::Time next_month(ledger::Time now) {
     const auto month = ledger::month_of(now) + std::chrono::months{1};
     return std::chrono::sys_days{month / std::chrono::day{1}};
@@ -558,7 +597,8 @@ class Life {
   ledger::Time end_of_a_reservation(ledger::Time now) {
     const auto& reservations = installs_.at(dice_.one_of(ids())).models.front().row().reservations;
     if (reservations.empty()) return now;
-    return dice_.one_of(reservations).expires_at + std::chrono::milliseconds{dice_.pick(-1, 1)};
+    const auto end = dice_.one_of(reservations).expires_at;
+    return back_to(end + std::chrono::milliseconds{dice_.pick(-1, 1)});
   }
 
   void operate_while_store_fails() {
@@ -568,9 +608,10 @@ class Life {
     store_.fail_appends(0);
     store_.fail_loads(0);
     fails_without_storing_ = false;
-    if (was_unavailable_ && dice_.chance(50)) restart();
+    if (!was_unavailable_) return;
+    if (dice_.chance(50)) restart();
     for (const Operation& operation : asked)
-      if (was_unavailable_ && operation.idempotency_key) compare({operation});
+      if (operation.idempotency_key) compare({operation});
   }
 
   void arm_fault() {
@@ -602,17 +643,32 @@ class Life {
   void compare(const std::vector<Operation>& operations) {
     std::vector<Asked> asked;
     for (const auto& operation : operations) asked.push_back({operation, world_->send(operation)});
-    world_->run();
+    run_world(operations);
     operations_ += operations.size();
     was_unavailable_ = false;
-    const bool together = asked.size() > 1;
+    std::map<std::string, std::vector<Given>> given;
     for (Asked& each : asked) {
       const Answer answer = answer_of(each.pending);
-      tell((together ? "+ " : "") + spell(each.operation) + "  ->  " + spell(answer));
-      follow(each.operation, answer);
+      tell((asked.size() > 1 ? "+ " : "") + spell(each.operation) + "  ->  " + spell(answer));
+      if (is_unavailable(answer)) look_at_unavailable();
+      given[each.operation.install_id].push_back({each.operation, answer});
+    }
+    for (const auto& [id, answers] : given) {
+      auto& models = installs_.at(id).models;
+      models = follow_in_some_order(models, answers);
     }
     for (auto& [id, install] : installs_) compare_with_store(id, install);
     if (may_store_and_fail() && store_.appends > *appends_when_armed_) appends_when_armed_.reset();
+  }
+
+  void run_world(const std::vector<Operation>& operations) {
+    int messages = 0;
+    while (world_->run_once()) {
+      if (++messages < messages_of_a_step) continue;
+      for (const auto& operation : operations) tell("+ " + spell(operation));
+      static_cast<void>(world_.release());  // whose end would come to none either
+      throw Disagreement{"the actors come to no end"};
+    }
   }
 
   static Answer answer_of(PendingAnswer& pending) {
@@ -624,22 +680,62 @@ class Life {
     }
   }
 
-  // Keeps those models, and those turns that they may have taken, that answer the same.
-  void follow(const Operation& operation, const Answer& answer) {
-    const bool is_unavailable = std::holds_alternative<Unavailable>(answer);
-    was_unavailable_ = was_unavailable_ || is_unavailable;
-    if (is_unavailable && !may_store_and_fail() && !fails_without_storing_)
+  void look_at_unavailable() {
+    was_unavailable_ = true;
+    if (!may_store_and_fail() && !fails_without_storing_)
       throw Disagreement{"unavailable, though the store works"};
-    auto& models = installs_.at(operation.install_id).models;
-    const std::string real = spell(answer);
-    std::vector<Model> agreeing;
+  }
+
+  // In the order in which they were asked; but what was judged anew, after a write had failed, may
+  // have come last.
+  Models follow_in_some_order(const Models& models, std::vector<Given> answers) {
+    const auto failed = [](const Given& given) { return is_unavailable(given.answer); };
+    const auto first_failed = std::find_if(answers.begin(), answers.end(), failed);
+    if (first_failed == answers.end()) return follow(models, answers);
+    Models agreeing = try_to_follow(models, answers);
+    std::stable_partition(first_failed, answers.end(), failed);
+    for (Model& model : try_to_follow(models, answers)) agreeing.push_back(std::move(model));
+    return agreeing.empty() ? follow(models, answers) : agreeing;
+  }
+
+  Models try_to_follow(const Models& models, const std::vector<Given>& answers) {
+    try {
+      return follow(models, answers);
+    } catch (const Disagreement&) {
+      return {};
+    }
+  }
+
+  Models follow(Models models, const std::vector<Given>& answers) {
+    for (const Given& given : answers) {
+      models = is_unavailable(given.answer) ? models_without_answer(models, given.operation)
+                                            : models_that_answer(models, given);
+    }
+    return models;
+  }
+
+  // Done or not, if the store may have stored it.
+  Models models_without_answer(const Models& models, const Operation& operation) {
+    Models all = models;
+    if (!may_store_and_fail()) return all;
+    for (const Model& model : models) {
+      for (Model& turn : turns(model, operation)) {
+        run(turn, operation);
+        all.push_back(std::move(turn));
+      }
+    }
+    return all;
+  }
+
+  // Those models, and those turns that they may have taken, that answer the same.
+  Models models_that_answer(const Models& models, const Given& given) {
+    const std::string real = spell(given.answer);
+    Models agreeing;
     std::string expected;
     for (const Model& model : models) {
-      if (is_unavailable) agreeing.push_back(model);
-      if (is_unavailable && !may_store_and_fail()) continue;
-      for (Model& turn : turns(model, operation)) {
-        const std::string answered = spell(run(turn, operation));
-        if (is_unavailable || answered == real) {
+      for (Model& turn : turns(model, given.operation)) {
+        const std::string answered = spell(run(turn, given.operation));
+        if (answered == real) {
           agreeing.push_back(std::move(turn));
         } else {
           expected += "\n    the model: " + answered;
@@ -647,12 +743,12 @@ class Life {
       }
     }
     if (agreeing.empty()) throw Disagreement{"another answer\n    the actors: " + real + expected};
-    models = std::move(agreeing);
+    return agreeing;
   }
 
   // What is older than a day may be remembered or not.
-  static std::vector<Model> turns(const Model& model, const Operation& operation) {
-    std::vector<Model> all{model};
+  static Models turns(const Model& model, const Operation& operation) {
+    Models all{model};
     for (const auto& name : model.doubtful_names(operation)) {
       const std::size_t count = all.size();
       for (std::size_t i = 0; i < count; ++i) {
@@ -681,7 +777,7 @@ class Life {
     if (install.entries_seen + entries.size() != version)
       throw Disagreement{"versions and entries of " + id + " differ in number"};
     install.entries_seen = version;
-    std::string real = stored ? spell(*stored) : "no row";
+    std::string real = stored ? spell_with_reservations(*stored) : "no row";
     for (const auto& entry : entries) real += "\n      " + spell(entry);
     const std::string expected = keep_models_like(real, install);
     if (install.models.empty())
@@ -691,9 +787,9 @@ class Life {
 
   static std::string keep_models_like(const std::string& real, Install& install) {
     std::string expected;
-    std::vector<Model> agreeing;
+    Models agreeing;
     for (Model& model : install.models) {
-      std::string shown = model.row().version > 0 ? spell(model.row()) : "no row";
+      std::string shown = model.row().version > 0 ? spell_with_reservations(model.row()) : "no row";
       for (const auto& entry : model.take_trail()) shown += "\n      " + spell(entry);
       if (shown != real) {
         expected += "\n    the model: " + shown;
@@ -763,10 +859,11 @@ std::size_t live(std::uint32_t seed) {
     try {
       life.step();
     } catch (const Disagreement& disagreement) {
-      FAIL("seed " << seed << ", step " << step << ": " << disagreement.what()
-                   << "\n  run it again: CREDITS_SEED=" << seed << " actors_test \"a model*\""
-                   << "\n  what came before, the newest last:\n"
-                   << life.told());
+      // Catch would break the lines.
+      std::cerr << "seed " << seed << ", step " << step << ": " << disagreement.what()
+                << "\n  what came before, the newest last:\n"
+                << life.told();
+      FAIL("run it again: CREDITS_SEED=" << seed << " actors_test \"a model*\"");
     }
   }
   return life.operations();
@@ -778,7 +875,7 @@ TEST_CASE("a model of the contract and the real actors give the same answers") {
   for (const std::uint32_t seed : seeds) operations += live(seed);
   const bool is_default_run =
       !number_from("CREDITS_SEED") && !number_from("CREDITS_SIMULATION_STEPS");
-  if (is_default_run) CHECK(operations >= operations_wanted);
+  CHECK(operations >= (is_default_run ? operations_wanted : 1));
 }
 
 }  // namespace

@@ -149,8 +149,8 @@ def raw(port, data, half_close=False, timeout_s=TIMEOUT_S):
             connection.sendall(data)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
-        except (BrokenPipeError, ConnectionResetError):
-            pass  # it may refuse before it has read all
+        except OSError:
+            pass  # it may refuse, and end the connection, before it has read all
         return read_to_end(connection)
 
 
