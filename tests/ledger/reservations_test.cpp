@@ -1,0 +1,233 @@
+// What a reservation holds, how it ends, and that no cap is overspent through reservations.
+#include <algorithm>
+#include <random>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "actors/ledger/rules.hpp"
+#include "tests/catch.hpp"
+
+namespace credits::ledger {
+namespace {
+
+using std::chrono::hours;
+using std::chrono::minutes;
+
+const Time november = parse_time("2026-11-24T03:53:00.000Z").value();
+const Time december = parse_time("2026-12-01T00:00:00.000Z").value();
+
+const Quota quota{{"core", {Counter::lifetime, 100, 50}},
+                  {"pro", {Counter::monthly, 1000, 500}},
+                  {"max", {Counter::monthly, std::nullopt, std::nullopt}}};
+
+Row created() {
+  Row row = blank_row("install", november);
+  apply(row, create_entry(row, november));
+  return row;
+}
+
+Reservation reserve(Row& row, const Debit& hold, Time now = november, minutes ttl = minutes{10}) {
+  const std::string id = "r" + std::to_string(row.version);
+  apply(row, reserve_entry(row, hold, id, now + ttl, quota, now));
+  return *find_reservation(row, id);
+}
+
+TEST_CASE("a reservation holds credits of its counter and month until it is due") {
+  Row row = created();
+  reserve(row, {Backend::gemini, "core", 30});
+  reserve(row, {Backend::hardware, "core", 10});
+  reserve(row, {Backend::gemini, "pro", 400});
+  CHECK(balance_of(row, "core", quota, november) == Balance{60, Counter::lifetime, 20, 440});
+  CHECK(balance_of(row, "pro", quota, november) == Balance{600, Counter::monthly, 100, 440});
+  CHECK(balance_of(row, "max", quota, november) ==
+        Balance{std::nullopt, Counter::monthly, std::nullopt, 440});
+  const Time due = november + minutes{10};
+  CHECK(balance_of(row, "core", quota, due - std::chrono::milliseconds{1}).held == 440);
+  CHECK(balance_of(row, "core", quota, due) == Balance{100, Counter::lifetime, 50, 0});
+  CHECK(live_reservations(row, november) == 3);
+  CHECK(live_reservations(row, due) == 0);
+}
+
+TEST_CASE("a hold on a monthly counter binds its own month only") {
+  Row row = created();
+  reserve(row, {Backend::gemini, "pro", 400}, november, hours{24 * 30});
+  CHECK(balance_of(row, "pro", quota, december) == Balance{1000, Counter::monthly, 500, 400});
+}
+
+TEST_CASE("a settle debits what it says and frees the rest") {
+  Row row = created();
+  const Reservation held = reserve(row, {Backend::gemini, "core", 30});
+  apply(row, settle_entry(row, held, Backend::hardware, 10, november + minutes{1}));
+  CHECK(row.reservations.empty());
+  CHECK(row.lifetime_consumed == 10);
+  CHECK(row.lifetime_gemini_consumed == 0);
+  CHECK(row.last_active_at == november + minutes{1});
+  CHECK(balance_of(row, "core", quota, november) == Balance{90, Counter::lifetime, 50, 0});
+}
+
+TEST_CASE("a settle in a later month stands in its entry, with the month of the hold") {
+  Row row = created();
+  const Reservation held = reserve(row, {Backend::gemini, "pro", 30}, november, hours{24 * 30});
+  const Entry entry = settle_entry(row, held, Backend::gemini, 30, december);
+  apply(row, entry);
+  CHECK(format(entry.month) == "2026-11");
+  CHECK(format(row.month) == "2026-12");
+  CHECK(row.monthly_consumed == 0);
+  CHECK(row.tier_snapshot == "pro");
+}
+
+TEST_CASE("a settle, a release and an expiry keep the counter that the reserve has fixed") {
+  Row row = created();
+  const Reservation held = reserve(row, {Backend::gemini, "core", 30});
+  const Entry settle = settle_entry(row, held, Backend::gemini, 30, december);
+  CHECK(settle.counter == Counter::lifetime);
+  CHECK(settle.tier == "core");
+  for (const Entry& entry :
+       {release_entry(row, held, december), expire_entry(row, held, december)}) {
+    CHECK(entry.counter == Counter::lifetime);
+    CHECK(entry.credits == 30);
+    CHECK(entry.reservation_id == held.id);
+  }
+}
+
+TEST_CASE("reserve, release and expire leave tier and time of the last debit alone") {
+  Row row = created();
+  const Time later = november + minutes{1};
+  const Reservation first = reserve(row, {Backend::gemini, "pro", 1}, later);
+  const Reservation second = reserve(row, {Backend::gemini, "pro", 1}, later);
+  apply(row, release_entry(row, first, later));
+  apply(row, expire_entry(row, second, later));
+  CHECK(row.tier_snapshot == "core");
+  CHECK(row.last_active_at == november);
+  CHECK(row.reservations.empty());
+  CHECK(row.version == 5);
+}
+
+TEST_CASE("a reserve is an install's first mutation as well as any") {
+  Row row = blank_row("install", november);
+  reserve(row, {Backend::gemini, "pro", 1});
+  CHECK(row.version == 1);
+  CHECK(row.tier_snapshot == "core");
+  Row replayed;
+  replayed.install_id = "install";
+  Row again = blank_row("install", november);
+  apply(replayed, reserve_entry(again, {Backend::gemini, "pro", 1}, row.reservations[0].id,
+                                november + minutes{10}, quota, november));
+  CHECK(replayed == row);
+}
+
+TEST_CASE("hardware that was reserved becomes Gemini where the cap of its counter has room") {
+  Row row = created();
+  apply(row, commit_entry(row, {Backend::gemini, "core", 40}, quota, november));
+  const Reservation core = reserve(row, {Backend::hardware, "core", 20});
+  CHECK(has_gemini_room(row, core, 10, quota, november));
+  CHECK_FALSE(has_gemini_room(row, core, 11, quota, november));
+  const Reservation pro = reserve(row, {Backend::hardware, "pro", 20}, november, hours{24 * 30});
+  CHECK(has_gemini_room(row, pro, 20, quota, november));
+  CHECK_FALSE(has_gemini_room(row, pro, 1, quota, december));
+  const Reservation max = reserve(row, {Backend::hardware, "max", 20}, november, hours{24 * 30});
+  CHECK(has_gemini_room(row, max, 20, quota, december));
+  const Quota changed{{"core", {Counter::monthly, 100, 50}}};
+  CHECK_FALSE(has_gemini_room(row, core, 1, changed, november));
+}
+
+TEST_CASE("an entry that does not fit its row is refused, and changes nothing") {
+  Row row = created();
+  const Reservation held = reserve(row, {Backend::gemini, "core", 30});
+  Row ended = row;
+  apply(ended, release_entry(ended, held, november));
+  Entry unknown = settle_entry(row, held, Backend::gemini, 1, november);
+  unknown.reservation_id = "unknown";
+  Entry endless = reserve_entry(row, {Backend::gemini, "core", 1}, "x", november, quota, november);
+  endless.expires_at.reset();
+  const Row before = row;
+  CHECK_THROWS_AS(apply(row, unknown), std::invalid_argument);
+  CHECK_THROWS_AS(apply(row, endless), std::invalid_argument);
+  CHECK(row == before);
+  CHECK_THROWS_AS(apply(ended, expire_entry(ended, held, november)), std::invalid_argument);
+}
+
+TEST_CASE("an entry is found by its key, and by the reservation that it ended") {
+  Row row = created();
+  const Reservation held = reserve(row, {Backend::gemini, "core", 30});
+  Entry commit = commit_entry(row, {Backend::gemini, "core", 1}, quota, november);
+  CHECK(names_of(commit).empty());
+  commit.idempotency_key = held.id;
+  commit.reservation_id = held.id;
+  CHECK(names_of(commit) == std::vector<Name>{{Name::Kind::idempotency_key, held.id},
+                                              {Name::Kind::ended_reservation, held.id}});
+  Entry again = reserve_entry(row, {Backend::gemini, "core", 1}, "r", november, quota, november);
+  CHECK(names_of(again).empty());
+  CHECK(names_of(release_entry(row, held, november)).size() == 1);
+}
+
+// A random life that spends through reservations alone, at a clock that jumps, back too.
+class Spender {
+ public:
+  explicit Spender(std::uint32_t seed) : random_{seed} {}
+
+  void live() {
+    now_ += minutes{pick(-600, 1'200)};
+    const std::string tier = pick(0, 1) == 0 ? "core" : "pro";
+    if (row_.reservations.empty() || pick(0, 2) > 0) return reserve_if_allowed(tier);
+    end(row_.reservations[static_cast<std::size_t>(
+        pick(0, static_cast<std::int64_t>(row_.reservations.size()) - 1))]);
+  }
+
+  const Row& row() const { return row_; }
+  Time now() const { return now_; }
+
+ private:
+  void reserve_if_allowed(const std::string& tier) {
+    const std::int64_t credits = pick(1, 60);
+    const Plan decision = plan(balance_of(row_, tier, quota, now_), pick(0, 1) == 0, credits);
+    if (!decision.backend) return;
+    // As a mutation does: what is due ends first, and for good.
+    const std::vector<Reservation> all = row_.reservations;
+    for (const Reservation& each : all) {
+      if (is_due(each, now_)) apply(row_, expire_entry(row_, each, now_));
+    }
+    reserve(row_, {*decision.backend, tier, credits}, now_, minutes{pick(1, 1'440)});
+  }
+
+  void end(const Reservation& chosen) {
+    const Reservation held = chosen;
+    if (is_due(held, now_)) return apply(row_, expire_entry(row_, held, now_));
+    if (pick(0, 3) == 0) return apply(row_, release_entry(row_, held, now_));
+    const std::int64_t credits = pick(0, held.credits);
+    const bool to_gemini = pick(0, 1) == 0 && has_gemini_room(row_, held, credits, quota, now_);
+    apply(row_,
+          settle_entry(row_, held, to_gemini ? Backend::gemini : Backend::hardware, credits, now_));
+  }
+
+  std::int64_t pick(std::int64_t min, std::int64_t max) {
+    return std::uniform_int_distribution{min, max}(random_);
+  }
+
+  std::mt19937 random_;
+  Time now_ = november;
+  Row row_ = created();
+};
+
+TEST_CASE("through reservations alone no cap is overspent, whatever the clock does") {
+  const auto seed = GENERATE(range(1U, 51U));
+  INFO("seed " << seed);
+  Spender spender{seed};
+  for (int step = 0; step < 200; ++step) {
+    spender.live();
+    const Row& row = spender.row();
+    CHECK(row.lifetime_consumed <= 100);
+    CHECK(row.lifetime_gemini_consumed <= 50);
+    CHECK(row.monthly_consumed <= 1000);
+    CHECK(row.monthly_gemini_consumed <= 500);
+    std::int64_t held_on_core = 0;
+    for (const Reservation& each : row.reservations) {
+      if (each.counter == Counter::lifetime) held_on_core += each.credits;
+    }
+    CHECK(row.lifetime_consumed + held_on_core <= 100);
+  }
+}
+
+}  // namespace
+}  // namespace credits::ledger
