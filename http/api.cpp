@@ -151,15 +151,16 @@ std::pair<std::vector<actors::Request>, std::future<std::vector<actors::Answer>>
     DecodedBatch& batch) {
   const auto answers = std::make_shared<actors::Answers>(operations_in(batch));
   std::vector<actors::Request> requests;
-  std::unordered_map<std::string, std::size_t> last_places;
+  requests.reserve(operations_in(batch));  // so that the ids stay where they are
+  std::unordered_map<std::string_view, std::size_t> last_places;
   for (auto& member : batch) {
     auto* operation = std::get_if<actors::Operation>(&member);
     if (!operation) continue;
     const std::size_t place = requests.size();
-    const auto [last, is_first] = last_places.try_emplace(operation->install_id, place);
-    const auto previous = is_first ? std::nullopt : std::optional{last->second};
-    last->second = place;
-    requests.push_back({std::move(*operation), answers, place, previous});
+    requests.push_back({std::move(*operation), answers, place});
+    const auto [last, is_first] =
+        last_places.try_emplace(requests.back().operation.install_id, place);
+    if (!is_first) requests.back().previous_place = std::exchange(last->second, place);
   }
   return {std::move(requests), answers->all()};
 }

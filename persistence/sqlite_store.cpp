@@ -72,10 +72,8 @@ class HeadCache {
   }
 
   void set(const std::string& id, const Head& head) {
-    if (young_.size() >= generation_max_ && !young_.contains(id)) {
-      old_ = std::exchange(young_, {});
-    }
     young_[id] = head;
+    if (young_.size() > generation_max_) old_ = std::exchange(young_, {});
   }
 
  private:
@@ -221,7 +219,7 @@ class SqliteStore : public Store {
   struct Plan {
     std::vector<Outcome> outcomes;
     std::vector<JournalRecord> records;
-    std::vector<std::size_t> stored;  // the mutations that are
+    std::vector<std::pair<std::size_t, const Planned*>> stored;  // the mutations that are
     std::unordered_map<std::string_view, Planned> installs;
   };
 
@@ -340,7 +338,7 @@ class SqliteStore : public Store {
       conflicts = conflicts || entries.front().version != head.version + 1;
       plan.outcomes.push_back(conflicts ? Outcome::conflict : Outcome::stored);
       if (conflicts) continue;
-      plan.stored.push_back(i);
+      plan.stored.emplace_back(i, &found->second);
       for (const ledger::Entry& entry : entries) {
         const Hash hash = hasher_(head.hash, after.install_id, entry);
         plan.records.push_back({++sequence, head.sequence, after.install_id, entry, hash});
@@ -355,11 +353,11 @@ class SqliteStore : public Store {
     for (const auto& [id, planned] : plan.installs) heads_.set(std::string{id}, planned.head);
     const std::lock_guard lock{mutex_};
     auto record = plan.records.begin();
-    for (const std::size_t i : plan.stored) {
+    for (const auto& [i, planned] : plan.stored) {
       const auto& [after, entries] = mutations[i];
       PendingRow& pending = active_[after.install_id];
       for (std::size_t n = 0; n < entries.size(); ++n) add_names(*record++, pending);
-      const Head& newest = plan.installs.at(after.install_id).head;
+      const Head& newest = planned->head;
       if (after.version == newest.version) pending.stored = {after, newest.sequence, newest.hash};
       if (entries.front().version == 1) ++installs_;
     }
