@@ -16,7 +16,8 @@ namespace credits::ledger {
 
 enum class EntryKind : std::uint8_t { create, import, commit, reserve, settle, release, expire };
 
-// Random, so that after a write whose outcome is unknown its author can look whether it is there.
+// Random, so that the entries of one operation can be told from all others, whoever wrote them. A
+// reservation's id is made of it.
 struct MutationId {
   std::uint64_t high = 0;
   std::uint64_t low = 0;

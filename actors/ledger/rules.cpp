@@ -50,7 +50,8 @@ Entry entry_for(const Row& row, EntryKind kind, Time now) {
   entry.at = now;
   entry.kind = kind;
   entry.tier = row.tier_snapshot;
-  entry.month = std::max(row.month, month_of(now));
+  // A row that does not exist yet has no month to keep to, whenever it was made.
+  entry.month = row.version == 0 ? month_of(now) : std::max(row.month, month_of(now));
   return entry;
 }
 

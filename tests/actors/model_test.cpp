@@ -40,7 +40,7 @@ using ledger::Counter;
 using ledger::format;
 
 constexpr int steps_of_a_life = 150;
-constexpr int steps_by_default = 22'500;
+constexpr int steps_by_default = 60'000;
 constexpr std::size_t operations_wanted = 10'000;
 constexpr std::size_t operations_told = 12;
 constexpr int messages_of_a_step = 10'000;
@@ -394,7 +394,7 @@ class Wishes {
 
   Settle settle(const std::string& id) {
     Settle wish{reservation(id), {}, {}};
-    if (dice_.chance(40)) wish.backend = backend();
+    if (dice_.chance(60)) wish.backend = backend();
     if (dice_.chance(40)) wish.credits = dice_.pick(0, 5);
     return wish;
   }
@@ -553,9 +553,9 @@ class Life {
       case 2:
         return now + std::chrono::hours{24 * dice_.pick(1, 40)};
       case 3:
-        return back_to(now - std::chrono::seconds{dice_.pick(1, 30)});
+        return now - std::chrono::seconds{dice_.pick(1, 30)};
       case 4:
-        return back_to(now - std::chrono::hours{dice_.pick(1, 24 * 35)});
+        return now - std::chrono::hours{dice_.pick(1, 24 * 35)};
       case 5:
       case 6:
       case 7:
@@ -567,17 +567,6 @@ class Life {
       default:
         return now + std::chrono::milliseconds{dice_.pick(1, 20)};
     }
-  }
-
-  // Into an earlier month only when all installs exist: an install that a refusal has woken, and
-  // that is created in an earlier month then, begins with the month of the refusal while it is
-  // live.
-  ledger::Time back_to(ledger::Time earlier) const {
-    const bool same_month = ledger::month_of(earlier) == ledger::month_of(world_->now);
-    const bool all_exist = std::all_of(installs_.begin(), installs_.end(), [](const auto& install) {
-      return install.second.models.front().row().version > 0;
-    });
-    return same_month || all_exist ? earlier : world_->now;
   }
 
   // Often from its last seconds into its first.
@@ -598,7 +587,7 @@ class Life {
     const auto& reservations = installs_.at(dice_.one_of(ids())).models.front().row().reservations;
     if (reservations.empty()) return now;
     const auto end = dice_.one_of(reservations).expires_at;
-    return back_to(end + std::chrono::milliseconds{dice_.pick(-1, 1)});
+    return end + std::chrono::milliseconds{dice_.pick(-1, 1)};
   }
 
   void operate_while_store_fails() {

@@ -182,6 +182,31 @@ TEST_CASE("beyond the requests in flight, one is refused, and nothing of it is d
   check_problem(service.call("GET", "/v1/installs/b"), 404, "unknown_install");
 }
 
+TEST_CASE("beyond the operations in flight, a batch is refused, and nothing of it is done") {
+  Service service{{.operations_in_flight_max = 1}};
+  const std::string create = R"({"op":"create","install_id":"a"})";
+  check_problem(
+      service.call("POST", "/v1/batch", R"({"operations":[)" + create + "," + create + "]}"), 503,
+      "overloaded");
+  check_problem(service.call("GET", "/v1/installs/a"), 404, "unknown_install");
+  CHECK(service.call("POST", "/v1/batch", R"({"operations":[)" + create + "]}")
+            .body.find("\"status\":201") != std::string::npos);
+}
+
+TEST_CASE("in a batch, a store that fails is told in the place of each operation that it failed") {
+  Service service;
+  service.commit("a");
+  service.store.fail_appends(1);
+  const HttpResponse response = service.call("POST", "/v1/batch", R"({"operations":[
+      {"op":"get","install_id":"a"},
+      {"op":"commit","install_id":"a","backend":"gemini","tier":"core"},
+      {"op":"get","install_id":"a"}]})");
+  CHECK(response.status == 200);
+  const std::string& body = response.body;
+  CHECK(body.find("\"status\":200") < body.find("\"status\":503"));
+  CHECK(body.find("\"status\":503") < body.rfind("\"status\":503"));
+}
+
 TEST_CASE("a quota that cannot be written is not put in force") {
   Service service;
   std::filesystem::remove_all(service.quota_path().parent_path());

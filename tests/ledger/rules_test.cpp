@@ -201,6 +201,13 @@ TEST_CASE("an entry that does not fit a row is refused and leaves it as it is") 
   }
 }
 
+TEST_CASE("a new install begins in the month of its first mutation, whenever its row was made") {
+  Row row = blank_row("install", december);
+  commit(row, {Backend::gemini, "pro", 1}, november);
+  CHECK(format(row.month) == "2026-11");
+  CHECK(row.monthly_consumed == 1);
+}
+
 // A random life of one install: debits in every tier at a clock that jumps, back too.
 class Life {
  public:
