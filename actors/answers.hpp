@@ -17,7 +17,8 @@ namespace credits::actors {
 
 class Answers {
  public:
-  explicit Answers(std::size_t count) : answers_(count), failed_(count), missing_{count} {}
+  explicit Answers(std::size_t count)
+      : answers_(count), failed_(count > 1 ? count : 0), missing_{count} {}
 
   // Ready when every place is filled; throws std::future_error if that cannot come to be. Once.
   std::future<std::vector<Answer>> all() { return all_.get_future(); }
@@ -31,15 +32,16 @@ class Answers {
   // Says that the operation may have been done. Only the install's own actor calls this and the
   // next for its operations.
   void fail(std::size_t place, std::string reason) {
-    failed_[place] = 1;
+    if (!failed_.empty()) failed_[place] = 1;
     give(place, Unavailable{std::move(reason)});
   }
 
+  // Precondition: there is more than one place.
   bool has_failed(std::size_t place) const { return failed_[place] != 0; }
 
  private:
   std::vector<Answer> answers_;
-  std::vector<char> failed_;
+  std::vector<char> failed_;  // empty where there is but one place
   std::atomic<std::size_t> missing_;
   std::promise<std::vector<Answer>> all_;
 };

@@ -4,7 +4,9 @@
 // its length and its members; what may be absent is a 0, or a 1 and the value.
 #pragma once
 
+#include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
@@ -29,9 +31,9 @@ inline ledger::Month to_month(std::int64_t number) {
 class Encoder {
  public:
   void integer(std::uint64_t value) {
-    char bytes[8];
-    for (int i = 0; i < 8; ++i) bytes[i] = static_cast<char>(value >> (8 * i));
-    bytes_.append(bytes, sizeof bytes);
+    std::array<char, 8> bytes{};
+    for (std::size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<char>(value >> (8 * i));
+    bytes_.append(bytes.data(), bytes.size());
   }
   void integer(std::int64_t value) { integer(static_cast<std::uint64_t>(value)); }
   void time(ledger::Time value) { integer(std::int64_t{value.time_since_epoch().count()}); }

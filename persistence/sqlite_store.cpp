@@ -357,11 +357,17 @@ class SqliteStore : public Store {
       const auto& [after, entries] = mutations[i];
       PendingRow& pending = active_[after.install_id];
       for (std::size_t n = 0; n < entries.size(); ++n) add_names(*record++, pending);
-      const Head& newest = planned->head;
-      if (after.version == newest.version) pending.stored = {after, newest.sequence, newest.hash};
+      if (after.version == planned->head.version) store(after, planned->head, pending.stored);
       if (entries.front().version == 1) ++installs_;
     }
     if (!plan.records.empty()) last_sequence_ = plan.records.back().sequence;
+  }
+
+  // Member by member, so that the strings keep their memory.
+  static void store(const ledger::Row& row, const Head& head, StoredRow& stored) {
+    stored.row = row;
+    stored.last_sequence = head.sequence;
+    stored.hash = head.hash;
   }
 
   void add_names(const JournalRecord& record, PendingRow& pending) {
