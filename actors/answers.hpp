@@ -1,6 +1,6 @@
 // Where the answers to the operations of one request from outside are gathered: one place for each,
-// filled by whoever can, and read when the last one is. The operations alone keep it: if they are
-// dropped instead, with an actor or a message, whoever waits is told at once.
+// filled by who judges, and read when each has been given. The operations alone keep it: if they
+// are dropped instead, with an actor or a message, whoever waits is told at once.
 #pragma once
 
 #include <atomic>
@@ -20,12 +20,14 @@ class Answers {
   explicit Answers(std::size_t count)
       : answers_(count), failed_(count > 1 ? count : 0), missing_{count} {}
 
-  // Ready when every place is filled; throws std::future_error if that cannot come to be. Once.
+  // Ready when every place is given; throws std::future_error if that cannot come to be. Once.
   std::future<std::vector<Answer>> all() { return all_.get_future(); }
 
-  // Any thread; each place once, by this or by fail().
-  void give(std::size_t place, Answer answer) {
-    answers_[place] = std::move(answer);
+  // Puts an answer into its place, where another may still replace it.
+  void put(std::size_t place, Answer answer) { answers_[place] = std::move(answer); }
+
+  // Says that one more answer stands: once for each place, on any thread.
+  void give() {
     if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) all_.set_value(std::move(answers_));
   }
 
@@ -33,7 +35,8 @@ class Answers {
   // next for its operations.
   void fail(std::size_t place, std::string reason) {
     if (!failed_.empty()) failed_[place] = 1;
-    give(place, Unavailable{std::move(reason)});
+    put(place, Unavailable{std::move(reason)});
+    give();
   }
 
   // Precondition: there is more than one place.

@@ -112,15 +112,16 @@ Verdict InstallState::judge_on_row(const Operation& operation, const Remembered&
 
 void InstallState::answer(Request request, Verdict verdict) {
   auto& [entries, answer] = verdict;
-  if (entries.empty() && is_durable()) return request.give(std::move(answer));
+  request.put(std::move(answer));
+  if (entries.empty() && is_durable()) return request.give();
   std::optional<persistence::Mutation> mutation;
   if (!entries.empty()) {
     for (const ledger::Entry& entry : entries) memory_.add(entry);
     mutation = {row_, std::move(entries)};
   }
-  self->send(persister, append_atom::value,
-             Append{install_actor{self}, durable_version_, std::move(mutation), std::move(request),
-                    std::move(answer)});
+  self->send(
+      persister, append_atom::value,
+      Append{install_actor{self}, durable_version_, std::move(mutation), std::move(request)});
 }
 
 bool InstallState::has_much_on_its_way() const {

@@ -43,7 +43,8 @@ struct Request {
   // have been done, so may this: it is not run.
   std::optional<std::size_t> previous_place{};
 
-  void give(Answer answer) const { answers->give(place, std::move(answer)); }
+  void put(Answer answer) const { answers->put(place, std::move(answer)); }
+  void give() const { answers->give(); }
   void fail(const std::string& reason) const { answers->fail(place, reason); }
 };
 
@@ -149,13 +150,12 @@ using router_actor = caf::typed_actor<
     // shutdown: retire all; answered when the last one has ended
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
-// The answer to a request, and the mutation that the request made, if any.
+// A request whose answer is in its place, and the mutation that the request made, if any.
 struct Append {
   install_actor author;
   DurableVersion durable_version;
   std::optional<persistence::Mutation> mutation;
   Request request;
-  Answer answer;
 };
 
 // Makes mutations durable, many in one write, and gives the answers that wait for them. Blocks, so

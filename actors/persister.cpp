@@ -13,10 +13,9 @@ void PersisterState::append(Append append) {
   }
   // Nothing that a read could wait for is under way: its author's mutations came before it.
   if (!mutates && !find_author(append.author)) {
-    return append.request.give(std::move(append.answer));
+    return append.request.give();
   }
-  waiting_.push_back(
-      {author_of(append), mutates, std::move(append.request), std::move(append.answer)});
+  waiting_.push_back({author_of(append), mutates, std::move(append.request)});
   if (!mutates) return;
   batch_.push_back(*std::move(append.mutation));
   if (batch_.size() >= batch_mutations_max) return write();
@@ -65,7 +64,7 @@ void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcom
     if (author.conflicts) {
       author.unanswered.push_back({std::move(waiting.request), waiting.mutates});
     } else {
-      waiting.request.give(std::move(waiting.answer));
+      waiting.request.give();
     }
   }
   for (Author& author : authors_) {

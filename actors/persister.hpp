@@ -45,12 +45,11 @@ struct PersisterState {
     std::vector<Unanswered> unanswered{};  // what is to be given back
   };
 
-  // An answer that waits for this batch.
+  // A request whose answer waits for this batch.
   struct Waiting {
     std::size_t author = 0;
     bool mutates = false;
     Request request;
-    Answer answer;
   };
 
   // Why the writes of an author are not taken at present.
