@@ -1,8 +1,11 @@
 import json
+import time
 
 import pytest
 
 import creditsd
+
+PASSIVATION_S = 0.6  # idle installs are looked for twice a second
 
 
 @pytest.fixture
@@ -64,3 +67,37 @@ def start_with(data_dir, start, connect):
         return connect(start(*args))
 
     return start_with_ledger
+
+
+@pytest.fixture(scope="module")
+def shared_server(tmp_path_factory):
+    """For tables of cases that each have an install of their own, or change nothing."""
+    path = tmp_path_factory.mktemp("shared")
+    running = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", path / "data"],
+                              path / "log")
+    yield running
+    running.kill()
+
+
+@pytest.fixture
+def shared_client(shared_server, connect):
+    return connect(shared_server)
+
+
+@pytest.fixture(params=["kill", "stop", "passivate"])
+def life(request, start, connect):
+    """A client, and a function that ends what is in memory and gives a client of what comes."""
+    flags = creditsd.FEW_LIVE if request.param == "passivate" else []
+    server = start(*flags)
+    client = connect(server)
+
+    def next_life():
+        if request.param == "passivate":
+            for n in range(20):
+                assert client.put(f"/v1/installs/other{n}").status == 201
+            time.sleep(PASSIVATION_S)
+            return client
+        getattr(server, request.param)()
+        return connect(start(*flags))
+
+    return client, next_life

@@ -15,6 +15,7 @@ from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[2]
 BINARY = str(Path(os.environ.get("CREDITSD", REPO / "build/release/bin/creditsd")).resolve())
+FEW_LIVE = ["--max-live-installs", "4", "--passivate-after", "10ms"]  # installs come and go
 TIMEOUT_S = 30  # a sanitizer's build on a busy machine is slow
 
 LISTENING = re.compile(r"^listening on http://(.+):(\d+)$", re.MULTILINE)

@@ -6,10 +6,9 @@ from urllib.parse import quote
 
 import pytest
 
-from creditsd import Server, check_problem
+from creditsd import FEW_LIVE, check_problem
 from traffic import all_entries, all_installs, counters, path_of
 
-FEW_LIVE = ["--max-live-installs", "4", "--passivate-after", "10ms"]
 OPERATIONS_MAX = 8_192
 BODY_BYTES_MAX = 8 * 1024 * 1024
 COMMIT = {"backend": "gemini", "tier": "core"}
@@ -68,20 +67,6 @@ def check_in_place(result, codes, field=...):
         assert isinstance(result[name], str) and result[name], result
     assert (result["status"], result["code"]) in codes, result
     assert field is ... or result.get("field") == field, result
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
-    """For the tables of what is refused."""
-    path = tmp_path_factory.mktemp("batches")
-    running = Server(["--listen", "127.0.0.1:0", "--data-dir", path / "data"], path / "log")
-    yield running
-    running.kill()
-
-
-@pytest.fixture
-def shared_client(shared_server, connect):
-    return connect(shared_server)
 
 
 # --- what an operation is answered

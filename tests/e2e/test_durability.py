@@ -11,11 +11,11 @@ from signal import SIGINT, SIGKILL, SIGTERM
 import pytest
 
 import creditsd
-from creditsd import check_problem, open_socket, parse_answers, read_to_end, run, wait_until
+from creditsd import (FEW_LIVE, check_problem, open_socket, parse_answers, read_to_end, run,
+                      wait_until)
 from traffic import Traffic, all_installs, check_count, history, path_of
 
 COMMIT = {"backend": "gemini", "tier": "core"}
-FEW_LIVE = ["--max-live-installs", "4", "--passivate-after", "10ms"]
 FEW_IN_FLIGHT = ["--max-in-flight", "8"]
 FILES = ["journal.db", "snapshots.db"]
 

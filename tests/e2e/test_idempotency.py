@@ -8,11 +8,9 @@ from urllib.parse import quote
 
 import pytest
 
-from creditsd import Server, check_problem, parse_answers, raw
+from creditsd import FEW_LIVE, check_problem, parse_answers, raw
 from traffic import all_entries, counters, path_of
 
-FEW_LIVE = ["--max-live-installs", "4", "--passivate-after", "10ms"]
-PASSIVATION_S = 0.6  # longer than it takes for an idle install to be found
 COMMIT = {"backend": "gemini", "tier": "core", "credits": 3}
 RESERVE = {"tier": "core", "credits": 3}
 BODIES = {"commit": COMMIT, "reserve": RESERVE}
@@ -70,25 +68,6 @@ def batch(client, operations):
     answer = client.post("/v1/batch", {"operations": operations})
     assert answer.status == 200, answer.body
     return answer.json["results"]
-
-
-@pytest.fixture(params=["kill", "stop", "passivate"])
-def life(request, start, connect):
-    """A client, and a function that ends what is in memory and gives a client of what comes."""
-    flags = FEW_LIVE if request.param == "passivate" else []
-    server = start(*flags)
-    client = connect(server)
-
-    def next_life():
-        if request.param == "passivate":
-            for n in range(20):
-                assert client.put(f"/v1/installs/other{n}").status == 201
-            time.sleep(PASSIVATION_S)
-            return client
-        getattr(server, request.param)()
-        return connect(start(*flags))
-
-    return client, next_life
 
 
 # --- the same request again
@@ -195,20 +174,6 @@ def test_another_request_with_the_same_key_is_refused(shared_client, unused_id, 
     check_replay(send(shared_client, call, body, "k", unused_id), told)
     assert state(shared_client, unused_id) == before
     first(shared_client, other_call, {**BODIES[other_call], "tier": "max"}, "k2", unused_id)
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
-    """For tables of requests, each of which has an install of its own."""
-    path = tmp_path_factory.mktemp("keys")
-    running = Server(["--listen", "127.0.0.1:0", "--data-dir", path / "data"], path / "log")
-    yield running
-    running.kill()
-
-
-@pytest.fixture
-def shared_client(shared_server, connect):
-    return connect(shared_server)
 
 
 @pytest.fixture

@@ -11,11 +11,9 @@ from urllib.parse import quote
 
 import pytest
 
-from creditsd import Client, Server, check_problem, wait_until
+from creditsd import Client, check_problem, wait_until
 from traffic import COUNTERS, all_entries, counters, path_of
 
-FEW_LIVE = ["--max-live-installs", "4", "--passivate-after", "10ms"]
-PASSIVATION_S = 0.6  # longer than it takes for an idle install to be found
 LIVE_MAX = 1_000
 LONG_AGO = "2026-01-10T00:00:00.000Z"
 UNTOUCHED = {"remaining": 100, "capped": "lifetime", "gemini_remaining": 50, "held": 0}
@@ -111,25 +109,6 @@ def at_once(clients, *works):
     """Each client does one of the works, in turn, all at the same time."""
     with ThreadPoolExecutor(len(clients)) as pool:
         return list(pool.map(lambda client, work: work(client), clients, itertools.cycle(works)))
-
-
-@pytest.fixture(params=["kill", "stop", "passivate"])
-def life(request, start, connect):
-    """A client, and a function that ends what is in memory and gives a client of what comes."""
-    flags = FEW_LIVE if request.param == "passivate" else []
-    server = start(*flags)
-    client = connect(server)
-
-    def next_life():
-        if request.param == "passivate":
-            for n in range(20):
-                assert client.put(f"/v1/installs/other{n}").status == 201
-            time.sleep(PASSIVATION_S)
-            return client
-        getattr(server, request.param)()
-        return connect(start(*flags))
-
-    return client, next_life
 
 
 # --- reserve
@@ -729,15 +708,6 @@ def test_reservations_whose_time_has_ended_leave_room(client):
 
 
 # --- bad requests
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory):
-    """For the tables of bad requests, none of which changes anything."""
-    path = tmp_path_factory.mktemp("refusals")
-    running = Server(["--listen", "127.0.0.1:0", "--data-dir", path / "data"], path / "log")
-    yield running
-    running.kill()
 
 
 @pytest.fixture(scope="module")
