@@ -40,16 +40,20 @@ class StoreHealth {
  public:
   static constexpr std::chrono::seconds retry_after{5};
 
-  void write_failed(std::string reason) {
+  // Returns whether that is news to the operator: not the same as just before.
+  bool write_failed(const std::string& reason) {
     const std::lock_guard lock{mutex_};
-    reason_ = std::move(reason);
-    failed_at_ = std::chrono::steady_clock::now();
+    const auto now = std::chrono::steady_clock::now();
+    const bool is_news = reason != reason_ || now - failed_at_ > retry_after;
+    reason_ = reason;
+    failed_at_ = now;
     failing_ = true;
+    return is_news;
   }
 
-  void write_failed_for_good(std::string reason) {
-    write_failed(std::move(reason));
+  bool write_failed_for_good(const std::string& reason) {
     for_good_ = true;
+    return write_failed(reason);
   }
 
   void write_worked() {
@@ -58,7 +62,7 @@ class StoreHealth {
 
   // Why the store takes no writes; nothing if it does.
   std::optional<std::string> trouble() const {
-    if (!failing_) return std::nullopt;
+    if (!failing_ && !for_good_) return std::nullopt;
     const std::lock_guard lock{mutex_};
     const bool is_old = std::chrono::steady_clock::now() - failed_at_ > retry_after;
     return is_old && !for_good_ ? std::nullopt : std::optional{reason_};

@@ -94,13 +94,15 @@ void InstallState::judge_now(Request request, const Remembered& remembered) {
   if (request.previous_place && request.answers->has_failed(*request.previous_place)) {
     return request.fail("an operation before it on the same install may have been done");
   }
+  Verdict verdict;
   try {
-    answer(std::move(request), judge_on_row(request.operation, remembered));
+    verdict = judge_on_row(request.operation, remembered);
   } catch (const std::exception& error) {
     environment->warn("install \"" + install_id + "\": " + error.what());
-    request.fail("the operation could not be judged; the server's log has the reason");
-    wait_until_drained(Phase::spoiled);
+    request.fail("the operation could not be judged");
+    return wait_until_drained(Phase::spoiled);
   }
+  answer(std::move(request), std::move(verdict));
 }
 
 Verdict InstallState::judge_on_row(const Operation& operation, const Remembered& remembered) {

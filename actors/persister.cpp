@@ -43,13 +43,16 @@ void PersisterState::write() {
     acknowledge(outcomes);
     self->send(snapshotter, stored_atom::value);
   } catch (const persistence::StoreBrokenError& error) {
-    environment->store_health.write_failed_for_good(error.what());
-    give_all_back(error.what());
+    failed(error.what(), environment->store_health.write_failed_for_good(error.what()));
   } catch (const std::exception& error) {
-    environment->store_health.write_failed(error.what());
-    give_all_back(error.what());
+    failed(error.what(), environment->store_health.write_failed(error.what()));
   }
   clear_batch();
+}
+
+void PersisterState::failed(const std::string& reason, bool is_news) {
+  if (is_news) environment->warn("a write failed: " + reason);
+  give_all_back(reason);
 }
 
 void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcomes) {

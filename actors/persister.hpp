@@ -62,6 +62,7 @@ struct PersisterState {
   std::optional<std::size_t> find_author(const install_actor& author) const;
   std::size_t author_of(const Append& append);
   void acknowledge(const std::vector<persistence::Outcome>& outcomes);
+  void failed(const std::string& reason, bool is_news);
   void give_all_back(const std::string& reason);
   void fence(Author& author, WriteFailure failure, const std::string& reason);
   void clear_batch();

@@ -13,21 +13,35 @@ void LoaderState::load(std::string install_id, install_actor asker) {
 void LoaderState::read() {
   const auto install_ids = std::exchange(install_ids_, {});
   const auto askers = std::exchange(askers_, {});
+  auto loaded = read_rows(install_ids);
+  for (std::size_t i = 0; i < askers.size(); ++i) {
+    self->send(askers[i], loaded_atom::value, std::move(loaded[i]));
+  }
+}
+
+std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_ids) {
+  std::vector<Loaded> loaded;
   try {
-    std::vector<Loaded> loaded;
     for (auto& row : store->load(install_ids)) loaded.push_back({std::move(row), {}, {}});
-    for (std::size_t i = 0; i < askers.size(); ++i) {
+    for (std::size_t i = 0; i < install_ids.size(); ++i) {
       // After the row: what is written in between makes a name too many, which does no harm.
       loaded[i].names = store->names(install_ids[i], names_known_max);
     }
-    for (std::size_t i = 0; i < askers.size(); ++i) {
-      self->send(askers[i], loaded_atom::value, std::move(loaded[i]));
-    }
+    return loaded;
   } catch (const std::exception& error) {
-    for (const install_actor& asker : askers) {
-      self->send(asker, loaded_atom::value, Loaded{{}, {}, error.what()});
-    }
+    if (install_ids.size() == 1) return {failed(error.what())};
   }
+  // One of them is at fault; the others need not fail with it.
+  loaded.clear();
+  for (std::size_t i = 0; i < install_ids.size(); ++i) {
+    loaded.push_back(read_rows(install_ids.subspan(i, 1)).front());
+  }
+  return loaded;
+}
+
+Loaded LoaderState::failed(const std::string& reason) {
+  environment->warn("an install could not be loaded: " + reason);
+  return {{}, {}, reason};
 }
 
 void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name> names,
@@ -37,14 +51,17 @@ void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name
     recalled.entries = store->recall(install_id, names);
     recalled.names = std::move(names);
   } catch (const std::exception& error) {
+    environment->warn(std::string{"a name could not be looked up: "} + error.what());
     recalled.error = error.what();
   }
   self->send(asker, recalled_atom::value, std::move(recalled));
 }
 
 loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> self,
-                                   persistence::Store* store, std::size_t names_known_max) {
+                                   persistence::Store* store, Environment* environment,
+                                   std::size_t names_known_max) {
   self->state.store = store;
+  self->state.environment = environment;
   self->state.names_known_max = names_known_max;
   return {
       [self](load_atom, std::string& install_id, install_actor& asker) {

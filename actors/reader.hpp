@@ -1,9 +1,11 @@
 // The two actors that read the store: the loader for installs, the reporter for operators.
 #pragma once
 
+#include <span>
 #include <string>
 #include <vector>
 
+#include "actors/environment.hpp"
 #include "actors/interfaces.hpp"
 
 namespace credits::actors {
@@ -20,15 +22,20 @@ struct LoaderState {
 
   loader_actor::stateful_pointer<LoaderState> self;
   persistence::Store* store = nullptr;
+  Environment* environment = nullptr;
   std::size_t names_known_max = 0;
 
  private:
+  std::vector<Loaded> read_rows(std::span<const std::string> install_ids);
+  Loaded failed(const std::string& reason);
+
   std::vector<std::string> install_ids_;
   std::vector<install_actor> askers_;  // one for each id
 };
 
 loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> self,
-                                   persistence::Store* store, std::size_t names_known_max);
+                                   persistence::Store* store, Environment* environment,
+                                   std::size_t names_known_max);
 
 reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence::Store* store);
 

@@ -32,7 +32,9 @@ bool SnapshotterState::prune_some() {
   try {
     return store->prune({now - tuning.keep_entries, now - ledger::names_remembered_for});
   } catch (const persistence::StoreBrokenError& error) {
-    environment->store_health.write_failed_for_good(error.what());
+    if (environment->store_health.write_failed_for_good(error.what())) {
+      environment->warn(std::string{"a write failed: "} + error.what());
+    }
     return false;
   } catch (const std::exception& error) {
     environment->warn(std::string{"old entries stay, pruning will be tried again: "} +

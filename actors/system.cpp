@@ -28,7 +28,8 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
   actors.snapshotter = spawn_blocking(system, tuning, snapshotter, &store, &environment, tuning);
   actors.persister = spawn_blocking(system, tuning, persister, &store, &environment,
                                     actors.snapshotter, tuning.batch_mutations_max);
-  actors.loader = spawn_blocking(system, tuning, loader, &store, tuning.names_known_max);
+  actors.loader =
+      spawn_blocking(system, tuning, loader, &store, &environment, tuning.names_known_max);
   actors.reporter = spawn_blocking(system, tuning, reporter, &store);
   Tuning share = tuning;
   share.live_installs_max =

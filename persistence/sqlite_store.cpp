@@ -31,19 +31,26 @@ std::string random_ledger_id() {
   return id;
 }
 
-// Makes the directory, durably, if it is missing.
-const std::filesystem::path& prepare_directory(const std::filesystem::path& directory) {
+// Makes the directory, durably and with those above it, if it is missing. Returns false, with
+// errno, if it cannot.
+bool make_directory(const std::filesystem::path& directory) {
   std::error_code error;
-  std::filesystem::create_directories(directory.parent_path(), error);
-  const bool is_new = ::mkdir(directory.c_str(), 0700) == 0;
-  if (!is_new && errno != EEXIST) {
+  if (std::filesystem::exists(directory, error)) return true;
+  if (directory.has_relative_path() && !make_directory(directory.parent_path())) return false;
+  if (::mkdir(directory.c_str(), 0700) != 0) return errno == EEXIST;
+  sync_directory(directory.parent_path());
+  return true;
+}
+
+const std::filesystem::path& prepare_directory(const std::filesystem::path& directory) {
+  const auto whole = std::filesystem::absolute(directory);
+  if (!make_directory(whole.has_filename() ? whole : whole.parent_path())) {
     throw StoreError{"cannot make the data directory " + directory.string() + ": " +
                      std::strerror(errno) + "; choose one that this user may make"};
   }
   if (!std::filesystem::is_directory(directory)) {
     throw StoreError{directory.string() + " is not a directory; choose another data directory"};
   }
-  if (is_new) sync_directory(std::filesystem::absolute(directory).parent_path());
   return directory;
 }
 
@@ -91,6 +98,7 @@ class SqliteStore : public Store {
         lock_{data_dir},
         journal_{open_journal(data_dir)},
         history_{data_dir / journal_file},
+        remembered_{data_dir / journal_file},
         pruning_{data_dir / journal_file},
         writer_{snapshots_path_, journal_.ledger_id()},
         loader_{snapshots_path_},
@@ -135,7 +143,7 @@ class SqliteStore : public Store {
     entries.reserve(names.size());
     for (const ledger::Name& name : names) {
       const auto sequence = find(install_id, name);
-      entries.push_back(sequence ? history_.entry(*sequence) : std::nullopt);
+      entries.push_back(sequence ? remembered_.entry(*sequence) : std::nullopt);
     }
     return entries;
   }
@@ -399,6 +407,7 @@ class SqliteStore : public Store {
     if (pruned > progress.forgotten_sequence) writer_.forget_through(pruned);
     if (pruned > progress.sequence) {
       journal.visit_baselines([this](StoredRow baseline) { restore(std::move(baseline)); });
+      last_sequence_ = pruned;  // not before all are there, as a checkpoint on the way says how far
     }
     journal.visit_after(progress.sequence, [this](const JournalRecord& record) {
       replay(record);
@@ -409,11 +418,13 @@ class SqliteStore : public Store {
   void restore(StoredRow baseline) {
     const auto stored = find(baseline.row.install_id, guard_);
     if (stored && stored->last_sequence >= baseline.last_sequence) return;
-    const std::lock_guard lock{mutex_};
-    if (!stored) ++installs_;
-    last_sequence_ = std::max(last_sequence_, baseline.last_sequence);
-    const std::string id = baseline.row.install_id;
-    active_[id].stored = std::move(baseline);
+    {
+      const std::lock_guard lock{mutex_};
+      if (!stored) ++installs_;
+      const std::string id = baseline.row.install_id;
+      active_[id].stored = std::move(baseline);
+    }
+    if (overlay_size() >= options_.overlay_rows_max) checkpoint();
   }
 
   void replay(const JournalRecord& record) {
@@ -448,13 +459,14 @@ class SqliteStore : public Store {
   const SqliteOptions options_;
   const DirectoryLock lock_;
   Journal journal_;
-  JournalReader history_;  // for operators, and for recall()
-  JournalReader pruning_;  // for prune()
-  SnapshotWriter writer_;  // guarded by checkpoint_mutex_
-  SnapshotReader loader_;  // for load()
-  SnapshotReader guard_;   // for append(), so that it waits for no reader
-  SnapshotReader lister_;  // for operators
-  HeadCache heads_;        // append()'s alone, as is the next
+  JournalReader history_;     // for operators
+  JournalReader remembered_;  // for recall(), so that it waits for no operator
+  JournalReader pruning_;     // for prune()
+  SnapshotWriter writer_;     // guarded by checkpoint_mutex_
+  SnapshotReader loader_;     // for load()
+  SnapshotReader guard_;      // for append(), so that it waits for no reader
+  SnapshotReader lister_;     // for operators
+  HeadCache heads_;           // append()'s alone, as is the next
   Hasher hasher_;
 
   std::mutex checkpoint_mutex_;

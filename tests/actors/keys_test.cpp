@@ -1,6 +1,9 @@
 // Idempotency keys, ended reservations and batches through the actors: whatever becomes of the
 // store, of the actors and of the answers, a key is done once.
+#include <algorithm>
+#include <map>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -222,6 +225,45 @@ TEST_CASE(
   for (auto& answer : answers) CHECK(std::get<InstallView>(answer.get()).row.version > 90);
   CHECK(consumed(world) == 500);
   CHECK(store.appends - appends_before > 1);
+}
+
+TEST_CASE("an install that cannot be loaded fails alone, and the operator is told why") {
+  class StoreWithBadRow : public ObservedStore {
+   public:
+    std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
+      const bool has_bad = std::find(ids.begin(), ids.end(), "bad") != ids.end();
+      if (has_bad) throw persistence::StoreError{"the row of \"bad\" is bad"};
+      return ObservedStore::load(ids);
+    }
+  };
+  StoreWithBadRow store;
+  World world{store};
+  auto good = world.send(World::commit_of("good"));
+  auto bad = world.send(World::commit_of("bad"));
+  auto other = world.send(World::commit_of("other"));
+  world.run();
+  CHECK(std::get<InstallView>(good.get()).row.version == 1);
+  CHECK(std::get<InstallView>(other.get()).row.version == 1);
+  CHECK_THROWS_AS(bad.get(), persistence::StoreError);
+  REQUIRE(world.warnings.size() == 1);
+  CHECK(world.warnings.front().find("the row of \"bad\" is bad") != std::string::npos);
+}
+
+TEST_CASE("a write that fails is told to the operator, once for each reason") {
+  ObservedStore store;
+  World world{store};
+  store.fail_appends(2);
+  CHECK_THROWS_AS(world.commit("a"), persistence::StoreError);
+  CHECK_THROWS_AS(world.commit("a"), persistence::StoreError);
+  REQUIRE(world.warnings.size() == 1);
+  CHECK(world.warnings.front().find("append fails") != std::string::npos);
+}
+
+TEST_CASE("a store that has failed for good stays so, whatever works meanwhile") {
+  StoreHealth health;
+  health.write_failed_for_good("broken");
+  health.write_worked();
+  CHECK(health.trouble() == "broken");
 }
 
 // Sends `operations` as one batch does.

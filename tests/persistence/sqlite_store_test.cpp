@@ -185,6 +185,34 @@ TEST_CASE("after pruning, rows that the snapshots lack are made from baselines a
         std::vector{Outcome::stored, Outcome::stored});
 }
 
+TEST_CASE("baselines that are more than the memory for them are restored, and writes go on") {
+  const TemporaryDirectory directory;
+  std::vector<Mutation> mutations;
+  std::vector<ledger::Row> rows;
+  for (int i = 0; i < 25; ++i) {
+    rows.push_back(row_of("install-" + std::to_string(i)));
+    mutations.push_back(create(rows.back()));
+  }
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(mutations);
+    while (store->prune({december, december})) {
+    }
+  }
+  fs::remove(directory.path() / "snapshots.db");
+  const auto store = open_sqlite_store(
+      directory.path(), {.overlay_rows_max = 5, .overlay_wait_max = std::chrono::milliseconds{1}});
+  CHECK(store->installs() == 25);
+  CHECK(store->append(std::vector{commit(rows.front())}).front() == Outcome::stored);
+  CHECK(store->list({}).size() == 25);
+}
+
+TEST_CASE("a data directory is made with those above it, with or without a slash at its end") {
+  const TemporaryDirectory directory;
+  const std::string deep = (directory.path() / "a" / "b").string() + GENERATE("", "/");
+  CHECK(open_sqlite_store(deep));
+}
+
 TEST_CASE("a file that cannot be opened any more is a failure of the store that names it") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
