@@ -15,8 +15,7 @@
 #include "http/answer.hpp"
 #include "http/codec/quota.hpp"
 #include "http/codec/response.hpp"
-#include "http/idempotency_key.hpp"
-#include "http/install_id.hpp"
+#include "http/identifiers.hpp"
 #include "http/openapi.hpp"
 #include "http/problem.hpp"
 #include "http/target.hpp"
@@ -38,9 +37,7 @@ std::string decode_install_id(std::string_view segment) {
   if (!install_id) {
     throw ProblemError{invalid_install_id("the install id has a broken percent-escape")};
   }
-  if (const auto fault = fault_of_install_id(*install_id)) {
-    throw ProblemError{invalid_install_id(*fault)};
-  }
+  refuse_if(fault_of_install_id(*install_id), invalid_install_id);
   return *install_id;
 }
 
@@ -118,17 +115,13 @@ std::optional<std::string> idempotency_key_of(const HttpRequest& request) {
   if (keys.size() > 1) {
     throw ProblemError{invalid_idempotency_key("Idempotency-Key is given twice")};
   }
-  if (const auto fault = fault_of_idempotency_key(keys.front())) {
-    throw ProblemError{invalid_idempotency_key(*fault)};
-  }
+  refuse_if(fault_of_idempotency_key(keys.front()), invalid_idempotency_key);
   return keys.front();
 }
 
 codec::Address address_of(codec::Op op, const RouteMatch& match, const HttpRequest& request) {
   codec::Address address{decode_install_id(match.variables.front())};
-  if (op == codec::Op::commit || op == codec::Op::reserve) {
-    address.idempotency_key = idempotency_key_of(request);
-  }
+  if (codec::takes_key(op)) address.idempotency_key = idempotency_key_of(request);
   if (match.variables.size() > 1) {
     const std::string_view segment = match.variables[1];
     const auto reservation_id = percent_decoded(segment);

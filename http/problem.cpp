@@ -167,6 +167,10 @@ Problem internal_error() {
   return {500, "internal_error", "The service failed", "the service's log has the reason"};
 }
 
+void refuse_if(const std::optional<std::string>& fault, Problem (*problem_of)(std::string)) {
+  if (fault) throw ProblemError{problem_of(*fault)};
+}
+
 HttpResponse to_response(const Problem& problem) {
   HttpResponse response{problem.status, "application/problem+json", codec::encode(problem)};
   if (problem.retry_after) {

@@ -63,6 +63,9 @@ Problem overloaded(std::string detail);
 Problem storage_unavailable(std::string detail);
 Problem internal_error();
 
+// Throws the problem that `problem_of` makes of `fault`, if there is one.
+void refuse_if(const std::optional<std::string>& fault, Problem (*problem_of)(std::string));
+
 HttpResponse to_response(const Problem& problem);
 
 // The problem for a status that the HTTP library answered by itself.

@@ -9,7 +9,7 @@
 
 #include "actors/ledger/quota.hpp"
 #include "http/codec/json.hpp"
-#include "http/install_id.hpp"
+#include "http/identifiers.hpp"
 #include "http/problem.hpp"
 
 namespace credits::http::codec {

@@ -7,8 +7,7 @@
 #include <utility>
 
 #include "http/codec/json.hpp"
-#include "http/idempotency_key.hpp"
-#include "http/install_id.hpp"
+#include "http/identifiers.hpp"
 
 namespace credits::http::codec {
 
@@ -47,8 +46,6 @@ const OpFields& fields_of(Op op) {
 }
 
 bool names_reservation(Op op) { return op == Op::settle || op == Op::release; }
-
-bool takes_key(Op op) { return op == Op::commit || op == Op::reserve; }
 
 // The fields of an object; those of the call are taken one by one.
 class Fields {
@@ -216,13 +213,10 @@ std::string op_name_of(const Json& object) {
 
 Address address_of(Op op, const Fields& fields) {
   Address address{required(fields.string("install_id"), "install_id")};
-  if (const auto fault = fault_of_install_id(address.install_id)) {
-    throw ProblemError{invalid_install_id(*fault)};
-  }
+  refuse_if(fault_of_install_id(address.install_id), invalid_install_id);
   address.idempotency_key = fields.string("idempotency_key");
   if (address.idempotency_key && takes_key(op)) {
-    const auto fault = fault_of_idempotency_key(*address.idempotency_key);
-    if (fault) throw ProblemError{invalid_idempotency_key(*fault)};
+    refuse_if(fault_of_idempotency_key(*address.idempotency_key), invalid_idempotency_key);
   }
   if (names_reservation(op)) {
     address.reservation_id = required(fields.string("reservation_id"), "reservation_id");
@@ -247,6 +241,8 @@ actors::Operation decode_member(const Json& member) {
 }
 
 }  // namespace
+
+bool takes_key(Op op) { return op == Op::commit || op == Op::reserve; }
 
 actors::Operation decode_operation(Op op, Address address, std::string_view body) {
   const rapidjson::Document document = parse_body(body);

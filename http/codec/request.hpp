@@ -17,6 +17,9 @@ namespace credits::http::codec {
 
 enum class Op : std::uint8_t { get, create, plan, commit, reserve, settle, release };
 
+// Whether an idempotency key does something for the operation: the others are idempotent anyway.
+bool takes_key(Op op);
+
 // What a call says outside its body. Valid already.
 struct Address {
   std::string install_id;
@@ -24,7 +27,7 @@ struct Address {
   std::optional<std::string> idempotency_key{};
 };
 
-// An operation that is idempotent by itself has no use for a key, and drops it.
+// Drops a key that the operation does not take.
 actors::Operation decode_operation(Op op, Address address, std::string_view body);
 
 inline constexpr std::size_t batch_operations_max = 8'192;

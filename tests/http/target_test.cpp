@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "http/install_id.hpp"
+#include "http/identifiers.hpp"
 #include "http/problem.hpp"
 #include "tests/catch.hpp"
 
