@@ -124,10 +124,8 @@ class SqliteStore : public Store {
     std::unordered_set<ledger::Name, ledger::NameHash> found;
     {
       const std::lock_guard lock{mutex_};
-      for (const Overlay* overlay : {&active_, &flushing_}) {
-        if (const auto pending = overlay->find(install_id); pending != overlay->end()) {
-          for (const auto& [name, sequence] : pending->second.names) found.insert(name);
-        }
+      for (const PendingRow* pending : pending_of(install_id)) {
+        for (const auto& [name, sequence] : pending->names) found.insert(name);
       }
     }
     if (found.size() <= limit) {
@@ -199,14 +197,13 @@ class SqliteStore : public Store {
 
   bool prune(const Horizon& horizon) override {
     const std::lock_guard one_at_a_time{checkpoint_mutex_};
-    const bool more_names = forget_names(horizon.names_before);
-    const std::uint64_t forgotten = writer_.progress().forgotten_sequence;
+    const Forgotten forgotten = forget_names(horizon.names_before);
     const bool more_entries = journal_.prune(pruned_at_once, [&](const JournalRecord& record) {
       const bool is_remembered =
-          record.sequence > forgotten && !ledger::names_of(record.entry).empty();
+          record.sequence > forgotten.sequence && !ledger::names_of(record.entry).empty();
       return record.entry.at < horizon.entries_before && !is_remembered;
     });
-    return more_names || more_entries;
+    return forgotten.more || more_entries;
   }
 
   std::uint64_t installs() override {
@@ -216,6 +213,12 @@ class SqliteStore : public Store {
 
  private:
   using Overlay = std::unordered_map<std::string, PendingRow>;
+
+  // How far names have been forgotten, and whether more may be.
+  struct Forgotten {
+    std::uint64_t sequence = 0;
+    bool more = false;
+  };
 
   // Where an append finds and leaves an install.
   struct Planned {
@@ -256,8 +259,8 @@ class SqliteStore : public Store {
   }
 
   // Forgets the names of the oldest entries, up to the first that is not before `before` or is not
-  // in the snapshots yet: its names would come after it. Returns whether there is more.
-  bool forget_names(ledger::Time before) {
+  // in the snapshots yet: its names would come after it.
+  Forgotten forget_names(ledger::Time before) {
     const Progress progress = writer_.progress();
     std::uint64_t forgotten = progress.forgotten_sequence;
     std::size_t visited = 0;
@@ -275,7 +278,7 @@ class SqliteStore : public Store {
       return true;
     });
     if (visited > 0) writer_.forget(old, forgotten);
-    return visited == forgotten_at_once;
+    return {forgotten, visited == forgotten_at_once};
   }
 
   Journal open_journal(const std::filesystem::path& data_dir) const {
@@ -287,14 +290,23 @@ class SqliteStore : public Store {
     return Journal{path, random_ledger_id()};
   }
 
+  // What the snapshots do not have yet of an install, newest first. Holds as long as mutex_ is
+  // held.
+  std::vector<const PendingRow*> pending_of(const std::string& id) const {
+    std::vector<const PendingRow*> pending;
+    for (const Overlay* overlay : {&active_, &flushing_}) {
+      if (const auto found = overlay->find(id); found != overlay->end()) {
+        pending.push_back(&found->second);
+      }
+    }
+    return pending;
+  }
+
   std::optional<StoredRow> find(const std::string& id, SnapshotReader& reader) {
     {
       const std::lock_guard lock{mutex_};
-      for (const Overlay* overlay : {&active_, &flushing_}) {
-        if (const auto found = overlay->find(id); found != overlay->end()) {
-          return found->second.stored;
-        }
-      }
+      const auto pending = pending_of(id);
+      if (!pending.empty()) return pending.front()->stored;
     }
     return reader.load(id);
   }
@@ -302,11 +314,9 @@ class SqliteStore : public Store {
   std::optional<std::uint64_t> find(const std::string& id, const ledger::Name& name) {
     {
       const std::lock_guard lock{mutex_};
-      for (const Overlay* overlay : {&active_, &flushing_}) {
-        const auto pending = overlay->find(id);
-        if (pending == overlay->end()) continue;
-        const auto& names = pending->second.names;
-        if (const auto found = names.find(name); found != names.end()) return found->second;
+      for (const PendingRow* pending : pending_of(id)) {
+        const auto found = pending->names.find(name);
+        if (found != pending->names.end()) return found->second;
       }
     }
     return loader_.find(id, name);
