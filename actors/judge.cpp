@@ -21,6 +21,10 @@ std::string to_hex(const ledger::MutationId& id) {
   return text.data();
 }
 
+Name ended(const std::string& reservation_id) {
+  return {Name::Kind::ended_reservation, reservation_id};
+}
+
 // A commit under the reservation's id as its key settles it too.
 bool is_settled_by(const Entry& end) {
   return end.kind == EntryKind::settle || end.kind == EntryKind::commit;
@@ -154,8 +158,9 @@ class Judge {
   Answer settle_again(const std::string& reservation_id) const {
     const Entry* end = end_of(reservation_id);
     if (!end) return Refused{Refusal::unknown_reservation, reservation_id};
-    if (end->kind == EntryKind::expire)
+    if (end->kind == EntryKind::expire) {
       return Refused{Refusal::reservation_expired, reservation_id};
+    }
     if (end->kind == EntryKind::release) {
       return Refused{Refusal::reservation_released, reservation_id};
     }
@@ -182,7 +187,7 @@ class Judge {
 
   // The entry that ended the reservation.
   const Entry* end_of(const std::string& reservation_id) const {
-    const auto found = remembered_.find({Name::Kind::ended_reservation, reservation_id});
+    const auto found = remembered_.find(ended(reservation_id));
     return found == remembered_.end() ? nullptr : &found->second;
   }
 
@@ -222,10 +227,6 @@ class Judge {
   const Circumstances& circumstances_;
   std::vector<Entry> entries_;
 };
-
-Name ended(const std::string& reservation_id) {
-  return {Name::Kind::ended_reservation, reservation_id};
-}
 
 }  // namespace
 
