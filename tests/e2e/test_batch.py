@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 
 from creditsd import FEW_LIVE, check_problem
-from traffic import all_entries, all_installs, counters, path_of
+from traffic import all_entries, all_installs, counters, path_of, show
 
 OPERATIONS_MAX = 8_192
 BODY_BYTES_MAX = 8 * 1024 * 1024
@@ -49,12 +49,6 @@ def single(client, name, install_id="a", reservation_id="", idempotency_key=None
 
 def statuses(results):
     return [r["status"] for r in results]
-
-
-def show(client, install_id="a"):
-    answer = client.get(path_of(install_id))
-    assert answer.status == 200, answer.body
-    return answer.json
 
 
 def without(result, *names):

@@ -9,7 +9,7 @@ from urllib.parse import quote
 import pytest
 
 from creditsd import FEW_LIVE, check_problem, parse_answers, raw
-from traffic import all_entries, counters, path_of
+from traffic import all_entries, counters, path_of, show, state
 
 COMMIT = {"backend": "gemini", "tier": "core", "credits": 3}
 RESERVE = {"tier": "core", "credits": 3}
@@ -45,17 +45,6 @@ def check_refused(answer, status, code):
 
 def check_reused(answer):
     check_refused(answer, 422, "idempotency_key_reused")
-
-
-def show(client, install_id="a"):
-    answer = client.get(path_of(install_id))
-    assert answer.status == 200, answer.body
-    return answer.json
-
-
-def state(client, install_id="a"):
-    path = path_of(install_id)
-    return [client.get(path).body, client.get(path + "/entries?limit=1000").body]
 
 
 def end_reservation(client, method, reservation, suffix=""):

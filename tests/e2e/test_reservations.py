@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from creditsd import Client, check_problem, wait_until
-from traffic import COUNTERS, all_entries, counters, path_of
+from traffic import COUNTERS, all_entries, counters, path_of, show, state
 
 LIVE_MAX = 1_000
 LONG_AGO = "2026-01-10T00:00:00.000Z"
@@ -74,10 +74,6 @@ def plan(client, install_id="a", **fields):
     return ok(client.post(f"{path_of(install_id)}/plan", fields))
 
 
-def show(client, install_id="a"):
-    return ok(client.get(path_of(install_id)))
-
-
 def ok(answer):
     assert answer.status == 200, answer.body
     return answer.json
@@ -93,11 +89,6 @@ def check_out(answer, reason):
 
 def kinds(client, install_id="a"):
     return [e["kind"] for e in all_entries(client, install_id)]
-
-
-def state(client, install_id="a"):
-    path = path_of(install_id)
-    return [client.get(path).body, client.get(path + "/entries?limit=1000").body]
 
 
 def sleep_past(reservation):

@@ -19,6 +19,18 @@ def path_of(install_id):
     return "/v1/installs/" + quote(install_id, safe="")
 
 
+def show(client, install_id="a"):
+    answer = client.get(path_of(install_id))
+    assert answer.status == 200, answer.body
+    return answer.json
+
+
+def state(client, install_id="a"):
+    """The install and its newest entries, as they are sent."""
+    path = path_of(install_id)
+    return [client.get(path).body, client.get(path + "/entries?limit=1000").body]
+
+
 def counters(row):
     return [row[name] for name in COUNTERS]
 
