@@ -37,17 +37,23 @@ std::size_t PersisterState::author_of(const Append& append) {
 void PersisterState::write() {
   write_is_due_ = false;
   if (batch_.empty()) return;
-  try {
-    const auto outcomes = store->append(batch_);
+  if (const auto outcomes = store_batch()) {
     environment->store_health.write_worked();  // before an answer shows it
-    acknowledge(outcomes);
+    acknowledge(*outcomes);
     self->send(snapshotter, stored_atom::value);
+  }
+  clear_batch();
+}
+
+std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
+  try {
+    return store->append(batch_);
   } catch (const persistence::StoreBrokenError& error) {
     failed(error.what(), environment->store_health.write_failed_for_good(error.what()));
   } catch (const std::exception& error) {
     failed(error.what(), environment->store_health.write_failed(error.what()));
   }
-  clear_batch();
+  return std::nullopt;
 }
 
 void PersisterState::failed(const std::string& reason, bool is_news) {

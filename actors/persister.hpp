@@ -62,6 +62,8 @@ struct PersisterState {
   std::optional<std::size_t> find_author(const install_actor& author) const;
   std::size_t author_of(const Append& append);
   void acknowledge(const std::vector<persistence::Outcome>& outcomes);
+  // Nothing if it has failed, and all has been given back.
+  std::optional<std::vector<persistence::Outcome>> store_batch();
   void failed(const std::string& reason, bool is_news);
   void give_all_back(const std::string& reason);
   void fence(Author& author, WriteFailure failure, const std::string& reason);
