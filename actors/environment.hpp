@@ -1,5 +1,5 @@
 // What the actors share with the world around them: the clock, the quota in force, the server's
-// settings, and whether the store takes writes. Outlives the actor system.
+// settings, whether the store takes writes, and the live figures. Outlives the actor system.
 #pragma once
 
 #include <atomic>
@@ -12,6 +12,7 @@
 #include <string>
 #include <utility>
 
+#include "actors/figures/figures.hpp"
 #include "actors/ledger/entry.hpp"
 #include "actors/ledger/quota.hpp"
 #include "actors/operation.hpp"
@@ -85,6 +86,7 @@ struct Environment {
   bool has_hardware = false;
   QuotaInForce quota;
   StoreHealth store_health{};
+  Figures figures{};
 };
 
 // The clock and the randomness of the machine.

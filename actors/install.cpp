@@ -34,7 +34,8 @@ void InstallState::loaded(Loaded result) {
   }
   phase_ = Phase::live;
   row_ = result.row ? *std::move(result.row) : ledger::blank_row(install_id, environment->now());
-  *durable_version_ = row_.version;
+  vitals->version = row_.version;
+  vitals->durable_version = row_.version;
   memory_.start(std::move(result.names), names_known_max);
   judge_stash();
   leave_if_done();
@@ -65,7 +66,12 @@ void InstallState::recalled(Recalled result) {
 }
 
 void InstallState::fail_stash(const std::string& reason) {
-  for (const Request& request : std::exchange(stash_, {})) request.fail(reason);
+  for (const Request& request : std::exchange(stash_, {})) give_up(request, reason);
+}
+
+void InstallState::give_up(const Request& request, const std::string& reason) {
+  add_one(vitals->handled);
+  request.fail(reason);
 }
 
 void InstallState::judge_stash() {
@@ -81,7 +87,7 @@ bool InstallState::judge_if_possible(Request& request) {
     wait_until_drained(Phase::draining);
     return false;
   }
-  memory_.forget_stored(*durable_version_);
+  memory_.forget_stored(vitals->durable_version);
   const auto names = names_needed(row_, request.operation);
   const bool all_known =
       std::all_of(names.begin(), names.end(),
@@ -92,14 +98,14 @@ bool InstallState::judge_if_possible(Request& request) {
 
 void InstallState::judge_now(Request request, const Remembered& remembered) {
   if (request.previous_place && request.answers->has_failed(*request.previous_place)) {
-    return request.fail("an operation before it on the same install may have been done");
+    return give_up(request, "an operation before it on the same install may have been done");
   }
   Verdict verdict;
   try {
     verdict = judge_on_row(request.operation, remembered);
   } catch (const std::exception& error) {
     environment->warn("install \"" + install_id + "\": " + error.what());
-    request.fail("the operation could not be judged");
+    give_up(request, "the operation could not be judged");
     return wait_until_drained(Phase::spoiled);
   }
   answer(std::move(request), std::move(verdict));
@@ -107,27 +113,32 @@ void InstallState::judge_now(Request request, const Remembered& remembered) {
 
 Verdict InstallState::judge_on_row(const Operation& operation, const Remembered& remembered) {
   const auto quota = environment->quota.get();
+  const ledger::Time now = environment->now();
+  vitals->last_message_at = now;
   return judge(row_, operation, remembered,
-               {*quota, environment->now(), environment->has_hardware,
-                environment->new_mutation_id(), environment->record});
+               {*quota, now, environment->has_hardware, environment->new_mutation_id(),
+                environment->record});
 }
 
 void InstallState::answer(Request request, Verdict verdict) {
   auto& [entries, answer] = verdict;
+  add_one(vitals->handled);
   request.put(std::move(answer));
   if (entries.empty() && is_durable()) return request.give();
   std::optional<persistence::Mutation> mutation;
   if (!entries.empty()) {
     for (const ledger::Entry& entry : entries) memory_.add(entry);
     mutation = {row_, std::move(entries)};
+    vitals->version = row_.version;
+    ++environment->figures.pending_mutations;
   }
-  self->send(
-      persister, append_atom::value,
-      Append{install_actor{self}, durable_version_, std::move(mutation), std::move(request)});
+  self->send(persister, append_atom::value,
+             Append{install_actor{self}, vitals, std::move(mutation), std::move(request),
+                    std::chrono::steady_clock::now()});
 }
 
 bool InstallState::has_much_on_its_way() const {
-  const std::uint64_t rows = row_.version - *durable_version_;
+  const std::uint64_t rows = row_.version - vitals->durable_version;
   return rows * (1 + row_.reservations.size()) > holds_on_their_way_max;
 }
 
@@ -186,13 +197,15 @@ void InstallState::leave_if_done() {
 install_actor::behavior_type install(install_actor::stateful_pointer<InstallState> self,
                                      Environment* environment, router_actor router,
                                      persister_actor persister, loader_actor loader,
-                                     std::string install_id, std::size_t names_known_max) {
+                                     std::string install_id, std::shared_ptr<Vitals> vitals,
+                                     std::size_t names_known_max) {
   InstallState& state = self->state;
   state.environment = environment;
   state.router = std::move(router);
   state.persister = std::move(persister);
   state.loader = std::move(loader);
   state.install_id = std::move(install_id);
+  state.vitals = std::move(vitals);
   state.names_known_max = names_known_max;
   return {
       [self](run_atom, Request& request) { self->state.run(std::move(request)); },

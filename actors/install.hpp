@@ -10,6 +10,7 @@
 // does every later one.
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "actors/environment.hpp"
@@ -38,6 +39,7 @@ struct InstallState {
   persister_actor persister;
   loader_actor loader;
   std::string install_id;
+  std::shared_ptr<Vitals> vitals;
   std::size_t names_known_max = 0;
 
  private:
@@ -56,6 +58,7 @@ struct InstallState {
   bool judge_if_possible(Request& request);
   void judge_now(Request request, const Remembered& remembered);
   Verdict judge_on_row(const Operation& operation, const Remembered& remembered);
+  void give_up(const Request& request, const std::string& reason);
   void answer(Request request, Verdict verdict);
   bool has_much_on_its_way() const;
   void wait_until_drained(Phase phase);
@@ -63,13 +66,12 @@ struct InstallState {
   void judge_stash();
   void recall();
   void fail_stash(const std::string& reason);
-  bool is_durable() const { return row_.version == *durable_version_; }
+  bool is_durable() const { return row_.version == vitals->durable_version; }
 
   Phase phase_ = Phase::cold;
   bool retiring_ = false;
   ledger::Row row_;  // when live: with all that is on its way to the disk
   Memory memory_;
-  DurableVersion durable_version_ = std::make_shared<std::atomic<std::uint64_t>>(0);
   std::vector<Request> returned_;  // when fenced: what has come back and is to be judged anew
   std::vector<Request> stash_;     // what came while the row could not be judged on
 };
@@ -77,6 +79,7 @@ struct InstallState {
 install_actor::behavior_type install(install_actor::stateful_pointer<InstallState> self,
                                      Environment* environment, router_actor router,
                                      persister_actor persister, loader_actor loader,
-                                     std::string install_id, std::size_t names_known_max);
+                                     std::string install_id, std::shared_ptr<Vitals> vitals,
+                                     std::size_t names_known_max);
 
 }  // namespace credits::actors

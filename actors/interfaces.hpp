@@ -14,7 +14,6 @@
 // costs a timer and two more messages for each request.)
 #pragma once
 
-#include <atomic>
 #include <caf/all.hpp>
 #include <cstdint>
 #include <future>
@@ -24,6 +23,8 @@
 #include <vector>
 
 #include "actors/answers.hpp"
+#include "actors/figures/recent.hpp"
+#include "actors/figures/vitals.hpp"
 #include "actors/operation.hpp"
 #include "persistence/store.hpp"
 
@@ -64,8 +65,17 @@ struct SnapshotRequest {
   Promise<std::shared_ptr<persistence::RowCursor>> cursor;
 };
 
-// How far an install's mutations are durable: the persister says it, the install reads it.
-using DurableVersion = std::shared_ptr<std::atomic<std::uint64_t>>;
+// What is known of an install without waking it.
+struct InstallReport {
+  std::shared_ptr<const Vitals> vitals;  // none: there is no actor
+  std::optional<ledger::Row> row;        // as it is durable; none: the ledger does not have it
+};
+
+struct ReportRequest {
+  std::string install_id;
+  Promise<InstallReport> report;
+  std::shared_ptr<const Vitals> vitals{};  // filled by the router
+};
 
 // Why a write did not come to be.
 enum class WriteFailure : std::uint8_t {
@@ -76,6 +86,7 @@ enum class WriteFailure : std::uint8_t {
 using run_atom = caf::atom_constant<caf::atom("run")>;
 using list_atom = caf::atom_constant<caf::atom("list")>;
 using entries_atom = caf::atom_constant<caf::atom("entries")>;
+using report_atom = caf::atom_constant<caf::atom("report")>;
 using snapshot_atom = caf::atom_constant<caf::atom("snapshot")>;
 using recall_atom = caf::atom_constant<caf::atom("recall")>;
 using recalled_atom = caf::atom_constant<caf::atom("recalled")>;
@@ -143,6 +154,8 @@ using install_actor = caf::typed_actor<
 using router_actor = caf::typed_actor<
     // gateway: operations for the installs that they name, in this order
     caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
+    // gateway: how the install's actor is, if there is one; passed on to the reporter
+    caf::reacts_to<report_atom, ReportRequest>,
     // itself: time to look for idle installs
     caf::reacts_to<tick_atom>,
     // install: nothing of it is unacknowledged, and it has ended
@@ -153,9 +166,10 @@ using router_actor = caf::typed_actor<
 // A request whose answer is in its place, and the mutation that the request made, if any.
 struct Append {
   install_actor author;
-  DurableVersion durable_version;
+  std::shared_ptr<Vitals> vitals;
   std::optional<persistence::Mutation> mutation;
   Request request;
+  SteadyTime judged_at;
 };
 
 // Makes mutations durable, many in one write, and gives the answers that wait for them. Blocks, so
@@ -198,17 +212,17 @@ using loader_actor = caf::typed_actor<
 
 // Answers operators from the store, without waking an install. Blocks, so it has a thread of its
 // own; apart from the loader's, so that a long listing delays no relay.
-using reporter_actor = caf::typed_actor<caf::reacts_to<list_atom, ListRequest>,
-                                        caf::reacts_to<entries_atom, EntriesRequest>,
-                                        caf::reacts_to<snapshot_atom, SnapshotRequest>,
-                                        // shutdown
-                                        caf::replies_to<close_atom>::with<caf::ok_atom>>;
+using reporter_actor = caf::typed_actor<
+    caf::reacts_to<list_atom, ListRequest>, caf::reacts_to<entries_atom, EntriesRequest>,
+    caf::reacts_to<snapshot_atom, SnapshotRequest>, caf::reacts_to<report_atom, ReportRequest>,
+    // shutdown
+    caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
 // Where requests from outside enter: hands each to the actor that can answer it.
 using gateway_actor = caf::typed_actor<
     caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
     caf::reacts_to<list_atom, ListRequest>, caf::reacts_to<entries_atom, EntriesRequest>,
-    caf::reacts_to<snapshot_atom, SnapshotRequest>,
+    caf::reacts_to<snapshot_atom, SnapshotRequest>, caf::reacts_to<report_atom, ReportRequest>,
     // shutdown: drop the handles and end
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
@@ -221,6 +235,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Recalled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::ListRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::EntriesRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::SnapshotRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::ReportRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Dropped)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Loaded)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Append)

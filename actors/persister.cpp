@@ -8,6 +8,7 @@ void PersisterState::append(Append append) {
   const bool mutates = append.mutation.has_value();
   if (const auto fenced = fenced_.find(append.author->id()); fenced != fenced_.end()) {
     const auto& [failure, reason] = fenced->second;
+    if (mutates) --environment->figures.pending_mutations;
     return self->send(append.author, dropped_atom::value,
                       Dropped{failure, reason, {{std::move(append.request), mutates}}});
   }
@@ -17,6 +18,7 @@ void PersisterState::append(Append append) {
   }
   waiting_.push_back({author_of(append), mutates, std::move(append.request)});
   if (!mutates) return;
+  if (batch_.empty()) environment->figures.oldest_pending.begin(append.judged_at);
   batch_.push_back(*std::move(append.mutation));
   if (batch_.size() >= batch_mutations_max) return write();
   if (std::exchange(write_is_due_, true)) return;
@@ -30,19 +32,48 @@ std::optional<std::size_t> PersisterState::find_author(const install_actor& auth
 
 std::size_t PersisterState::author_of(const Append& append) {
   const auto [found, is_new] = index_of_author_.try_emplace(append.author->id(), authors_.size());
-  if (is_new) authors_.push_back({append.author, append.durable_version});
+  if (is_new) authors_.push_back({append.author, append.vitals});
   return found->second;
 }
 
 void PersisterState::write() {
   write_is_due_ = false;
   if (batch_.empty()) return;
+  const SteadyTime began = std::chrono::steady_clock::now();
   if (const auto outcomes = store_batch()) {
     environment->store_health.write_worked();  // before an answer shows it
+    count_write(began);
+    count_stored(*outcomes);
+    batch_is_done_with();
     acknowledge(*outcomes);
     self->send(snapshotter, stored_atom::value);
   }
   clear_batch();
+}
+
+// Before the answers are given, so that who has one finds it counted.
+void PersisterState::count_write(SteadyTime began) {
+  Figures& figures = environment->figures;
+  const SteadyTime now = std::chrono::steady_clock::now();
+  figures.sync_us.record(microseconds_between(began, now), now);
+  figures.batch_rows.record(batch_.size(), now);
+  figures.last_stored_at = now;
+  figures.installs = store->installs();
+  figures.snapshot_pending_rows = store->pending_rows();
+}
+
+void PersisterState::batch_is_done_with() {
+  environment->figures.pending_mutations -= static_cast<std::int64_t>(batch_.size());
+  environment->figures.oldest_pending.end();
+}
+
+void PersisterState::count_stored(const std::vector<persistence::Outcome>& outcomes) {
+  environment->figures.entries.change([&](StoredEntries& stored) {
+    for (std::size_t i = 0; i < batch_.size(); ++i) {
+      if (outcomes[i] == persistence::Outcome::conflict) continue;
+      for (const ledger::Entry& entry : batch_[i].entries) stored.add(entry);
+    }
+  });
 }
 
 std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
@@ -57,6 +88,8 @@ std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
 }
 
 void PersisterState::failed(const std::string& reason, bool is_news) {
+  ++environment->figures.write_failures;
+  batch_is_done_with();
   if (is_news) environment->warn("a write failed: " + reason);
   give_all_back(reason);
 }
@@ -68,7 +101,7 @@ void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcom
     if (waiting.mutates) {
       const std::size_t mutation = next_mutation++;
       author.conflicts = author.conflicts || outcomes[mutation] == persistence::Outcome::conflict;
-      if (!author.conflicts) *author.durable_version = batch_[mutation].after.version;
+      if (!author.conflicts) author.vitals->durable_version = batch_[mutation].after.version;
     }
     if (author.conflicts) {
       author.unanswered.push_back({std::move(waiting.request), waiting.mutates});
@@ -77,7 +110,9 @@ void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcom
     }
   }
   for (Author& author : authors_) {
-    if (author.conflicts) fence(author, WriteFailure::conflict, "someone else wrote the install");
+    if (!author.conflicts) continue;
+    ++environment->figures.conflicts;
+    fence(author, WriteFailure::conflict, "someone else wrote the install");
   }
 }
 
@@ -132,6 +167,7 @@ persister_actor::behavior_type persister(persister_actor::stateful_pointer<Persi
   state.environment = environment;
   state.snapshotter = std::move(snapshotter);
   state.batch_mutations_max = batch_mutations_max;
+  environment->figures.installs = store->installs();
   return {
       [self](append_atom, Append& append) { self->state.append(std::move(append)); },
       [self](write_atom) { self->state.write(); },

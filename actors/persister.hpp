@@ -8,6 +8,7 @@
 // that what follows builds on nothing lost.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -39,7 +40,7 @@ struct PersisterState {
   // Of one install that has mutations in this batch.
   struct Author {
     install_actor install;
-    DurableVersion durable_version;
+    std::shared_ptr<Vitals> vitals;
     bool conflicts = false;
     bool wants_drained = false;
     std::vector<Unanswered> unanswered{};  // what is to be given back
@@ -68,6 +69,9 @@ struct PersisterState {
   void give_all_back(const std::string& reason);
   void fence(Author& author, WriteFailure failure, const std::string& reason);
   void clear_batch();
+  void batch_is_done_with();
+  void count_write(SteadyTime began);
+  void count_stored(const std::vector<persistence::Outcome>& outcomes);
 
   std::vector<persistence::Mutation> batch_;
   std::vector<Waiting> waiting_;  // the mutating ones stand for the mutations of batch_, in order

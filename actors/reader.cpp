@@ -112,6 +112,12 @@ reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence
         fulfil(request.cursor,
                [&] { return std::shared_ptr<persistence::RowCursor>{store->snapshot()}; });
       },
+      [store](report_atom, const ReportRequest& request) {
+        fulfil(request.report, [&] {
+          return InstallReport{request.vitals,
+                               store->load(std::vector{request.install_id}).front()};
+        });
+      },
       [self](close_atom) {
         self->quit();
         return caf::ok_atom::value;

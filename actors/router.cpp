@@ -17,6 +17,7 @@ void RouterState::run(Request request) {
     return;
   }
   touch(slot);
+  count(request.operation.install_id, slot);
   self->send(slot.install, run_atom::value, std::move(request));
 }
 
@@ -24,21 +25,36 @@ RouterState::Slot& RouterState::find_or_spawn(const std::string& install_id) {
   const auto [found, is_new] = slots_.try_emplace(install_id);
   Slot& slot = found->second;
   if (is_new) {
-    slot.install = spawn_install(install_id);
+    spawn_install(install_id, slot);
     slot.by_use = by_use_.insert(by_use_.end(), &found->first);
     if (by_use_.size() > tuning.live_installs_max) retire_idlest();
   }
   return slot;
 }
 
-install_actor RouterState::spawn_install(const std::string& install_id) {
-  return self->spawn(install, environment, router_actor{self}, persister, loader, install_id,
-                     tuning.names_known_max);
+void RouterState::spawn_install(const std::string& install_id, Slot& slot) {
+  slot.vitals = std::make_shared<Vitals>(environment->now());
+  slot.install = self->spawn(install, environment, router_actor{self}, persister, loader,
+                             install_id, slot.vitals, tuning.names_known_max);
+  ++environment->figures.spawned;
 }
 
 void RouterState::touch(Slot& slot) {
   slot.last_used_at = self->clock().now();
   by_use_.splice(by_use_.end(), by_use_, slot.by_use);
+}
+
+void RouterState::count(const std::string& install_id, const Slot& slot) {
+  Figures& figures = environment->figures;
+  add_one(slot.vitals->received);
+  figures.mailbox_depth.at(slot.last_used_at).raise(slot.vitals->waiting());
+  figures.hottest.received(install_id, slot.vitals);
+}
+
+void RouterState::report(ReportRequest request) {
+  const auto found = slots_.find(request.install_id);
+  if (found != slots_.end()) request.vitals = found->second.vitals;
+  self->send(reporter, report_atom::value, std::move(request));
 }
 
 void RouterState::retire(Slot& slot) {
@@ -61,6 +77,8 @@ void RouterState::retire_idle() {
 void RouterState::retired(const std::string& install_id) {
   const auto found = slots_.find(install_id);
   std::vector<Request> kept = std::move(found->second.kept);
+  environment->figures.hottest.ended(*found->second.vitals);
+  ++environment->figures.passivated;
   slots_.erase(found);
   for (Request& request : kept) run(std::move(request));
   finish_closing();
@@ -84,11 +102,12 @@ void RouterState::finish_closing() {
 
 router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> self,
                                    Environment* environment, persister_actor persister,
-                                   loader_actor loader, Tuning tuning) {
+                                   loader_actor loader, reporter_actor reporter, Tuning tuning) {
   RouterState& state = self->state;
   state.environment = environment;
   state.persister = std::move(persister);
   state.loader = std::move(loader);
+  state.reporter = std::move(reporter);
   state.tuning = tuning;
   state.start();
   return {
@@ -96,6 +115,7 @@ router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> s
       [self](run_atom, std::vector<Request>& requests) {
         for (Request& request : requests) self->state.run(std::move(request));
       },
+      [self](report_atom, ReportRequest& request) { self->state.report(std::move(request)); },
       [self](tick_atom) { self->state.retire_idle(); },
       [self](retired_atom, const std::string& install_id) { self->state.retired(install_id); },
       [self](close_atom) { return self->state.close(); },

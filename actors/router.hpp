@@ -8,6 +8,7 @@
 #pragma once
 
 #include <list>
+#include <memory>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,6 +23,7 @@ struct RouterState {
 
   void start();
   void run(Request request);
+  void report(ReportRequest request);
   void retire_idle();
   void retired(const std::string& install_id);
   caf::result<caf::ok_atom> close();
@@ -32,11 +34,13 @@ struct RouterState {
   Environment* environment = nullptr;
   persister_actor persister;
   loader_actor loader;
+  reporter_actor reporter;
   Tuning tuning;
 
  private:
   struct Slot {
     install_actor install;
+    std::shared_ptr<Vitals> vitals;
     caf::actor_clock::time_point last_used_at;
     std::list<const std::string*>::iterator by_use;  // valid unless retiring
     bool retiring = false;
@@ -44,8 +48,9 @@ struct RouterState {
   };
 
   Slot& find_or_spawn(const std::string& install_id);
-  install_actor spawn_install(const std::string& install_id);
+  void spawn_install(const std::string& install_id, Slot& slot);
   void touch(Slot& slot);
+  void count(const std::string& install_id, const Slot& slot);
   void retire(Slot& slot);
   void retire_idlest();
   void finish_closing();
@@ -58,6 +63,6 @@ struct RouterState {
 
 router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> self,
                                    Environment* environment, persister_actor persister,
-                                   loader_actor loader, Tuning tuning);
+                                   loader_actor loader, reporter_actor reporter, Tuning tuning);
 
 }  // namespace credits::actors

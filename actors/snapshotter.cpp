@@ -3,7 +3,9 @@
 namespace credits::actors {
 
 void SnapshotterState::stored() {
-  if (!is_scheduled_) schedule(tuning.checkpoint_interval);
+  if (is_scheduled_) return;
+  environment->figures.snapshots_behind.begin(std::chrono::steady_clock::now());
+  schedule(tuning.checkpoint_interval);
 }
 
 void SnapshotterState::schedule(std::chrono::milliseconds delay) {
@@ -13,11 +15,23 @@ void SnapshotterState::schedule(std::chrono::milliseconds delay) {
 
 void SnapshotterState::checkpoint() {
   is_scheduled_ = false;
+  const SteadyTime began = std::chrono::steady_clock::now();
   try {
     store->checkpoint();
+    caught_up_to(began);
   } catch (const std::exception& error) {
     environment->warn(std::string{"checkpoint failed, will be tried again: "} + error.what());
     schedule(tuning.checkpoint_retry_interval);
+  }
+}
+
+void SnapshotterState::caught_up_to(SteadyTime time) {
+  Figures& figures = environment->figures;
+  figures.snapshot_pending_rows = store->pending_rows();
+  if (figures.last_stored_at.load() > time) {
+    figures.snapshots_behind.begin(time);
+  } else {
+    figures.snapshots_behind.end();
   }
 }
 

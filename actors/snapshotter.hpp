@@ -28,6 +28,7 @@ struct SnapshotterState {
  private:
   void schedule(std::chrono::milliseconds delay);
   bool prune_some();
+  void caught_up_to(SteadyTime time);
 
   bool is_scheduled_ = false;
 };

@@ -35,8 +35,8 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
   share.live_installs_max =
       std::max<std::size_t>(1, tuning.live_installs_max / tuning.router_shards);
   for (std::size_t i = 0; i < tuning.router_shards; ++i) {
-    actors.routers.push_back(
-        system.spawn(router, &environment, actors.persister, actors.loader, share));
+    actors.routers.push_back(system.spawn(router, &environment, actors.persister, actors.loader,
+                                          actors.reporter, share));
   }
   return actors;
 }

@@ -48,6 +48,10 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<GatewayStat
       [self](snapshot_atom, SnapshotRequest& request) {
         self->send(self->state.reporter, snapshot_atom::value, std::move(request));
       },
+      [self](report_atom, ReportRequest& request) {
+        const auto& router = router_of(self->state.routers, request.install_id);
+        self->send<caf::message_priority::high>(router, report_atom::value, std::move(request));
+      },
       [self](close_atom) {
         self->quit();
         return caf::ok_atom::value;

@@ -28,6 +28,8 @@ class MemoryStore : public Store {
   void checkpoint() override {}
   bool prune(const Horizon& horizon) override;
   std::uint64_t installs() override;
+  std::uint64_t pending_rows() override { return 0; }
+  std::string_view engine() const override { return "memory"; }
 
   // The next `count` appends throw, having stored nothing.
   void fail_appends(std::size_t count);

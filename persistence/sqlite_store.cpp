@@ -211,6 +211,13 @@ class SqliteStore : public Store {
     return installs_;
   }
 
+  std::uint64_t pending_rows() override {
+    const std::lock_guard lock{mutex_};
+    return overlay_size();
+  }
+
+  std::string_view engine() const override { return "sqlite"; }
+
  private:
   using Overlay = std::unordered_map<std::string, PendingRow>;
 

@@ -13,6 +13,7 @@
 #include <span>
 #include <stdexcept>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "actors/ledger/entry.hpp"
@@ -106,6 +107,12 @@ class Store {
 
   // How many installs there are.
   virtual std::uint64_t installs() = 0;
+
+  // How much checkpoint() would have to do: rows and names.
+  virtual std::uint64_t pending_rows() = 0;
+
+  // What the engine is called.
+  virtual std::string_view engine() const = 0;
 };
 
 }  // namespace credits::persistence

@@ -55,6 +55,8 @@ class Ledger::CountingStore : public persistence::Store {
   void checkpoint() override { store_->checkpoint(); }
   bool prune(const persistence::Horizon& horizon) override { return store_->prune(horizon); }
   std::uint64_t installs() override { return store_->installs(); }
+  std::uint64_t pending_rows() override { return store_->pending_rows(); }
+  std::string_view engine() const override { return store_->engine(); }
 
   std::atomic<std::uint64_t> batches{0};
 

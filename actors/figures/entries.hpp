@@ -1,0 +1,51 @@
+// What has become durable, counted by kind of entry, and what was debited by tier and backend.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "actors/ledger/entry.hpp"
+
+namespace credits::actors {
+
+struct DebitsOfTier {
+  std::string tier;
+  ledger::Backend backend = ledger::Backend::gemini;
+  std::uint64_t commits = 0;  // without settles
+  std::uint64_t credits = 0;  // of commits and settles
+};
+
+struct StoredEntries {
+  static constexpr std::size_t kinds = static_cast<std::size_t>(ledger::EntryKind::expire) + 1;
+
+  std::array<std::uint64_t, kinds> by_kind{};
+  std::vector<DebitsOfTier> debits{};
+
+  void add(const ledger::Entry& entry);
+};
+
+// Any thread. A tier is one that was in a quota, so there are few.
+class EntryFigures {
+ public:
+  // Calls `work` with the figures, which nobody else sees meanwhile: once for a batch.
+  template <class Work>
+  void change(Work work) {
+    const std::lock_guard lock{mutex_};
+    work(stored_);
+  }
+
+  StoredEntries get() const {
+    const std::lock_guard lock{mutex_};
+    return stored_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  StoredEntries stored_;  // guarded by mutex_
+};
+
+}  // namespace credits::actors

@@ -1,0 +1,59 @@
+// The live figures of the actors: each is kept by whoever it is about, as it happens, and read
+// without a message to an actor or a look into the store.
+#pragma once
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+
+#include "actors/figures/entries.hpp"
+#include "actors/figures/hottest.hpp"
+#include "actors/figures/recent.hpp"
+
+namespace credits::actors {
+
+// Since when something has been so; the thread that knows sets it.
+class Since {
+ public:
+  void begin(SteadyTime at) { at_.store(at.time_since_epoch().count(), std::memory_order_relaxed); }
+  void end() { at_.store(0, std::memory_order_relaxed); }
+
+  // For how long; zero if it is not so.
+  std::chrono::milliseconds age(SteadyTime now) const {
+    const auto at = at_.load(std::memory_order_relaxed);
+    if (at == 0) return {};
+    const SteadyTime begun{SteadyTime::duration{at}};
+    return std::chrono::duration_cast<std::chrono::milliseconds>(std::max(now, begun) - begun);
+  }
+
+ private:
+  std::atomic<SteadyTime::rep> at_{0};
+};
+
+struct Figures {
+  // Routers.
+  std::atomic<std::uint64_t> spawned{0};
+  std::atomic<std::uint64_t> passivated{0};
+  Recent<Maximum> mailbox_depth{};  // requests that wait for one install
+  Hottest hottest{};
+
+  // Installs add, the persister subtracts: mutations that are not durable yet.
+  std::atomic<std::int64_t> pending_mutations{0};
+
+  // The persister.
+  Measured batch_rows{};
+  Measured sync_us{};  // a durable write, from its first statement to the end of its sync
+  Since oldest_pending{};
+  std::atomic<std::uint64_t> conflicts{0};  // installs that someone else had written
+  std::atomic<std::uint64_t> write_failures{0};
+  EntryFigures entries{};
+  std::atomic<std::uint64_t> installs{0};
+  std::atomic<std::uint64_t> snapshot_pending_rows{0};  // and names; the snapshotter sets it too
+  std::atomic<SteadyTime> last_stored_at{SteadyTime{}};
+
+  // The snapshotter.
+  Since snapshots_behind{};  // the journal
+};
+
+}  // namespace credits::actors

@@ -1,0 +1,56 @@
+#include "actors/figures/hottest.hpp"
+
+#include <algorithm>
+
+namespace credits::actors {
+
+namespace {
+
+std::uint64_t requests_of(const Vitals& vitals) {
+  return vitals.received.load(std::memory_order_relaxed);
+}
+
+}  // namespace
+
+void Hottest::rise(const std::string& install_id, const std::shared_ptr<Vitals>& vitals,
+                   std::uint64_t count) {
+  const std::lock_guard lock{mutex_};
+  if (places_.size() == size) {
+    const auto coldest = least();
+    least_ = requests_of(*coldest->vitals);
+    if (count <= least_) return;
+    coldest->vitals->is_among_hottest = false;
+    places_.erase(coldest);
+  }
+  vitals->is_among_hottest = true;
+  places_.push_back({install_id, vitals});
+}
+
+void Hottest::ended(const Vitals& vitals) {
+  if (!vitals.is_among_hottest) return;
+  const std::lock_guard lock{mutex_};
+  std::erase_if(places_, [&](const Place& place) { return place.vitals.get() == &vitals; });
+  least_ = 0;
+}
+
+std::vector<Hottest::Place>::iterator Hottest::least() {
+  return std::min_element(places_.begin(), places_.end(), [](const Place& a, const Place& b) {
+    return requests_of(*a.vitals) < requests_of(*b.vitals);
+  });
+}
+
+std::vector<HotInstall> Hottest::list() const {
+  std::vector<HotInstall> hottest;
+  {
+    const std::lock_guard lock{mutex_};
+    for (const auto& [install_id, vitals] : places_) {
+      hottest.push_back({install_id, vitals->handled.load(std::memory_order_relaxed)});
+    }
+  }
+  std::sort(hottest.begin(), hottest.end(), [](const HotInstall& a, const HotInstall& b) {
+    return a.messages_handled > b.messages_handled;
+  });
+  return hottest;
+}
+
+}  // namespace credits::actors
