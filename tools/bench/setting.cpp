@@ -1,7 +1,6 @@
 #include "tools/bench/setting.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cstdio>
 #include <iostream>
 #include <stdexcept>
@@ -23,50 +22,9 @@ std::filesystem::path make_directory(const std::filesystem::path& parent) {
 
 }  // namespace
 
-// Counts what the persister writes.
-class Ledger::CountingStore : public persistence::Store {
- public:
-  explicit CountingStore(std::unique_ptr<persistence::Store> store) : store_{std::move(store)} {}
-
-  std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
-    return store_->load(ids);
-  }
-  std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
-                                                 std::size_t limit) override {
-    return store_->names(install_id, limit);
-  }
-  std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
-                                                   std::span<const ledger::Name> names) override {
-    return store_->recall(install_id, names);
-  }
-  std::vector<persistence::Outcome> append(
-      std::span<const persistence::Mutation> mutations) override {
-    ++batches;
-    return store_->append(mutations);
-  }
-  std::vector<ledger::Row> list(const persistence::ListQuery& query) override {
-    return store_->list(query);
-  }
-  std::vector<ledger::Entry> entries(const std::string& install_id, std::uint64_t before_version,
-                                     std::size_t limit) override {
-    return store_->entries(install_id, before_version, limit);
-  }
-  std::unique_ptr<persistence::RowCursor> snapshot() override { return store_->snapshot(); }
-  void checkpoint() override { store_->checkpoint(); }
-  bool prune(const persistence::Horizon& horizon) override { return store_->prune(horizon); }
-  std::uint64_t installs() override { return store_->installs(); }
-  std::uint64_t pending_rows() override { return store_->pending_rows(); }
-  std::string_view engine() const override { return store_->engine(); }
-
-  std::atomic<std::uint64_t> batches{0};
-
- private:
-  std::unique_ptr<persistence::Store> store_;
-};
-
 Ledger::Ledger(const std::filesystem::path& parent)
     : directory_{make_directory(parent)},
-      store_{std::make_unique<CountingStore>(persistence::open_sqlite_store(directory_))},
+      store_{persistence::open_sqlite_store(directory_)},
       environment_{actors::system_time,
                    actors::random_mutation_id,
                    [](const std::string& text) { std::cerr << text << '\n'; },
@@ -83,7 +41,7 @@ Ledger::~Ledger() {
   std::filesystem::remove_all(directory_, ignored);
 }
 
-std::uint64_t Ledger::batches() const { return store_->batches; }
+std::uint64_t Ledger::batches() const { return environment_.figures.batch_rows.ever().total(); }
 
 std::string install_id_of(std::size_t number) {
   std::string digits = std::to_string(number);

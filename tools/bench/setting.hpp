@@ -35,10 +35,8 @@ class Ledger {
   std::uint64_t batches() const;
 
  private:
-  class CountingStore;
-
   const std::filesystem::path directory_;
-  std::unique_ptr<CountingStore> store_;
+  std::unique_ptr<persistence::Store> store_;
   actors::Environment environment_;
   std::optional<RunningLedger> running_;
 };
