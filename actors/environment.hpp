@@ -5,11 +5,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "actors/figures/figures.hpp"
@@ -77,10 +79,19 @@ class StoreHealth {
   std::chrono::steady_clock::time_point failed_at_{};  // guarded by mutex_
 };
 
+enum class Severity : std::uint8_t { info, warning };
+
+// Something that an operator should know of.
+struct Event {
+  std::string_view name;  // stable, for programs
+  std::string text;       // for people
+  Severity severity = Severity::warning;
+};
+
 struct Environment {
   std::function<ledger::Time()> now;
   std::function<ledger::MutationId()> new_mutation_id;
-  std::function<void(const std::string&)> warn;  // tells the operator; any thread
+  std::function<void(const Event&)> tell;  // the operator; any thread
   // How an answer reads to the client, for one that is to be kept; any thread.
   std::function<Recorded(const Answer&)> record;
   bool has_hardware = false;

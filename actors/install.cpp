@@ -104,7 +104,7 @@ void InstallState::judge_now(Request request, const Remembered& remembered) {
   try {
     verdict = judge_on_row(request.operation, remembered);
   } catch (const std::exception& error) {
-    environment->warn("install \"" + install_id + "\": " + error.what());
+    environment->tell({"judging_failed", "install \"" + install_id + "\": " + error.what()});
     give_up(request, "the operation could not be judged");
     return wait_until_drained(Phase::spoiled);
   }

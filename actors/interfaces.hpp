@@ -61,6 +61,16 @@ struct EntriesRequest {
   Promise<std::optional<std::vector<ledger::Entry>>> entries;  // none: unknown install
 };
 
+struct Imported {
+  bool was_empty = false;      // if not, nothing was imported
+  std::uint64_t installs = 0;  // that the ledger has now
+};
+
+struct ImportRequest {
+  std::vector<persistence::Mutation> mutations;
+  Promise<Imported> imported;
+};
+
 struct SnapshotRequest {
   Promise<std::shared_ptr<persistence::RowCursor>> cursor;
 };
@@ -86,6 +96,8 @@ enum class WriteFailure : std::uint8_t {
 using run_atom = caf::atom_constant<caf::atom("run")>;
 using list_atom = caf::atom_constant<caf::atom("list")>;
 using entries_atom = caf::atom_constant<caf::atom("entries")>;
+using import_atom = caf::atom_constant<caf::atom("import")>;
+using forget_atom = caf::atom_constant<caf::atom("forget")>;
 using report_atom = caf::atom_constant<caf::atom("report")>;
 using snapshot_atom = caf::atom_constant<caf::atom("snapshot")>;
 using recall_atom = caf::atom_constant<caf::atom("recall")>;
@@ -156,6 +168,8 @@ using router_actor = caf::typed_actor<
     caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
     // gateway: how the install's actor is, if there is one; passed on to the reporter
     caf::reacts_to<report_atom, ReportRequest>,
+    // gateway: what installs hold in memory is out of date; retire them all
+    caf::reacts_to<forget_atom>,
     // itself: time to look for idle installs
     caf::reacts_to<tick_atom>,
     // install: nothing of it is unacknowledged, and it has ended
@@ -178,6 +192,8 @@ using persister_actor = caf::typed_actor<
     // install: an answer to give once this mutation and those before it are durable; given back
     // by `dropped` if they do not become so
     caf::reacts_to<append_atom, Append>,
+    // gateway: a whole ledger, to be stored if there is none yet
+    caf::reacts_to<import_atom, ImportRequest>,
     // itself: what had queued up before this is a batch
     caf::reacts_to<write_atom>,
     // install: it has seen `dropped`, and what follows builds on nothing lost; replied to by
@@ -223,6 +239,7 @@ using gateway_actor = caf::typed_actor<
     caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
     caf::reacts_to<list_atom, ListRequest>, caf::reacts_to<entries_atom, EntriesRequest>,
     caf::reacts_to<snapshot_atom, SnapshotRequest>, caf::reacts_to<report_atom, ReportRequest>,
+    caf::reacts_to<import_atom, ImportRequest>, caf::reacts_to<forget_atom>,
     // shutdown: drop the handles and end
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
@@ -236,6 +253,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::ListRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::EntriesRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::SnapshotRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::ReportRequest)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::ImportRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Dropped)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Loaded)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Append)

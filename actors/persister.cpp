@@ -1,5 +1,6 @@
 #include "actors/persister.hpp"
 
+#include <exception>
 #include <utility>
 
 namespace credits::actors {
@@ -36,14 +37,26 @@ std::size_t PersisterState::author_of(const Append& append) {
   return found->second;
 }
 
+void PersisterState::import(ImportRequest request) {
+  write();
+  Imported imported{store->installs() == 0, store->installs()};
+  try {
+    if (imported.was_empty && !request.mutations.empty()) {
+      store_and_count(request.mutations);
+      self->send(snapshotter, stored_atom::value);
+      imported.installs = store->installs();
+    }
+    request.imported->set_value(imported);
+  } catch (const std::exception& error) {
+    write_failed(error);
+    request.imported->set_exception(std::current_exception());
+  }
+}
+
 void PersisterState::write() {
   write_is_due_ = false;
   if (batch_.empty()) return;
-  const SteadyTime began = std::chrono::steady_clock::now();
   if (const auto outcomes = store_batch()) {
-    environment->store_health.write_worked();  // before an answer shows it
-    count_write(began);
-    count_stored(*outcomes);
     batch_is_done_with();
     acknowledge(*outcomes);
     self->send(snapshotter, stored_atom::value);
@@ -51,47 +64,60 @@ void PersisterState::write() {
   clear_batch();
 }
 
-// Before the answers are given, so that who has one finds it counted.
-void PersisterState::count_write(SteadyTime began) {
+std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
+  try {
+    return store_and_count(batch_);
+  } catch (const std::exception& error) {
+    write_failed(error);
+    batch_is_done_with();
+    give_all_back(error.what());
+    return std::nullopt;
+  }
+}
+
+// Counted and known to work before an answer shows it.
+std::vector<persistence::Outcome> PersisterState::store_and_count(
+    const std::vector<persistence::Mutation>& mutations) {
+  const SteadyTime began = std::chrono::steady_clock::now();
+  auto outcomes = store->append(mutations);
+  environment->store_health.write_worked();
+  count_write(began, mutations.size());
+  count_stored(mutations, outcomes);
+  return outcomes;
+}
+
+void PersisterState::write_failed(const std::exception& error) {
+  ++environment->figures.write_failures;
+  StoreHealth& health = environment->store_health;
+  const bool is_for_good = dynamic_cast<const persistence::StoreBrokenError*>(&error) != nullptr;
+  const bool is_news =
+      is_for_good ? health.write_failed_for_good(error.what()) : health.write_failed(error.what());
+  if (is_news) environment->tell({"write_failed", std::string{"a write failed: "} + error.what()});
+}
+
+void PersisterState::count_write(SteadyTime began, std::size_t rows) {
   Figures& figures = environment->figures;
   const SteadyTime now = std::chrono::steady_clock::now();
   figures.sync_us.record(microseconds_between(began, now), now);
-  figures.batch_rows.record(batch_.size(), now);
+  figures.batch_rows.record(rows, now);
   figures.last_stored_at = now;
   figures.installs = store->installs();
   figures.snapshot_pending_rows = store->pending_rows();
 }
 
-void PersisterState::batch_is_done_with() {
-  environment->figures.pending_mutations -= static_cast<std::int64_t>(batch_.size());
-  environment->figures.oldest_pending.end();
-}
-
-void PersisterState::count_stored(const std::vector<persistence::Outcome>& outcomes) {
+void PersisterState::count_stored(const std::vector<persistence::Mutation>& mutations,
+                                  const std::vector<persistence::Outcome>& outcomes) {
   environment->figures.entries.change([&](StoredEntries& stored) {
-    for (std::size_t i = 0; i < batch_.size(); ++i) {
+    for (std::size_t i = 0; i < mutations.size(); ++i) {
       if (outcomes[i] == persistence::Outcome::conflict) continue;
-      for (const ledger::Entry& entry : batch_[i].entries) stored.add(entry);
+      for (const ledger::Entry& entry : mutations[i].entries) stored.add(entry);
     }
   });
 }
 
-std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
-  try {
-    return store->append(batch_);
-  } catch (const persistence::StoreBrokenError& error) {
-    failed(error.what(), environment->store_health.write_failed_for_good(error.what()));
-  } catch (const std::exception& error) {
-    failed(error.what(), environment->store_health.write_failed(error.what()));
-  }
-  return std::nullopt;
-}
-
-void PersisterState::failed(const std::string& reason, bool is_news) {
-  ++environment->figures.write_failures;
-  batch_is_done_with();
-  if (is_news) environment->warn("a write failed: " + reason);
-  give_all_back(reason);
+void PersisterState::batch_is_done_with() {
+  environment->figures.pending_mutations -= static_cast<std::int64_t>(batch_.size());
+  environment->figures.oldest_pending.end();
 }
 
 void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcomes) {
@@ -170,6 +196,7 @@ persister_actor::behavior_type persister(persister_actor::stateful_pointer<Persi
   environment->figures.installs = store->installs();
   return {
       [self](append_atom, Append& append) { self->state.append(std::move(append)); },
+      [self](import_atom, ImportRequest& request) { self->state.import(std::move(request)); },
       [self](write_atom) { self->state.write(); },
       [self](resume_atom, const install_actor& author) { self->state.resume(author); },
       [self](drain_atom, const install_actor& author) { self->state.drain(author); },

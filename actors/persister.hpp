@@ -23,6 +23,7 @@ struct PersisterState {
   explicit PersisterState(persister_actor::stateful_pointer<PersisterState> actor) : self{actor} {}
 
   void append(Append append);
+  void import(ImportRequest request);
   void write();
   void resume(const install_actor& author);
   void drain(const install_actor& author);
@@ -65,13 +66,16 @@ struct PersisterState {
   void acknowledge(const std::vector<persistence::Outcome>& outcomes);
   // Nothing if it has failed, and all has been given back.
   std::optional<std::vector<persistence::Outcome>> store_batch();
-  void failed(const std::string& reason, bool is_news);
+  std::vector<persistence::Outcome> store_and_count(
+      const std::vector<persistence::Mutation>& mutations);
+  void write_failed(const std::exception& error);
   void give_all_back(const std::string& reason);
   void fence(Author& author, WriteFailure failure, const std::string& reason);
   void clear_batch();
   void batch_is_done_with();
-  void count_write(SteadyTime began);
-  void count_stored(const std::vector<persistence::Outcome>& outcomes);
+  void count_write(SteadyTime began, std::size_t rows);
+  void count_stored(const std::vector<persistence::Mutation>& mutations,
+                    const std::vector<persistence::Outcome>& outcomes);
 
   std::vector<persistence::Mutation> batch_;
   std::vector<Waiting> waiting_;  // the mutating ones stand for the mutations of batch_, in order

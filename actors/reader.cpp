@@ -40,7 +40,7 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
 }
 
 Loaded LoaderState::failed(const std::string& reason) {
-  environment->warn("an install could not be loaded: " + reason);
+  environment->tell({"load_failed", "an install could not be loaded: " + reason});
   return {{}, {}, reason};
 }
 
@@ -51,7 +51,8 @@ void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name
     recalled.entries = store->recall(install_id, names);
     recalled.names = std::move(names);
   } catch (const std::exception& error) {
-    environment->warn(std::string{"a name could not be looked up: "} + error.what());
+    environment->tell(
+        {"recall_failed", std::string{"a name could not be looked up: "} + error.what()});
     recalled.error = error.what();
   }
   self->send(asker, recalled_atom::value, std::move(recalled));

@@ -74,6 +74,10 @@ void RouterState::retire_idle() {
   start();
 }
 
+void RouterState::retire_all() {
+  while (!by_use_.empty()) retire_idlest();
+}
+
 void RouterState::retired(const std::string& install_id) {
   const auto found = slots_.find(install_id);
   std::vector<Request> kept = std::move(found->second.kept);
@@ -87,14 +91,14 @@ void RouterState::retired(const std::string& install_id) {
 caf::result<caf::ok_atom> RouterState::close() {
   closing_ = true;
   closed_ = self->make_response_promise<caf::ok_atom>();
-  while (!by_use_.empty()) retire_idlest();
+  retire_all();
   finish_closing();
   return closed_;
 }
 
 void RouterState::finish_closing() {
   if (!closing_) return;
-  while (!by_use_.empty()) retire_idlest();
+  retire_all();
   if (!slots_.empty()) return;
   closed_.deliver(caf::ok_atom::value);
   self->quit();
@@ -116,6 +120,7 @@ router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> s
         for (Request& request : requests) self->state.run(std::move(request));
       },
       [self](report_atom, ReportRequest& request) { self->state.report(std::move(request)); },
+      [self](forget_atom) { self->state.retire_all(); },
       [self](tick_atom) { self->state.retire_idle(); },
       [self](retired_atom, const std::string& install_id) { self->state.retired(install_id); },
       [self](close_atom) { return self->state.close(); },

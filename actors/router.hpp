@@ -24,6 +24,7 @@ struct RouterState {
   void start();
   void run(Request request);
   void report(ReportRequest request);
+  void retire_all();
   void retire_idle();
   void retired(const std::string& install_id);
   caf::result<caf::ok_atom> close();

@@ -20,7 +20,8 @@ void SnapshotterState::checkpoint() {
     store->checkpoint();
     caught_up_to(began);
   } catch (const std::exception& error) {
-    environment->warn(std::string{"checkpoint failed, will be tried again: "} + error.what());
+    environment->tell({"checkpoint_failed",
+                       std::string{"checkpoint failed, will be tried again: "} + error.what()});
     schedule(tuning.checkpoint_retry_interval);
   }
 }
@@ -47,12 +48,13 @@ bool SnapshotterState::prune_some() {
     return store->prune({now - tuning.keep_entries, now - ledger::names_remembered_for});
   } catch (const persistence::StoreBrokenError& error) {
     if (environment->store_health.write_failed_for_good(error.what())) {
-      environment->warn(std::string{"a write failed: "} + error.what());
+      environment->tell({"write_failed", std::string{"a write failed: "} + error.what()});
     }
     return false;
   } catch (const std::exception& error) {
-    environment->warn(std::string{"old entries stay, pruning will be tried again: "} +
-                      error.what());
+    environment->tell(
+        {"pruning_failed",
+         std::string{"old entries stay, pruning will be tried again: "} + error.what()});
     return false;
   }
 }

@@ -75,11 +75,11 @@ HttpResponse to_response(const actors::Answer& answer) {
 codec::Result to_result(const actors::Answer& answer) {
   if (const auto problem = problem_of(answer)) return to_result(*problem);
   actors::Recorded recorded = record(answer);
-  return {recorded.status, std::move(recorded.body), false, recorded.replayed};
+  return {recorded.status, std::move(recorded.body), {}, recorded.replayed};
 }
 
 codec::Result to_result(const Problem& problem) {
-  return {problem.status, codec::encode(problem), true, false};
+  return {problem.status, codec::encode(problem), problem.code, false};
 }
 
 }  // namespace credits::http

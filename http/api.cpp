@@ -1,11 +1,8 @@
 #include "http/api.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <exception>
-#include <limits>
 #include <memory>
-#include <numeric>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -13,10 +10,9 @@
 #include <vector>
 
 #include "http/answer.hpp"
-#include "http/codec/quota.hpp"
+#include "http/assets.hpp"
 #include "http/codec/response.hpp"
 #include "http/identifiers.hpp"
-#include "http/openapi.hpp"
 #include "http/problem.hpp"
 #include "http/target.hpp"
 
@@ -24,13 +20,8 @@ namespace credits::http {
 
 namespace {
 
-constexpr std::uint64_t page_limit_default = 100;
-constexpr std::uint64_t page_limit_max = 1'000;
-constexpr std::size_t snapshot_chunk_bytes = 64 * 1024;
-
-HttpResponse answer(std::string body, int status = 200) {
-  return {status, "application/json", std::move(body)};
-}
+constexpr std::size_t body_bytes_max = 8 * 1024 * 1024;
+constexpr std::size_t import_bytes_max = 1024 * 1024 * 1024;
 
 std::string decode_install_id(std::string_view segment) {
   const auto install_id = percent_decoded(segment);
@@ -40,53 +31,6 @@ std::string decode_install_id(std::string_view segment) {
   refuse_if(fault_of_install_id(*install_id), invalid_install_id);
   return *install_id;
 }
-
-std::uint64_t integer_of(const QueryParameters& parameters, const std::string& name,
-                         std::uint64_t fallback, std::uint64_t min, std::uint64_t max) {
-  const auto found = parameters.find(name);
-  if (found == parameters.end()) return fallback;
-  const std::string& text = found->second;
-  std::uint64_t value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [parsed_to, error] = std::from_chars(text.data(), end, value);
-  if (text.empty() || error != std::errc{} || parsed_to != end || value < min || value > max) {
-    throw ProblemError{invalid_request(
-        name,
-        name + " must be an integer from " + std::to_string(min) + " to " + std::to_string(max))};
-  }
-  return value;
-}
-
-std::string text_of(const QueryParameters& parameters, std::string_view name) {
-  const auto found = parameters.find(name);
-  return found == parameters.end() ? std::string{} : found->second;
-}
-
-// Turns rows into the text of the JSON ledger, piece by piece.
-class LedgerText {
- public:
-  explicit LedgerText(std::shared_ptr<persistence::RowCursor> cursor)
-      : cursor_{std::move(cursor)} {}
-
-  bool operator()(std::string& chunk) {
-    if (std::exchange(is_first_, false)) chunk = R"({"rows":{)";
-    while (chunk.size() < snapshot_chunk_bytes) {
-      const auto row = cursor_->next();
-      if (!row) {
-        chunk += "}}";
-        return false;
-      }
-      if (std::exchange(has_rows_, true)) chunk += ',';
-      chunk += codec::encode_ledger_member(*row);
-    }
-    return true;
-  }
-
- private:
-  std::shared_ptr<persistence::RowCursor> cursor_;
-  bool is_first_ = true;
-  bool has_rows_ = false;
-};
 
 std::string join(const std::vector<std::string>& parts) {
   std::string text;
@@ -171,60 +115,92 @@ std::vector<codec::Result> results_of(const DecodedBatch& batch,
   return results;
 }
 
-template <class Result>
-struct Question {
-  actors::Promise<Result> promise = std::make_shared<std::promise<Result>>();
-  std::future<Result> answer = promise->get_future();
-};
-
 }  // namespace
 
+Admission Api::admit(const HttpRequest& request) {
+  const RouteMatch match = match_route(request.method, split_target(request.target).segments);
+  const Route* const route = match.route;
+  Admission admission{
+      {}, route && route->call == Call::import_ledger ? import_bytes_max : body_bytes_max};
+  // What does not exist is told to those who may call something.
+  const Scope scope = route ? route->scope : Scope::relay;
+  if (const auto problem = context_.access.refuse(scope, request.sender)) {
+    admission.refusal = to_response(*problem);
+    count(route, *admission.refusal);
+  }
+  return admission;
+}
+
 HttpResponse Api::handle(const HttpRequest& request) {
+  const auto began = std::chrono::steady_clock::now();
+  const Target target = split_target(request.target);
+  const RouteMatch match = match_route(request.method, target.segments);
+  HttpResponse response = answer_or_refuse(request, target, match);
+  count(match.route, response);
+  if (match.route) measure(match.route->call, request, began);
+  return response;
+}
+
+void Api::count(const Route* route, const HttpResponse& response) {
+  HttpFigures& figures = context_.figures;
+  if (!response.problem.empty()) figures.problems.count(response.problem);
+  if (!route) return;
+  auto& by_class = figures.by_call[static_cast<std::size_t>(route->call)].by_status_class;
+  by_class[static_cast<std::size_t>(response.status / 100)].fetch_add(1, std::memory_order_relaxed);
+}
+
+void Api::measure(Call call, const HttpRequest& request, actors::SteadyTime began) {
+  HttpFigures& figures = context_.figures;
+  const auto now = std::chrono::steady_clock::now();
+  const std::uint64_t took_us = actors::microseconds_between(began, now);
+  figures.by_call[static_cast<std::size_t>(call)].latency_us.record(took_us, now);
+  if (now - began >= limits_.slow_request) figures.slow_requests.add(request, now - began);
+}
+
+HttpResponse Api::answer_or_refuse(const HttpRequest& request, const Target& target,
+                                   const RouteMatch& match) {
+  const auto& environment = context_.environment;
   try {
-    return route(request);
+    return route(request, target, match);
   } catch (const ProblemError& error) {
     return to_response(error.problem());
   } catch (const persistence::StoreError& error) {
-    environment_.warn(std::string{"request failed: "} + error.what());
+    environment.tell({"request_failed", std::string{"request failed: "} + error.what()});
     return to_response(storage_unavailable("the store failed; the server's log has the reason"));
   } catch (const std::future_error&) {
     return to_response(storage_unavailable("the server gave the request up"));
   } catch (const std::exception& error) {
-    environment_.warn(std::string{"unexpected: "} + error.what());
+    environment.tell({"unexpected_error", std::string{"unexpected: "} + error.what()});
     return to_response(internal_error());
   }
 }
 
-HttpResponse Api::route(const HttpRequest& request) {
-  const Target target = split_target(request.target);
-  const RouteMatch match = match_route(request.method, target.segments);
-  if (!match.call && match.allowed.empty()) return to_response(not_found(std::string{target.path}));
-  if (!match.call) {
-    HttpResponse response =
-        to_response(method_not_allowed(std::string{request.method}, std::string{target.path}));
-    response.headers.emplace_back("Allow", join(match.allowed));
-    return response;
-  }
-  return run(*match.call, match, request, target.query);
+HttpResponse Api::route(const HttpRequest& request, const Target& target, const RouteMatch& match) {
+  if (match.route) return run(match.route->call, match, request, target);
+  if (match.allowed.empty()) return to_response(not_found(std::string{target.path}));
+  HttpResponse response =
+      to_response(method_not_allowed(std::string{request.method}, std::string{target.path}));
+  response.headers.emplace_back("Allow", join(match.allowed));
+  return response;
 }
 
 HttpResponse Api::run(Call call, const RouteMatch& match, const HttpRequest& request,
-                      std::string_view query) {
+                      const Target& target) {
   switch (call) {
     case Call::healthz:
-      return answer(R"({"status":"ok"})");
+      return {200, "application/json", R"({"status":"ok"})"};
     case Call::readyz:
-      return readyz();
-    case Call::openapi:
-      return {200, "application/yaml", std::string{openapi_yaml()}};
+      return operators_.readyz();
+    case Call::asset:
+      return asset_at(target.path);
     default:
       break;
   }
-  const InFlight in_flight{in_flight_};
+  const InFlight in_flight{context_.figures.in_flight};
   if (in_flight.count() > limits_.requests_in_flight_max) {
-    return to_response(overloaded("there are too many requests under way"));
+    return shed("there are too many requests under way");
   }
-  if (call != Call::list_installs && call != Call::list_entries) decode_query(query, {});
+  if (call != Call::list_installs && call != Call::list_entries) decode_query(target.query, {});
   switch (call) {
     case Call::get_install:
       return run_operation(codec::Op::get, match, request);
@@ -243,138 +219,60 @@ HttpResponse Api::run(Call call, const RouteMatch& match, const HttpRequest& req
     case Call::batch:
       return run_batch(request.body);
     case Call::list_installs:
-      return list_installs(query);
+      return operators_.list_installs(target.query);
     case Call::list_entries:
-      return list_entries(decode_install_id(match.variables.front()), query);
+      return operators_.list_entries(decode_install_id(match.variables.front()), target.query);
     case Call::get_snapshot:
-      return snapshot();
+      return operators_.snapshot();
+    case Call::import_ledger:
+      return operators_.import_ledger(request.body);
+    case Call::get_stats:
+      return operators_.stats();
+    case Call::get_actor:
+      return operators_.actor(decode_install_id(match.variables.front()));
     case Call::get_quota:
-      return answer(codec::encode(quota_file_.in_force()));
+      return operators_.quota();
     case Call::put_quota:
-      return put_quota(request.body);
+      return operators_.put_quota(request.body);
+    case Call::metrics:
+      return operators_.metrics();
     default:
       throw std::logic_error{"a route without a call"};
   }
 }
 
-template <class Result>
-Result Api::wait_for(std::future<Result> future) const {
-  if (future.wait_for(limits_.answer_timeout) != std::future_status::ready) {
-    throw ProblemError{storage_unavailable("there was no answer in time")};
-  }
-  return future.get();
+HttpResponse Api::shed(std::string reason) {
+  ++context_.figures.shed;
+  return to_response(overloaded(std::move(reason)));
 }
 
 HttpResponse Api::run_operation(codec::Op op, const RouteMatch& match, const HttpRequest& request) {
   auto answers = std::make_shared<actors::Answers>(1);
   auto all = answers->all();
   caf::anon_send(
-      gateway_, actors::run_atom::value,
+      context_.gateway, actors::run_atom::value,
       actors::Request{codec::decode_operation(op, address_of(op, match, request), request.body),
                       std::move(answers)});
-  return to_response(wait_for(std::move(all)).front());
+  return to_response(wait_for(std::move(all), limits_.answer_timeout).front());
 }
 
 HttpResponse Api::run_batch(std::string_view body) {
   auto decoded = codec::decode_batch(body);
   const InFlight in_flight{operations_in_flight_, decoded.size()};
   if (in_flight.count() > limits_.operations_in_flight_max) {
-    return to_response(overloaded("there are too many operations under way"));
+    return shed("there are too many operations under way");
   }
   auto [requests, all] = requests_of(decoded);
   std::vector<actors::Answer> answers;
   if (!requests.empty()) {
-    caf::anon_send(gateway_, actors::run_atom::value, std::move(requests));
-    answers = wait_for(std::move(all));
+    caf::anon_send(context_.gateway, actors::run_atom::value, std::move(requests));
+    answers = wait_for(std::move(all), limits_.answer_timeout);
   }
-  return answer(codec::encode_results(results_of(decoded, answers)));
-}
-
-HttpResponse Api::list_installs(std::string_view query) {
-  const auto parameters = decode_query(query, {"limit", "after", "tier", "prefix"});
-  persistence::ListQuery list;
-  const std::size_t limit = integer_of(parameters, "limit", page_limit_default, 1, page_limit_max);
-  list.limit = limit + 1;  // one more, to know whether there is a next page
-  list.after = text_of(parameters, "after");
-  list.prefix = text_of(parameters, "prefix");
-  if (parameters.contains("tier")) list.tier = text_of(parameters, "tier");
-
-  Question<std::vector<ledger::Row>> question;
-  caf::anon_send(gateway_, actors::list_atom::value,
-                 actors::ListRequest{std::move(list), std::move(question.promise)});
-  auto rows = wait_for(std::move(question.answer));
-
-  codec::InstallPage page;
-  if (rows.size() > limit) {
-    rows.resize(limit);
-    page.next_after = rows.back().install_id;
+  const auto results = results_of(decoded, answers);
+  for (const codec::Result& result : results) {
+    if (!result.problem.empty()) context_.figures.problems.count(result.problem);
   }
-  const auto quota = environment_.quota.get();
-  const ledger::Time now = environment_.now();
-  for (const ledger::Row& row : rows) page.installs.push_back(actors::view_of(row, *quota, now));
-  return answer(codec::encode(page));
-}
-
-HttpResponse Api::list_entries(const std::string& install_id, std::string_view query) {
-  constexpr auto any_version = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
-  const auto parameters = decode_query(query, {"limit", "before"});
-  const std::size_t limit = integer_of(parameters, "limit", page_limit_default, 1, page_limit_max);
-  const std::uint64_t before = integer_of(parameters, "before", any_version, 1, any_version);
-
-  Question<std::optional<std::vector<ledger::Entry>>> question;
-  caf::anon_send(
-      gateway_, actors::entries_atom::value,
-      actors::EntriesRequest{install_id, before, limit + 1, std::move(question.promise)});
-  auto entries = wait_for(std::move(question.answer));
-  if (!entries) return to_response(unknown_install(install_id));
-
-  codec::EntryPage page{*std::move(entries), std::nullopt};
-  if (page.entries.size() > limit) {
-    page.entries.resize(limit);
-    page.next_before = page.entries.back().version;
-  }
-  return answer(codec::encode(page));
-}
-
-HttpResponse Api::snapshot() {
-  Question<std::shared_ptr<persistence::RowCursor>> question;
-  caf::anon_send(gateway_, actors::snapshot_atom::value,
-                 actors::SnapshotRequest{std::move(question.promise)});
-  HttpResponse response;
-  response.next_chunk =
-      [this, text = LedgerText{wait_for(std::move(question.answer))}](std::string& chunk) mutable {
-        try {
-          return text(chunk);
-        } catch (const persistence::StoreError& error) {
-          environment_.warn(std::string{"snapshot broken off: "} + error.what());
-          throw;
-        }
-      };
-  return response;
-}
-
-HttpResponse Api::put_quota(std::string_view body) {
-  try {
-    const ledger::Quota quota = codec::decode_quota(body.empty() ? "{}" : body);
-    quota_file_.replace(quota);
-    return answer(codec::encode(quota));
-  } catch (const codec::QuotaError& error) {
-    if (error.is_syntax()) return to_response(invalid_json(error.what()));
-    return to_response(invalid_request(error.field(), error.what()));
-  } catch (const QuotaFileError& error) {
-    environment_.warn(error.what());
-    return to_response(storage_unavailable(
-        "the quota file could not be written; the quota in force is as it was"));
-  }
-}
-
-HttpResponse Api::readyz() const {
-  if (const auto trouble = environment_.store_health.trouble()) {
-    Problem problem = storage_unavailable(*trouble);
-    problem.title = "The store takes no writes";
-    return to_response(problem);
-  }
-  return answer(R"({"status":"ready"})");
+  return {200, "application/json", codec::encode_results(results)};
 }
 
 }  // namespace credits::http

@@ -5,13 +5,14 @@
 #include <chrono>
 #include <cstddef>
 #include <string>
+#include <utility>
 
-#include "actors/environment.hpp"
-#include "actors/interfaces.hpp"
 #include "http/codec/request.hpp"
+#include "http/context.hpp"
 #include "http/message.hpp"
-#include "http/quota_file.hpp"
+#include "http/operators.hpp"
 #include "http/routes.hpp"
+#include "http/target.hpp"
 
 namespace credits::http {
 
@@ -19,40 +20,37 @@ struct ApiLimits {
   std::size_t requests_in_flight_max = 10'000;       // beyond: 503, and nothing was done
   std::size_t operations_in_flight_max = 131'072;    // of batches; beyond: the same
   std::chrono::milliseconds answer_timeout{30'000};  // for the actors; beyond: 503, outcome unknown
+  std::chrono::milliseconds slow_request{1'000};     // what takes as long is told to the operator
 };
 
-// Any number of threads may call handle() at once.
+// Any number of threads may call admit() and handle() at once.
 class Api {
  public:
-  Api(actors::gateway_actor gateway, const actors::Environment& environment, QuotaFile& quota_file,
-      ApiLimits limits)
-      : gateway_{std::move(gateway)},
-        environment_{environment},
-        quota_file_{quota_file},
-        limits_{limits} {}
+  Api(ApiContext context, ApiLimits limits)
+      : context_{std::move(context)},
+        limits_{limits},
+        operators_{context_, limits_.answer_timeout} {}
+
+  // What becomes of a request before its body is read.
+  Admission admit(const HttpRequest& request);
 
   HttpResponse handle(const HttpRequest& request);
 
  private:
-  HttpResponse route(const HttpRequest& request);
+  HttpResponse answer_or_refuse(const HttpRequest& request, const Target& target,
+                                const RouteMatch& match);
+  HttpResponse route(const HttpRequest& request, const Target& target, const RouteMatch& match);
   HttpResponse run(Call call, const RouteMatch& match, const HttpRequest& request,
-                   std::string_view query);
+                   const Target& target);
   HttpResponse run_operation(codec::Op op, const RouteMatch& match, const HttpRequest& request);
   HttpResponse run_batch(std::string_view body);
-  HttpResponse list_installs(std::string_view query);
-  HttpResponse list_entries(const std::string& install_id, std::string_view query);
-  HttpResponse snapshot();
-  HttpResponse put_quota(std::string_view body);
-  HttpResponse readyz() const;
+  HttpResponse shed(std::string reason);
+  void count(const Route* route, const HttpResponse& response);
+  void measure(Call call, const HttpRequest& request, actors::SteadyTime began);
 
-  template <class Result>
-  Result wait_for(std::future<Result> future) const;
-
-  const actors::gateway_actor gateway_;
-  const actors::Environment& environment_;
-  QuotaFile& quota_file_;
+  const ApiContext context_;
   const ApiLimits limits_;
-  std::atomic<std::size_t> in_flight_{0};
+  const Operators operators_;
   std::atomic<std::size_t> operations_in_flight_{0};
 };
 

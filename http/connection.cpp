@@ -1,5 +1,7 @@
 #include "http/connection.hpp"
 
+#include <fcntl.h>
+#include <openssl/err.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 namespace credits::http {
 
@@ -29,14 +32,40 @@ int milliseconds_until(steady_clock::time_point deadline) {
 
 }  // namespace
 
-Connection::Connection(socket_t socket, const ConnectionLimits& limits, int end_event)
-    : socket_{socket}, limits_{limits}, end_event_{end_event}, input_(input_bytes) {}
+Connection::Connection(socket_t socket, const ConnectionLimits& limits, int end_event,
+                       TlsSession tls_session)
+    : socket_{socket},
+      tls_session_{std::move(tls_session)},
+      limits_{limits},
+      end_event_{end_event},
+      input_(input_bytes) {
+  if (tls_session_) ::fcntl(socket_, F_SETFL, ::fcntl(socket_, F_GETFL) | O_NONBLOCK);
+}
 
-Connection::~Connection() { ::close(socket_); }
+Connection::~Connection() {
+  // The client is told that what it has is whole; its own end is not waited for.
+  if (tls_session_ && !failed_ && ::SSL_is_init_finished(tls_session_.get()) == 1) {
+    ::SSL_shutdown(tls_session_.get());
+  }
+  ::ERR_clear_error();
+  ::close(socket_);
+}
+
+bool Connection::shake_hands() {
+  if (!tls_session_) return true;
+  auto deadline = steady_clock::now() + limits_.request_timeout;
+  while (true) {
+    ::ERR_clear_error();
+    const ssize_t done = result_of_tls(::SSL_do_handshake(tls_session_.get()));
+    if (done > 0) return true;
+    failed_ = done == 0 || errno != EAGAIN || !wait_for_peer(deadline, no_grace, needed_);
+    if (failed_) return false;
+  }
+}
 
 bool Connection::wait_for_request() {
   auto idle_deadline = steady_clock::now() + limits_.idle_timeout;
-  if (input_begin_ == input_end_ && !wait_for_input(idle_deadline, no_grace)) return false;
+  if (!wait_for_input(idle_deadline, no_grace)) return false;
   request_deadline_ = steady_clock::now() + limits_.request_timeout;
   head_bytes_left_ = limits_.head_bytes_max;
   in_head_ = true;
@@ -47,11 +76,11 @@ bool Connection::wait_for_request() {
 bool Connection::flush() {
   std::string_view rest = output_;
   while (!rest.empty() && !failed_) {
-    const ssize_t sent = ::send(socket_, rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    const ssize_t sent = transmit(rest.data(), rest.size());
     if (sent > 0) {
       rest.remove_prefix(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN) {
-      failed_ = !wait_until(POLLOUT, steady_clock::now() + limits_.send_timeout);
+      failed_ = !wait_until(needed_, steady_clock::now() + limits_.send_timeout);
     } else if (errno != EINTR) {
       failed_ = true;
     }
@@ -61,7 +90,9 @@ bool Connection::flush() {
 }
 
 void Connection::finish() {
-  if (failed_ || ::shutdown(socket_, SHUT_WR) != 0) return;
+  if (failed_) return;
+  if (tls_session_) ::SSL_shutdown(tls_session_.get());
+  if (::shutdown(socket_, SHUT_WR) != 0) return;
   const auto deadline = steady_clock::now() + linger_timeout;
   std::size_t bytes_left = linger_bytes_max;
   while (wait_until(POLLIN, deadline)) {
@@ -72,13 +103,23 @@ void Connection::finish() {
 }
 
 bool Connection::is_readable() const {
-  return input_begin_ < input_end_ || wait_until(POLLIN, request_deadline_);
+  return has_input() || wait_until(POLLIN, request_deadline_);
+}
+
+// Whether something has come that the socket does not tell of.
+bool Connection::has_input() const {
+  return input_begin_ < input_end_ || (tls_session_ && ::SSL_pending(tls_session_.get()) > 0);
 }
 
 // The end of the server brings `deadline` near, to `end_grace` from now.
 bool Connection::wait_for_input(steady_clock::time_point& deadline,
                                 std::chrono::milliseconds end_grace) {
-  std::array<pollfd, 2> descriptors{{{socket_, POLLIN, 0}, {end_event_, POLLIN, 0}}};
+  return has_input() || wait_for_peer(deadline, end_grace, POLLIN);
+}
+
+bool Connection::wait_for_peer(steady_clock::time_point& deadline,
+                               std::chrono::milliseconds end_grace, short events) {
+  std::array<pollfd, 2> descriptors{{{socket_, events, 0}, {end_event_, POLLIN, 0}}};
   while (true) {
     const int ready = ::poll(descriptors.data(), is_ending_ ? 1 : 2, milliseconds_until(deadline));
     if (ready < 0 && errno == EINTR) continue;
@@ -106,8 +147,10 @@ ssize_t Connection::read(char* data, std::size_t size) {
 bool Connection::fill() {
   // The client may be waiting for what was written: `100 Continue`.
   if (!flush()) return false;
-  while (wait_for_input(request_deadline_, request_end_grace)) {
-    const ssize_t got = ::recv(socket_, input_.data(), input_.size(), MSG_DONTWAIT);
+  needed_ = POLLIN;
+  while (needed_ == POLLIN ? wait_for_input(request_deadline_, request_end_grace)
+                           : wait_for_peer(request_deadline_, request_end_grace, needed_)) {
+    const ssize_t got = receive(input_.data(), input_.size());
     if (got > 0) {
       input_begin_ = 0;
       input_end_ = static_cast<std::size_t>(got);
@@ -116,6 +159,41 @@ bool Connection::fill() {
     if (got == 0 || (errno != EAGAIN && errno != EINTR)) return false;
   }
   return false;
+}
+
+ssize_t Connection::receive(char* data, std::size_t size) {
+  needed_ = POLLIN;
+  if (!tls_session_) return ::recv(socket_, data, size, MSG_DONTWAIT);
+  ::ERR_clear_error();
+  return result_of_tls(::SSL_read(tls_session_.get(), data, static_cast<int>(size)));
+}
+
+ssize_t Connection::transmit(const char* data, std::size_t size) {
+  needed_ = POLLOUT;
+  if (!tls_session_) return ::send(socket_, data, size, MSG_NOSIGNAL | MSG_DONTWAIT);
+  ::ERR_clear_error();
+  const std::size_t part = std::min(size, output_bytes_max);
+  return result_of_tls(::SSL_write(tls_session_.get(), data, static_cast<int>(part)));
+}
+
+ssize_t Connection::result_of_tls(int result) {
+  if (result > 0) return result;
+  switch (::SSL_get_error(tls_session_.get(), result)) {
+    case SSL_ERROR_ZERO_RETURN:
+      return 0;
+    case SSL_ERROR_WANT_READ:
+      needed_ = POLLIN;
+      errno = EAGAIN;
+      return -1;
+    case SSL_ERROR_WANT_WRITE:
+      needed_ = POLLOUT;
+      errno = EAGAIN;
+      return -1;
+    default:
+      failed_ = true;  // the session must not be used any more
+      errno = EPROTO;
+      return -1;
+  }
 }
 
 ssize_t Connection::write(const char* data, std::size_t size) {

@@ -1,4 +1,5 @@
-// One TCP connection, as the stream that cpp-httplib reads requests from and writes answers to.
+// One connection, plain or with TLS, as the stream that cpp-httplib reads requests from and writes
+// answers to.
 //
 // The library's own stream looks 100 times a second whether an idle connection has something to
 // say, cannot wait for descriptors beyond 1,023, and has no limit for how long a request may take
@@ -11,6 +12,8 @@
 #include <chrono>
 #include <string>
 #include <vector>
+
+#include "http/tls.hpp"
 
 namespace credits::http {
 
@@ -26,10 +29,14 @@ class Connection : public httplib::Stream {
   // Owns `socket` from here on. When `end_event`, an eventfd, becomes readable the connection is to
   // end: at once if it waits for a request, else after that; one that has not come whole has a
   // second left.
-  Connection(socket_t socket, const ConnectionLimits& limits, int end_event);
+  Connection(socket_t socket, const ConnectionLimits& limits, int end_event,
+             TlsSession tls_session = nullptr);
   ~Connection() override;
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
+
+  // Agrees on TLS with the client, if there is to be TLS; false if that cannot be.
+  bool shake_hands();
 
   // Sleeps until a request begins; false if none came, or the connection is to end.
   bool wait_for_request();
@@ -62,9 +69,18 @@ class Connection : public httplib::Stream {
   bool wait_until(short events, std::chrono::steady_clock::time_point deadline) const;
   bool wait_for_input(std::chrono::steady_clock::time_point& deadline,
                       std::chrono::milliseconds end_grace);
+  bool wait_for_peer(std::chrono::steady_clock::time_point& deadline,
+                     std::chrono::milliseconds end_grace, short events);
+  bool has_input() const;
   bool fill();
+  // As recv() and send() that do not block; after -1 with EAGAIN, needed_ is what to wait for.
+  ssize_t receive(char* data, std::size_t size);
+  ssize_t transmit(const char* data, std::size_t size);
+  ssize_t result_of_tls(int result);
 
   const socket_t socket_;
+  const TlsSession tls_session_;
+  short needed_ = 0;
   const ConnectionLimits& limits_;
   const int end_event_;
   std::chrono::steady_clock::time_point request_deadline_{};

@@ -26,31 +26,38 @@ std::vector<std::pair<router_actor, std::vector<Request>>> shares_of(
 }  // namespace
 
 gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<GatewayState> self,
-                                     std::vector<router_actor> routers, reporter_actor reporter) {
-  self->state.routers = std::move(routers);
-  self->state.reporter = std::move(reporter);
+                                     LedgerActors ledger_actors) {
+  self->state.actors = std::move(ledger_actors);
   return {
       [self](run_atom, Request& request) {
-        const auto& router = router_of(self->state.routers, request.operation.install_id);
+        const auto& router = router_of(self->state.actors.routers, request.operation.install_id);
         self->send(router, run_atom::value, std::move(request));
       },
       [self](run_atom, std::vector<Request>& requests) {
-        for (auto& [router, share] : shares_of(self->state.routers, requests)) {
+        for (auto& [router, share] : shares_of(self->state.actors.routers, requests)) {
           self->send(router, run_atom::value, std::move(share));
         }
       },
       [self](list_atom, ListRequest& request) {
-        self->send(self->state.reporter, list_atom::value, std::move(request));
+        self->send(self->state.actors.reporter, list_atom::value, std::move(request));
       },
       [self](entries_atom, EntriesRequest& request) {
-        self->send(self->state.reporter, entries_atom::value, std::move(request));
+        self->send(self->state.actors.reporter, entries_atom::value, std::move(request));
       },
       [self](snapshot_atom, SnapshotRequest& request) {
-        self->send(self->state.reporter, snapshot_atom::value, std::move(request));
+        self->send(self->state.actors.reporter, snapshot_atom::value, std::move(request));
       },
       [self](report_atom, ReportRequest& request) {
-        const auto& router = router_of(self->state.routers, request.install_id);
+        const auto& router = router_of(self->state.actors.routers, request.install_id);
         self->send<caf::message_priority::high>(router, report_atom::value, std::move(request));
+      },
+      [self](import_atom, ImportRequest& request) {
+        self->send(self->state.actors.persister, import_atom::value, std::move(request));
+      },
+      [self](forget_atom) {
+        for (const router_actor& router : self->state.actors.routers) {
+          self->send(router, forget_atom::value);
+        }
       },
       [self](close_atom) {
         self->quit();

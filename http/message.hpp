@@ -1,7 +1,9 @@
 // A request and its answer, as the rest of http/ sees them: without the HTTP library.
 #pragma once
 
+#include <cstddef>
 #include <functional>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -9,12 +11,20 @@
 
 namespace credits::http {
 
+// What a request's headers say of who sends it, and from where.
+struct Sender {
+  std::vector<std::string> authorization{};  // each Authorization header, as sent
+  std::optional<std::string> host{};
+  std::optional<std::string> origin{};      // a browser's page that made the request
+  std::optional<std::string> fetch_site{};  // how that page's site is related to this one
+};
+
 struct HttpRequest {
   std::string_view method;
   std::string_view target;  // as sent: percent-encoded, with its query
-  std::string_view body;
-  std::vector<std::string>
-      idempotency_keys{};  // the values of each Idempotency-Key header, as sent
+  std::string_view body{};
+  std::vector<std::string> idempotency_keys{};  // of each Idempotency-Key header, as sent
+  Sender sender{};
 };
 
 struct HttpResponse {
@@ -25,9 +35,18 @@ struct HttpResponse {
   // If set, the body is what this appends, call after call, until it returns false. An exception
   // cuts the connection, so that nobody takes half a body for a whole one.
   std::function<bool(std::string& chunk)> next_chunk{};
+  std::string problem{};  // the code of the problem that the body tells; empty: it tells none
 };
 
 // Called on many threads at once.
 using Handler = std::function<HttpResponse(const HttpRequest&)>;
+
+// What becomes of a request before its body is read.
+struct Admission {
+  std::optional<HttpResponse> refusal{};
+  std::size_t body_bytes_max = 0;
+};
+
+using Admit = std::function<Admission(const HttpRequest&)>;
 
 }  // namespace credits::http

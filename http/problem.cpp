@@ -167,12 +167,29 @@ Problem internal_error() {
   return {500, "internal_error", "The service failed", "the service's log has the reason"};
 }
 
+Problem unauthorized(std::string detail, bool has_token) {
+  Problem problem{401, "unauthorized", "The call needs a token of this server", std::move(detail)};
+  problem.challenge = has_token ? R"(Bearer error="invalid_token")" : "Bearer";
+  return problem;
+}
+
+Problem forbidden(std::string detail) {
+  return {403, "forbidden", "The sender may not make this call", std::move(detail)};
+}
+
+Problem ledger_not_empty(std::uint64_t installs) {
+  return {409, "ledger_not_empty", "An import needs an empty ledger",
+          "the ledger has " + std::to_string(installs) + " installs; nothing was imported"};
+}
+
 void refuse_if(const std::optional<std::string>& fault, Problem (*problem_of)(std::string)) {
   if (fault) throw ProblemError{problem_of(*fault)};
 }
 
 HttpResponse to_response(const Problem& problem) {
   HttpResponse response{problem.status, "application/problem+json", codec::encode(problem)};
+  response.problem = problem.code;
+  if (problem.challenge) response.headers.emplace_back("WWW-Authenticate", *problem.challenge);
   if (problem.retry_after) {
     response.headers.emplace_back("Retry-After", std::to_string(problem.retry_after->count()));
   }

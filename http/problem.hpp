@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -21,6 +22,7 @@ struct Problem {
   std::optional<std::string> field{};                 // the one field at fault
   std::optional<std::string> reason{};                // why a request is denied, on every 402
   std::optional<std::chrono::seconds> retry_after{};  // on every 503
+  std::optional<std::string> challenge{};             // on every 401: WWW-Authenticate
 };
 
 // Thrown by whatever cannot go on with a request; the API answers the problem.
@@ -62,6 +64,9 @@ Problem unsupported_media_type(const std::string& content_type);
 Problem overloaded(std::string detail);
 Problem storage_unavailable(std::string detail);
 Problem internal_error();
+Problem unauthorized(std::string detail, bool has_token);
+Problem forbidden(std::string detail);
+Problem ledger_not_empty(std::uint64_t installs);
 
 // Throws the problem that `problem_of` makes of `fault`, if there is one.
 void refuse_if(const std::optional<std::string>& fault, Problem (*problem_of)(std::string));

@@ -34,7 +34,7 @@ RouteMatch match_route(std::string_view method, const std::vector<std::string_vi
   for (const Route& route : routes) {
     std::vector<std::string_view> variables;
     if (!matches(route.path, segments, variables)) continue;
-    if (route.method == wanted) return {route.call, std::move(variables), {}};
+    if (route.method == wanted) return {&route, std::move(variables), {}};
     match.allowed.emplace_back(route.method);
     if (route.method == "GET") match.allowed.emplace_back("HEAD");
   }

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <array>
-#include <optional>
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,40 +21,75 @@ enum class Call {
   list_installs,
   list_entries,
   get_snapshot,
+  import_ledger,
+  get_stats,
+  get_actor,
   get_quota,
   put_quota,
+  metrics,
   healthz,
   readyz,
-  openapi,
+  asset,
+};
+
+inline constexpr std::size_t calls = static_cast<std::size_t>(Call::asset) + 1;
+
+// What the call is called in stats and metrics; empty for one that is not counted.
+constexpr std::string_view operation_of(Call call) {
+  constexpr std::array<std::string_view, calls> names{
+      "create", "get",     "plan",     "commit", "reserve", "settle", "release",   "batch",
+      "list",   "entries", "snapshot", "import", "stats",   "actor",  "get_quota", "put_quota"};
+  return names[static_cast<std::size_t>(call)];
+}
+
+// Who may call it, where there are tokens.
+enum class Scope {
+  anyone,
+  relay,      // with any token
+  operators,  // with an admin's token
 };
 
 struct Route {
   std::string_view method;
   std::string_view path;  // a segment in braces stands for any one segment
   Call call;
+  Scope scope;
 };
 
 inline constexpr std::array routes{
-    Route{"POST", "/v1/installs/{install_id}/commit", Call::commit},
-    Route{"POST", "/v1/installs/{install_id}/plan", Call::plan},
-    Route{"POST", "/v1/installs/{install_id}/reservations", Call::reserve},
-    Route{"POST", "/v1/installs/{install_id}/reservations/{reservation_id}/commit", Call::settle},
-    Route{"DELETE", "/v1/installs/{install_id}/reservations/{reservation_id}", Call::release},
-    Route{"POST", "/v1/batch", Call::batch},
-    Route{"GET", "/v1/installs/{install_id}", Call::get_install},
-    Route{"PUT", "/v1/installs/{install_id}", Call::put_install},
-    Route{"GET", "/v1/installs/{install_id}/entries", Call::list_entries},
-    Route{"GET", "/v1/installs", Call::list_installs},
-    Route{"GET", "/v1/snapshot", Call::get_snapshot},
-    Route{"GET", "/v1/quota", Call::get_quota},
-    Route{"PUT", "/v1/quota", Call::put_quota},
-    Route{"GET", "/healthz", Call::healthz},
-    Route{"GET", "/readyz", Call::readyz},
-    Route{"GET", "/openapi.yaml", Call::openapi},
+    Route{"POST", "/v1/installs/{install_id}/commit", Call::commit, Scope::relay},
+    Route{"POST", "/v1/installs/{install_id}/plan", Call::plan, Scope::relay},
+    Route{"POST", "/v1/installs/{install_id}/reservations", Call::reserve, Scope::relay},
+    Route{"POST", "/v1/installs/{install_id}/reservations/{reservation_id}/commit", Call::settle,
+          Scope::relay},
+    Route{"DELETE", "/v1/installs/{install_id}/reservations/{reservation_id}", Call::release,
+          Scope::relay},
+    Route{"POST", "/v1/batch", Call::batch, Scope::relay},
+    Route{"GET", "/v1/installs/{install_id}", Call::get_install, Scope::relay},
+    Route{"PUT", "/v1/installs/{install_id}", Call::put_install, Scope::relay},
+    Route{"GET", "/v1/installs/{install_id}/entries", Call::list_entries, Scope::operators},
+    Route{"GET", "/v1/installs/{install_id}/actor", Call::get_actor, Scope::operators},
+    Route{"GET", "/v1/installs", Call::list_installs, Scope::operators},
+    Route{"GET", "/v1/snapshot", Call::get_snapshot, Scope::operators},
+    Route{"POST", "/v1/import", Call::import_ledger, Scope::operators},
+    Route{"GET", "/v1/stats", Call::get_stats, Scope::operators},
+    Route{"GET", "/v1/quota", Call::get_quota, Scope::operators},
+    Route{"PUT", "/v1/quota", Call::put_quota, Scope::operators},
+    Route{"GET", "/metrics", Call::metrics, Scope::operators},
+    Route{"GET", "/healthz", Call::healthz, Scope::anyone},
+    Route{"GET", "/readyz", Call::readyz, Scope::anyone},
+    Route{"GET", "/openapi.yaml", Call::asset, Scope::anyone},
+    Route{"GET", "/", Call::asset, Scope::anyone},
+    Route{"GET", "/dashboard.css", Call::asset, Scope::anyone},
+    Route{"GET", "/dashboard.js", Call::asset, Scope::anyone},
+    Route{"GET", "/installs.js", Call::asset, Scope::anyone},
+    Route{"GET", "/page.js", Call::asset, Scope::anyone},
+    Route{"GET", "/chart.js", Call::asset, Scope::anyone},
+    Route{"GET", "/favicon.svg", Call::asset, Scope::anyone},
 };
 
 struct RouteMatch {
-  std::optional<Call> call;                 // none: no route takes the method
+  const Route* route = nullptr;             // none takes the method
   std::vector<std::string_view> variables;  // what stands for segments in braces, percent-encoded
   std::vector<std::string> allowed;         // methods that the path takes; empty: there is no path
 };

@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cctype>
 #include <cerrno>
 #include <charconv>
 #include <chrono>
@@ -20,6 +19,7 @@
 #include "http/connection.hpp"
 #include "http/connection_threads.hpp"
 #include "http/problem.hpp"
+#include "http/text.hpp"
 
 namespace credits::http {
 
@@ -32,7 +32,12 @@ struct Exchange {
   bool close_after = false;
   bool takes_chunks = true;  // HTTP/1.0 does not
   std::vector<std::string> idempotency_keys{};
+  std::vector<std::string> authorization{};
+  std::size_t body_bytes_max = 0;
 };
+
+// The greatest body that any call takes.
+constexpr std::size_t body_bytes_limit = std::size_t{1} << 30U;
 
 thread_local Exchange exchange;
 
@@ -77,30 +82,13 @@ bool announces_body(const httplib::Request& request) {
           request.get_header_value("Content-Length") != "0");
 }
 
-bool equal_without_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-    return std::tolower(x) == std::tolower(y);
-  });
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t begin = std::min(text.find_first_not_of(" \t"), text.size());
-  return text.substr(begin, text.find_last_not_of(" \t") + 1 - begin);
-}
-
-// Whether the comma-separated list in a header has `token`, in whatever case.
-bool lists(std::string_view list, std::string_view token) {
-  while (true) {
-    const std::size_t comma = list.find(',');
-    if (equal_without_case(trimmed(list.substr(0, comma)), token)) return true;
-    if (comma == std::string_view::npos) return false;
-    list.remove_prefix(comma + 1);
-  }
-}
-
 // The values of a header as they were sent: the library decodes what looks like a percent-escape.
-std::vector<std::string> values_of(std::string_view name, std::string_view head) {
+std::vector<std::string> values_of(const char* header, const httplib::Request& request,
+                                   const Connection& connection) {
   std::vector<std::string> values;
+  if (!request.has_header(header)) return values;
+  const std::string_view name = header;
+  std::string_view head = connection.head();
   while (!head.empty()) {
     const std::size_t end = std::min(head.find('\n'), head.size());
     std::string_view line = head.substr(0, end);
@@ -113,6 +101,22 @@ std::vector<std::string> values_of(std::string_view name, std::string_view head)
   }
   return values;
 }
+
+std::optional<std::string> header_of(const httplib::Request& request, const char* name) {
+  return request.has_header(name) ? std::optional{request.get_header_value(name)} : std::nullopt;
+}
+
+// Counts as long as it lives.
+class Counted {
+ public:
+  explicit Counted(std::atomic<std::int64_t>& count) : count_{count} { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+  Counted& operator=(const Counted&) = delete;
+
+ private:
+  std::atomic<std::int64_t>& count_;
+};
 
 // The library knows but one spelling of `Connection: close`.
 void obey_close(httplib::Request& request) {
@@ -130,15 +134,18 @@ bool is_json(std::string_view content_type) {
 
 class Server::Impl : public httplib::Server {
  public:
-  Impl(ServerOptions server_options, http::Handler request_handler)
+  Impl(ServerOptions server_options, HttpFigures& figures, http::Handler request_handler,
+       Admit admit)
       : options_{std::move(server_options)},
+        figures_{figures},
         handler_{std::move(request_handler)},
+        admit_{std::move(admit)},
         limits_{options_.idle_timeout, options_.request_timeout, options_.send_timeout,
                 options_.head_bytes_max} {
     new_task_queue = [this] {
       return new ConnectionThreads{options_.connections_max, [this] { end_all(); }};
     };
-    set_payload_max_length(options_.body_bytes_max);
+    set_payload_max_length(body_bytes_limit);
     // Both are only announced, in the Keep-Alive header: process_and_close_socket() decides.
     set_keep_alive_timeout(
         std::chrono::duration_cast<std::chrono::seconds>(limits_.idle_timeout).count());
@@ -200,11 +207,14 @@ class Server::Impl : public httplib::Server {
   static constexpr const char* only_path = "/";
 
   bool process_and_close_socket(socket_t socket) override {
-    Connection connection{socket, limits_, end_event_};
     if (ConnectionThreads::is_shedding()) {
-      shed(connection);
+      shed(socket);
       return false;
     }
+    const Counted counted{figures_.connections};
+    Connection connection{socket, limits_, end_event_,
+                          options_.tls ? options_.tls->begin(socket) : nullptr};
+    if (!connection.shake_hands()) return false;
     exchange = {};
     while (connection.wait_for_request() && process(connection)) {
     }
@@ -220,7 +230,8 @@ class Server::Impl : public httplib::Server {
     const bool answered = process_request_of(
         *this, connection, client_closes, [&connection](httplib::Request& request) {
           connection.head_is_complete();
-          exchange.idempotency_keys = values_of("Idempotency-Key", connection.head());
+          exchange.idempotency_keys = values_of("Idempotency-Key", request, connection);
+          exchange.authorization = values_of("Authorization", request, connection);
           request.path = only_path;
           exchange.takes_chunks = request.version != "HTTP/1.0";
           obey_close(request);
@@ -242,7 +253,11 @@ class Server::Impl : public httplib::Server {
     }
   }
 
-  static void shed(Connection& connection) {
+  // Over TLS there would have to be a handshake first, for which this thread has no time.
+  void shed(socket_t socket) {
+    ++figures_.shed;
+    Connection connection{socket, limits_, end_event_};
+    if (options_.tls) return;
     const HttpResponse response = to_response(overloaded("there are too many connections"));
     std::string text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: " +
                        response.content_type +
@@ -259,9 +274,28 @@ class Server::Impl : public httplib::Server {
       refuse(uri_too_long(options_.target_bytes_max), response);
       return HandlerResponse::Handled;
     }
+    if (admit_) {
+      Admission admission = admit_(to_message(request, {}));
+      exchange.body_bytes_max = admission.body_bytes_max;
+      if (admission.refusal) {
+        refuse(*admission.refusal, request, response);
+        return HandlerResponse::Handled;
+      }
+    } else {
+      exchange.body_bytes_max = options_.body_bytes_max;
+    }
     if (takes_body(request.method)) return HandlerResponse::Unhandled;
-    send(handler_({request.method, request.target, {}, {}}), response);
+    send(handler_(to_message(request, {})), response);
     return HandlerResponse::Handled;
+  }
+
+  static HttpRequest to_message(const httplib::Request& request, std::string_view body) {
+    return {request.method,
+            request.target,
+            body,
+            exchange.idempotency_keys,
+            {exchange.authorization, header_of(request, "Host"), header_of(request, "Origin"),
+             header_of(request, "Sec-Fetch-Site")}};
   }
 
   void answer(const httplib::Request& request, httplib::Response& response,
@@ -271,13 +305,13 @@ class Server::Impl : public httplib::Server {
       if (const auto problem = problem_of_announced(request)) return refuse(*problem, response);
       if (!read(content, body)) {
         // Debian 13's library keeps to the limit itself, and says so.
-        const bool too_large = body.size() > options_.body_bytes_max || response.status == 413;
-        return refuse(too_large ? payload_too_large(options_.body_bytes_max)
+        const bool too_large = body.size() > exchange.body_bytes_max || response.status == 413;
+        return refuse(too_large ? payload_too_large(exchange.body_bytes_max)
                                 : bad_request("the body is cut short, or not encoded as announced"),
                       response);
       }
     }
-    send(handler_({request.method, request.target, body, exchange.idempotency_keys}), response);
+    send(handler_(to_message(request, body)), response);
   }
 
   // What is wrong with a body before it is read.
@@ -289,8 +323,8 @@ class Server::Impl : public httplib::Server {
     const char* const end = length_text.data() + length_text.size();
     std::uint64_t length = 0;
     const auto [parsed_to, error] = std::from_chars(length_text.data(), end, length);
-    if (error == std::errc::result_out_of_range || length > options_.body_bytes_max) {
-      return payload_too_large(options_.body_bytes_max);
+    if (error == std::errc::result_out_of_range || length > exchange.body_bytes_max) {
+      return payload_too_large(exchange.body_bytes_max);
     }
     if (!length_text.empty() && (error != std::errc{} || parsed_to != end)) {
       return bad_request("Content-Length is not a number");
@@ -304,7 +338,7 @@ class Server::Impl : public httplib::Server {
   bool read(const httplib::ContentReader& content, std::string& body) const {
     return content([&](const char* data, std::size_t size) {
       body.append(data, size);
-      return body.size() <= options_.body_bytes_max;
+      return body.size() <= exchange.body_bytes_max;
     });
   }
 
@@ -315,21 +349,32 @@ class Server::Impl : public httplib::Server {
     response.set_header("Connection", "close");
   }
 
+  static void refuse(const HttpResponse& refusal, const httplib::Request& request,
+                     httplib::Response& response) {
+    send(refusal, response);
+    if (!announces_body(request)) return;
+    exchange.close_after = true;
+    response.set_header("Connection", "close");
+  }
+
   void end_all() {
     stopping_ = true;
     ::eventfd_write(end_event_, 1);
   }
 
   const ServerOptions options_;
+  HttpFigures& figures_;
   const http::Handler handler_;
+  const Admit admit_;
   const ConnectionLimits limits_;
   const int end_event_ = ::eventfd(0, EFD_CLOEXEC);  // readable: connections are to end
   std::atomic<bool> stopping_{false};                // connections are to end
   std::atomic<bool> stop_requested_{false};          // none is to be accepted any more
 };
 
-Server::Server(ServerOptions options, Handler handler)
-    : impl_{std::make_unique<Impl>(std::move(options), std::move(handler))} {}
+Server::Server(ServerOptions options, HttpFigures& figures, Handler handler, Admit admit)
+    : impl_{std::make_unique<Impl>(std::move(options), figures, std::move(handler),
+                                   std::move(admit))} {}
 
 Server::~Server() = default;
 

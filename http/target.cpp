@@ -4,20 +4,11 @@
 #include <charconv>
 
 #include "http/problem.hpp"
+#include "http/text.hpp"
 
 namespace credits::http {
 
 namespace {
-
-std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  while (true) {
-    const std::size_t end = text.find(separator);
-    parts.push_back(text.substr(0, end));
-    if (end == std::string_view::npos) return parts;
-    text.remove_prefix(end + 1);
-  }
-}
 
 std::optional<char> byte_of(std::string_view two_digits) {
   unsigned char byte = 0;

@@ -67,6 +67,16 @@ std::filesystem::path directory_of(const std::filesystem::path& path) {
 
 }  // namespace
 
+std::string read_secret_file(const std::filesystem::path& path) {
+  using std::filesystem::perms;
+  std::error_code error;
+  const perms mode = std::filesystem::status(path, error).permissions();
+  if (!error && (mode & (perms::others_all | perms::group_write)) != perms::none) {
+    throw StoreError{path.string() + ": others than its owner may read or change it; chmod 600 it"};
+  }
+  return read_file(path);
+}
+
 std::string read_file(const std::filesystem::path& path) { return File{path, O_RDONLY}.read_all(); }
 
 void replace_file(const std::filesystem::path& path, std::string_view content) {

@@ -20,7 +20,7 @@ RunningLedger::RunningLedger(persistence::Store& store, actors::Environment& env
                              const actors::Tuning& tuning)
     : system_{config_},
       actors_{actors::spawn_ledger(system_, store, environment, on_every_core(tuning))},
-      gateway_{system_.spawn(http::gateway, actors_.routers, actors_.reporter)} {}
+      gateway_{system_.spawn(http::gateway, actors_)} {}
 
 RunningLedger::~RunningLedger() {
   caf::scoped_actor self{system_};

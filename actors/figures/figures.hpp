@@ -54,6 +54,12 @@ struct Figures {
 
   // The snapshotter.
   Since snapshots_behind{};  // the journal
+
+  std::uint64_t deepest_mailbox(SteadyTime now) const {
+    std::uint64_t deepest = 0;
+    mailbox_depth.visit(now, [&](const Maximum& of) { deepest = std::max(deepest, of.get()); });
+    return deepest;
+  }
 };
 
 }  // namespace credits::actors

@@ -2,6 +2,7 @@
 // its own field; read by whoever wants to know, without a message to the actor.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 
@@ -23,6 +24,11 @@ struct Vitals {
   std::uint64_t waiting() const {
     const std::uint64_t done = handled.load(std::memory_order_relaxed);
     return received.load(std::memory_order_relaxed) - done;
+  }
+
+  std::uint64_t pending_writes() const {
+    const std::uint64_t durable = durable_version;
+    return std::max(version.load(), durable) - durable;
   }
 };
 

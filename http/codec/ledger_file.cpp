@@ -130,13 +130,14 @@ rapidjson::Document parse(std::string_view text) {
   try {
     return parse_json(text);
   } catch (const JsonError& error) {
-    throw LedgerFileError{error.what()};
+    throw LedgerSyntaxError{error.what()};
   }
 }
 
 }  // namespace
 
-std::vector<ledger::Row> decode_ledger_file(std::string_view text, ledger::Time now) {
+std::optional<std::vector<ledger::Row>> decode_ledger_file(std::string_view text,
+                                                           ledger::Time now) {
   const rapidjson::Document document = parse(text);
   if (!document.IsObject()) {
     throw LedgerFileError{"the file must be an object, it is " + std::string{type_name(document)} +
@@ -147,7 +148,7 @@ std::vector<ledger::Row> decode_ledger_file(std::string_view text, ledger::Time 
     throw LedgerFileError{"field " + printable(repeated) + ": is given twice."};
   }
   const auto rows = document.FindMember("rows");
-  if (rows == document.MemberEnd() || rows->value.IsNull()) return {};
+  if (rows == document.MemberEnd() || rows->value.IsNull()) return std::nullopt;
   if (!rows->value.IsObject()) {
     throw LedgerFileError{"field rows: must be an object, it is " +
                           std::string{type_name(rows->value)} + "."};

@@ -7,6 +7,7 @@
 // textual counter, a month that is none, an id that no request can name) is refused by name.
 #pragma once
 
+#include <optional>
 #include <stdexcept>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,14 @@ class LedgerFileError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The rows of the file, each of version 0. Throws LedgerFileError.
-std::vector<ledger::Row> decode_ledger_file(std::string_view text, ledger::Time now);
+// It is no JSON at all.
+class LedgerSyntaxError : public LedgerFileError {
+ public:
+  using LedgerFileError::LedgerFileError;
+};
+
+// The rows of the file, each of version 0; nothing if it does not say which. Throws
+// LedgerFileError.
+std::optional<std::vector<ledger::Row>> decode_ledger_file(std::string_view text, ledger::Time now);
 
 }  // namespace credits::http::codec

@@ -2,60 +2,11 @@
 
 #include <string_view>
 
-#include "http/codec/json.hpp"
+#include "http/codec/fields.hpp"
 
 namespace credits::http::codec {
 
 namespace {
-
-std::string_view name_of(ledger::Backend backend) {
-  return backend == ledger::Backend::gemini ? "gemini" : "hardware";
-}
-
-std::string_view name_of(ledger::Counter counter) {
-  return counter == ledger::Counter::lifetime ? "lifetime" : "monthly";
-}
-
-std::string_view name_of(ledger::Denial denial) {
-  return denial == ledger::Denial::out_of_credits ? "out_of_credits"
-                                                  : "gemini_cap_exceeded_no_hardware";
-}
-
-std::string_view name_of(ledger::EntryKind kind) {
-  switch (kind) {
-    case ledger::EntryKind::create:
-      return "create";
-    case ledger::EntryKind::import:
-      return "import";
-    case ledger::EntryKind::commit:
-      return "commit";
-    case ledger::EntryKind::reserve:
-      return "reserve";
-    case ledger::EntryKind::settle:
-      return "settle";
-    case ledger::EntryKind::release:
-      return "release";
-    case ledger::EntryKind::expire:
-      return "expire";
-  }
-  return "unknown";
-}
-
-void write(Writer& out, std::int64_t number) { out.Int64(number); }
-void write(Writer& out, std::uint64_t number) { out.Uint64(number); }
-void write(Writer& out, bool value) { out.Bool(value); }
-void write(Writer& out, ledger::Time time) { codec::write(out, ledger::format(time)); }
-void write(Writer& out, ledger::Month month) { codec::write(out, ledger::format(month)); }
-void write(Writer& out, const std::string& text) { codec::write(out, text); }
-
-template <class Named>
-requires std::is_enum_v<Named>
-void write(Writer& out, Named value) { codec::write(out, name_of(value)); }
-
-template <class Value>
-void write(Writer& out, const std::optional<Value>& value) {
-  value ? write(out, *value) : static_cast<void>(out.Null());
-}
 
 void write(Writer& out, const actors::InstallView& install);
 void write(Writer& out, const ledger::Entry& entry);
@@ -65,12 +16,6 @@ void write(Writer& out, const std::vector<Value>& values) {
   out.StartArray();
   for (const Value& value : values) write(out, value);
   out.EndArray();
-}
-
-template <class Value>
-void field(Writer& out, std::string_view name, const Value& value) {
-  out.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
-  write(out, value);
 }
 
 void balance_field(Writer& out, const ledger::Balance& balance) {
@@ -167,7 +112,7 @@ std::string encode_results(const std::vector<Result>& results) {
   for (const Result& result : results) {
     if (text.back() == '}') text += ',';
     text.append(result.body, 0, result.body.size() - 1);
-    if (!result.is_problem) text += ",\"status\":" + std::to_string(result.status);
+    if (result.problem.empty()) text += ",\"status\":" + std::to_string(result.status);
     if (result.replayed) text += ",\"replayed\":true";
     text += '}';
   }

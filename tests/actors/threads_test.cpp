@@ -39,7 +39,7 @@ class Running {
   }
 
  private:
-  Environment environment_{system_time, random_mutation_id, [](const std::string&) {}, record,
+  Environment environment_{system_time, random_mutation_id, [](const Event&) {}, record,
                            false,       QuotaInForce{quota}};
   caf::actor_system_config config_;
   caf::actor_system system_{config_};

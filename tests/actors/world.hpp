@@ -97,14 +97,15 @@ class World {
 
   ledger::Time now = november;
   std::vector<std::string> warnings;
-  actors::Environment environment{[this] { return now; },
-                                  [this] {
-                                    return ledger::MutationId{1, ++mutations_};
-                                  },
-                                  [this](const std::string& text) { warnings.push_back(text); },
-                                  record,
-                                  false,
-                                  actors::QuotaInForce{quota}};
+  actors::Environment environment{
+      [this] { return now; },
+      [this] {
+        return ledger::MutationId{1, ++mutations_};
+      },
+      [this](const actors::Event& event) { warnings.push_back(event.text); },
+      record,
+      false,
+      actors::QuotaInForce{quota}};
 
  private:
   struct Config : caf::actor_system_config {

@@ -25,10 +25,12 @@ MAY_SEE = {
 }
 # A library's headers, and the files that may include them.
 LIBRARIES = {
-    r"caf/": r"actors/(?!ledger/)[^/]*|http/(gateway|api)\.[ch]pp|tools/.*",
+    r"caf/": r"actors/(?!ledger/)[^/]*|http/(gateway|api|operators)\.[ch]pp|tools/.*",
     r"rapidjson/": r"http/codec/.*",
     r"httplib\.h": r"http/(server|connection|connection_threads)\.[ch]pp",
-    r"(SQLiteCpp/|sqlite3|xxhash|openssl/)": r"persistence/.*",
+    r"(SQLiteCpp/|sqlite3|xxhash)": r"persistence/.*",
+    r"openssl/": r"persistence/.*|http/(access|connection|tls)\.[ch]pp",
+    r"prometheus/": r"http/metrics\.cpp",
     r"(CLI|spdlog)/": r"tools/.*",
 }
 # The rules are pure: the standard library alone, and no clock.

@@ -28,8 +28,10 @@ class Service {
   explicit Service(ApiLimits limits = {}) {
     write_quota_file(quota_path(), quota);
     actors_ = actors::spawn_ledger(system_, store, environment_, {});
-    gateway_ = system_.spawn(gateway, actors_.routers, actors_.reporter);
-    api_ = std::make_unique<Api>(gateway_, environment_, quota_file_, limits);
+    gateway_ = system_.spawn(gateway, actors_);
+    api_ = std::make_unique<Api>(
+        ApiContext{gateway_, environment_, quota_file_, access_, figures_, {"1.2.3", "memory"}},
+        limits);
   }
   ~Service() {
     api_.reset();
@@ -41,7 +43,7 @@ class Service {
   Service& operator=(const Service&) = delete;
 
   HttpResponse call(std::string_view method, std::string_view target, std::string_view body = "") {
-    return api_->handle({method, target, body, {}});
+    return api_->handle({method, target, body});
   }
 
   HttpResponse commit(std::string_view id) {
@@ -57,11 +59,13 @@ class Service {
   TemporaryDirectory directory_;
   actors::Environment environment_{[] { return november; },
                                    actors::random_mutation_id,
-                                   [](const std::string&) {},
+                                   [](const actors::Event&) {},
                                    record,
                                    false,
                                    actors::QuotaInForce{quota}};
   QuotaFile quota_file_{quota_path(), environment_.quota};
+  const Access access_;
+  HttpFigures figures_;
   caf::actor_system_config config_;
   caf::actor_system system_{config_};
   actors::LedgerActors actors_;

@@ -27,7 +27,7 @@ std::string export_of(const std::vector<ledger::Row>& rows) {
 }
 
 ledger::Row only_row_of(const std::string& fields) {
-  const auto rows = decode_ledger_file(R"({"rows":{"a":)" + fields + "}}", november);
+  const auto rows = decode_ledger_file(R"({"rows":{"a":)" + fields + "}}", november).value();
   REQUIRE(rows.size() == 1);
   return rows.front();
 }
@@ -35,7 +35,7 @@ ledger::Row only_row_of(const std::string& fields) {
 TEST_CASE("a real file comes back byte for byte") {
   std::ifstream file{CREDITS_TEST_DATA "/credits.json"};
   const std::string text{std::istreambuf_iterator<char>{file}, {}};
-  const auto rows = decode_ledger_file(text, november);
+  const auto rows = decode_ledger_file(text, november).value();
   REQUIRE(rows.size() == 1'310);
   CHECK(export_of(rows) == text);
   CHECK(std::count_if(rows.begin(), rows.end(),
@@ -125,7 +125,7 @@ TEST_CASE("a file that is broken is refused, with the place of the fault") {
 TEST_CASE("an id may look like anything that a request can name") {
   for (const std::string id : {"__proto__", "constructor", "a/b", "%2F", "\"", "<script>"}) {
     ledger::Row row = ledger::blank_row(id, november);
-    const auto rows = decode_ledger_file(export_of({row}), november);
+    const auto rows = decode_ledger_file(export_of({row}), november).value();
     REQUIRE(rows.size() == 1);
     CHECK(rows.front() == row);
   }

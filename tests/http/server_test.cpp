@@ -68,7 +68,8 @@ class Client {
 class Echo {
  public:
   explicit Echo(ServerOptions options = {})
-      : server_{std::move(options), [this](const HttpRequest& request) { return answer(request); }},
+      : server_{std::move(options), figures_,
+                [this](const HttpRequest& request) { return answer(request); }},
         port_{server_.bind()},
         thread_{[this] { server_.serve(); }} {}
   ~Echo() {
@@ -121,6 +122,7 @@ class Echo {
   std::condition_variable changed_;
   bool is_waiting_ = false;
   bool is_free_ = false;
+  HttpFigures figures_;
   Server server_;
   int port_;
   std::thread thread_;

@@ -46,7 +46,7 @@ struct Options {
 class ServingThread {
  public:
   explicit ServingThread(http::Handler handler)
-      : server_{{}, std::move(handler)}, port_{server_.bind()}, thread_{[this] {
+      : server_{{}, figures_, std::move(handler)}, port_{server_.bind()}, thread_{[this] {
           server_.serve();
         }} {}
   ~ServingThread() {
@@ -59,6 +59,7 @@ class ServingThread {
   int port() const { return port_; }
 
  private:
+  http::HttpFigures figures_;
   http::Server server_;
   const int port_;
   std::thread thread_;
@@ -280,7 +281,9 @@ void run(const Options& options) {
   Ledger ledger{options.directory};
   const auto quota_path = ledger.directory() / "quota.json";
   http::QuotaFile quota_file{quota_path, ledger.environment().quota};
-  http::Api api{ledger.gateway(), ledger.environment(), quota_file, {}};
+  const http::Access access;
+  http::HttpFigures figures;
+  http::Api api{{ledger.gateway(), ledger.environment(), quota_file, access, figures, {}}, {}};
   ServingThread api_server{[&api](const http::HttpRequest& r) { return api.handle(r); }};
   ServingThread nothing_server{nothing};
   std::vector<std::unique_ptr<Load>> loads;

@@ -27,7 +27,7 @@ Ledger::Ledger(const std::filesystem::path& parent)
       store_{persistence::open_sqlite_store(directory_)},
       environment_{actors::system_time,
                    actors::random_mutation_id,
-                   [](const std::string& text) { std::cerr << text << '\n'; },
+                   [](const actors::Event& event) { std::cerr << event.text << '\n'; },
                    http::record,
                    false,
                    actors::QuotaInForce{http::codec::default_quota()}} {

@@ -3,10 +3,9 @@
 
 #include <cstddef>
 #include <filesystem>
-#include <functional>
 #include <stdexcept>
 
-#include "actors/ledger/entry.hpp"
+#include "actors/environment.hpp"
 #include "persistence/store.hpp"
 
 namespace credits::creditsd {
@@ -20,7 +19,6 @@ class ImportError : public std::runtime_error {
 // Imports `file`, whole or not at all, and leaves it as it is. Returns the number of installs.
 // Throws ImportError: nothing was imported; or StoreError: all was, or nothing.
 std::size_t import_ledger_file(const std::filesystem::path& file, persistence::Store& store,
-                               ledger::Time now,
-                               const std::function<ledger::MutationId()>& new_mutation_id);
+                               const actors::Environment& environment);
 
 }  // namespace credits::creditsd

@@ -1,30 +1,34 @@
 // creditsd: puts the store, the actors and the HTTP server together, and takes them down in the
 // order that loses nothing that was answered.
 #include <pthread.h>
-#include <spdlog/sinks/stdout_sinks.h>
-#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 
 #include <algorithm>
 #include <csignal>
+#include <ctime>
 #include <exception>
 #include <filesystem>
 #include <iostream>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <utility>
 
 #include "actors/environment.hpp"
+#include "http/access.hpp"
 #include "http/answer.hpp"
 #include "http/api.hpp"
 #include "http/codec/quota.hpp"
 #include "http/quota_file.hpp"
 #include "http/server.hpp"
+#include "http/tls.hpp"
 #include "persistence/sqlite_store.hpp"
 #include "tools/creditsd/import.hpp"
+#include "tools/creditsd/log.hpp"
 #include "tools/creditsd/options.hpp"
+#include "tools/creditsd/watch.hpp"
 #include "tools/running_ledger.hpp"
 #include "tools/version.hpp"
 
@@ -33,15 +37,6 @@ namespace credits::creditsd {
 namespace {
 
 constexpr int start_error = 1;
-
-void set_up_log(const std::string& level) {
-  auto logger = std::make_shared<spdlog::logger>("creditsd",
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
-  logger->set_level(spdlog::level::from_str(level));
-  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%eZ %l %v", spdlog::pattern_time_type::utc);
-  logger->flush_on(spdlog::level::info);
-  spdlog::set_default_logger(std::move(logger));
-}
 
 // A connection takes a descriptor, and the usual soft limit is 1,024.
 void raise_descriptor_limit() {
@@ -64,19 +59,18 @@ void import_old_ledger(const Options& options, persistence::Store& store,
   // A link that leads nowhere is there too: an empty ledger instead would give all credits again.
   if (!std::filesystem::exists(std::filesystem::symlink_status(file))) return;
   if (store.installs() > 0) {
-    spdlog::debug("{} is left alone: the ledger is not empty", file.string());
+    log_debug("import_skipped", file.string() + " is left alone: the ledger is not empty");
     return;
   }
-  const std::size_t installs =
-      import_ledger_file(file, store, environment.now(), environment.new_mutation_id);
-  spdlog::info("imported {} installs from {}", installs, file.string());
+  const std::size_t installs = import_ledger_file(file, store, environment);
+  log_info("import", "imported " + std::to_string(installs) + " installs from " + file.string());
 }
 
 std::filesystem::path quota_path_of(const Options& options) {
   const auto path = options.quota_file.value_or(options.data_dir / "quota.json");
   if (!options.quota_file && !std::filesystem::exists(path)) {
     http::write_quota_file(path, http::codec::default_quota());
-    spdlog::info("no quota file yet: wrote the default to {}", path.string());
+    log_info("quota_written", "no quota file yet: wrote the default to " + path.string());
   }
   return path;
 }
@@ -91,25 +85,43 @@ actors::Tuning tuning_of(const Options& options) {
   return tuning;
 }
 
-void reload(http::QuotaFile& quota_file) {
+// What SIGHUP reads again.
+struct Reloaded {
+  http::QuotaFile& quota_file;
+  http::Access& access;
+  http::Tls* tls;
+};
+
+template <class Reload>
+void reload(const char* what, Reload read_again) {
   try {
-    quota_file.reload();
-    spdlog::info("SIGHUP: quota read again");
-  } catch (const http::QuotaFileError& error) {
-    spdlog::error("SIGHUP: the quota stays as it is: {}", error.what());
+    read_again();
+    log_info("reloaded", std::string{"SIGHUP: read again: "} + what);
+  } catch (const std::exception& error) {
+    log_error("reload_failed",
+              std::string{"SIGHUP: stays as it is: "} + what + ": " + error.what());
   }
 }
 
-// Waits for signals until one says stop.
-void handle_signals(http::QuotaFile& quota_file, http::Server& server) {
+void reload(const Reloaded& files) {
+  reload("the quota", [&] { files.quota_file.reload(); });
+  if (files.access.has_tokens()) reload("the tokens", [&] { files.access.reload(); });
+  if (files.tls) reload("the TLS certificate and key", [&] { files.tls->reload(); });
+}
+
+// Waits for signals until one says stop, and looks at the figures once a second.
+void handle_signals(const Reloaded& files, Watch& watch, http::Server& server) {
+  constexpr timespec second{1, 0};
   const sigset_t signals = handled_signals();
   while (true) {
-    int signal = 0;
-    if (::sigwait(&signals, &signal) != 0) continue;
+    const int signal = ::sigtimedwait(&signals, nullptr, &second);
+    watch.look();
+    if (signal < 0) continue;
     if (signal == SIGHUP) {
-      reload(quota_file);
+      reload(files);
     } else {
-      spdlog::info("{}: finishing what is in flight", signal == SIGTERM ? "SIGTERM" : "SIGINT");
+      log_info("stopping", std::string{signal == SIGTERM ? "SIGTERM" : "SIGINT"} +
+                               ": finishing what is in flight");
       server.stop();
       return;
     }
@@ -119,8 +131,8 @@ void handle_signals(http::QuotaFile& quota_file, http::Server& server) {
 // Handles signals until it is destroyed or one of them has said stop.
 class SignalThread {
  public:
-  SignalThread(http::QuotaFile& quota_file, http::Server& server)
-      : thread_{[&] { handle_signals(quota_file, server); }} {}
+  SignalThread(const Reloaded& files, Watch& watch, http::Server& server)
+      : thread_{[&] { handle_signals(files, watch, server); }} {}
   ~SignalThread() {
     ::pthread_kill(thread_.native_handle(), SIGTERM);
     thread_.join();
@@ -132,31 +144,36 @@ class SignalThread {
   std::thread thread_;
 };
 
-void serve(const Options& options, http::QuotaFile& quota_file, http::Handler handler) {
+http::ServerOptions server_options_of(const Options& options, const http::Tls* tls) {
   http::ServerOptions server_options;
   server_options.host = options.listen.host;
   server_options.port = options.listen.port;
   server_options.connections_max = options.connections_max;
-  http::Server server{server_options, std::move(handler)};
-  const int port = server.bind();
-  const SignalThread signals{quota_file, server};
-  std::cout << "listening on " << url_of({options.listen.host, port}) << std::endl;
-  spdlog::info("creditsd {} serves {}", version, options.data_dir.string());
-  server.serve();
+  server_options.tls = tls;
+  return server_options;
+}
+
+void refuse_strangers(const Options& options) {
+  if (options.token_files.any() || http::is_loopback(options.listen.host)) return;
+  throw std::runtime_error{"--listen " + options.listen.host +
+                           ": without tokens creditsd listens on loopback only, as anyone who "
+                           "reaches it could spend credits; give it --relay-token-file and "
+                           "--admin-token-file, or listen on 127.0.0.1"};
 }
 
 void run(const Options& options) {
-  if (!is_loopback(options.listen)) {
-    throw std::runtime_error{"--listen " + options.listen.host +
-                             ": without tokens creditsd listens on loopback only, as anyone who "
-                             "reaches it could spend credits; listen on 127.0.0.1"};
-  }
+  refuse_strangers(options);
+  const std::string scheme = options.tls_files ? "https" : "http";
+  http::Access access{options.token_files, scheme};
+  std::optional<http::Tls> tls;
+  if (options.tls_files) tls.emplace(*options.tls_files);
+
   raise_descriptor_limit();
   const auto store = persistence::open_sqlite_store(options.data_dir);
   const auto quota_path = quota_path_of(options);
   actors::Environment environment{actors::system_time,
                                   actors::random_mutation_id,
-                                  [](const std::string& text) { spdlog::warn(text); },
+                                  log,
                                   http::record,
                                   options.has_hardware,
                                   actors::QuotaInForce{http::read_quota_file(quota_path)}};
@@ -164,9 +181,27 @@ void run(const Options& options) {
   http::QuotaFile quota_file{quota_path, environment.quota};
 
   RunningLedger running{*store, environment, tuning_of(options)};
-  http::Api api{running.gateway(), environment, quota_file, {options.requests_in_flight_max}};
-  serve(options, quota_file,
-        [&api](const http::HttpRequest& request) { return api.handle(request); });
+  http::HttpFigures figures;
+  http::Api api{{running.gateway(),
+                 environment,
+                 quota_file,
+                 access,
+                 figures,
+                 {version, std::string{store->engine()}}},
+                {.requests_in_flight_max = options.requests_in_flight_max,
+                 .slow_request = options.slow_request}};
+  http::Server server{server_options_of(options, tls ? &*tls : nullptr), figures,
+                      [&api](const http::HttpRequest& request) { return api.handle(request); },
+                      [&api](const http::HttpRequest& request) { return api.admit(request); }};
+  const int port = server.bind();
+  Watch watch{environment.figures, figures};
+  const Reloaded files{quota_file, access, tls ? &*tls : nullptr};
+  const SignalThread signals{files, watch, server};
+  const std::string url = url_of(scheme, {options.listen.host, port});
+  std::cout << "listening on " << url << std::endl;
+  log_info("started", "creditsd " + std::string{version} + " serves " + options.data_dir.string() +
+                          " on " + url);
+  server.serve();
 }
 
 }  // namespace
@@ -178,17 +213,17 @@ int main(int argc, char** argv) {
   try {
     const Options options = parse_options(argc, argv);
     ::umask(S_IRWXG | S_IRWXO);  // the ledger is its owner's alone
-    set_up_log(options.log_level);
+    set_up_log(options.log_level, options.log_format);
     // Before any thread starts: each inherits it, so that sigwait() alone sees them.
     const sigset_t signals = handled_signals();
     ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
     run(options);
-    spdlog::info("stopped");
+    log_info("stopped", "all that was answered is on the disk");
     return 0;
   } catch (const Exit& exit) {
     return exit.status;
   } catch (const std::exception& error) {
-    std::cerr << "creditsd: " << error.what() << '\n';
+    log_start_error(error.what());
     return start_error;
   }
 }

@@ -1,7 +1,5 @@
 #include "tools/creditsd/options.hpp"
 
-#include <arpa/inet.h>
-
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <charconv>
@@ -106,11 +104,17 @@ Options parse_options(int argc, char** argv) {
   std::string quota_file;
   std::int64_t passivate_after_ms = 0;
   std::int64_t keep_entries_ms = 0;
+  std::int64_t slow_request_ms = 0;
+  std::string relay_token_file;
+  std::string admin_token_file;
+  std::string tls_cert;
+  std::string tls_key;
   options.data_dir = "./data";
   options.live_installs_max = actors::Tuning{}.live_installs_max;
   options.connections_max = http::ServerOptions{}.connections_max;
   options.requests_in_flight_max = http::ApiLimits{}.requests_in_flight_max;
   options.log_level = "info";
+  options.log_format = "text";
 
   CLI::App app{"creditsd serves a ledger of credits to AI relays over HTTP."};
   app.name("creditsd");
@@ -129,6 +133,15 @@ Options parse_options(int argc, char** argv) {
                  "Quota file [default: quota.json in the data directory, made if it is missing]");
   app.add_flag("--hardware,!--no-hardware", options.has_hardware,
                "Whether the relays have hardware of their own, where a request does not say");
+  app.add_option("--relay-token-file", relay_token_file,
+                 "File of the relays' tokens, one a line, readable by its owner alone");
+  app.add_option("--admin-token-file", admin_token_file,
+                 "File of the admins' tokens; with one of the two, calls need a token");
+  CLI::Option* const cert =
+      app.add_option("--tls-cert", tls_cert, "Certificate and its chain, PEM; serves HTTPS");
+  CLI::Option* const key = app.add_option("--tls-key", tls_key, "The certificate's key, PEM");
+  cert->needs(key);
+  key->needs(cert);
   app.add_option("--passivate-after", passivate_after_ms,
                  "Retire an install's actor after so long without a message")
       ->transform(duration_in_milliseconds())
@@ -148,6 +161,11 @@ Options parse_options(int argc, char** argv) {
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
+  app.add_option("--log-format", options.log_format, "text, or json: an object a line")
+      ->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--slow-request", slow_request_ms, "Tell the log of requests that take as long")
+      ->transform(duration_in_milliseconds())
+      ->default_val("1s");
   for (CLI::Option* option : app.get_options()) {
     if (is_setting(*option)) {
       option->description(option->get_description() + " [" + environment_name(*option) + "]");
@@ -162,22 +180,18 @@ Options parse_options(int argc, char** argv) {
   options.listen = parse_address(listen).value();
   options.passivate_after = std::chrono::milliseconds{passivate_after_ms};
   options.keep_entries = std::chrono::milliseconds{keep_entries_ms};
+  options.slow_request = std::chrono::milliseconds{slow_request_ms};
   if (!quota_file.empty()) options.quota_file = quota_file;
+  if (!relay_token_file.empty()) options.token_files.relay = relay_token_file;
+  if (!admin_token_file.empty()) options.token_files.admin = admin_token_file;
+  if (!tls_cert.empty()) options.tls_files = {tls_cert, tls_key};
   return options;
 }
 
-std::string url_of(const Address& address) {
+std::string url_of(const std::string& scheme, const Address& address) {
   const bool is_v6 = address.host.find(':') != std::string::npos;
-  return "http://" + (is_v6 ? "[" + address.host + "]" : address.host) + ":" +
+  return scheme + "://" + (is_v6 ? "[" + address.host + "]" : address.host) + ":" +
          std::to_string(address.port);
-}
-
-bool is_loopback(const Address& address) {
-  in_addr v4{};
-  if (::inet_pton(AF_INET, address.host.c_str(), &v4) == 1) {
-    return (ntohl(v4.s_addr) >> 24U) == 127;
-  }
-  return address.host == "::1" || address.host == "localhost";
 }
 
 }  // namespace credits::creditsd

@@ -11,6 +11,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "http/access.hpp"
+#include "http/tls.hpp"
+
 namespace credits::creditsd {
 
 struct Address {
@@ -28,7 +31,11 @@ struct Options {
   std::chrono::milliseconds keep_entries{};
   std::size_t connections_max = 0;
   std::size_t requests_in_flight_max = 0;
+  http::TokenFiles token_files;
+  std::optional<http::TlsFiles> tls_files;  // none: plain HTTP
+  std::chrono::milliseconds slow_request{};
   std::string log_level;
+  std::string log_format;
 };
 
 // Thrown where the program is to end: --help and --version (0) or a usage error (2). The text has
@@ -40,9 +47,6 @@ struct Exit {
 Options parse_options(int argc, char** argv);
 
 // `http://HOST:PORT`.
-std::string url_of(const Address& address);
-
-// Whether only this machine can reach the address.
-bool is_loopback(const Address& address);
+std::string url_of(const std::string& scheme, const Address& address);
 
 }  // namespace credits::creditsd

@@ -1,0 +1,153 @@
+#include "http/access.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <openssl/crypto.h>
+#include <openssl/sha.h>
+
+#include <algorithm>
+#include <cctype>
+#include <utility>
+
+#include "http/text.hpp"
+#include "persistence/files.hpp"
+#include "persistence/store.hpp"
+
+namespace credits::http {
+
+namespace {
+
+constexpr std::size_t token_bytes_max = 4'096;
+
+bool is_token(std::string_view text) {
+  const std::string_view without_padding = text.substr(0, text.find_last_not_of('=') + 1);
+  return !without_padding.empty() && text.size() <= token_bytes_max &&
+         std::all_of(without_padding.begin(), without_padding.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 ||
+                  std::string_view{"-._~+/"}.find(static_cast<char>(c)) != std::string_view::npos;
+         });
+}
+
+// `credentials` as RFC 6750 has them: the scheme in whatever case, and a token.
+std::optional<std::string_view> token_of(std::string_view credentials) {
+  constexpr std::string_view scheme = "Bearer ";
+  if (!equal_without_case(credentials.substr(0, scheme.size()), scheme)) return std::nullopt;
+  const std::string_view token = trimmed(credentials.substr(scheme.size()));
+  return is_token(token) ? std::optional{token} : std::nullopt;
+}
+
+std::string without_port(std::string_view host) {
+  if (host.starts_with('[')) {
+    const std::size_t end = host.find(']');
+    const std::string_view after = end == host.npos ? host : host.substr(end + 1);
+    const bool is_address = after.empty() || after.starts_with(':');
+    return is_address ? std::string{host.substr(1, end - 1)} : std::string{};
+  }
+  return std::string{host.substr(0, host.find(':'))};
+}
+
+}  // namespace
+
+Access::Access(TokenFiles files, std::string scheme)
+    : files_{std::move(files)}, scheme_{std::move(scheme)} {
+  reload();
+}
+
+void Access::reload() {
+  tokens_.store(std::make_shared<const Tokens>(Tokens{read(files_.relay), read(files_.admin)}));
+}
+
+std::vector<Access::Digest> Access::read(const std::optional<std::filesystem::path>& file) {
+  if (!file) return {};
+  std::string content;
+  try {
+    content = persistence::read_secret_file(*file);
+  } catch (const persistence::StoreError& error) {
+    throw TokenFileError{"cannot take the token file " + std::string{error.what()}};
+  }
+  std::vector<Digest> digests;
+  std::size_t line_number = 0;
+  for (const std::string_view line : split(content, '\n')) {
+    ++line_number;
+    const std::string_view token = trimmed(line);
+    if (token.empty()) continue;
+    if (!is_token(token)) {
+      throw TokenFileError{"token file " + file->string() + ", line " +
+                           std::to_string(line_number) +
+                           ": a token is of letters, digits and -._~+/ with = at its end, 4096 "
+                           "characters at most"};
+    }
+    digests.push_back(digest_of(token));
+  }
+  if (digests.empty()) {
+    throw TokenFileError{"token file " + file->string() +
+                         " has no token; write one a line, as `openssl rand -hex 32` makes them"};
+  }
+  return digests;
+}
+
+Access::Digest Access::digest_of(std::string_view token) {
+  Digest digest;
+  ::SHA256(reinterpret_cast<const unsigned char*>(token.data()), token.size(), digest.data());
+  return digest;
+}
+
+// Takes as long whether it is there or not, and wherever.
+bool Access::has(const std::vector<Digest>& digests, const Digest& digest) {
+  bool found = false;
+  for (const Digest& known : digests) {
+    found |= ::CRYPTO_memcmp(known.data(), digest.data(), digest.size()) == 0;
+  }
+  return found;
+}
+
+std::optional<Problem> Access::refuse(Scope scope, const Sender& sender) const {
+  if (scope == Scope::anyone) return std::nullopt;
+  return has_tokens() ? refuse_without_token(scope, sender) : refuse_page(sender);
+}
+
+std::optional<Problem> Access::refuse_without_token(Scope scope, const Sender& sender) const {
+  if (sender.authorization.empty()) {
+    return unauthorized("this call needs a token: Authorization: Bearer …", false);
+  }
+  if (sender.authorization.size() > 1) return unauthorized("Authorization is given twice", true);
+  const auto token = token_of(sender.authorization.front());
+  if (!token) return unauthorized("Authorization is not of the form: Bearer …", true);
+  const Digest digest = digest_of(*token);
+  const auto tokens = tokens_.load();
+  const bool is_admin = has(tokens->admin, digest);
+  const bool is_relay = has(tokens->relay, digest);
+  if (!is_admin && !is_relay) return unauthorized("the token is not one of this server", true);
+  if (scope == Scope::operators && !is_admin) {
+    return forbidden("this call takes an admin's token, not a relay's");
+  }
+  return std::nullopt;
+}
+
+std::optional<Problem> Access::refuse_page(const Sender& sender) const {
+  if (sender.host && !is_loopback(without_port(*sender.host))) {
+    return forbidden("Host \"" + printable(*sender.host) +
+                     "\" is not this machine; without tokens the server answers to 127.0.0.1, "
+                     "[::1] and localhost alone");
+  }
+  if (sender.origin &&
+      !equal_without_case(*sender.origin, scheme_ + "://" + sender.host.value_or(""))) {
+    return forbidden("Origin \"" + printable(*sender.origin) +
+                     "\" is another site's; without tokens no page but the server's own may call");
+  }
+  if (sender.fetch_site && *sender.fetch_site != "same-origin" && *sender.fetch_site != "none") {
+    return forbidden("Sec-Fetch-Site \"" + printable(*sender.fetch_site) +
+                     "\": without tokens no page but the server's own may call");
+  }
+  return std::nullopt;
+}
+
+bool is_loopback(const std::string& host) {
+  in_addr v4{};
+  if (::inet_pton(AF_INET, host.c_str(), &v4) == 1) return (ntohl(v4.s_addr) >> 24U) == 127;
+  in6_addr v6{};
+  if (::inet_pton(AF_INET6, host.c_str(), &v6) == 1) return IN6_IS_ADDR_LOOPBACK(&v6);
+  return equal_without_case(host, "localhost");
+}
+
+}  // namespace credits::http

@@ -1,0 +1,147 @@
+#include "http/codec/stats.hpp"
+
+#include <algorithm>
+
+#include "actors/ledger/rules.hpp"
+#include "http/codec/fields.hpp"
+
+namespace credits::http::codec {
+
+namespace {
+
+using actors::Counts;
+using actors::Figures;
+using actors::SteadyTime;
+
+void write_store(Writer& out, const ApiContext& context, SteadyTime now) {
+  const Figures& figures = context.environment.figures;
+  field(out, "engine", context.facts.engine);
+  field(out, "installs", figures.installs.load());
+  field(out, "conflicts_total", figures.conflicts.load());
+  field(out, "write_failures_total", figures.write_failures.load());
+  field(out, "trouble", context.environment.store_health.trouble());
+  field(out, "snapshot_lag_ms", figures.snapshots_behind.age(now).count());
+  field(out, "snapshot_pending_rows", figures.snapshot_pending_rows.load());
+}
+
+void write_actors(Writer& out, const Figures& figures, SteadyTime now) {
+  const std::uint64_t passivated = figures.passivated;
+  const std::uint64_t spawned = figures.spawned;
+  field(out, "live", spawned - std::min(spawned, passivated));
+  field(out, "spawned_total", spawned);
+  field(out, "passivated_total", passivated);
+  field(out, "mailbox_max", figures.deepest_mailbox(now));
+  out.Key("hottest");
+  out.StartArray();
+  for (const auto& [install_id, messages_handled] : figures.hottest.list()) {
+    object(out, [&, &id = install_id, &handled = messages_handled] {
+      field(out, "install_id", id);
+      field(out, "messages_handled", handled);
+    });
+  }
+  out.EndArray();
+}
+
+void write_requests(Writer& out, const HttpFigures& figures, SteadyTime now) {
+  for (const Route& route : routes) {
+    const std::string_view operation = operation_of(route.call);
+    if (operation.empty()) continue;
+    const CallFigures& of_call = figures.by_call[static_cast<std::size_t>(route.call)];
+    object_field(out, operation, [&] {
+      const Counts recent = of_call.latency_us.recent(now);
+      field(out, "count", of_call.count());
+      field(out, "errors", of_call.errors());
+      field(out, "p50_us", recent.quantile(0.5));
+      field(out, "p99_us", recent.quantile(0.99));
+      field(out, "p999_us", recent.quantile(0.999));
+    });
+  }
+}
+
+void write_persister(Writer& out, const Figures& figures, SteadyTime now) {
+  const Counts rows = figures.batch_rows.ever();
+  const Counts sync_us = figures.sync_us.recent(now);
+  const std::uint64_t batches = rows.total();
+  field(out, "batches", batches);
+  field(out, "rows", rows.sum);
+  field(out, "rows_per_batch_mean",
+        batches == 0 ? 0.0 : static_cast<double>(rows.sum) / static_cast<double>(batches));
+  field(out, "rows_per_batch_p99", figures.batch_rows.recent(now).quantile(0.99));
+  field(out, "queue_depth", figures.pending_mutations.load());
+  field(out, "sync_p50_us", sync_us.quantile(0.5));
+  field(out, "sync_p99_us", sync_us.quantile(0.99));
+  field(out, "oldest_pending_ms", figures.oldest_pending.age(now).count());
+}
+
+void write_http(Writer& out, const HttpFigures& figures) {
+  field(out, "connections", figures.connections.load());
+  field(out, "in_flight", std::uint64_t{figures.in_flight});
+  field(out, "shed_total", figures.shed.load());
+}
+
+void write_reservations(Writer& out, const ledger::Row& row, ledger::Time now) {
+  out.Key("reservations");
+  out.StartArray();
+  for (const ledger::Reservation& reservation : row.reservations) {
+    if (ledger::is_due(reservation, now)) continue;
+    object(out, [&] {
+      field(out, "reservation_id", reservation.id);
+      field(out, "tier", reservation.tier);
+      field(out, "backend", reservation.backend);
+      field(out, "credits", reservation.credits);
+      field(out, "month", reservation.month);
+      field(out, "counter", reservation.counter);
+      field(out, "expires_at", reservation.expires_at);
+    });
+  }
+  out.EndArray();
+}
+
+std::int64_t held(const ledger::Row& row, ledger::Time now) {
+  std::int64_t credits = 0;
+  for (const ledger::Reservation& reservation : row.reservations) {
+    if (!ledger::is_due(reservation, now)) credits += reservation.credits;
+  }
+  return credits;
+}
+
+}  // namespace
+
+std::string encode_stats(const ApiContext& context, SteadyTime now) {
+  const Figures& figures = context.environment.figures;
+  const std::chrono::duration<double> uptime = now - context.facts.started_at;
+  return to_json([&](Writer& out) {
+    object(out, [&] {
+      field(out, "uptime_seconds", uptime.count());
+      field(out, "version", context.facts.version);
+      object_field(out, "store", [&] { write_store(out, context, now); });
+      object_field(out, "actors", [&] { write_actors(out, figures, now); });
+      object_field(out, "requests", [&] { write_requests(out, context.figures, now); });
+      object_field(out, "persister", [&] { write_persister(out, figures, now); });
+      object_field(out, "http", [&] { write_http(out, context.figures); });
+    });
+  });
+}
+
+std::string encode(const std::string& install_id, const actors::InstallReport& report,
+                   ledger::Time now) {
+  const auto& vitals = report.vitals;
+  const ledger::Row row = report.row.value_or(ledger::Row{});
+  return to_json([&](Writer& out) {
+    object(out, [&] {
+      field(out, "install_id", install_id);
+      field(out, "live", vitals != nullptr);
+      field(out, "version", row.version);
+      field(out, "mailbox_depth", vitals ? vitals->waiting() : 0);
+      field(out, "pending_writes", vitals ? vitals->pending_writes() : 0);
+      field(out, "held", held(row, now));
+      field(out, "messages_handled", vitals ? vitals->handled.load() : 0);
+      field(out, "spawned_at", vitals ? std::optional{vitals->spawned_at} : std::nullopt);
+      field(out, "last_message_at",
+            vitals ? std::optional{vitals->last_message_at.load()} : std::nullopt);
+      write_reservations(out, row, now);
+    });
+  });
+}
+
+}  // namespace credits::http::codec

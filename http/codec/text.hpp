@@ -1,0 +1,12 @@
+// Text from anywhere as JSON, for lines that are written elsewhere than in an answer.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace credits::http::codec {
+
+// As a JSON string, quotation marks included. What is no UTF-8 is shown as printable() shows it.
+std::string quoted(std::string_view text);
+
+}  // namespace credits::http::codec

@@ -1,0 +1,90 @@
+// The live figures of the HTTP side, kept as requests are answered.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <mutex>
+#include <string>
+#include <utility>
+
+#include "actors/figures/recent.hpp"
+#include "http/message.hpp"
+#include "http/problem.hpp"
+#include "http/routes.hpp"
+
+namespace credits::http {
+
+// Requests to one call.
+struct CallFigures {
+  actors::Measured latency_us{};  // from the request having come whole to its answer being there
+  std::array<std::atomic<std::uint64_t>, 6> by_status_class{};  // [2]: answered with 2xx
+
+  std::uint64_t count() const {
+    std::uint64_t count = 0;
+    for (const auto& answers : by_status_class) count += answers;
+    return count;
+  }
+
+  std::uint64_t errors() const { return by_status_class[4] + by_status_class[5]; }
+};
+
+// Problems answered, by their code; those to operations of a batch too.
+class ProblemFigures {
+ public:
+  void count(const std::string& code) {
+    const std::lock_guard lock{mutex_};
+    ++by_code_[code];
+  }
+
+  std::map<std::string, std::uint64_t> get() const {
+    const std::lock_guard lock{mutex_};
+    return by_code_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::map<std::string, std::uint64_t> by_code_;  // guarded by mutex_
+};
+
+// Requests that took long: how many, and which took longest, since somebody last looked.
+class SlowRequests {
+ public:
+  struct Seen {
+    std::uint64_t count = 0;
+    std::chrono::milliseconds longest{0};
+    std::string request;  // the one that took so long: `POST /v1/…`
+  };
+
+  void add(const HttpRequest& request, std::chrono::steady_clock::duration took) {
+    const auto took_ms = std::chrono::duration_cast<std::chrono::milliseconds>(took);
+    const std::lock_guard lock{mutex_};
+    ++seen_.count;
+    if (took_ms < seen_.longest) return;
+    seen_.longest = took_ms;
+    const std::string_view path = request.target.substr(0, request.target.find('?'));
+    seen_.request = printable(std::string{request.method} + " " + std::string{path});
+  }
+
+  Seen take() {
+    const std::lock_guard lock{mutex_};
+    return std::exchange(seen_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  Seen seen_;  // guarded by mutex_
+};
+
+struct HttpFigures {
+  std::array<CallFigures, calls> by_call{};
+  ProblemFigures problems{};
+  SlowRequests slow_requests{};
+  std::atomic<std::int64_t> connections{0};
+  std::atomic<std::size_t> in_flight{0};
+  std::atomic<std::uint64_t> shed{0};  // connections and requests answered `overloaded`
+};
+
+}  // namespace credits::http

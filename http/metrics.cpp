@@ -1,0 +1,200 @@
+#include "http/metrics.hpp"
+
+#include <prometheus/text_serializer.h>
+
+#include <algorithm>
+#include <utility>
+#include <vector>
+
+#include "http/codec/names.hpp"
+
+namespace credits::http {
+
+namespace {
+
+using actors::Counts;
+using actors::Measured;
+using prometheus::ClientMetric;
+using prometheus::MetricType;
+
+using Labels = std::vector<ClientMetric::Label>;
+
+// Bounds are powers of two, where the figures' histograms are exact.
+constexpr unsigned shortest_us_bits = 6;  // 64 µs
+constexpr unsigned longest_us_bits = 24;  // 17 s
+constexpr unsigned rows_bits_max = 13;
+constexpr double microsecond = 1e-6;
+
+class Metrics {
+ public:
+  void gauge(std::string name, std::string help, double value, Labels labels = {}) {
+    begin(std::move(name), std::move(help), MetricType::Gauge);
+    add(std::move(labels)).gauge.value = value;
+  }
+
+  void counter(std::string name, std::string help, std::uint64_t value) {
+    begin(std::move(name), std::move(help), MetricType::Counter);
+    count({}, value);
+  }
+
+  // What follows with add() or count() belongs to it.
+  void begin(std::string name, std::string help, MetricType type) {
+    families_.push_back({std::move(name), std::move(help), type, {}});
+  }
+
+  ClientMetric& add(Labels labels) {
+    ClientMetric& metric = families_.back().metric.emplace_back();
+    metric.label = std::move(labels);
+    return metric;
+  }
+
+  void count(Labels labels, std::uint64_t value) {
+    add(std::move(labels)).counter.value = static_cast<double>(value);
+  }
+
+  // Buckets below 2^from_bits, …, 2^to_bits, each times `unit`.
+  void histogram(Labels labels, const Counts& counts, unsigned from_bits, unsigned to_bits,
+                 double unit) {
+    ClientMetric::Histogram& histogram = add(std::move(labels)).histogram;
+    for (unsigned bits = from_bits; bits <= to_bits; ++bits) {
+      const std::uint64_t bound = std::uint64_t{1} << bits;
+      histogram.bucket.push_back({counts.below(bound), static_cast<double>(bound) * unit});
+    }
+    histogram.sample_count = counts.total();
+    histogram.sample_sum = static_cast<double>(counts.sum) * unit;
+  }
+
+  std::string text() const { return prometheus::TextSerializer{}.Serialize(families_); }
+
+ private:
+  std::vector<prometheus::MetricFamily> families_;
+};
+
+double seconds(std::chrono::milliseconds time) {
+  return std::chrono::duration<double>{time}.count();
+}
+
+void add_actors(Metrics& metrics, const actors::Figures& figures, actors::SteadyTime now) {
+  const std::uint64_t passivated = figures.passivated;
+  const std::uint64_t spawned = figures.spawned;
+  metrics.gauge("credits_actors_live", "Install actors in memory.",
+                static_cast<double>(spawned - std::min(spawned, passivated)));
+  metrics.counter("credits_actors_spawned_total", "Install actors that were spawned.", spawned);
+  metrics.counter("credits_actors_passivated_total", "Install actors that were retired.",
+                  passivated);
+  metrics.gauge("credits_mailbox_depth_max",
+                "Most requests that waited for one install in the last minute.",
+                static_cast<double>(figures.deepest_mailbox(now)));
+}
+
+void add_requests(Metrics& metrics, const HttpFigures& figures) {
+  const auto each_call = [&](const auto& visit) {
+    for (const Route& route : routes) {
+      const std::string operation{operation_of(route.call)};
+      if (!operation.empty()) {
+        visit(operation, figures.by_call[static_cast<std::size_t>(route.call)]);
+      }
+    }
+  };
+  metrics.begin("credits_requests_total", "Requests answered, by operation and class of status.",
+                MetricType::Counter);
+  each_call([&](const std::string& operation, const CallFigures& of_call) {
+    for (const std::size_t digit : {2U, 4U, 5U}) {
+      metrics.count({{"operation", operation}, {"status", std::to_string(digit) + "xx"}},
+                    of_call.by_status_class[digit]);
+    }
+  });
+  metrics.begin("credits_request_duration_seconds",
+                "From a request having come whole to its answer, by operation.",
+                MetricType::Histogram);
+  each_call([&](const std::string& operation, const CallFigures& of_call) {
+    metrics.histogram({{"operation", operation}}, of_call.latency_us.ever(), shortest_us_bits,
+                      longest_us_bits, microsecond);
+  });
+  metrics.begin("credits_problems_total",
+                "Problems answered, to requests and to operations of batches, by code.",
+                MetricType::Counter);
+  for (const auto& [code, count] : figures.problems.get()) metrics.count({{"code", code}}, count);
+}
+
+void add_entries(Metrics& metrics, const actors::EntryFigures& figures) {
+  const actors::StoredEntries stored = figures.get();
+  const auto each_debit = [&](const auto& number_of) {
+    for (const actors::DebitsOfTier& debits : stored.debits) {
+      metrics.count(
+          {{"tier", debits.tier}, {"backend", std::string{codec::name_of(debits.backend)}}},
+          number_of(debits));
+    }
+  };
+  metrics.begin("credits_commits_total", "Durable commits, by tier and backend.",
+                MetricType::Counter);
+  each_debit([](const auto& debits) { return debits.commits; });
+  metrics.begin("credits_debited_credits_total",
+                "Credits debited by commits and settles, by tier and backend.",
+                MetricType::Counter);
+  each_debit([](const auto& debits) { return debits.credits; });
+  metrics.begin("credits_entries_total", "Durable entries of the audit trail, by kind.",
+                MetricType::Counter);
+  for (std::size_t kind = 0; kind < stored.by_kind.size(); ++kind) {
+    metrics.count({{"kind", std::string{codec::name_of(static_cast<ledger::EntryKind>(kind))}}},
+                  stored.by_kind[kind]);
+  }
+}
+
+void add_store(Metrics& metrics, const ApiContext& context, actors::SteadyTime now) {
+  const actors::Figures& figures = context.environment.figures;
+  metrics.gauge("credits_store_info", "The engine of the store.", 1,
+                {{"engine", context.facts.engine}});
+  metrics.gauge("credits_store_up", "Whether the store takes writes.",
+                context.environment.store_health.trouble() ? 0 : 1);
+  metrics.gauge("credits_installs", "Installs in the ledger.",
+                static_cast<double>(figures.installs));
+  metrics.begin("credits_batch_rows", "Mutations in one durable write.", MetricType::Histogram);
+  metrics.histogram({}, figures.batch_rows.ever(), 0, rows_bits_max, 1);
+  metrics.begin("credits_sync_duration_seconds", "Time of one durable write.",
+                MetricType::Histogram);
+  metrics.histogram({}, figures.sync_us.ever(), shortest_us_bits, longest_us_bits, microsecond);
+  metrics.gauge("credits_pending_mutations", "Mutations that are not durable yet.",
+                static_cast<double>(figures.pending_mutations));
+  metrics.gauge("credits_oldest_pending_seconds",
+                "Age of the oldest mutation that is not durable yet.",
+                seconds(figures.oldest_pending.age(now)));
+  metrics.gauge("credits_snapshot_lag_seconds",
+                "Since when the journal has what the snapshots have not.",
+                seconds(figures.snapshots_behind.age(now)));
+  metrics.gauge("credits_snapshot_pending_rows",
+                "Rows and names that the journal has and the snapshots have not.",
+                static_cast<double>(figures.snapshot_pending_rows));
+  metrics.counter("credits_store_conflicts_total", "Installs that someone else had written.",
+                  figures.conflicts);
+  metrics.counter("credits_write_failures_total", "Durable writes that failed.",
+                  figures.write_failures);
+}
+
+void add_http(Metrics& metrics, const HttpFigures& figures) {
+  metrics.gauge("credits_http_connections", "Open connections.",
+                static_cast<double>(figures.connections));
+  metrics.gauge("credits_http_requests_in_flight", "Requests under way.",
+                static_cast<double>(figures.in_flight));
+  metrics.counter("credits_shed_total", "Connections and requests answered with 503 overloaded.",
+                  figures.shed);
+}
+
+}  // namespace
+
+std::string metrics_text(const ApiContext& context, actors::SteadyTime now) {
+  const std::chrono::duration<double> uptime = now - context.facts.started_at;
+  const actors::Figures& figures = context.environment.figures;
+  Metrics metrics;
+  metrics.gauge("credits_build_info", "The version of creditsd.", 1,
+                {{"version", context.facts.version}});
+  metrics.gauge("credits_uptime_seconds", "Time since the start.", uptime.count());
+  add_requests(metrics, context.figures);
+  add_entries(metrics, figures.entries);
+  add_actors(metrics, figures, now);
+  add_store(metrics, context, now);
+  add_http(metrics, context.figures);
+  return metrics.text();
+}
+
+}  // namespace credits::http

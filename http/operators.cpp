@@ -1,0 +1,218 @@
+#include "http/operators.hpp"
+
+#include <charconv>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "actors/import.hpp"
+#include "http/codec/ledger_file.hpp"
+#include "http/codec/quota.hpp"
+#include "http/codec/response.hpp"
+#include "http/codec/stats.hpp"
+#include "http/metrics.hpp"
+#include "http/target.hpp"
+
+namespace credits::http {
+
+namespace {
+
+constexpr std::uint64_t page_limit_default = 100;
+constexpr std::uint64_t page_limit_max = 1'000;
+constexpr std::size_t snapshot_chunk_bytes = 64 * 1024;
+constexpr std::chrono::minutes import_timeout{10};
+
+HttpResponse answer(std::string body) { return {200, "application/json", std::move(body)}; }
+
+std::uint64_t integer_of(const QueryParameters& parameters, const std::string& name,
+                         std::uint64_t fallback, std::uint64_t min, std::uint64_t max) {
+  const auto found = parameters.find(name);
+  if (found == parameters.end()) return fallback;
+  const std::string& text = found->second;
+  std::uint64_t value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [parsed_to, error] = std::from_chars(text.data(), end, value);
+  if (text.empty() || error != std::errc{} || parsed_to != end || value < min || value > max) {
+    throw ProblemError{invalid_request(
+        name,
+        name + " must be an integer from " + std::to_string(min) + " to " + std::to_string(max))};
+  }
+  return value;
+}
+
+std::string text_of(const QueryParameters& parameters, std::string_view name) {
+  const auto found = parameters.find(name);
+  return found == parameters.end() ? std::string{} : found->second;
+}
+
+// Turns rows into the text of the JSON ledger, piece by piece.
+class LedgerText {
+ public:
+  explicit LedgerText(std::shared_ptr<persistence::RowCursor> cursor)
+      : cursor_{std::move(cursor)} {}
+
+  bool operator()(std::string& chunk) {
+    if (std::exchange(is_first_, false)) chunk = R"({"rows":{)";
+    while (chunk.size() < snapshot_chunk_bytes) {
+      const auto row = cursor_->next();
+      if (!row) {
+        chunk += "}}";
+        return false;
+      }
+      if (std::exchange(has_rows_, true)) chunk += ',';
+      chunk += codec::encode_ledger_member(*row);
+    }
+    return true;
+  }
+
+ private:
+  std::shared_ptr<persistence::RowCursor> cursor_;
+  bool is_first_ = true;
+  bool has_rows_ = false;
+};
+
+std::vector<ledger::Row> rows_of(std::string_view body, ledger::Time now) {
+  try {
+    auto rows = codec::decode_ledger_file(body, now);
+    if (rows) return *std::move(rows);
+    throw ProblemError{
+        invalid_request("rows", "the file has no rows; a ledger's has {\"rows\":{…}}")};
+  } catch (const codec::LedgerSyntaxError& error) {
+    throw ProblemError{invalid_json(error.what())};
+  } catch (const codec::LedgerFileError& error) {
+    throw ProblemError{invalid_request(std::nullopt, error.what())};
+  }
+}
+
+}  // namespace
+
+HttpResponse Operators::list_installs(std::string_view query) const {
+  const auto parameters = decode_query(query, {"limit", "after", "tier", "prefix"});
+  persistence::ListQuery list;
+  const std::size_t limit = integer_of(parameters, "limit", page_limit_default, 1, page_limit_max);
+  list.limit = limit + 1;  // one more, to know whether there is a next page
+  list.after = text_of(parameters, "after");
+  list.prefix = text_of(parameters, "prefix");
+  if (parameters.contains("tier")) list.tier = text_of(parameters, "tier");
+
+  Question<std::vector<ledger::Row>> question;
+  caf::anon_send(context_.gateway, actors::list_atom::value,
+                 actors::ListRequest{std::move(list), std::move(question.promise)});
+  auto rows = wait_for(std::move(question.answer), answer_timeout_);
+
+  codec::InstallPage page;
+  if (rows.size() > limit) {
+    rows.resize(limit);
+    page.next_after = rows.back().install_id;
+  }
+  const auto quota = context_.environment.quota.get();
+  const ledger::Time now = context_.environment.now();
+  for (const ledger::Row& row : rows) page.installs.push_back(actors::view_of(row, *quota, now));
+  return answer(codec::encode(page));
+}
+
+HttpResponse Operators::list_entries(const std::string& install_id, std::string_view query) const {
+  constexpr auto any_version = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+  const auto parameters = decode_query(query, {"limit", "before"});
+  const std::size_t limit = integer_of(parameters, "limit", page_limit_default, 1, page_limit_max);
+  const std::uint64_t before = integer_of(parameters, "before", any_version, 1, any_version);
+
+  Question<std::optional<std::vector<ledger::Entry>>> question;
+  caf::anon_send(
+      context_.gateway, actors::entries_atom::value,
+      actors::EntriesRequest{install_id, before, limit + 1, std::move(question.promise)});
+  auto entries = wait_for(std::move(question.answer), answer_timeout_);
+  if (!entries) return to_response(unknown_install(install_id));
+
+  codec::EntryPage page{*std::move(entries), std::nullopt};
+  if (page.entries.size() > limit) {
+    page.entries.resize(limit);
+    page.next_before = page.entries.back().version;
+  }
+  return answer(codec::encode(page));
+}
+
+HttpResponse Operators::snapshot() const {
+  Question<std::shared_ptr<persistence::RowCursor>> question;
+  caf::anon_send(context_.gateway, actors::snapshot_atom::value,
+                 actors::SnapshotRequest{std::move(question.promise)});
+  HttpResponse response;
+  response.next_chunk = [this,
+                         text = LedgerText{wait_for(std::move(question.answer), answer_timeout_)}](
+                            std::string& chunk) mutable {
+    try {
+      return text(chunk);
+    } catch (const persistence::StoreError& error) {
+      context_.environment.tell(
+          {"snapshot_broken_off", std::string{"snapshot broken off: "} + error.what()});
+      throw;
+    }
+  };
+  return response;
+}
+
+HttpResponse Operators::import_ledger(std::string_view body) const {
+  const auto& environment = context_.environment;
+  Question<actors::Imported> question;
+  caf::anon_send(
+      context_.gateway, actors::import_atom::value,
+      actors::ImportRequest{actors::import_of(rows_of(body, environment.now()), environment),
+                            std::move(question.promise)});
+  const auto imported = wait_for(std::move(question.answer), import_timeout);
+  if (!imported.was_empty) return to_response(ledger_not_empty(imported.installs));
+  // Who was looked for before now has an actor that does not know of its row.
+  caf::anon_send(context_.gateway, actors::forget_atom::value);
+  environment.tell({"import", "imported " + std::to_string(imported.installs) + " installs",
+                    actors::Severity::info});
+  return answer(R"({"imported":)" + std::to_string(imported.installs) + "}");
+}
+
+HttpResponse Operators::actor(const std::string& install_id) const {
+  Question<actors::InstallReport> question;
+  caf::anon_send(context_.gateway, actors::report_atom::value,
+                 actors::ReportRequest{install_id, std::move(question.promise)});
+  const auto report = wait_for(std::move(question.answer), answer_timeout_);
+  if (!report.row && !report.vitals) return to_response(unknown_install(install_id));
+  return answer(codec::encode(install_id, report, context_.environment.now()));
+}
+
+HttpResponse Operators::stats() const {
+  return answer(codec::encode_stats(context_, std::chrono::steady_clock::now()));
+}
+
+HttpResponse Operators::metrics() const {
+  return {200, "text/plain; version=0.0.4; charset=utf-8",
+          metrics_text(context_, std::chrono::steady_clock::now())};
+}
+
+HttpResponse Operators::quota() const {
+  return answer(codec::encode(context_.quota_file.in_force()));
+}
+
+HttpResponse Operators::put_quota(std::string_view body) const {
+  try {
+    const ledger::Quota quota = codec::decode_quota(body.empty() ? "{}" : body);
+    context_.quota_file.replace(quota);
+    return answer(codec::encode(quota));
+  } catch (const codec::QuotaError& error) {
+    if (error.is_syntax()) return to_response(invalid_json(error.what()));
+    return to_response(invalid_request(error.field(), error.what()));
+  } catch (const QuotaFileError& error) {
+    context_.environment.tell({"quota_write_failed", error.what()});
+    return to_response(storage_unavailable(
+        "the quota file could not be written; the quota in force is as it was"));
+  }
+}
+
+HttpResponse Operators::readyz() const {
+  if (const auto trouble = context_.environment.store_health.trouble()) {
+    Problem problem = storage_unavailable(*trouble);
+    problem.title = "The store takes no writes";
+    return to_response(problem);
+  }
+  return answer(R"({"status":"ready"})");
+}
+
+}  // namespace credits::http

@@ -1,0 +1,36 @@
+#include "tools/creditsd/watch.hpp"
+
+#include <string>
+#include <utility>
+
+#include "tools/creditsd/log.hpp"
+
+namespace credits::creditsd {
+
+namespace {
+
+// How many more there are than were told of.
+std::uint64_t news(const std::atomic<std::uint64_t>& total, std::uint64_t& told) {
+  const std::uint64_t now = total;
+  return now - std::exchange(told, now);
+}
+
+}  // namespace
+
+void Watch::look() {
+  if (const auto shed = news(http_figures_.shed, shed_); shed > 0) {
+    log_warning("shed_load", std::to_string(shed) +
+                                 " connections and requests were answered with 503 overloaded");
+  }
+  if (const auto conflicts = news(figures_.conflicts, conflicts_); conflicts > 0) {
+    log_warning("conflicts", std::to_string(conflicts) +
+                                 " installs had been written by someone else and were loaded "
+                                 "again");
+  }
+  if (const auto slow = http_figures_.slow_requests.take(); slow.count > 0) {
+    log_warning("slow_requests", std::to_string(slow.count) + " requests; the slowest took " +
+                                     std::to_string(slow.longest.count()) + " ms: " + slow.request);
+  }
+}
+
+}  // namespace credits::creditsd

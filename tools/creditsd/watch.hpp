@@ -1,0 +1,27 @@
+// Tells the log, a line a second at most for each, of what happens too often for a line each: shed
+// load, slow requests, and conflicts with another writer.
+#pragma once
+
+#include <cstdint>
+
+#include "actors/figures/figures.hpp"
+#include "http/figures.hpp"
+
+namespace credits::creditsd {
+
+class Watch {
+ public:
+  Watch(const actors::Figures& figures, http::HttpFigures& http_figures)
+      : figures_{figures}, http_figures_{http_figures} {}
+
+  // To be called once a second.
+  void look();
+
+ private:
+  const actors::Figures& figures_;
+  http::HttpFigures& http_figures_;
+  std::uint64_t shed_ = 0;       // that have been told of
+  std::uint64_t conflicts_ = 0;  // that have been told of
+};
+
+}  // namespace credits::creditsd
