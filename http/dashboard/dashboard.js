@@ -1,0 +1,421 @@
+// The page as a whole: who is signed in, the poll of the server's figures, and how those are shown. What
+// is about single installs is in installs.js.
+
+import {
+  announce, ask, byId, count, decimal, duration, fill, make, NONE, plural, session, setNotice,
+  setText,
+} from '/page.js';
+import * as installs from '/installs.js';
+
+const POLL_MS = 1000;
+const LATE_MS = 3000; // an answer that takes longer is reported
+const LIST_EVERY_POLLS = 5;
+const HISTORY_MS = 5 * 60_000;
+const GAP_MS = 5000; // a line is not drawn over a longer silence
+const PENDING_MS_MAX = 1000; // beyond, the oldest pending write is marked
+const ALL = 'all';
+
+// --- Which state the page is in: loading, failure, sign-in or content
+
+const STATES = ['loading', 'failure', 'sign-in', 'content'];
+let state = 'loading';
+
+function enter(next) {
+  state = next;
+  for (const name of STATES) byId(name).hidden = name !== next;
+  byId('sign-out').hidden = !session.token || next === 'sign-in';
+}
+
+function askToSignIn(problem) {
+  const typed = state === 'sign-in';
+  session.end();
+  forget();
+  enter('sign-in');
+  setNotice(byId('silence'), '');
+  setNotice(byId('trouble'), '');
+  setText(byId('sign-in-problem'), problem);
+  showPulse('waiting', 'Signed out');
+  setText(byId('server'), '');
+  if (!typed) announce('Signed out');
+  byId('token').focus();
+}
+
+byId('sign-in-form').addEventListener('submit', (event) => {
+  event.preventDefault();
+  session.token = byId('token').value.trim();
+  setText(byId('sign-in-problem'), '');
+  signingIn = true;
+  poll();
+});
+
+byId('sign-out').addEventListener('click', () => {
+  history.replaceState(null, '', location.pathname);
+  installs.follow();
+  askToSignIn('');
+});
+
+byId('skip').addEventListener('click', (event) => {
+  event.preventDefault(); // the hash is the page's state
+  byId('main').focus();
+});
+
+// --- The poll
+
+let signingIn = false;
+let polls = 0;
+let nextPoll;
+let asking = false;
+let askedAt = 0;
+let answeredAt = null;
+let failure = null;
+
+// One request at a time, and none while nobody looks.
+async function poll() {
+  clearTimeout(nextPoll);
+  if (asking || document.hidden || (state === 'sign-in' && !signingIn)) return;
+  asking = true;
+  askedAt = performance.now();
+  try {
+    const stats = await ask('/v1/stats');
+    answered(stats);
+  } catch (refusal) {
+    if (!refusal.ended) refused(refusal);
+  }
+  if (state === 'content') installs.refreshOpened();
+  asking = false;
+  nextPoll = setTimeout(poll, Math.max(0, askedAt + POLL_MS - performance.now()));
+}
+
+function answered(stats) {
+  const recovered = failure !== null;
+  failure = null;
+  answeredAt = performance.now();
+  if (recovered) announce('The server answers again');
+  if (state !== 'content') begin();
+  else if (recovered || ++polls % LIST_EVERY_POLLS === 0) installs.refreshList();
+  showFigures(stats);
+  showSilence();
+}
+
+function begin() {
+  const signed = signingIn;
+  signingIn = false;
+  session.keep();
+  byId('token').value = '';
+  enter('content');
+  if (signed) {
+    announce('Signed in');
+    byId('main').focus();
+  }
+  installs.follow();
+}
+
+function refused(refusal) {
+  const tried = session.token !== '';
+  if (refusal.status === 401) {
+    signingIn = false;
+    askToSignIn(tried ? 'The server does not know this token.' : '');
+  } else if (refusal.status === 403 && tried) {
+    signingIn = false;
+    askToSignIn('This is a relay’s token, which is not enough here: the dashboard needs an admin’s.');
+  } else {
+    if (!failure) announce('The server does not answer');
+    failure = refusal;
+    setText(byId('failure-reason'), refusal.message);
+    if (state !== 'content') enter('failure');
+    showSilence();
+  }
+}
+
+function showPulse(kind, text) {
+  byId('pulse').dataset.state = kind;
+  setText(byId('pulse'), text);
+}
+
+function showSilence() {
+  if (state === 'sign-in') return;
+  const now = performance.now();
+  const late = asking && now - askedAt > LATE_MS;
+  if (!failure && !late) {
+    if (answeredAt !== null) showPulse('live', 'Live');
+    setNotice(byId('silence'), '');
+    return;
+  }
+  showPulse('silent', 'No answer');
+  if (state !== 'content') return;
+  const age = duration((now - answeredAt) / 1000);
+  setNotice(byId('silence'), `The figures are ${age} old. ${failure?.message ?? 'The server is slow to answer.'}`
+    + ' It is asked again every second.');
+}
+
+setInterval(showSilence, 1000);
+document.addEventListener('visibilitychange', poll);
+
+// --- Figures
+
+let previous = null; // the last stats
+let samples = [];
+
+function forget() {
+  previous = null;
+  samples = [];
+  answeredAt = null;
+  failure = null;
+  installs.forget();
+}
+
+// What happened between two polls, by the server's own clock.
+function sampleOf(stats) {
+  const at = performance.now();
+  const seconds = previous && stats.uptime_seconds - previous.uptime_seconds;
+  const since = seconds > 0 ? previous : null; // another start counts from 0 again
+  const rate = (now, before) => (since ? (now - before) / seconds : null);
+  const operations = {};
+  for (const [name, now] of Object.entries(stats.requests)) {
+    const before = since?.requests[name];
+    operations[name] = {
+      count: now.count,
+      errors: now.errors,
+      rate: rate(now.count, before?.count),
+      errorRate: rate(now.errors, before?.errors),
+      p50: milliseconds(now.p50_us),
+      p99: milliseconds(now.p99_us),
+    };
+  }
+  operations[ALL] = sumOf(Object.values(operations));
+  const batches = since && stats.persister.batches - since.persister.batches;
+  return {
+    at,
+    operations,
+    rowsPerWrite: batches > 0 ? (stats.persister.rows - since.persister.rows) / batches : null,
+    rowsPerWriteHigh: stats.persister.rows_per_batch_p99 || null,
+    syncP50: milliseconds(stats.persister.sync_p50_us),
+    syncP99: milliseconds(stats.persister.sync_p99_us),
+    live: stats.actors.live,
+    waiting: stats.persister.queue_depth,
+    shedRate: rate(stats.http.shed_total, since?.http.shed_total),
+  };
+}
+
+// 0 where there was nothing to measure.
+function milliseconds(microseconds) {
+  return microseconds ? microseconds / 1000 : null;
+}
+
+function sumOf(operations) {
+  const sum = (name) => operations.reduce((total, operation) => total + operation[name], 0);
+  const worst = (name) => Math.max(...operations.map((operation) => operation[name] ?? 0)) || null;
+  const known = operations.every((operation) => operation.rate !== null);
+  return {
+    count: sum('count'),
+    errors: sum('errors'),
+    rate: known ? sum('rate') : null,
+    errorRate: known ? sum('errorRate') : null,
+    p50: worst('p50'),
+    p99: worst('p99'),
+  };
+}
+
+function showFigures(stats) {
+  const sample = sampleOf(stats);
+  const last = samples.at(-1);
+  if (last && sample.at - last.at > GAP_MS) samples.push({ at: last.at + 1, gap: true });
+  samples.push(sample);
+  samples = samples.filter(({ at }) => at > sample.at - HISTORY_MS - GAP_MS);
+  previous = stats;
+
+  setText(byId('server'),
+    `${stats.version} · ${stats.store.engine} · up ${duration(stats.uptime_seconds)}`);
+  const { trouble } = stats.store;
+  setNotice(byId('trouble'), trouble ? `The store takes no writes: ${trouble}` : '');
+  showTiles(stats, sample);
+  showOperations(sample);
+  showHottest(stats.actors.hottest);
+  showCharts();
+}
+
+function showTiles({ store, actors, persister, http }, sample) {
+  const all = sample.operations[ALL];
+  const tiles = [
+    ['Requests', decimal(all.rate), '/s', `${decimal(all.errorRate)} errors/s`],
+    ['Live actors', count(actors.live), '', `${count(actors.spawned_total)} spawned, ${count(actors.passivated_total)} retired`],
+    ['Installs', count(store.installs), '', `${count(store.conflicts_total)} write conflicts`],
+    ['Mailbox max', count(actors.mailbox_max), '', 'deepest of the last minute'],
+    ['Oldest pending write', count(persister.oldest_pending_ms), 'ms', `${count(persister.queue_depth)} waiting, ${count(store.write_failures_total)} failed`, persister.oldest_pending_ms > PENDING_MS_MAX],
+    ['Snapshot lag', count(store.snapshot_lag_ms), 'ms', `${plural(store.snapshot_pending_rows, 'row')} to write`],
+    ['Shed', count(http.shed_total), '', 'requests since the start', sample.shedRate > 0],
+    ['Connections', count(http.connections), '', `${plural(http.in_flight, 'request')} in flight`],
+  ];
+  fill(byId('figures'), tiles, {
+    key: ([name]) => name,
+    create: ([name, , unit]) => make('div', {},
+      make('dt', {}, name),
+      make('dd', {}, make('span', { className: 'value' }), unit && make('span', { className: 'unit' }, unit)),
+      make('dd', { className: 'quiet' })),
+    update: (tile, [, value, , note, marked]) => {
+      tile.classList.toggle('marked', Boolean(marked));
+      setText(tile.querySelector('.value'), value);
+      setText(tile.children[2], note);
+    },
+  });
+}
+
+let chosen = ALL;
+
+function showOperations({ operations }) {
+  const names = [ALL, ...Object.keys(operations).filter((name) => name !== ALL)];
+  fill(byId('operations').tBodies[0], names, {
+    key: (name) => name,
+    create: (name) => {
+      const button = make('button', { type: 'button' }, name === ALL ? 'all operations' : name);
+      button.addEventListener('click', () => choose(name === chosen ? ALL : name));
+      return make('tr', {}, make('th', { scope: 'row' }, button),
+        ...['', '', '', 'wide', 'wide'].map((width) => make('td', { className: `number ${width}` })));
+    },
+    update: (row, name) => {
+      const { rate, p50, p99, count: total, errors } = operations[name];
+      [decimal(rate), decimal(p50), decimal(p99), count(total), count(errors)]
+        .forEach((text, n) => setText(row.cells[n + 1], text));
+      row.classList.toggle('idle', total === 0);
+      row.querySelector('button').setAttribute('aria-pressed', name === chosen);
+    },
+  });
+}
+
+function choose(name) {
+  chosen = name;
+  showOperations(samples.at(-1));
+  showCharts();
+  announce(`The charts show ${name === ALL ? 'all operations' : name}`);
+}
+
+// It keeps still while the pointer or the focus is on it, so that a click opens what was meant.
+function showHottest(hottest) {
+  const list = byId('hottest');
+  const most = hottest[0]?.messages_handled ?? 0;
+  const handled = new Map(hottest.map((install) => [install.install_id, install.messages_handled]));
+  const kept = list.matches(':hover, :focus-within') && list.children.length > 0;
+  const shown = kept ? [...list.children].map((item) => item.dataset.key) : [...handled.keys()];
+  fill(list, shown, {
+    key: (id) => id,
+    create: (id) => make('li', {}, make('a', { href: installs.linkTo(id) }, id),
+      make('span', { className: 'number' }), make('div', { className: 'bar', 'aria-hidden': 'true' },
+        make('span', { className: 'used' }))),
+    update: (item, id) => {
+      const messages = handled.get(id);
+      item.children[0].href = installs.linkTo(id);
+      setText(item.children[1], count(messages));
+      item.querySelector('.used').style.width = `${(100 * (messages ?? 0)) / Math.max(most, 1)}%`;
+    },
+  });
+  list.hidden = shown.length === 0;
+  byId('hottest-empty').hidden = shown.length > 0;
+}
+
+// --- Charts
+
+// A series: its name, the class of its colour, and its value in a sample.
+const CHARTS = [
+  { title: 'Requests', unit: 'per second', series: [
+    ['requests', 'main', (sample) => sample.operations[chosen]?.rate],
+    ['errors', 'bad', (sample) => sample.operations[chosen]?.errorRate]], of: () => chosen },
+  { title: 'Latency', unit: 'ms', series: [
+    ['p50', 'main', (sample) => sample.operations[chosen]?.p50],
+    ['p99', 'high', (sample) => sample.operations[chosen]?.p99]], of: () => chosen },
+  { title: 'Live actors', unit: '', series: [
+    ['live', 'main', (sample) => sample.live]] },
+  { title: 'Batch size', unit: 'rows per durable write', series: [
+    ['mean', 'main', (sample) => sample.rowsPerWrite],
+    ['p99', 'high', (sample) => sample.rowsPerWriteHigh]] },
+  { title: 'Sync time', unit: 'ms', series: [
+    ['p50', 'main', (sample) => sample.syncP50],
+    ['p99', 'high', (sample) => sample.syncP99]] },
+  { title: 'Waiting writes', unit: 'mutations', series: [
+    ['waiting', 'main', (sample) => sample.waiting]] },
+];
+
+function makeChart({ title, unit, series }) {
+  const canvas = make('canvas', { role: 'img', 'aria-label': `${title} over the last five minutes` });
+  const keys = series.map(([name, colour]) => make('span', { className: `key ${colour}` },
+    `${name} `, make('b', {}, NONE)));
+  const heading = make('h3', {}, title);
+  byId('charts').append(make('figure', { className: 'panel' },
+    make('figcaption', {}, heading, make('span', { className: 'quiet' }, unit), make('p', {}, ...keys)),
+    make('div', { className: 'plot' }, canvas)));
+  const plot = new Chart(canvas, {
+    type: 'line',
+    data: { datasets: series.map(([name]) => ({ label: name, data: [] })) },
+    options: {
+      animation: false,
+      maintainAspectRatio: false,
+      parsing: false,
+      normalized: true,
+      interaction: { mode: 'index', intersect: false },
+      elements: { point: { radius: 0, hoverRadius: 3 }, line: { borderWidth: 1.75 } },
+      scales: {
+        x: {
+          type: 'linear',
+          grid: { display: false },
+          afterBuildTicks: (axis) => {
+            axis.ticks = [5, 4, 3, 2, 1, 0].map((minutes) => ({ value: axis.max - minutes * 60_000 }));
+          },
+          ticks: { maxRotation: 0, callback: minutesAgo },
+        },
+        y: { beginAtZero: true, suggestedMax: 1, grid: { drawBorder: false }, ticks: { maxTicksLimit: 4 } },
+      },
+      plugins: {
+        legend: { display: false },
+        tooltip: { callbacks: {
+          title: ([item]) => `${duration((performance.now() - item.parsed.x) / 1000)} ago`,
+          label: (item) => ` ${item.dataset.label}: ${decimal(item.parsed.y)} ${unit}`,
+        } },
+      },
+    },
+  });
+  return { plot, keys, heading };
+}
+
+function minutesAgo(value) {
+  const minutes = Math.round((this.max - value) / 60_000);
+  return minutes === 0 ? 'now' : `−${minutes} min`;
+}
+
+const charts = CHARTS.map(makeChart);
+
+// A canvas knows no style sheet: it is told the colours that the page has now.
+function colourCharts() {
+  const panel = getComputedStyle(byId('charts').firstChild);
+  Chart.defaults.font.family = panel.fontFamily;
+  Chart.defaults.font.size = 11;
+  Chart.defaults.color = getComputedStyle(byId('charts').querySelector('.quiet')).color;
+  Chart.defaults.borderColor = panel.borderTopColor;
+  for (const { plot, keys } of charts) {
+    plot.data.datasets.forEach((dataset, n) => {
+      dataset.borderColor = dataset.backgroundColor = getComputedStyle(keys[n]).color;
+    });
+    plot.update();
+  }
+}
+
+function showCharts() {
+  const now = samples.at(-1)?.at ?? performance.now();
+  CHARTS.forEach(({ title, series, of }, index) => {
+    const { plot, keys, heading } = charts[index];
+    setText(heading, of && of() !== ALL ? `${title}: ${of()}` : title);
+    series.forEach(([, , valueIn], n) => {
+      const points = samples.map((sample) => ({ x: sample.at, y: sample.gap ? null : valueIn(sample) ?? null }));
+      plot.data.datasets[n].data = points;
+      setText(keys[n].lastChild, decimal(points.at(-1)?.y));
+    });
+    Object.assign(plot.options.scales.x, { min: now - HISTORY_MS, max: now });
+    plot.update();
+  });
+}
+
+matchMedia('(prefers-color-scheme: dark)').addEventListener('change', colourCharts);
+
+// --- Start
+
+colourCharts();
+enter('loading');
+poll();
