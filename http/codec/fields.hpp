@@ -48,4 +48,13 @@ void object_field(Writer& out, std::string_view name, WriteFields write_fields) 
   object(out, write_fields);
 }
 
+// `write_item` writes one of `items` as a value.
+template <class Items, class WriteItem>
+void array_field(Writer& out, std::string_view name, const Items& items, WriteItem write_item) {
+  out.Key(name.data(), static_cast<rapidjson::SizeType>(name.size()));
+  out.StartArray();
+  for (const auto& item : items) write_item(item);
+  out.EndArray();
+}
+
 }  // namespace credits::http::codec

@@ -8,16 +8,6 @@ namespace credits::http::codec {
 
 namespace {
 
-void write(Writer& out, const actors::InstallView& install);
-void write(Writer& out, const ledger::Entry& entry);
-
-template <class Value>
-void write(Writer& out, const std::vector<Value>& values) {
-  out.StartArray();
-  for (const Value& value : values) write(out, value);
-  out.EndArray();
-}
-
 void balance_field(Writer& out, const ledger::Balance& balance) {
   out.Key("balance");
   out.StartObject();
@@ -122,7 +112,8 @@ std::string encode_results(const std::vector<Result>& results) {
 std::string encode(const InstallPage& page) {
   return to_json([&](Writer& out) {
     out.StartObject();
-    field(out, "installs", page.installs);
+    array_field(out, "installs", page.installs,
+                [&](const actors::InstallView& install) { write(out, install); });
     field(out, "next_after", page.next_after);
     out.EndObject();
   });
@@ -131,7 +122,8 @@ std::string encode(const InstallPage& page) {
 std::string encode(const EntryPage& page) {
   return to_json([&](Writer& out) {
     out.StartObject();
-    field(out, "entries", page.entries);
+    array_field(out, "entries", page.entries,
+                [&](const ledger::Entry& entry) { write(out, entry); });
     field(out, "next_before", page.next_before);
     out.EndObject();
   });

@@ -1,6 +1,9 @@
 #include "http/codec/stats.hpp"
 
 #include <algorithm>
+#include <iterator>
+#include <numeric>
+#include <vector>
 
 #include "actors/ledger/rules.hpp"
 #include "http/codec/fields.hpp"
@@ -31,15 +34,12 @@ void write_actors(Writer& out, const Figures& figures, SteadyTime now) {
   field(out, "spawned_total", spawned);
   field(out, "passivated_total", passivated);
   field(out, "mailbox_max", figures.deepest_mailbox(now));
-  out.Key("hottest");
-  out.StartArray();
-  for (const auto& [install_id, messages_handled] : figures.hottest.list()) {
-    object(out, [&, &id = install_id, &handled = messages_handled] {
-      field(out, "install_id", id);
-      field(out, "messages_handled", handled);
+  array_field(out, "hottest", figures.hottest.list(), [&](const actors::HotInstall& hot) {
+    object(out, [&] {
+      field(out, "install_id", hot.install_id);
+      field(out, "messages_handled", hot.messages_handled);
     });
-  }
-  out.EndArray();
+  });
 }
 
 void write_requests(Writer& out, const HttpFigures& figures, SteadyTime now) {
@@ -79,30 +79,30 @@ void write_http(Writer& out, const HttpFigures& figures) {
   field(out, "shed_total", figures.shed.load());
 }
 
-void write_reservations(Writer& out, const ledger::Row& row, ledger::Time now) {
-  out.Key("reservations");
-  out.StartArray();
-  for (const ledger::Reservation& reservation : row.reservations) {
-    if (ledger::is_due(reservation, now)) continue;
-    object(out, [&] {
-      field(out, "reservation_id", reservation.id);
-      field(out, "tier", reservation.tier);
-      field(out, "backend", reservation.backend);
-      field(out, "credits", reservation.credits);
-      field(out, "month", reservation.month);
-      field(out, "counter", reservation.counter);
-      field(out, "expires_at", reservation.expires_at);
-    });
-  }
-  out.EndArray();
+std::vector<ledger::Reservation> live(const std::vector<ledger::Reservation>& reservations,
+                                      ledger::Time now) {
+  std::vector<ledger::Reservation> live;
+  std::copy_if(reservations.begin(), reservations.end(), std::back_inserter(live),
+               [now](const auto& reservation) { return !ledger::is_due(reservation, now); });
+  return live;
 }
 
-std::int64_t held(const ledger::Row& row, ledger::Time now) {
-  std::int64_t credits = 0;
-  for (const ledger::Reservation& reservation : row.reservations) {
-    if (!ledger::is_due(reservation, now)) credits += reservation.credits;
-  }
-  return credits;
+std::int64_t held(const std::vector<ledger::Reservation>& reservations) {
+  return std::accumulate(
+      reservations.begin(), reservations.end(), std::int64_t{0},
+      [](std::int64_t sum, const auto& reservation) { return sum + reservation.credits; });
+}
+
+void write(Writer& out, const ledger::Reservation& reservation) {
+  object(out, [&] {
+    field(out, "reservation_id", reservation.id);
+    field(out, "tier", reservation.tier);
+    field(out, "backend", reservation.backend);
+    field(out, "credits", reservation.credits);
+    field(out, "month", reservation.month);
+    field(out, "counter", reservation.counter);
+    field(out, "expires_at", reservation.expires_at);
+  });
 }
 
 }  // namespace
@@ -127,6 +127,7 @@ std::string encode(const std::string& install_id, const actors::InstallReport& r
                    ledger::Time now) {
   const auto& vitals = report.vitals;
   const ledger::Row row = report.row.value_or(ledger::Row{});
+  const auto reservations = live(row.reservations, now);
   return to_json([&](Writer& out) {
     object(out, [&] {
       field(out, "install_id", install_id);
@@ -134,12 +135,13 @@ std::string encode(const std::string& install_id, const actors::InstallReport& r
       field(out, "version", row.version);
       field(out, "mailbox_depth", vitals ? vitals->waiting() : 0);
       field(out, "pending_writes", vitals ? vitals->pending_writes() : 0);
-      field(out, "held", held(row, now));
+      field(out, "held", held(reservations));
       field(out, "messages_handled", vitals ? vitals->handled.load() : 0);
       field(out, "spawned_at", vitals ? std::optional{vitals->spawned_at} : std::nullopt);
       field(out, "last_message_at",
             vitals ? std::optional{vitals->last_message_at.load()} : std::nullopt);
-      write_reservations(out, row, now);
+      array_field(out, "reservations", reservations,
+                  [&](const ledger::Reservation& reservation) { write(out, reservation); });
     });
   });
 }

@@ -275,7 +275,8 @@ TEST_CASE("stopping ends idle connections and answers what is under way") {
 
 TEST_CASE("an address that is taken is named") {
   Echo echo;
-  Server second{{.port = echo.port()}, [](const HttpRequest&) { return HttpResponse{}; }};
+  HttpFigures figures;
+  Server second{{.port = echo.port()}, figures, [](const HttpRequest&) { return HttpResponse{}; }};
   check_tells(told_by<std::runtime_error>([&] { second.bind(); }),
               {"127.0.0.1:" + std::to_string(echo.port()), "--listen"});
 }
