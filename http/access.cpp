@@ -36,6 +36,14 @@ std::optional<std::string_view> token_of(std::string_view credentials) {
   return is_token(token) ? std::optional{token} : std::nullopt;
 }
 
+// Whether a browser may have been made to take this machine for another one. A program that is no
+// browser may write what it likes there, like `Host: x`; but a name with a dot is never let
+// through.
+bool may_be_rebound(const std::string& host, const Sender& sender) {
+  if (is_loopback(host)) return false;
+  return sender.may_be_browser || host.find('.') != std::string::npos;
+}
+
 std::string without_port(std::string_view host) {
   if (host.starts_with('[')) {
     const std::size_t end = host.find(']');
@@ -125,7 +133,7 @@ std::optional<Problem> Access::refuse_without_token(Scope scope, const Sender& s
 }
 
 std::optional<Problem> Access::refuse_page(const Sender& sender) const {
-  if (sender.host && !is_loopback(without_port(*sender.host))) {
+  if (sender.host && may_be_rebound(without_port(*sender.host), sender)) {
     return forbidden("Host \"" + printable(*sender.host) +
                      "\" is not this machine; without tokens the server answers to 127.0.0.1, "
                      "[::1] and localhost alone");

@@ -17,6 +17,7 @@ struct Sender {
   std::optional<std::string> host{};
   std::optional<std::string> origin{};      // a browser's page that made the request
   std::optional<std::string> fetch_site{};  // how that page's site is related to this one
+  bool may_be_browser = false;              // has a header that no browser's page can leave out
 };
 
 struct HttpRequest {

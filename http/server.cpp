@@ -82,13 +82,10 @@ bool announces_body(const httplib::Request& request) {
           request.get_header_value("Content-Length") != "0");
 }
 
-// The values of a header as they were sent: the library decodes what looks like a percent-escape.
-std::vector<std::string> values_of(const char* header, const httplib::Request& request,
-                                   const Connection& connection) {
+// The values of a header as they were sent: the library decodes what looks like a percent-escape,
+// and passes over a value that is empty.
+std::vector<std::string> values_of(std::string_view name, std::string_view head) {
   std::vector<std::string> values;
-  if (!request.has_header(header)) return values;
-  const std::string_view name = header;
-  std::string_view head = connection.head();
   while (!head.empty()) {
     const std::size_t end = std::min(head.find('\n'), head.size());
     std::string_view line = head.substr(0, end);
@@ -230,8 +227,8 @@ class Server::Impl : public httplib::Server {
     const bool answered = process_request_of(
         *this, connection, client_closes, [&connection](httplib::Request& request) {
           connection.head_is_complete();
-          exchange.idempotency_keys = values_of("Idempotency-Key", request, connection);
-          exchange.authorization = values_of("Authorization", request, connection);
+          exchange.idempotency_keys = values_of("Idempotency-Key", connection.head());
+          exchange.authorization = values_of("Authorization", connection.head());
           request.path = only_path;
           exchange.takes_chunks = request.version != "HTTP/1.0";
           obey_close(request);
@@ -295,7 +292,7 @@ class Server::Impl : public httplib::Server {
             body,
             exchange.idempotency_keys,
             {exchange.authorization, header_of(request, "Host"), header_of(request, "Origin"),
-             header_of(request, "Sec-Fetch-Site")}};
+             header_of(request, "Sec-Fetch-Site"), request.has_header("Accept-Encoding")}};
   }
 
   void answer(const httplib::Request& request, httplib::Response& response,
