@@ -159,6 +159,7 @@ void InstallState::drained() {
 }
 
 void InstallState::dropped(Dropped dropped) {
+  vitals->version = vitals->durable_version.load();
   if (std::exchange(phase_, Phase::fenced) != Phase::fenced) {
     self->send(persister, resume_atom::value, install_actor{self});
   }

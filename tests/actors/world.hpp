@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "actors/import.hpp"
 #include "actors/system.hpp"
 #include "tests/actors/asking.hpp"
 #include "tests/actors/observed_store.hpp"
@@ -80,6 +81,31 @@ class World {
                    actors::ListRequest{{}, std::move(promise)});
     run();
     return rows.get();
+  }
+
+  // How the install's actor is, as an operator is told.
+  actors::InstallReport report(const std::string& id) {
+    auto promise = std::make_shared<std::promise<actors::InstallReport>>();
+    auto report = promise->get_future();
+    caf::anon_send(router_of(id), actors::report_atom::value,
+                   actors::ReportRequest{id, std::move(promise)});
+    run();
+    return report.get();
+  }
+
+  // Sends the rows to be imported; run() makes something come of it.
+  std::future<actors::Imported> import(const std::vector<ledger::Row>& rows) {
+    auto promise = std::make_shared<std::promise<actors::Imported>>();
+    auto imported = promise->get_future();
+    caf::anon_send(actors_.persister, actors::import_atom::value,
+                   actors::ImportRequest{actors::import_of(rows, environment), std::move(promise)});
+    return imported;
+  }
+
+  // Has all installs forget what they hold in memory.
+  void forget() {
+    for (auto& router : actors_.routers) caf::anon_send(router, actors::forget_atom::value);
+    run();
   }
 
   const actors::router_actor& router_of(const std::string& id) const {
