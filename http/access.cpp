@@ -36,22 +36,24 @@ std::optional<std::string_view> token_of(std::string_view credentials) {
   return is_token(token) ? std::optional{token} : std::nullopt;
 }
 
+// The host of `HOST:PORT`, whose port may be missing; as it is if it is neither.
+std::string without_port(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  const bool has_port =
+      colon != text.npos && text.find_first_not_of("0123456789", colon + 1) == text.npos;
+  std::string host = has_port ? text.substr(0, colon) : text;
+  const bool is_v6 = host.size() > 2 && host.front() == '[' && host.back() == ']';
+  return is_v6 ? host.substr(1, host.size() - 2) : host;
+}
+
 // Whether a browser may have been made to take this machine for another one. A program that is no
 // browser may write what it likes there, like `Host: x`; but a name with a dot is never let
 // through.
 bool may_be_rebound(const std::string& host, const Sender& sender) {
-  if (is_loopback(host)) return false;
-  return sender.may_be_browser || host.find('.') != std::string::npos;
-}
-
-std::string without_port(std::string_view host) {
-  if (host.starts_with('[')) {
-    const std::size_t end = host.find(']');
-    const std::string_view after = end == host.npos ? host : host.substr(end + 1);
-    const bool is_address = after.empty() || after.starts_with(':');
-    return is_address ? std::string{host.substr(1, end - 1)} : std::string{};
-  }
-  return std::string{host.substr(0, host.find(':'))};
+  if (is_loopback(without_port(host))) return false;
+  return sender.may_be_browser || !std::all_of(host.begin(), host.end(), [](unsigned char c) {
+           return std::isalnum(c) != 0 || c == '-';
+         });
 }
 
 }  // namespace
@@ -133,7 +135,7 @@ std::optional<Problem> Access::refuse_without_token(Scope scope, const Sender& s
 }
 
 std::optional<Problem> Access::refuse_page(const Sender& sender) const {
-  if (sender.host && may_be_rebound(without_port(*sender.host), sender)) {
+  if (sender.host && may_be_rebound(*sender.host, sender)) {
     return forbidden("Host \"" + printable(*sender.host) +
                      "\" is not this machine; without tokens the server answers to 127.0.0.1, "
                      "[::1] and localhost alone");

@@ -19,7 +19,6 @@ using prometheus::MetricType;
 
 using Labels = std::vector<ClientMetric::Label>;
 
-// Bounds are powers of two, where the figures' histograms are exact.
 constexpr unsigned shortest_us_bits = 6;  // 64 µs
 constexpr unsigned longest_us_bits = 24;  // 17 s
 constexpr unsigned rows_bits_max = 13;
@@ -52,21 +51,31 @@ class Metrics {
     add(std::move(labels)).counter.value = static_cast<double>(value);
   }
 
-  // Buckets below 2^from_bits, …, 2^to_bits, each times `unit`.
-  void histogram(Labels labels, const Counts& counts, unsigned from_bits, unsigned to_bits,
-                 double unit) {
-    ClientMetric::Histogram& histogram = add(std::move(labels)).histogram;
-    for (unsigned bits = from_bits; bits <= to_bits; ++bits) {
-      const std::uint64_t bound = std::uint64_t{1} << bits;
-      histogram.bucket.push_back({counts.below(bound), static_cast<double>(bound) * unit});
-    }
-    histogram.sample_count = counts.total();
-    histogram.sample_sum = static_cast<double>(counts.sum) * unit;
+  // Of whole numbers: at most 1, 3, 7, …, 2^bits_max - 1.
+  void histogram_of_numbers(Labels labels, const Counts& counts) {
+    histogram(std::move(labels), counts, 1, rows_bits_max, 1, 1);
+  }
+
+  // Of microseconds that were cut to whole ones: a time below 64 µs was recorded as 63 at most.
+  void histogram_of_times(Labels labels, const Counts& counts) {
+    histogram(std::move(labels), counts, shortest_us_bits, longest_us_bits, 0, microsecond);
   }
 
   std::string text() const { return prometheus::TextSerializer{}.Serialize(families_); }
 
  private:
+  // Bounds are powers of two, where the figures' histograms are exact, less `less`, times `unit`.
+  void histogram(Labels labels, const Counts& counts, unsigned from_bits, unsigned to_bits,
+                 std::uint64_t less, double unit) {
+    ClientMetric::Histogram& histogram = add(std::move(labels)).histogram;
+    for (unsigned bits = from_bits; bits <= to_bits; ++bits) {
+      const std::uint64_t bound = std::uint64_t{1} << bits;
+      histogram.bucket.push_back({counts.below(bound), static_cast<double>(bound - less) * unit});
+    }
+    histogram.sample_count = counts.total();
+    histogram.sample_sum = static_cast<double>(counts.sum) * unit;
+  }
+
   std::vector<prometheus::MetricFamily> families_;
 };
 
@@ -108,8 +117,7 @@ void add_requests(Metrics& metrics, const HttpFigures& figures) {
                 "From a request having come whole to its answer, by operation.",
                 MetricType::Histogram);
   each_call([&](const std::string& operation, const CallFigures& of_call) {
-    metrics.histogram({{"operation", operation}}, of_call.latency_us.ever(), shortest_us_bits,
-                      longest_us_bits, microsecond);
+    metrics.histogram_of_times({{"operation", operation}}, of_call.latency_us.ever());
   });
   metrics.begin("credits_problems_total",
                 "Problems answered, to requests and to operations of batches, by code.",
@@ -150,10 +158,10 @@ void add_store(Metrics& metrics, const ApiContext& context, actors::SteadyTime n
   metrics.gauge("credits_installs", "Installs in the ledger.",
                 static_cast<double>(figures.installs));
   metrics.begin("credits_batch_rows", "Mutations in one durable write.", MetricType::Histogram);
-  metrics.histogram({}, figures.batch_rows.ever(), 0, rows_bits_max, 1);
+  metrics.histogram_of_numbers({}, figures.batch_rows.ever());
   metrics.begin("credits_sync_duration_seconds", "Time of one durable write.",
                 MetricType::Histogram);
-  metrics.histogram({}, figures.sync_us.ever(), shortest_us_bits, longest_us_bits, microsecond);
+  metrics.histogram_of_times({}, figures.sync_us.ever());
   metrics.gauge("credits_pending_mutations", "Mutations that are not durable yet.",
                 static_cast<double>(figures.pending_mutations));
   metrics.gauge("credits_oldest_pending_seconds",

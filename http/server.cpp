@@ -27,17 +27,58 @@ namespace {
 
 constexpr std::string_view json_type = "application/json";
 
+// The greatest body that any call takes.
+constexpr std::size_t body_bytes_limit = std::size_t{1} << 30U;
+
+// What is read of a request's headers as they were sent: the library decodes what looks like a
+// percent-escape, and passes over a value that is empty.
+struct RawHeaders {
+  std::vector<std::string> idempotency_keys{};
+  std::vector<std::string> authorization{};
+  std::vector<std::string> hosts{};
+  std::vector<std::string> origins{};
+  std::vector<std::string> fetch_sites{};
+
+  std::vector<std::string>* find(std::string_view name) {
+    if (equal_without_case(name, "Idempotency-Key")) return &idempotency_keys;
+    if (equal_without_case(name, "Authorization")) return &authorization;
+    if (equal_without_case(name, "Host")) return &hosts;
+    if (equal_without_case(name, "Origin")) return &origins;
+    if (equal_without_case(name, "Sec-Fetch-Site")) return &fetch_sites;
+    return nullptr;
+  }
+};
+
+RawHeaders raw_headers(std::string_view head) {
+  RawHeaders headers;
+  while (!head.empty()) {
+    const std::size_t end = std::min(head.find('\n'), head.size());
+    const std::string_view line = head.substr(0, end);
+    head.remove_prefix(std::min(end + 1, head.size()));
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos) continue;
+    if (auto* const values = headers.find(line.substr(0, colon))) {
+      values->emplace_back(trimmed(line.substr(colon + 1)));
+    }
+  }
+  return headers;
+}
+
+// One value, or several as one that nobody means; nothing if the header is not there.
+std::optional<std::string> joined(const std::vector<std::string>& values) {
+  if (values.empty()) return std::nullopt;
+  std::string text = values.front();
+  for (std::size_t i = 1; i < values.size(); ++i) text += ", " + values[i];
+  return text;
+}
+
 // What the request being read on this thread has told about its connection.
 struct Exchange {
   bool close_after = false;
   bool takes_chunks = true;  // HTTP/1.0 does not
-  std::vector<std::string> idempotency_keys{};
-  std::vector<std::string> authorization{};
+  RawHeaders headers{};
   std::size_t body_bytes_max = 0;
 };
-
-// The greatest body that any call takes.
-constexpr std::size_t body_bytes_limit = std::size_t{1} << 30U;
 
 thread_local Exchange exchange;
 
@@ -80,27 +121,6 @@ bool announces_body(const httplib::Request& request) {
   return request.has_header("Transfer-Encoding") ||
          (request.has_header("Content-Length") &&
           request.get_header_value("Content-Length") != "0");
-}
-
-// The values of a header as they were sent: the library decodes what looks like a percent-escape,
-// and passes over a value that is empty.
-std::vector<std::string> values_of(std::string_view name, std::string_view head) {
-  std::vector<std::string> values;
-  while (!head.empty()) {
-    const std::size_t end = std::min(head.find('\n'), head.size());
-    std::string_view line = head.substr(0, end);
-    head.remove_prefix(std::min(end + 1, head.size()));
-    if (line.ends_with('\r')) line.remove_suffix(1);
-    const std::size_t colon = line.find(':');
-    if (colon == name.size() && equal_without_case(line.substr(0, colon), name)) {
-      values.emplace_back(trimmed(line.substr(colon + 1)));
-    }
-  }
-  return values;
-}
-
-std::optional<std::string> header_of(const httplib::Request& request, const char* name) {
-  return request.has_header(name) ? std::optional{request.get_header_value(name)} : std::nullopt;
 }
 
 // Counts as long as it lives.
@@ -227,8 +247,7 @@ class Server::Impl : public httplib::Server {
     const bool answered = process_request_of(
         *this, connection, client_closes, [&connection](httplib::Request& request) {
           connection.head_is_complete();
-          exchange.idempotency_keys = values_of("Idempotency-Key", connection.head());
-          exchange.authorization = values_of("Authorization", connection.head());
+          exchange.headers = raw_headers(connection.head());
           request.path = only_path;
           exchange.takes_chunks = request.version != "HTTP/1.0";
           obey_close(request);
@@ -271,6 +290,10 @@ class Server::Impl : public httplib::Server {
       refuse(uri_too_long(options_.target_bytes_max), response);
       return HandlerResponse::Handled;
     }
+    if (exchange.headers.hosts.size() > 1) {
+      refuse(bad_request("Host is given twice"), response);
+      return HandlerResponse::Handled;
+    }
     if (admit_) {
       Admission admission = admit_(to_message(request, {}));
       exchange.body_bytes_max = admission.body_bytes_max;
@@ -287,12 +310,13 @@ class Server::Impl : public httplib::Server {
   }
 
   static HttpRequest to_message(const httplib::Request& request, std::string_view body) {
+    const RawHeaders& headers = exchange.headers;
     return {request.method,
             request.target,
             body,
-            exchange.idempotency_keys,
-            {exchange.authorization, header_of(request, "Host"), header_of(request, "Origin"),
-             header_of(request, "Sec-Fetch-Site"), request.has_header("Accept-Encoding")}};
+            headers.idempotency_keys,
+            {headers.authorization, joined(headers.hosts), joined(headers.origins),
+             joined(headers.fetch_sites), request.has_header("Accept-Encoding")}};
   }
 
   void answer(const httplib::Request& request, httplib::Response& response,

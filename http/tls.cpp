@@ -36,6 +36,12 @@ std::shared_ptr<SSL_CTX> read(const TlsFiles& files) {
   if (::SSL_CTX_use_PrivateKey_file(context.get(), files.key.c_str(), SSL_FILETYPE_PEM) != 1) {
     fail("key", files.key);
   }
+  // OpenSSL keeps a key of each kind, and would keep one that is of another kind than the
+  // certificate.
+  if (::X509_check_private_key(::SSL_CTX_get0_certificate(context.get()),
+                               ::SSL_CTX_get0_privatekey(context.get())) != 1) {
+    fail("key", files.key);
+  }
   return context;
 }
 

@@ -70,8 +70,13 @@ std::filesystem::path directory_of(const std::filesystem::path& path) {
 std::string read_secret_file(const std::filesystem::path& path) {
   using std::filesystem::perms;
   std::error_code error;
-  const perms mode = std::filesystem::status(path, error).permissions();
-  if (!error && (mode & (perms::others_all | perms::group_write)) != perms::none) {
+  const auto status = std::filesystem::status(path, error);
+  const perms mode = status.permissions();
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw StoreError{path.string() + ": is no regular file"};
+  }
+  if (std::filesystem::exists(status) &&
+      (mode & (perms::others_all | perms::group_write)) != perms::none) {
     throw StoreError{path.string() + ": others than its owner may read or change it; chmod 600 it"};
   }
   return read_file(path);

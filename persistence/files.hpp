@@ -9,8 +9,8 @@ namespace credits::persistence {
 
 std::string read_file(const std::filesystem::path& path);
 
-// What only its owner, and perhaps a group, may read, and only its owner may write. Throws if others
-// may.
+// What only its owner, and perhaps a group, may read, and only its owner may write. Throws if
+// others may.
 std::string read_secret_file(const std::filesystem::path& path);
 
 // Puts `content` in the place of what the file has: a crash leaves the old content or the new one.

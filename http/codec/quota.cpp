@@ -28,11 +28,12 @@ const FieldNames& names_of(ledger::Counter counter) {
 
 [[noreturn]] void refuse(const std::string& tier, const std::string& field,
                          const std::string& what) {
-  throw QuotaError{"tier \"" + tier + "\": " + field + " " + what, tier + "." + field, false};
+  throw QuotaError{"tier \"" + printable(tier) + "\": " + field + " " + what, tier + "." + field,
+                   false};
 }
 
 [[noreturn]] void refuse_tier(const std::string& tier, const std::string& what) {
-  throw QuotaError{"tier \"" + tier + "\" " + what, tier, false};
+  throw QuotaError{"tier \"" + printable(tier) + "\" " + what, tier, false};
 }
 
 std::int64_t credits_of(const std::string& tier, const std::string& field, const Json& value) {

@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <cctype>
 #include <charconv>
 #include <cstdint>
 #include <cstdlib>
@@ -81,6 +82,9 @@ CLI::Validator duration_in_milliseconds() {
   const auto convert = [to_milliseconds](std::string& text) -> std::string {
     const std::string given = "\"" + text + "\": ";
     std::string fault;
+    if (text.empty() || std::isdigit(static_cast<unsigned char>(text.front())) == 0) {
+      return given + "a duration reads like 10m";
+    }
     try {
       fault = to_milliseconds(text);
     } catch (const CLI::ValidationError& error) {
