@@ -569,7 +569,8 @@ def test_without_tokens_a_host_that_is_loopback_is_served(shared_server, host):
 
 
 @pytest.mark.parametrize("host", [
-    "evil.example", "evil.example:{port}", "127.0.0.1.evil.example", "127.0.0.1.evil.example:{port}",
+    "evil.example", "evil.example:{port}", "127.0.0.1.evil.example",
+    "127.0.0.1.evil.example:{port}",
     "localhost.evil.example", "evil.localhost.example", "127.evil.example", "127.0.0.1evil",
     "notlocalhost", "10.0.0.1", "192.0.2.1:{port}", "0.0.0.0", "[::]", "[::2]",
     "[::1].evil.example", "[::1", "128.0.0.1"])
@@ -600,7 +601,8 @@ def test_without_tokens_the_servers_own_origin_is_served(shared_server, host):
 
 
 @pytest.mark.parametrize("origin", [
-    "null", "http://127.0.0.1", "http://127.0.0.1:1", "http://localhost:1", "https://127.0.0.1:{port}",
+    "null", "http://127.0.0.1", "http://127.0.0.1:1", "http://localhost:1",
+    "https://127.0.0.1:{port}",
     "http://evil.example", "http://evil.example:{port}", "http://127.0.0.1:{port}.evil.example",
     "http://127.0.0.1:{port}0", "http://127.0.0.1:{port}@evil.example", "127.0.0.1:{port}",
     "file://", "chrome-extension://abc", "http://evil.example http://127.0.0.1:{port}"])
