@@ -508,7 +508,8 @@ def test_no_token_is_ever_told(start, connect, tmp_path):
     answers = []
     for authorization in (f"Bearer {RELAY}", f"Bearer {ADMIN}", "Bearer guess-9fK2", ADMIN,
                           f"Bearer {ADMIN} {ADMIN}", f"Basic {secrets[-1]}", f"{ADMIN} Bearer",
-                          f"Bearer {ADMIN}\xe4", "guess-9fK2", f"Bearer  {ADMIN}", f"Basic {ADMIN}"):
+                          f"Bearer {ADMIN}\xe4", "guess-9fK2", f"Bearer  {ADMIN}",
+                          f"Basic {ADMIN}"):
         for method, path, body, _ in RELAY_CALLS + OPERATORS_CALLS:
             answers.append(client.request(method, path, body, {"Authorization": authorization}))
         for path in ("/nothing", "/v1/installs?limit=0", f"/v1/quota?access_token={ADMIN}"):

@@ -65,7 +65,8 @@ def test_it_is_prometheus_text_and_promtool_finds_nothing(client):
     check_with_promtool(client)
     operations = [{"op": "commit", "install_id": f"i{n}", **COMMIT} for n in range(100)]
     for path, body in ((INSTALL + "/commit", CORE), (INSTALL + "/commit", {}),
-                       (RESERVATIONS, {"ttl_seconds": 5}), ("/v1/batch", {"operations": operations})):
+                       (RESERVATIONS, {"ttl_seconds": 5}),
+                       ("/v1/batch", {"operations": operations})):
         client.post(path, body)
     client.get("/v1/snapshot")
     check_with_promtool(client)

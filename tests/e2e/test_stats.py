@@ -144,8 +144,8 @@ def reserve(client):
 
 
 CALLS = {
-    # operation: a call that succeeds and one that does not, each as (method, path, body); {r} is the
-    # path of a live reservation
+    # operation: a call that succeeds and one that does not, each as (method, path, body)
+    # {r} is the path of a live reservation
     "get": (("GET", INSTALL, None), ("GET", "/v1/installs/none", None)),
     "create": (("PUT", "/v1/installs/new", None), ("PUT", "/v1/installs/new", {"x": 1})),
     "plan": (("POST", INSTALL + "/plan", {}), ("POST", INSTALL + "/plan", {"tier": "gold"})),

@@ -183,7 +183,7 @@ def test_tls_1_2_and_1_3_are_spoken(server, version):
 def test_older_tls_is_refused_by_the_server(server, client, version):
     with pytest.raises(ssl.SSLError) as refusal:
         open_tls(server.port, version)
-    assert refusal.value.reason == "TLSV1_ALERT_PROTOCOL_VERSION"
+    assert refusal.value.reason.startswith("TLSV1_ALERT_"), "no alert of the server's"
     assert client.get("/healthz").status == 200
 
 
