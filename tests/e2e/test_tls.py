@@ -259,10 +259,25 @@ def test_a_large_batch_goes_in_and_its_answer_out(client):
     assert client.get("/v1/installs?limit=1").status == 200
 
 
-def test_a_body_over_8_mib_is_413_over_tls_too(client):
-    answer = client.post(INSTALL + "/plan", b"{}".ljust(8 * 1024**2 + 1))
-    check_problem(answer, 413, "payload_too_large")
+@pytest.mark.parametrize("token, status, code", [(RELAY, 413, "payload_too_large"),
+                                                 ("wrong", 401, "unauthorized")])
+def test_a_body_that_is_refused_is_so_before_it_has_come(server, client, token, status, code):
+    with open_tls(server.port) as connection:
+        connection.sendall(f"POST {INSTALL}/plan HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}"
+                           f"\r\nContent-Length: {8 * 1024**2 + 1}\r\n\r\n{{".encode())
+        [answer] = parse_answers(creditsd.read_to_end(connection), ["POST"])
+    check_problem(answer, status, code)
     assert client.get("/healthz").status == 200
+
+
+def test_a_connection_ends_with_a_word_so_that_nothing_can_be_cut_off(server):
+    request = f"GET /v1/snapshot HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
+    context = context_of()
+    with open_socket(server.port) as plain, context.wrap_socket(
+            plain, suppress_ragged_eofs=False) as connection:
+        connection.sendall(request.encode())
+        [answer] = parse_answers(creditsd.read_to_end(connection), ["GET"])
+    assert answer.json == {"rows": {}}
 
 
 def test_the_snapshot_is_streamed_whole(data_dir, start_tls, connect_tls, certs):
