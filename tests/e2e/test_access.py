@@ -158,6 +158,15 @@ def test_an_open_path_takes_anything(guarded, connect, path, headers):
         assert client.request(method, path, headers=headers).status == 200
 
 
+def test_all_that_the_page_is_made_of_is_open(guarded, connect):
+    client = connect(guarded)
+    page = client.get("/").body.decode()
+    parts = re.findall(r'(?:src|href)="(/?[\w.-]+)"', page)
+    assert len(parts) >= 3
+    for part in parts:
+        assert client.get("/" + part.lstrip("/")).status == 200
+
+
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
 def test_the_scheme_has_no_case(guarded, connect, scheme):
     headers = {"Authorization": f"{scheme} {ADMIN}"}

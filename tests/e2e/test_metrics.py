@@ -288,6 +288,13 @@ def test_writes_are_measured(client, change):
     assert change.of("credits_sync_duration_seconds_sum") > 0
 
 
+def test_a_bucket_has_what_equals_its_bound(client):
+    for n in range(3):
+        client.put(f"/v1/installs/i{n}")
+    buckets = dict(scrape(client).buckets("credits_batch_rows")[frozenset()])
+    assert buckets[1] == buckets[math.inf] == 3
+
+
 def test_shed_requests_are_counted(start, connect):
     server = start("--max-connections", "1")
     client = connect(server)

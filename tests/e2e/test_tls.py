@@ -263,8 +263,9 @@ def test_a_large_batch_goes_in_and_its_answer_out(client):
                                                  ("wrong", 401, "unauthorized")])
 def test_a_body_that_is_refused_is_so_before_it_has_come(server, client, token, status, code):
     with open_tls(server.port) as connection:
-        connection.sendall(f"POST {INSTALL}/plan HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}"
-                           f"\r\nContent-Length: {8 * 1024**2 + 1}\r\n\r\n{{".encode())
+        connection.sendall(f"POST {INSTALL}/plan HTTP/1.1\r\nHost: x\r\n"
+                           f"Authorization: Bearer {token}\r\n"
+                           f"Content-Length: {8 * 1024**2 + 1}\r\n\r\n{{".encode())
         [answer] = parse_answers(creditsd.read_to_end(connection), ["POST"])
     check_problem(answer, status, code)
     assert client.get("/healthz").status == 200
