@@ -81,6 +81,11 @@ def in_parallel(count, work):
         worker.join()
 
 
+@pytest.fixture
+def server_in_json(start):
+    return start(*JSON)
+
+
 # --- what is told
 
 
@@ -164,13 +169,14 @@ def test_requests_are_not_told_at_info(start, connect):
     server = start(*JSON, "--slow-request", "1h")
     client = connect(server)
     before = len(lines_of(server))
-    for n in range(300):
+    for _ in range(200):
         client.post(INSTALL + "/commit", COMMIT)
         client.post(INSTALL + "/commit", b"{")
         client.get("/v1/installs/none")
         client.get("/nothing")
         client.get("/metrics")
-        creditsd.raw(server.port, b"nonsense\r\n\r\n", half_close=True) if n < 20 else None
+    for _ in range(20):
+        creditsd.raw(server.port, b"nonsense\r\n\r\n", half_close=True)
     assert len(lines_of(server)) == before
 
 
@@ -284,8 +290,3 @@ def test_whatever_a_file_says_a_line_stays_one_object(server_in_json, data_dir, 
     event = hup(server_in_json, "quota.json")
     assert event["level"] in ("warning", "error")
     assert event["message"].isprintable()
-
-
-@pytest.fixture
-def server_in_json(start):
-    return start(*JSON)

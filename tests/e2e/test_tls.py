@@ -228,8 +228,8 @@ def test_a_tls_connection_serves_many_requests(client):
 
 def test_requests_that_come_in_one_record_are_all_answered(server):
     """They wait in the library, where no poll() sees them."""
-    one = f"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n".encode()
-    last = f"GET /v1/quota HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    last = b"GET /v1/quota HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with open_tls(server.port) as connection:
         connection.sendall(one * 50 + last)
         answers = parse_answers(creditsd.read_to_end(connection), ["GET"] * 51)
