@@ -1,0 +1,115 @@
+"""What /metrics has to expose, and a reader of Prometheus' text format. `promtool` checks what this
+does not; PROMTOOL names it, else it is looked for on the PATH."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+OPERATIONS = ["get", "create", "plan", "commit", "reserve", "settle", "release", "batch", "list",
+              "entries", "snapshot", "import", "stats", "actor", "get_quota", "put_quota"]
+
+METRICS = {
+    # name: type, labels
+    "credits_build_info": ("gauge", {"version"}),
+    "credits_uptime_seconds": ("gauge", set()),
+    "credits_store_info": ("gauge", {"engine"}),
+    "credits_installs": ("gauge", set()),
+    "credits_actors_live": ("gauge", set()),
+    "credits_actors_spawned_total": ("counter", set()),
+    "credits_actors_passivated_total": ("counter", set()),
+    "credits_mailbox_depth_max": ("gauge", set()),
+    "credits_requests_total": ("counter", {"operation", "status"}),
+    "credits_problems_total": ("counter", {"code"}),
+    "credits_request_duration_seconds": ("histogram", {"operation"}),
+    "credits_commits_total": ("counter", {"tier", "backend"}),
+    "credits_debited_credits_total": ("counter", {"tier", "backend"}),
+    "credits_entries_total": ("counter", {"kind"}),
+    "credits_batch_rows": ("histogram", set()),
+    "credits_sync_duration_seconds": ("histogram", set()),
+    "credits_pending_mutations": ("gauge", set()),
+    "credits_oldest_pending_seconds": ("gauge", set()),
+    "credits_snapshot_lag_seconds": ("gauge", set()),
+    "credits_snapshot_pending_rows": ("gauge", set()),
+    "credits_store_conflicts_total": ("counter", set()),
+    "credits_write_failures_total": ("counter", set()),
+    "credits_store_up": ("gauge", set()),
+    "credits_http_connections": ("gauge", set()),
+    "credits_http_requests_in_flight": ("gauge", set()),
+    "credits_shed_total": ("counter", set()),
+}
+
+SAMPLE = re.compile(r'([a-zA-Z_:][\w:]*)(?:\{(.*)\})? (\S+)')
+LABEL = re.compile(r'([a-zA-Z_]\w*)="((?:[^"\\\n]|\\[\\"n])*)"(?:,|$)')
+
+
+def unescaped(text):
+    return re.sub(r"\\(.)", lambda found: {"n": "\n"}.get(found[1], found[1]), text)
+
+
+def labels_of(text):
+    labels = {name: unescaped(value) for name, value in LABEL.findall(text)}
+    assert LABEL.sub("", text) == "", f"no labels: {text}"
+    return labels
+
+
+class Exposition:
+    """`samples`: name to the frozen items of its labels to value."""
+
+    def __init__(self, text):
+        self.types, self.helps, self.samples = {}, {}, {}
+        assert text.endswith("\n")
+        for line in text[:-1].split("\n"):
+            if line.startswith("# "):
+                what, name, told = line[2:].split(" ", 2)
+                known = {"TYPE": self.types, "HELP": self.helps}[what]
+                assert name not in known, f"{what} of {name} twice"
+                known[name] = told
+            else:
+                name, labels, value = SAMPLE.fullmatch(line).groups()
+                key = frozenset(labels_of(labels or "").items())
+                assert key not in self.samples.setdefault(name, {}), f"twice: {line}"
+                self.samples[name][key] = float(value)
+
+    def value(self, name, **labels):
+        """0 where there is no such sample: a counter may begin with its first event."""
+        return self.samples.get(name, {}).get(frozenset(labels.items()), 0)
+
+    def total(self, name, **labels):
+        """The sum of the samples that have these labels, and maybe more."""
+        return sum(value for key, value in self.samples.get(name, {}).items()
+                   if labels.items() <= dict(key).items())
+
+    def counters(self):
+        """What may only grow: (name, labels) to value."""
+        return {(name, key): value for family, kind in self.types.items()
+                for name in ([family] if kind == "counter" else
+                             [family + end for end in ("_bucket", "_sum", "_count")]
+                             if kind == "histogram" else [])
+                for key, value in self.samples.get(name, {}).items()}
+
+    def buckets(self, family):
+        """Labels without `le`, to a list of (bound, count) by rising bound."""
+        found = {}
+        for key, count in self.samples.get(family + "_bucket", {}).items():
+            labels = dict(key)
+            bound = float(labels.pop("le"))
+            found.setdefault(frozenset(labels.items()), []).append((bound, count))
+        return {key: sorted(buckets) for key, buckets in found.items()}
+
+
+def scrape(client):
+    answer = client.get("/metrics")
+    assert answer.status == 200, answer.body
+    return Exposition(answer.body.decode())
+
+
+def promtool(*args, **settings):
+    """Runs it; its exit status and all that it said."""
+    binary = os.environ.get("PROMTOOL") or shutil.which("promtool")
+    if not binary:
+        pytest.skip("no promtool: it is in Debian's package prometheus")
+    ended = subprocess.run([binary, *map(str, args)], capture_output=True, timeout=60, **settings)
+    return ended.returncode, (ended.stdout + ended.stderr).decode()
