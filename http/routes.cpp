@@ -1,5 +1,6 @@
 #include "http/routes.hpp"
 
+#include <algorithm>
 #include <utility>
 
 #include "http/target.hpp"
@@ -8,22 +9,23 @@ namespace credits::http {
 
 namespace {
 
+// Leaves what stands for the pattern's variables in `variables`, if it matches.
 bool matches(std::string_view pattern, const std::vector<std::string_view>& segments,
              std::vector<std::string_view>& variables) {
-  pattern.remove_prefix(1);
-  for (std::size_t i = 0; i < segments.size(); ++i) {
-    const std::size_t end = pattern.find('/');
-    const std::string_view expected = pattern.substr(0, end);
+  const auto slashes = static_cast<std::size_t>(std::count(pattern.begin(), pattern.end(), '/'));
+  if (slashes != segments.size()) return false;
+  variables.clear();
+  for (const std::string_view segment : segments) {
+    pattern.remove_prefix(1);
+    const std::string_view expected = pattern.substr(0, pattern.find('/'));
+    pattern.remove_prefix(expected.size());
     if (expected.starts_with('{')) {
-      variables.push_back(segments[i]);
-    } else if (segments[i] != expected) {
+      variables.push_back(segment);
+    } else if (segment != expected) {
       return false;
     }
-    const bool is_last = i + 1 == segments.size();
-    if (is_last != (end == std::string_view::npos)) return false;
-    if (!is_last) pattern.remove_prefix(end + 1);
   }
-  return !segments.empty();
+  return true;
 }
 
 }  // namespace
@@ -31,8 +33,8 @@ bool matches(std::string_view pattern, const std::vector<std::string_view>& segm
 RouteMatch match_route(std::string_view method, const std::vector<std::string_view>& segments) {
   const std::string_view wanted = method == "HEAD" ? "GET" : method;
   RouteMatch match;
+  std::vector<std::string_view> variables;
   for (const Route& route : routes) {
-    std::vector<std::string_view> variables;
     if (!matches(route.path, segments, variables)) continue;
     if (route.method == wanted) return {&route, std::move(variables), {}};
     match.allowed.emplace_back(route.method);
