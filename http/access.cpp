@@ -135,13 +135,13 @@ std::optional<Problem> Access::refuse_without_token(Scope scope, const Sender& s
 }
 
 std::optional<Problem> Access::refuse_page(const Sender& sender) const {
-  if (sender.host && may_be_rebound(*sender.host, sender)) {
-    return forbidden("Host \"" + printable(*sender.host) +
+  const std::string host = sender.host.value_or("");
+  if (may_be_rebound(host, sender)) {
+    return forbidden("Host \"" + printable(host) +
                      "\" is not this machine; without tokens the server answers to 127.0.0.1, "
                      "[::1] and localhost alone");
   }
-  if (sender.origin &&
-      !equal_without_case(*sender.origin, scheme_ + "://" + sender.host.value_or(""))) {
+  if (sender.origin && !equal_without_case(*sender.origin, scheme_ + "://" + host)) {
     return forbidden("Origin \"" + printable(*sender.origin) +
                      "\" is another site's; without tokens no page but the server's own may call");
   }

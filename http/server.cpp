@@ -123,6 +123,13 @@ bool announces_body(const httplib::Request& request) {
           request.get_header_value("Content-Length") != "0");
 }
 
+// A page can leave out none of these: a browser sends the first with every request, and one of the
+// others with those that a page makes.
+bool may_be_browser(const httplib::Request& request) {
+  return request.has_header("Accept-Encoding") || request.has_header("Origin") ||
+         request.has_header("Sec-Fetch-Site");
+}
+
 // Counts as long as it lives.
 class Counted {
  public:
@@ -316,7 +323,7 @@ class Server::Impl : public httplib::Server {
             body,
             headers.idempotency_keys,
             {headers.authorization, joined(headers.hosts), joined(headers.origins),
-             joined(headers.fetch_sites), request.has_header("Accept-Encoding")}};
+             joined(headers.fetch_sites), may_be_browser(request)}};
   }
 
   void answer(const httplib::Request& request, httplib::Response& response,
