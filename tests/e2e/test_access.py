@@ -582,21 +582,44 @@ def test_without_tokens_a_host_that_is_loopback_is_served(shared_server, host):
     "evil.example", "evil.example:{port}", "127.0.0.1.evil.example",
     "127.0.0.1.evil.example:{port}",
     "localhost.evil.example", "evil.localhost.example", "127.evil.example", "127.0.0.1evil",
-    "notlocalhost", "10.0.0.1", "192.0.2.1:{port}", "0.0.0.0", "[::]", "[::2]",
+    "10.0.0.1", "192.0.2.1:{port}", "0.0.0.0", "[::]", "[::2]",
     "[::1].evil.example", "[::1", "128.0.0.1"])
 def test_without_tokens_another_host_is_403(own, host):
     for call in (READ, DEBIT, IMPORT):
-        check_problem(ask_own(own, call, Host=host), 403, "forbidden")
+        for encoding in (None, "gzip"):
+            answer = ask_own(own, call, Host=host, Accept_Encoding=encoding)
+            check_problem(answer, 403, "forbidden")
 
 
-@pytest.mark.parametrize("host", ["", None, "127.0.0.1 evil", "evil@127.0.0.1", "127.0.0.1:x",
-                                  "127.0.0.1:{port}/", "127.0.0.1:{port}:{port}", ":{port}"])
+@pytest.mark.parametrize("host", [
+    "127.0.0.1 evil", "evil@127.0.0.1", "127.0.0.1:x", "127.0.0.1:{port}/",
+    "127.0.0.1:{port}:{port}", ":{port}", "[", "localhost:{port}.evil.example",
+    "localhost:{port}@evil.example", "127.0.0.1%00.evil.example"])
 def test_without_tokens_a_host_that_is_none_is_refused(own, host):
     for call in (READ, DEBIT):
-        assert ask_own(own, call, Host=host).status in (400, 403)
+        for encoding in (None, "gzip"):
+            answer = ask_own(own, call, Host=host, Accept_Encoding=encoding)
+            assert answer.status in (400, 403)
 
 
-@pytest.mark.parametrize("hosts", [("evil.example", "127.0.0.1"), ("127.0.0.1", "evil.example")])
+@pytest.mark.parametrize("host", ["creditsd", "x", "notlocalhost", "node-7", "", None])
+@pytest.mark.parametrize("encoding", ["gzip, deflate", "gzip, deflate, br, zstd", "identity",
+                                      "identity;q=1, *;q=0"])
+def test_without_tokens_a_bare_name_or_none_is_403_for_a_browser(own, host, encoding):
+    """A browser always sends Accept-Encoding, and no page can take it away."""
+    for call in (READ, DEBIT, IMPORT):
+        answer = ask_own(own, call, Host=host, Accept_Encoding=encoding)
+        check_problem(answer, 403, "forbidden")
+
+
+@pytest.mark.parametrize("host", ["creditsd", "x", "notlocalhost", "node-7", "", None])
+def test_without_tokens_a_bare_name_or_none_is_served_to_other_programs(shared_server, host):
+    for call in (READ, DEBIT):
+        assert ask_own(shared_server, call, Host=host).status == 200
+
+
+@pytest.mark.parametrize("hosts", [("evil.example", "127.0.0.1"), ("127.0.0.1", "evil.example"),
+                                   ("127.0.0.1", "127.0.0.1")])
 def test_without_tokens_two_hosts_are_refused(own, hosts):
     answer = ask(own.port, *DEBIT[:2], *(("Host", host) for host in hosts), body=COMMIT)
     assert answer.status in (400, 403)
