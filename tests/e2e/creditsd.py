@@ -18,7 +18,7 @@ BINARY = str(Path(os.environ.get("CREDITSD", REPO / "build/release/bin/creditsd"
 FEW_LIVE = ["--max-live-installs", "4", "--passivate-after", "10ms"]  # installs come and go
 TIMEOUT_S = 30  # a sanitizer's build on a busy machine is slow
 
-LISTENING = re.compile(r"^listening on http://(.+):(\d+)$", re.MULTILINE)
+LISTENING = re.compile(r"^listening on https?://(.+):(\d+)$", re.MULTILINE)
 
 
 def environment(extra):

@@ -39,13 +39,6 @@ def certs(tmp_path_factory):
             "second": self_signed(folder, "second")}
 
 
-class TlsServer(creditsd.Server):
-    """`Server` waits for a line with http://; `out_path` has what it was."""
-
-    def out(self):
-        return super().out().replace("https://", "http://")
-
-
 class TlsClient(creditsd.Client):
     def __init__(self, port, ca_file, token=ADMIN):
         super().__init__(port)
@@ -68,7 +61,7 @@ def start_tls(data_dir, tmp_path):
     servers = []
 
     def start_server(cert_and_key, *args):
-        servers.append(TlsServer(
+        servers.append(creditsd.Server(
             ["--listen", "127.0.0.1:0", "--data-dir", data_dir, *token_flags(tmp_path),
              *tls_flags(*cert_and_key), *args], tmp_path / f"tls-{len(servers)}.log"))
         return servers[-1]
@@ -200,7 +193,7 @@ def test_beyond_loopback_tls_alone_is_not_enough(data_dir, certs):
 
 
 def test_on_loopback_tls_does_without_tokens(data_dir, tmp_path, certs, connect_tls):
-    server = TlsServer(["--listen", "127.0.0.1:0", "--data-dir", data_dir,
+    server = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", data_dir,
                         *tls_flags(*certs["ec"])], tmp_path / "log")
     try:
         client = connect_tls(server)
