@@ -266,9 +266,14 @@ function open(id) {
   look(opened);
 }
 
-byId('close').addEventListener('click', () => dialog.close());
-dialog.addEventListener('close', () => {
+function leave() {
   if (opened) go({ install: '' });
+}
+
+byId('close').addEventListener('click', leave);
+dialog.addEventListener('cancel', leave);
+dialog.addEventListener('close', () => { // comes late: it may be open again
+  if (!dialog.open) leave();
 });
 
 export const refreshOpened = oneAtATime(async () => {
