@@ -92,7 +92,7 @@ function answered(stats) {
   const recovered = failure !== null;
   failure = null;
   answeredAt = performance.now();
-  if (recovered) announce('The server answers again');
+  if (recovered) announce('The figures are live again');
   if (state !== 'content') begin();
   else if (recovered || ++polls % LIST_EVERY_POLLS === 0) installs.refreshList();
   showFigures(stats);
@@ -121,7 +121,7 @@ function refused(refusal) {
     signingIn = false;
     askToSignIn('This is a relay’s token, which is not enough here: the dashboard needs an admin’s.');
   } else {
-    if (!failure) announce('The server does not answer');
+    if (!failure) announce('The figures are not live');
     failure = refusal;
     setText(byId('failure-reason'), refusal.message);
     if (state !== 'content') enter('failure');
@@ -143,7 +143,7 @@ function showSilence() {
     setNotice(byId('silence'), '');
     return;
   }
-  showPulse('silent', 'No answer');
+  showPulse('silent', 'Not live');
   if (state !== 'content') return;
   const age = duration((now - answeredAt) / 1000);
   setNotice(byId('silence'), `${failure?.message ?? 'The server is slow to answer.'} The figures are ${age} old.`);
@@ -345,7 +345,7 @@ function makeChart({ title, unit, series, say = decimal }) {
     make('div', { className: 'plot' }, canvas)));
   const plot = new Chart(canvas, {
     type: 'line',
-    data: { datasets: series.map(([name]) => ({ label: name, data: [] })) },
+    data: { datasets: series.map(([name]) => ({ label: name, data: [], clip: 4 })) },
     options: {
       animation: false,
       maintainAspectRatio: false,
@@ -396,7 +396,10 @@ function colourCharts() {
   const ink = getComputedStyle(byId('charts').querySelector('.quiet')).color;
   const line = getComputedStyle(byId('charts').firstChild).borderTopColor;
   for (const { plot, keys } of charts) {
-    Object.assign(plot.options, { color: ink, borderColor: line });
+    for (const axis of Object.values(plot.options.scales)) {
+      axis.ticks.color = ink;
+      axis.grid.color = axis.grid.borderColor = line;
+    }
     plot.data.datasets.forEach((dataset, n) => {
       dataset.borderColor = dataset.backgroundColor = getComputedStyle(keys[n]).color;
     });

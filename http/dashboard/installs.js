@@ -358,7 +358,8 @@ function showBalance(install, reservations) {
     update: (row, { name, left, ...use }) => {
       setText(row.children[0], `${name}, ${when}`);
       setText(row.children[1], `${count(use.used)} used · ${count(use.held)} held · `
-        + (use.cap === null ? 'no cap' : `${count(left)} left of ${count(use.cap)}`));
+        + (use.cap === null ? 'no cap' : `${count(left)} left of ${count(use.cap)}`)
+        + (use.cap !== null && use.used > use.cap ? ` · ${count(use.used - use.cap)} over` : ''));
       setBar(row.children[2], use);
     },
   });

@@ -15,7 +15,7 @@ const BINARY = path.resolve(process.env.CREDITSD
 const BROWSER = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const SCREENSHOTS = process.env.DASHBOARD_SCREENSHOTS;
 const DESKTOP = { width: 1440, height: 900 };
-const WAIT_MS = 10_000; // a sanitizer's build on a busy machine is slow
+const WAIT_MS = 20_000; // a sanitizer's build on a busy machine is slow
 
 export const ADMIN = 'admin-token-of-the-tests';
 export const RELAY = 'relay-token-of-the-tests';
@@ -66,6 +66,7 @@ export class Server {
     let said = '';
     child.stdout.on('data', (data) => { said += data; });
     this.child = child;
+    process.on('exit', () => child.kill('SIGKILL'));
     this.ended = new Promise((resolve) => { child.on('exit', resolve); });
     const port = await eventually(() => {
       assert.equal(child.exitCode, null, `creditsd ended at start: ${log}`);

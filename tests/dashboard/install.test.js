@@ -106,7 +106,7 @@ test('a month’s cap, no cap, a cap that was overrun, and a tier that is gone',
   for (const [id, heading, text, bar] of [
     ['month', `Credits, ${month}`, '250 used · 0 held · 750 left of 1,000', ['25%', '0%', '0%']],
     ['endless', `Credits, ${month}`, '7 used · 0 held · no cap', ['0%', '0%', '0%']],
-    ['over', 'Credits, lifetime', '125 used · 0 held · 0 left of 100', ['80%', '0%', '20%']],
+    ['over', 'Credits, lifetime', '125 used · 0 held · 0 left of 100 · 25 over', ['80%', '0%', '20%']],
     ['gone', 'Credits, lifetime', '10 used · 0 held · 90 left of 100', ['10%', '0%', '0%']],
   ]) {
     await page.evaluate((hash) => { location.hash = hash; }, `install=${id}`);

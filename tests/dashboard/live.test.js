@@ -171,17 +171,18 @@ test('the charts take the colours of the scheme, also when it changes', async ()
   const page = await open(await server(), { colorScheme: 'light' });
   await ready(page);
   const colours = () => page.evaluate(() => {
-    const { data, options } = window.Chart.getChart(document.querySelector('canvas'));
+    const { data, scales } = window.Chart.getChart(document.querySelector('canvas'));
     const key = getComputedStyle(document.querySelector('.key')).color;
-    return { line: data.datasets[0].borderColor, key, ink: options.color };
+    return { line: data.datasets[0].borderColor, key, ink: scales.y.options.ticks.color, grid: scales.y.options.grid.color };
   });
   const light = await colours();
   assert.equal(light.line, light.key);
   await page.emulateMedia({ colorScheme: 'dark' });
   const dark = await eventually(async () => {
     const now = await colours();
-    return now.ink !== light.ink && now;
+    return now.line !== light.line && now;
   }, 'the change of colours');
   assert.equal(dark.line, dark.key);
-  assert.notEqual(dark.line, light.line);
+  assert.notEqual(dark.ink, light.ink);
+  assert.notEqual(dark.grid, light.grid);
 });

@@ -15,8 +15,8 @@ test('a server that stops is reported with the age of the figures, and the page 
 
   await creditsd.stop();
   await page.getByText(/The server cannot be reached\. The figures are \d+ s old\./).waitFor();
-  await page.getByRole('status').filter({ hasText: 'The server does not answer' }).waitFor();
-  assert.equal(await page.locator('#pulse').innerText(), 'No answer');
+  await page.getByRole('status').filter({ hasText: 'The figures are not live' }).waitFor();
+  assert.equal(await page.locator('#pulse').innerText(), 'Not live');
   await screenshot(page, 'no-answer');
   await page.locator('#installs a').click();
   await page.getByText('The install cannot be shown. The server cannot be reached.').waitFor();
@@ -41,7 +41,7 @@ test('a page that never had an answer says so, and goes on by itself', async () 
     json: { status: 503, code: 'overloaded', detail: 'too many requests are in flight' },
   }));
   await page.reload();
-  await page.getByRole('heading', { name: 'No answer from the server' }).waitFor();
+  await page.getByRole('heading', { name: 'No figures from the server' }).waitFor();
   await page.getByText('too many requests are in flight (503 overloaded).').waitFor();
   await screenshot(page, 'failure');
   await page.unroute('**/v1/stats');
