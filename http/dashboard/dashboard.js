@@ -170,7 +170,7 @@ function sampleOf(stats) {
   const at = performance.now();
   const seconds = previous && stats.uptime_seconds - previous.uptime_seconds;
   const since = seconds > 0 ? previous : null; // another start counts from 0 again
-  const rate = (now, before) => (since ? (now - before) / seconds : null);
+  const rate = (now, before) => (since ? Math.max(0, now - before) / seconds : null);
   const operations = {};
   for (const [name, now] of Object.entries(stats.requests)) {
     const before = since?.requests[name];
@@ -239,10 +239,13 @@ function showTiles({ store, actors, persister, http }, sample) {
   const all = sample.operations[ALL];
   const tiles = [
     ['Requests', decimal(all.rate), '/s', `${decimal(all.errorRate)} errors/s`],
-    ['Live actors', count(actors.live), '', `${count(actors.spawned_total)} spawned, ${count(actors.passivated_total)} retired`],
+    ['Live actors', count(actors.live), '',
+     `${count(actors.spawned_total)} spawned, ${count(actors.passivated_total)} retired`],
     ['Installs', count(store.installs), '', `${count(store.conflicts_total)} write conflicts`],
     ['Mailbox max', count(actors.mailbox_max), '', 'in the last minute'],
-    ['Oldest pending write', count(persister.oldest_pending_ms), 'ms', `${count(persister.queue_depth)} waiting, ${count(store.write_failures_total)} failed`, persister.oldest_pending_ms > PENDING_MS_MAX],
+    ['Oldest pending write', count(persister.oldest_pending_ms), 'ms',
+     `${count(persister.queue_depth)} waiting, ${count(store.write_failures_total)} failed`,
+     persister.oldest_pending_ms > PENDING_MS_MAX],
     ['Snapshot lag', count(store.snapshot_lag_ms), 'ms', `${plural(store.snapshot_pending_rows, 'row')} to write`],
     ['Shed', count(http.shed_total), '', 'since the start', sample.shedRate > 0],
     ['Connections', count(http.connections), '', `${plural(http.in_flight, 'request')} in flight`],

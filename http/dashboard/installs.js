@@ -2,7 +2,7 @@
 // the URL's hash: #prefix=…&tier=…&after=…&install=…, with an `after` for each page that was turned.
 
 import {
-  announce, ask, byId, count, duration, fill, fillFacts, make, makeBar, NONE, oneAtATime, plural, setBar,
+  announce, ask, byId, count, duration, fill, fillFacts, make, makeBar, oneAtATime, plural, setBar,
   setNotice, setText, time,
 } from '/page.js';
 

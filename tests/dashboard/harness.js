@@ -7,11 +7,11 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { after, afterEach, before } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-const BINARY = path.resolve(process.env.CREDITSD
-  ?? path.join(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname),
-               '../../build/release/bin/creditsd'));
+const BINARY = path.resolve(
+  process.env.CREDITSD ?? fileURLToPath(new URL('../../build/release/bin/creditsd', import.meta.url)));
 const BROWSER = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const SCREENSHOTS = process.env.DASHBOARD_SCREENSHOTS;
 const DESKTOP = { width: 1440, height: 900 };
@@ -31,6 +31,9 @@ export async function eventually(look, what) {
 }
 
 // --- creditsd
+
+const children = new Set();
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 
 export class Server {
   static async start({ rows, quota, tokens = false } = {}) {
@@ -66,7 +69,8 @@ export class Server {
     let said = '';
     child.stdout.on('data', (data) => { said += data; });
     this.child = child;
-    process.on('exit', () => child.kill('SIGKILL'));
+    children.add(child);
+    child.on('exit', () => children.delete(child));
     this.ended = new Promise((resolve) => { child.on('exit', resolve); });
     const port = await eventually(() => {
       assert.equal(child.exitCode, null, `creditsd ended at start: ${log}`);

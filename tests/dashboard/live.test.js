@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { eventually, pathOf, ready, rowsOf, screenshot, withBrowser } from './harness.js';
+import { eventually, ready, rowsOf, screenshot, withBrowser } from './harness.js';
 
 const { server, page: open } = withBrowser();
 
@@ -173,7 +173,8 @@ test('the charts take the colours of the scheme, also when it changes', async ()
   const colours = () => page.evaluate(() => {
     const { data, scales } = window.Chart.getChart(document.querySelector('canvas'));
     const key = getComputedStyle(document.querySelector('.key')).color;
-    return { line: data.datasets[0].borderColor, key, ink: scales.y.options.ticks.color, grid: scales.y.options.grid.color };
+    const { ticks, grid } = scales.y.options;
+    return { line: data.datasets[0].borderColor, key, ink: ticks.color, grid: grid.color };
   });
   const light = await colours();
   assert.equal(light.line, light.key);

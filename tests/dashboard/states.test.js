@@ -18,18 +18,26 @@ test('a server that stops is reported with the age of the figures, and the page 
   await page.getByRole('status').filter({ hasText: 'The figures are not live' }).waitFor();
   assert.equal(await page.locator('#pulse').innerText(), 'Not live');
   await screenshot(page, 'no-answer');
-  await page.locator('#installs a').click();
-  await page.getByText('The install cannot be shown. The server cannot be reached.').waitFor();
 
   await creditsd.run();
   await page.locator('#silence').waitFor({ state: 'hidden' });
-  await page.locator('#install-content').waitFor();
   assert.equal(await page.locator('#pulse').innerText(), 'Live');
+});
+
+test('an install that is opened without a server comes when the server does', async () => {
+  const creditsd = await server();
+  await creditsd.commit('a');
+  const page = await open(creditsd, { refusals: true });
+  await ready(page);
+  await creditsd.stop();
+  await page.locator('#installs a').click();
+  await page.getByText('The install cannot be shown. The server cannot be reached.').waitFor();
+  await creditsd.run();
+  await page.locator('#install-content').waitFor();
 
   await creditsd.stop();
   await page.getByText('This is not up to date. The server cannot be reached.').waitFor();
-  await creditsd.run();
-  await page.locator('#install-problem').waitFor({ state: 'hidden' });
+  assert.equal(await page.locator('#install-content').isVisible(), true);
 });
 
 test('a page that never had an answer says so, and goes on by itself', async () => {
