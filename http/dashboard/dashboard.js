@@ -9,10 +9,11 @@ import * as installs from '/installs.js';
 
 const POLL_MS = 1000;
 const LATE_MS = 3000; // an answer that takes longer is reported
-const LIST_EVERY_POLLS = 5;
-const HISTORY_MS = 5 * 60_000;
+const LIST_EVERY_POLLS = 3;
+const SPANS_S = [60, 120, 300]; // of the charts: the shortest that shows all there is
 const GAP_MS = 5000; // a line is not drawn over a longer silence
 const PENDING_MS_MAX = 1000; // beyond, the oldest pending write is marked
+const PRINTABLE = /^[!-~]+$/; // what a header can carry
 const ALL = 'all';
 
 // --- Which state the page is in: loading, failure, sign-in or content
@@ -43,15 +44,16 @@ function askToSignIn(problem) {
 byId('sign-in-form').addEventListener('submit', (event) => {
   event.preventDefault();
   session.token = byId('token').value.trim();
-  setText(byId('sign-in-problem'), '');
-  signingIn = true;
+  signingIn = PRINTABLE.test(session.token);
+  setText(byId('sign-in-problem'), signingIn ? '' : 'A token has printable ASCII characters only, and no space.');
   poll();
 });
 
+// Nothing that was seen stays in the page.
 byId('sign-out').addEventListener('click', () => {
+  session.end();
   history.replaceState(null, '', location.pathname);
-  installs.follow();
-  askToSignIn('');
+  location.reload();
 });
 
 byId('skip').addEventListener('click', (event) => {
@@ -90,7 +92,7 @@ function answered(stats) {
   const recovered = failure !== null;
   failure = null;
   answeredAt = performance.now();
-  if (recovered) announce('The server answers again');
+  if (recovered) announce('The figures are live again');
   if (state !== 'content') begin();
   else if (recovered || ++polls % LIST_EVERY_POLLS === 0) installs.refreshList();
   showFigures(stats);
@@ -119,7 +121,7 @@ function refused(refusal) {
     signingIn = false;
     askToSignIn('This is a relay’s token, which is not enough here: the dashboard needs an admin’s.');
   } else {
-    if (!failure) announce('The server does not answer');
+    if (!failure) announce('The figures are not live');
     failure = refusal;
     setText(byId('failure-reason'), refusal.message);
     if (state !== 'content') enter('failure');
@@ -141,11 +143,10 @@ function showSilence() {
     setNotice(byId('silence'), '');
     return;
   }
-  showPulse('silent', 'No answer');
+  showPulse('silent', 'Not live');
   if (state !== 'content') return;
   const age = duration((now - answeredAt) / 1000);
-  setNotice(byId('silence'), `The figures are ${age} old. ${failure?.message ?? 'The server is slow to answer.'}`
-    + ' It is asked again every second.');
+  setNotice(byId('silence'), `${failure?.message ?? 'The server is slow to answer.'} The figures are ${age} old.`);
 }
 
 setInterval(showSilence, 1000);
@@ -169,7 +170,7 @@ function sampleOf(stats) {
   const at = performance.now();
   const seconds = previous && stats.uptime_seconds - previous.uptime_seconds;
   const since = seconds > 0 ? previous : null; // another start counts from 0 again
-  const rate = (now, before) => (since ? (now - before) / seconds : null);
+  const rate = (now, before) => (since ? Math.max(0, now - before) / seconds : null);
   const operations = {};
   for (const [name, now] of Object.entries(stats.requests)) {
     const before = since?.requests[name];
@@ -221,7 +222,7 @@ function showFigures(stats) {
   const last = samples.at(-1);
   if (last && sample.at - last.at > GAP_MS) samples.push({ at: last.at + 1, gap: true });
   samples.push(sample);
-  samples = samples.filter(({ at }) => at > sample.at - HISTORY_MS - GAP_MS);
+  samples = samples.filter(({ at }) => at > sample.at - 1000 * SPANS_S.at(-1) - GAP_MS);
   previous = stats;
 
   setText(byId('server'),
@@ -238,12 +239,15 @@ function showTiles({ store, actors, persister, http }, sample) {
   const all = sample.operations[ALL];
   const tiles = [
     ['Requests', decimal(all.rate), '/s', `${decimal(all.errorRate)} errors/s`],
-    ['Live actors', count(actors.live), '', `${count(actors.spawned_total)} spawned, ${count(actors.passivated_total)} retired`],
+    ['Live actors', count(actors.live), '',
+     `${count(actors.spawned_total)} spawned, ${count(actors.passivated_total)} retired`],
     ['Installs', count(store.installs), '', `${count(store.conflicts_total)} write conflicts`],
-    ['Mailbox max', count(actors.mailbox_max), '', 'deepest of the last minute'],
-    ['Oldest pending write', count(persister.oldest_pending_ms), 'ms', `${count(persister.queue_depth)} waiting, ${count(store.write_failures_total)} failed`, persister.oldest_pending_ms > PENDING_MS_MAX],
+    ['Mailbox max', count(actors.mailbox_max), '', 'in the last minute'],
+    ['Oldest pending write', count(persister.oldest_pending_ms), 'ms',
+     `${count(persister.queue_depth)} waiting, ${count(store.write_failures_total)} failed`,
+     persister.oldest_pending_ms > PENDING_MS_MAX],
     ['Snapshot lag', count(store.snapshot_lag_ms), 'ms', `${plural(store.snapshot_pending_rows, 'row')} to write`],
-    ['Shed', count(http.shed_total), '', 'requests since the start', sample.shedRate > 0],
+    ['Shed', count(http.shed_total), '', 'since the start', sample.shedRate > 0],
     ['Connections', count(http.connections), '', `${plural(http.in_flight, 'request')} in flight`],
   ];
   fill(byId('figures'), tiles, {
@@ -317,12 +321,12 @@ function showHottest(hottest) {
 // A series: its name, the class of its colour, and its value in a sample.
 const CHARTS = [
   { title: 'Requests', unit: 'per second', series: [
-    ['requests', 'main', (sample) => sample.operations[chosen]?.rate],
+    ['all', 'main', (sample) => sample.operations[chosen]?.rate],
     ['errors', 'bad', (sample) => sample.operations[chosen]?.errorRate]], of: () => chosen },
   { title: 'Latency', unit: 'ms', series: [
     ['p50', 'main', (sample) => sample.operations[chosen]?.p50],
     ['p99', 'high', (sample) => sample.operations[chosen]?.p99]], of: () => chosen },
-  { title: 'Live actors', unit: '', series: [
+  { title: 'Live actors', unit: 'installs in memory', say: count, series: [
     ['live', 'main', (sample) => sample.live]] },
   { title: 'Batch size', unit: 'rows per durable write', series: [
     ['mean', 'main', (sample) => sample.rowsPerWrite],
@@ -330,12 +334,12 @@ const CHARTS = [
   { title: 'Sync time', unit: 'ms', series: [
     ['p50', 'main', (sample) => sample.syncP50],
     ['p99', 'high', (sample) => sample.syncP99]] },
-  { title: 'Waiting writes', unit: 'mutations', series: [
+  { title: 'Waiting writes', unit: 'mutations', say: count, series: [
     ['waiting', 'main', (sample) => sample.waiting]] },
 ];
 
-function makeChart({ title, unit, series }) {
-  const canvas = make('canvas', { role: 'img', 'aria-label': `${title} over the last five minutes` });
+function makeChart({ title, unit, series, say = decimal }) {
+  const canvas = make('canvas', { role: 'img', 'aria-label': `${title} over the last minutes` });
   const keys = series.map(([name, colour]) => make('span', { className: `key ${colour}` },
     `${name} `, make('b', {}, NONE)));
   const heading = make('h3', {}, title);
@@ -344,22 +348,23 @@ function makeChart({ title, unit, series }) {
     make('div', { className: 'plot' }, canvas)));
   const plot = new Chart(canvas, {
     type: 'line',
-    data: { datasets: series.map(([name]) => ({ label: name, data: [] })) },
+    data: { datasets: series.map(([name]) => ({ label: name, data: [], clip: 4 })) },
     options: {
       animation: false,
       maintainAspectRatio: false,
       parsing: false,
       normalized: true,
       interaction: { mode: 'index', intersect: false },
-      elements: { point: { radius: 0, hoverRadius: 3 }, line: { borderWidth: 1.75 } },
+      elements: { point: { radius: radiusOf, hoverRadius: 3 }, line: { borderWidth: 1.75 } },
       scales: {
         x: {
           type: 'linear',
           grid: { display: false },
           afterBuildTicks: (axis) => {
-            axis.ticks = [5, 4, 3, 2, 1, 0].map((minutes) => ({ value: axis.max - minutes * 60_000 }));
+            const step = (axis.max - axis.min) / 4;
+            axis.ticks = [4, 3, 2, 1, 0].map((steps) => ({ value: axis.max - steps * step }));
           },
-          ticks: { maxRotation: 0, callback: minutesAgo },
+          ticks: { maxRotation: 0, callback: secondsAgo },
         },
         y: { beginAtZero: true, suggestedMax: 1, grid: { drawBorder: false }, ticks: { maxTicksLimit: 4 } },
       },
@@ -367,7 +372,7 @@ function makeChart({ title, unit, series }) {
         legend: { display: false },
         tooltip: { callbacks: {
           title: ([item]) => `${duration((performance.now() - item.parsed.x) / 1000)} ago`,
-          label: (item) => ` ${item.dataset.label}: ${decimal(item.parsed.y)} ${unit}`,
+          label: (item) => ` ${item.dataset.label}: ${say(item.parsed.y)} ${unit}`,
         } },
       },
     },
@@ -375,21 +380,29 @@ function makeChart({ title, unit, series }) {
   return { plot, keys, heading };
 }
 
-function minutesAgo(value) {
-  const minutes = Math.round((this.max - value) / 60_000);
-  return minutes === 0 ? 'now' : `−${minutes} min`;
+// A value without neighbours makes no line; it is a dot.
+function radiusOf({ dataset: { data }, dataIndex: n }) {
+  const missing = (point) => (point?.y ?? null) === null;
+  return missing(data[n - 1]) && missing(data[n + 1]) ? 2 : 0;
 }
 
+function secondsAgo(value) {
+  const seconds = Math.round((this.max - value) / 1000);
+  return seconds === 0 ? 'now' : `−${seconds} s`;
+}
+
+Object.assign(Chart.defaults.font, { family: getComputedStyle(document.body).fontFamily, size: 11 });
 const charts = CHARTS.map(makeChart);
 
 // A canvas knows no style sheet: it is told the colours that the page has now.
 function colourCharts() {
-  const panel = getComputedStyle(byId('charts').firstChild);
-  Chart.defaults.font.family = panel.fontFamily;
-  Chart.defaults.font.size = 11;
-  Chart.defaults.color = getComputedStyle(byId('charts').querySelector('.quiet')).color;
-  Chart.defaults.borderColor = panel.borderTopColor;
+  const ink = getComputedStyle(byId('charts').querySelector('.quiet')).color;
+  const line = getComputedStyle(byId('charts').firstChild).borderTopColor;
   for (const { plot, keys } of charts) {
+    for (const axis of Object.values(plot.options.scales)) {
+      axis.ticks.color = ink;
+      axis.grid.color = axis.grid.borderColor = line;
+    }
     plot.data.datasets.forEach((dataset, n) => {
       dataset.borderColor = dataset.backgroundColor = getComputedStyle(keys[n]).color;
     });
@@ -398,16 +411,18 @@ function colourCharts() {
 }
 
 function showCharts() {
-  const now = samples.at(-1)?.at ?? performance.now();
-  CHARTS.forEach(({ title, series, of }, index) => {
+  const now = samples.at(-1).at;
+  const age = (now - samples[0].at) / 1000;
+  const span = SPANS_S.find((seconds) => seconds >= age) ?? SPANS_S.at(-1);
+  CHARTS.forEach(({ title, series, of, say = decimal }, index) => {
     const { plot, keys, heading } = charts[index];
     setText(heading, of && of() !== ALL ? `${title}: ${of()}` : title);
     series.forEach(([, , valueIn], n) => {
       const points = samples.map((sample) => ({ x: sample.at, y: sample.gap ? null : valueIn(sample) ?? null }));
       plot.data.datasets[n].data = points;
-      setText(keys[n].lastChild, decimal(points.at(-1)?.y));
+      setText(keys[n].lastChild, say(points.at(-1).y));
     });
-    Object.assign(plot.options.scales.x, { min: now - HISTORY_MS, max: now });
+    Object.assign(plot.options.scales.x, { min: now - 1000 * span, max: now });
     plot.update();
   });
 }

@@ -2,7 +2,7 @@
 // the URL's hash: #prefix=…&tier=…&after=…&install=…, with an `after` for each page that was turned.
 
 import {
-  announce, ask, byId, count, duration, fill, fillFacts, make, makeBar, NONE, oneAtATime, plural, setBar,
+  announce, ask, byId, count, duration, fill, fillFacts, make, makeBar, oneAtATime, plural, setBar,
   setNotice, setText, time,
 } from '/page.js';
 
@@ -266,9 +266,14 @@ function open(id) {
   look(opened);
 }
 
-byId('close').addEventListener('click', () => dialog.close());
-dialog.addEventListener('close', () => {
+function leave() {
   if (opened) go({ install: '' });
+}
+
+byId('close').addEventListener('click', leave);
+dialog.addEventListener('cancel', leave);
+dialog.addEventListener('close', () => { // comes late: it may be open again
+  if (!dialog.open) leave();
 });
 
 export const refreshOpened = oneAtATime(async () => {
@@ -353,7 +358,8 @@ function showBalance(install, reservations) {
     update: (row, { name, left, ...use }) => {
       setText(row.children[0], `${name}, ${when}`);
       setText(row.children[1], `${count(use.used)} used · ${count(use.held)} held · `
-        + (use.cap === null ? 'no cap' : `${count(left)} left of ${count(use.cap)}`));
+        + (use.cap === null ? 'no cap' : `${count(left)} left of ${count(use.cap)}`)
+        + (use.cap !== null && use.used > use.cap ? ` · ${count(use.used - use.cap)} over` : ''));
       setBar(row.children[2], use);
     },
   });

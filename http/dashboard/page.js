@@ -37,9 +37,9 @@ export class Refusal extends Error {
 async function problemOf(response) {
   try {
     const { code, detail } = await response.json();
-    return `${detail} (${response.status} ${code})`;
+    return `The server answered: ${detail} (${response.status} ${code}).`;
   } catch {
-    return `It answered ${response.status}.`;
+    return `The server answered ${response.status}.`;
   }
 }
 
@@ -55,7 +55,7 @@ export async function ask(path) {
   } catch (error) {
     if (error instanceof Refusal) throw error;
     const late = error.name === 'TimeoutError';
-    throw new Refusal(late ? 'It took too long to answer.' : 'It cannot be reached.',
+    throw new Refusal(late ? 'The server took too long to answer.' : 'The server cannot be reached.',
                       { ended: ended.aborted });
   }
 }

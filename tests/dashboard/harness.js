@@ -6,15 +6,16 @@ import { spawn } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import { after, before } from 'node:test';
+import { after, afterEach, before } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
 
-const BINARY = path.resolve(process.env.CREDITSD
-  ?? path.join(import.meta.dirname ?? path.dirname(new URL(import.meta.url).pathname),
-               '../../build/release/bin/creditsd'));
+const BINARY = path.resolve(
+  process.env.CREDITSD ?? fileURLToPath(new URL('../../build/release/bin/creditsd', import.meta.url)));
 const BROWSER = process.env.CHROMIUM ?? '/usr/bin/chromium';
 const SCREENSHOTS = process.env.DASHBOARD_SCREENSHOTS;
-const WAIT_MS = 10_000; // a sanitizer's build on a busy machine is slow
+const DESKTOP = { width: 1440, height: 900 };
+const WAIT_MS = 20_000; // a sanitizer's build on a busy machine is slow
 
 export const ADMIN = 'admin-token-of-the-tests';
 export const RELAY = 'relay-token-of-the-tests';
@@ -30,6 +31,9 @@ export async function eventually(look, what) {
 }
 
 // --- creditsd
+
+const children = new Set();
+process.on('exit', () => children.forEach((child) => child.kill('SIGKILL')));
 
 export class Server {
   static async start({ rows, quota, tokens = false } = {}) {
@@ -65,6 +69,8 @@ export class Server {
     let said = '';
     child.stdout.on('data', (data) => { said += data; });
     this.child = child;
+    children.add(child);
+    child.on('exit', () => children.delete(child));
     this.ended = new Promise((resolve) => { child.on('exit', resolve); });
     const port = await eventually(() => {
       assert.equal(child.exitCode, null, `creditsd ended at start: ${log}`);
@@ -112,43 +118,52 @@ export function row(id, fields = {}) {
 
 // --- Chromium
 
-// For a test file: one browser, and what each test opens or starts is closed again.
+// For a test file: one browser. What a test opens and starts is closed again, the last first.
 export function withBrowser() {
   let browser;
+  let closers = [];
   before(async () => {
     browser = await chromium.launch({
       executablePath: BROWSER, args: process.getuid() === 0 ? ['--no-sandbox'] : [],
     });
   });
   after(() => browser.close());
+  afterEach(async () => {
+    const faults = [];
+    for (const close of closers.reverse()) faults.push(...await close());
+    closers = [];
+    assert.deepEqual(faults, []);
+  });
 
   return {
-    server: async (t, options) => {
+    server: async (options) => {
       const server = await Server.start(options);
-      t.after(() => server.remove());
+      closers.push(async () => {
+        await server.remove();
+        return [];
+      });
       return server;
     },
     // `refusals`: this test has the server refuse or fail, which Chromium writes to the console.
-    page: async (t, server, { refusals = false, hash = '', token = server.token, ...options } = {}) => {
-      const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, ...options });
+    page: async (server, { refusals = false, hash = '', token = server.token, ...options } = {}) => {
+      const context = await browser.newContext({ viewport: DESKTOP, reducedMotion: 'reduce', ...options });
       const faults = [];
+      closers.push(async () => {
+        await context.close();
+        return faults;
+      });
       await watch(context, server, { refusals, faults });
-      if (token) {
-        await context.addInitScript((kept) => {
-          if (location.protocol === 'http:') sessionStorage.setItem('creditsd.admin-token', kept);
-        }, token);
-      }
+      if (token) await context.addInitScript(keepToken, token);
       const page = await context.newPage();
       page.setDefaultTimeout(WAIT_MS);
-      t.after(async () => {
-        await context.close();
-        for (const fault of faults) t.diagnostic(fault);
-        assert.deepEqual(faults, []);
-      });
       await page.goto(`${server.url}/${hash}`);
       return page;
     },
   };
+}
+
+function keepToken(token) {
+  if (location.protocol === 'http:') sessionStorage.setItem('creditsd.admin-token', token);
 }
 
 async function watch(context, server, { refusals, faults }) {
