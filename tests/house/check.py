@@ -26,8 +26,8 @@ MAY_SEE = {
 # A library's headers, and the files that may include them.
 LIBRARIES = {
     r"caf/": r"actors/(?!ledger/)[^/]*|http/(gateway|api)\.[ch]pp|tools/.*",
-    r"rapidjson/": r"http/codec/.*",
-    r"httplib\.h": r"http/(server|connection|connection_threads)\.[ch]pp",
+    r"rapidjson/": r"http/codec/.*|tools/creditsctl/json\.hpp",
+    r"httplib\.h": r"http/(server|connection|connection_threads)\.[ch]pp|tools/creditsctl/client\.cpp",
     r"(SQLiteCpp/|sqlite3|xxhash|openssl/)": r"persistence/.*",
     r"(CLI|spdlog)/": r"tools/.*",
 }
