@@ -1,5 +1,6 @@
 #include "persistence/audit.hpp"
 
+#include <algorithm>
 #include <memory>
 #include <stdexcept>
 #include <unordered_map>
@@ -66,10 +67,11 @@ class Audit {
     journal_.visit_after(report_.pruned_sequence, [this](const JournalRecord& record) {
       if (record.sequence > progress_.sequence) compare_rows();
       if (!report_.fault) follow(record);
-      show_progress();
+      show_progress(false);
       return !report_.fault;
     });
     compare_rows();
+    if (!report_.fault) show_progress(true);
     if (missing_) fault(missing_->install_id, missing_->version, missing_->what);
     report_.installs = computed_.size();
     return std::move(report_);
@@ -81,10 +83,11 @@ class Audit {
     return std::filesystem::exists(path) ? std::make_unique<SnapshotCursor>(path) : nullptr;
   }
 
-  void show_progress() const {
-    if (report_audited_ && report_.entries % entries_between_reports == 0) {
-      report_audited_(report_.entries, last_sequence_ - report_.pruned_sequence);
-    }
+  void show_progress(bool is_at_end) const {
+    if (!report_audited_ || (!is_at_end && report_.entries % entries_between_reports != 0)) return;
+    // The journal may have grown since it was asked how much there is.
+    const auto total = last_sequence_ - report_.pruned_sequence;
+    report_audited_(report_.entries, std::max(total, report_.entries));
   }
 
   void fault(const std::string& id, std::uint64_t version, std::string what) {

@@ -10,7 +10,7 @@ namespace credits::persistence {
 
 namespace {
 
-constexpr int pages_at_once = 1'024;
+constexpr int pages_at_once = 256;
 
 // Its reader must not move on: SQLite starts a copy anew when it sees a change.
 SQLite::Database open_standing_still(const std::filesystem::path& journal) {

@@ -24,7 +24,8 @@ std::string fault_of_url(const std::string& text) {
 void add_options(CLI::App& app, Options& options) {
   app.add_option("--url", options.url, "The server")
       ->envname("CREDITSCTL_URL")
-      ->check(CLI::Validator{fault_of_url, "URL"})
+      ->check(CLI::Validator{fault_of_url, ""})
+      ->type_name("URL")
       ->capture_default_str();
   app.add_option("--token-file", options.token_file,
                  "File with an administrator's token, which nobody else may read")
