@@ -1,5 +1,7 @@
 #include "persistence/audit.hpp"
 
+#include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <unordered_map>
 #include <unordered_set>
@@ -15,6 +17,8 @@ namespace credits::persistence {
 
 namespace {
 
+constexpr std::uint64_t entries_between_reports = 1'000;
+
 std::string in_words(const ledger::Row& row) {
   std::string text = row.tier_snapshot + ", lifetime " + std::to_string(row.lifetime_consumed) +
                      " (" + std::to_string(row.lifetime_gemini_consumed) + " of Gemini), " +
@@ -28,17 +32,29 @@ std::string in_words(const ledger::Row& row) {
   return text;
 }
 
+std::string in_words(const ledger::Name& name) {
+  return (name.kind == ledger::Name::Kind::idempotency_key ? "idempotency key \""
+                                                           : "ended reservation \"") +
+         name.text + "\"";
+}
+
 class Audit {
  public:
-  explicit Audit(const std::filesystem::path& data_dir)
-      : rows_{data_dir / snapshots_file}, journal_{data_dir / journal_file} {
+  Audit(const std::filesystem::path& data_dir, const ReportAudited& report_audited)
+      : rows_{open_rows(data_dir)},
+        journal_{data_dir / journal_file},
+        report_audited_{report_audited} {
     // In this order: the journal is never behind the rows.
-    progress_ = rows_.progress();
+    if (rows_) progress_ = rows_->progress();
     journal_.stand_still();
-    if (rows_.ledger_id() != journal_.ledger_id()) {
+    if (rows_ && rows_->ledger_id() != journal_.ledger_id()) {
       throw StoreError{"the journal and the snapshots in " + data_dir.string() +
                        " belong to different ledgers"};
     }
+    SQLite::Database journal = open_reader(data_dir / journal_file);
+    last_sequence_ =
+        static_cast<std::uint64_t>(journal.execAndGet(sql::select_last_sequence).getInt64());
+    report_.has_snapshots = rows_ != nullptr;
   }
 
   AuditReport run() {
@@ -47,17 +63,33 @@ class Audit {
       const std::string id = baseline.row.install_id;
       computed_[id] = std::move(baseline);
     });
+    expected_sequence_ = report_.pruned_sequence + 1;
     journal_.visit_after(report_.pruned_sequence, [this](const JournalRecord& record) {
       if (record.sequence > progress_.sequence) compare_rows();
       if (!report_.fault) follow(record);
+      show_progress(false);
       return !report_.fault;
     });
     compare_rows();
+    if (!report_.fault) show_progress(true);
+    if (missing_) fault(missing_->install_id, missing_->version, missing_->what);
     report_.installs = computed_.size();
     return std::move(report_);
   }
 
  private:
+  static std::unique_ptr<SnapshotCursor> open_rows(const std::filesystem::path& data_dir) {
+    const auto path = data_dir / snapshots_file;
+    return std::filesystem::exists(path) ? std::make_unique<SnapshotCursor>(path) : nullptr;
+  }
+
+  void show_progress(bool is_at_end) const {
+    if (!report_audited_ || (!is_at_end && report_.entries % entries_between_reports != 0)) return;
+    // The journal may have grown since it was asked how much there is.
+    const auto total = last_sequence_ - report_.pruned_sequence;
+    report_audited_(report_.entries, std::max(total, report_.entries));
+  }
+
   void fault(const std::string& id, std::uint64_t version, std::string what) {
     if (!report_.fault) report_.fault = {id, version, std::move(what)};
   }
@@ -72,6 +104,33 @@ class Audit {
     before.hash = record.hash;
     ++report_.entries;
     if (!record.hash) ++report_.entries_unhashed;
+    follow_sequence(record);
+    follow_names(record);
+  }
+
+  // Sequence numbers have no gap either. Told last: what else the gap leads to says more.
+  void follow_sequence(const JournalRecord& record) {
+    if (record.sequence != expected_sequence_ && !missing_) {
+      missing_ = {record.install_id, record.entry.version,
+                  "the entry is number " + std::to_string(record.sequence) +
+                      " of the journal, but the one before it number " +
+                      std::to_string(expected_sequence_ - 1)};
+    }
+    expected_sequence_ = record.sequence + 1;
+  }
+
+  // A name that is not forgotten finds its entry. Entries of schema version 1 had no names.
+  void follow_names(const JournalRecord& record) {
+    if (!rows_ || !record.hash || record.sequence <= progress_.forgotten_sequence ||
+        record.sequence > progress_.sequence) {
+      return;
+    }
+    for (const ledger::Name& name : ledger::names_of(record.entry)) {
+      const auto found = rows_->find(record.install_id, name);
+      if (found && *found == record.sequence) continue;
+      fault(record.install_id, record.entry.version,
+            "the entry is not found by its " + in_words(name));
+    }
   }
 
   // Applies the entry; what is wrong with it, if anything.
@@ -93,9 +152,9 @@ class Audit {
 
   // Once, when the entries have come to where the rows are.
   void compare_rows() {
-    if (std::exchange(compared_, true)) return;
+    if (std::exchange(compared_, true) || !rows_) return;
     std::uint64_t rows = 0;
-    while (const auto stored = rows_.next_stored()) {
+    while (const auto stored = rows_->next_stored()) {
       ++rows;
       compare(*stored);
       if (report_.fault) return;
@@ -124,9 +183,13 @@ class Audit {
     }
   }
 
-  SnapshotCursor rows_;
+  const std::unique_ptr<SnapshotCursor> rows_;  // none: there are no snapshots
   JournalReader journal_;
-  Progress progress_;
+  const ReportAudited& report_audited_;
+  Progress progress_{};
+  std::uint64_t last_sequence_ = 0;
+  std::uint64_t expected_sequence_ = 0;
+  std::optional<AuditFault> missing_;
   Hasher hasher_;
   std::unordered_map<std::string, StoredRow> computed_;
   std::unordered_set<std::string> seen_;
@@ -134,18 +197,30 @@ class Audit {
   AuditReport report_;
 };
 
+// That SQLite finds its own structures in order: pages, and the order of what is on them.
+void check_pages(const std::filesystem::path& path) {
+  SQLite::Database database = open_reader(path);
+  const std::string found = database.execAndGet("PRAGMA quick_check(1)").getString();
+  if (found != "ok") throw StoreError{path.string() + " is damaged: " + found};
+}
+
 }  // namespace
 
-AuditReport audit(const std::filesystem::path& data_dir) {
-  for (const char* name : {journal_file, snapshots_file}) {
-    if (std::filesystem::exists(data_dir / name)) continue;
+AuditReport audit(const std::filesystem::path& data_dir, const ReportAudited& report) {
+  const auto journal = data_dir / journal_file;
+  const auto snapshots = data_dir / snapshots_file;
+  if (!std::filesystem::exists(journal)) {
     throw StoreError{data_dir.string() + " is not the data directory of a ledger: it has no " +
-                     name};
+                     journal_file};
   }
-  expect_version(data_dir / journal_file, sql::journal_schema);
-  expect_version(data_dir / snapshots_file, sql::snapshots_schema);
+  expect_version(journal, sql::journal_schema);
+  if (std::filesystem::exists(snapshots)) expect_version(snapshots, sql::snapshots_schema);
   try {
-    return Audit{data_dir}.run();
+    AuditReport result = Audit{data_dir, report}.run();
+    if (result.fault) return result;
+    check_pages(journal);
+    if (result.has_snapshots) check_pages(snapshots);
+    return result;
   } catch (const SQLite::Exception& error) {
     throw StoreError{"cannot read the ledger in " + data_dir.string() + ": " + error.what()};
   }

@@ -25,6 +25,14 @@ void bind_name(SQLite::Statement& statement, const std::string& install_id,
   statement.bindNoCopy(3, name.text);
 }
 
+std::optional<std::uint64_t> find_name(SQLite::Statement& select, const std::string& install_id,
+                                       const ledger::Name& name) {
+  const Rewind rewind{select};
+  bind_name(select, install_id, name);
+  if (!select.executeStep()) return std::nullopt;
+  return static_cast<std::uint64_t>(select.getColumn(0).getInt64());
+}
+
 Progress read_progress(SQLite::Database& database, const std::filesystem::path& path) {
   SQLite::Statement select{database, sql::select_progress};
   if (!select.executeStep()) throw StoreError{path.string() + " does not say how far it is"};
@@ -72,12 +80,7 @@ std::vector<ledger::Row> SnapshotReader::list(const ListQuery& query) {
 std::optional<std::uint64_t> SnapshotReader::find(const std::string& install_id,
                                                   const ledger::Name& name) {
   const std::lock_guard lock{mutex_};
-  return on_file(path_, [&]() -> std::optional<std::uint64_t> {
-    const Rewind rewind{select_name_};
-    bind_name(select_name_, install_id, name);
-    if (!select_name_.executeStep()) return std::nullopt;
-    return static_cast<std::uint64_t>(select_name_.getColumn(0).getInt64());
-  });
+  return on_file(path_, [&] { return find_name(select_name_, install_id, name); });
 }
 
 std::vector<ledger::Name> SnapshotReader::names(const std::string& install_id, std::size_t limit) {
@@ -168,7 +171,8 @@ void SnapshotWriter::execute(const char* statement, std::uint64_t parameter) {
 SnapshotCursor::SnapshotCursor(const std::filesystem::path& path)
     : path_{path},
       database_{open_reader(path)},
-      select_{prepare(path_, database_, sql::select_all_rows)} {
+      select_{prepare(path_, database_, sql::select_all_rows)},
+      select_name_{prepare(path_, database_, sql::select_name)} {
   on_file(path_, [this] {
     database_.exec("BEGIN");
     has_row_ = select_.executeStep();  // from here on, the file stands still for this connection
@@ -191,6 +195,11 @@ std::optional<ledger::Row> SnapshotCursor::next() {
 
 std::string SnapshotCursor::ledger_id() {
   return on_file(path_, [this] { return read_ledger_id(database_); });
+}
+
+std::optional<std::uint64_t> SnapshotCursor::find(const std::string& install_id,
+                                                  const ledger::Name& name) {
+  return on_file(path_, [&] { return find_name(select_name_, install_id, name); });
 }
 
 Progress SnapshotCursor::progress() {

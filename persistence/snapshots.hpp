@@ -103,11 +103,14 @@ class SnapshotCursor : public RowCursor {
   std::optional<StoredRow> next_stored();
   Progress progress();
   std::string ledger_id();
+  // The sequence number of the name's newest entry.
+  std::optional<std::uint64_t> find(const std::string& install_id, const ledger::Name& name);
 
  private:
   const std::filesystem::path path_;
   SQLite::Database database_;
   SQLite::Statement select_;
+  SQLite::Statement select_name_;
   bool has_row_ = false;
 };
 

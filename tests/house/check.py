@@ -26,8 +26,9 @@ MAY_SEE = {
 # A library's headers, and the files that may include them.
 LIBRARIES = {
     r"caf/": r"actors/(?!ledger/)[^/]*|http/(gateway|api|operators)\.[ch]pp|tools/.*",
-    r"rapidjson/": r"http/codec/.*",
-    r"httplib\.h": r"http/(server|connection|connection_threads)\.[ch]pp",
+    r"rapidjson/": r"http/codec/.*|tools/creditsctl/json\.hpp",
+    r"httplib\.h":
+        r"http/(server|connection|connection_threads)\.[ch]pp|tools/creditsctl/client\.cpp",
     r"(SQLiteCpp/|sqlite3|xxhash)": r"persistence/.*",
     r"openssl/": r"persistence/.*|http/(access|connection|tls)\.[ch]pp",
     r"prometheus/": r"http/metrics\.cpp",

@@ -159,6 +159,49 @@ TEST_CASE("a row that is missing, and one without entries, are named") {
   CHECK(report.fault->version == 1);
 }
 
+TEST_CASE("a name that does not find its entry any more is named") {
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  const auto [sql, version] = GENERATE(table<const char*, std::uint64_t>({
+      {"UPDATE names SET name = 'l' WHERE name = 'k'", 3},
+      {"UPDATE names SET sequence = sequence + 1 WHERE name = 'k'", 3},
+      {"UPDATE names SET kind = 0 WHERE name = 'r'", 7},
+      {"UPDATE names SET install_id = 'b' WHERE name = 's'", 8},
+      {"DELETE FROM names WHERE name = 't'", 9},
+  }));
+  INFO(sql);
+  execute(directory.path() / "snapshots.db", sql);
+  const AuditReport report = audit(directory.path());
+  REQUIRE(report.fault);
+  CHECK(report.fault->install_id == "a");
+  CHECK(report.fault->version == version);
+}
+
+TEST_CASE("an entry at another place of the journal is named, even the newest") {
+  const TemporaryDirectory directory;
+  {
+    const auto store = open_sqlite_store(directory.path());
+    auto row = ledger::blank_row("a", november);
+    store->append(std::vector{create(row), commit(row)});
+  }
+  fs::remove(directory.path() / "snapshots.db");
+  execute(directory.path() / "journal.db", "UPDATE entries SET sequence = 4 WHERE sequence = 2");
+  const AuditReport report = audit(directory.path());
+  REQUIRE(report.fault);
+  CHECK(report.fault->version == 2);
+  CHECK(report.fault->what.find("number 4") != std::string::npos);
+}
+
+TEST_CASE("the progress ends with all entries") {
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  std::vector<std::uint64_t> told;
+  audit(directory.path(), [&told](std::uint64_t done, std::uint64_t total) {
+    told = {done, total};
+  });
+  CHECK(told == std::vector<std::uint64_t>{10, 10});
+}
+
 TEST_CASE("a row that does not match its checksum is named with its version") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());

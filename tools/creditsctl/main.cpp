@@ -1,57 +1,86 @@
-// creditsctl: what an operator does to a ledger from the command line.
-#include <CLI/CLI.hpp>
-#include <filesystem>
+// creditsctl: what an operator does to a running creditsd, and to a ledger's files, from the
+// command line.
+#include <csignal>
 #include <iostream>
 
-#include "persistence/audit.hpp"
 #include "persistence/store.hpp"
+#include "tools/creditsctl/commands.hpp"
+#include "tools/creditsctl/failure.hpp"
+#include "tools/creditsctl/table.hpp"
 #include "tools/version.hpp"
 
-namespace credits {
+namespace credits::creditsctl {
 
 namespace {
 
-constexpr int failure = 1;
-constexpr int usage_error = 2;
+constexpr const char* footer = R"(Exit status:
+  0  done
+  1  the server refused, a fault was found, or a file cannot be used
+  2  the command line is wrong
+  3  the server cannot be reached, or is unavailable (503)
 
-// Returns the exit status.
-int check(const std::filesystem::path& data_dir) {
-  const persistence::AuditReport report = persistence::audit(data_dir);
-  if (report.fault) {
-    std::cerr << "creditsctl: install \"" << report.fault->install_id << "\", version "
-              << report.fault->version << ": " << report.fault->what << '\n';
-    return failure;
+Examples:
+  creditsctl stats
+  creditsctl --url https://credits.example:8787 --token-file admin.token top
+  creditsctl list --prefix phone- --json)";
+
+void set_up(CLI::App& app, Options& options) {
+  app.name("creditsctl");
+  app.set_version_flag("--version", version);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.fallthrough();
+  app.require_subcommand(1);
+  app.footer(footer);
+  add_options(app, options);
+  add_stats(app, options);
+  add_top(app, options);
+  add_show(app, options);
+  add_history(app, options);
+  add_list(app, options);
+  add_export(app, options);
+  add_import(app, options);
+  add_quota(app, options);
+  add_check(app, options);
+  add_backup(app, options);
+  add_completion(app);
+}
+
+int tell(int status, const std::string& what) {
+  std::cerr << "creditsctl: " << harmless(what) << '\n';
+  return status;
+}
+
+// A reader that has gone, as `head` does, ends a program by this signal. That was held back, as a
+// server that goes must not.
+int end_output() {
+  if (std::cout.flush()) return 0;
+  std::signal(SIGPIPE, SIG_DFL);
+  std::raise(SIGPIPE);
+  return tell(failed, "standard output cannot be written to");
+}
+
+int run(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app{"creditsctl looks after a ledger of credits and the creditsd that serves it."};
+  Options options;
+  set_up(app, options);
+  try {
+    app.parse(argc, argv);
+    return end_output();
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return tell(usage_error, std::string{error.what()} + "; see --help");
+  } catch (const Failure& failure) {
+    std::cout.flush();
+    return tell(failure.status(), failure.what());
+  } catch (const std::exception& error) {  // StoreError, and what the standard library throws
+    std::cout.flush();
+    return tell(failed, error.what());
   }
-  std::cout << "ok: " << report.installs << " installs, " << report.entries << " entries";
-  if (report.entries_unhashed > 0) {
-    std::cout << ", of which " << report.entries_unhashed << " are from before entries had hashes";
-  }
-  if (report.pruned_sequence > 0) std::cout << "; older ones have been pruned";
-  std::cout << '\n';
-  return 0;
 }
 
 }  // namespace
 
-}  // namespace credits
+}  // namespace credits::creditsctl
 
-int main(int argc, char** argv) {
-  CLI::App app{"creditsctl looks after a ledger of credits."};
-  app.name("creditsctl");
-  app.set_version_flag("--version", credits::version);
-  app.require_subcommand(1);
-  std::filesystem::path data_dir = "./data";
-  CLI::App* check = app.add_subcommand(
-      "check",
-      "Check every row against its entries, and every entry's hash; a running creditsd goes on");
-  check->add_option("--data-dir", data_dir, "Directory of the ledger")->capture_default_str();
-  try {
-    app.parse(argc, argv);
-    return credits::check(data_dir);
-  } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : credits::usage_error;
-  } catch (const credits::persistence::StoreError& error) {
-    std::cerr << "creditsctl: " << error.what() << '\n';
-    return credits::failure;
-  }
-}
+int main(int argc, char** argv) { return credits::creditsctl::run(argc, argv); }

@@ -1,0 +1,143 @@
+#include "tools/creditsctl/client.hpp"
+
+#include <httplib.h>
+
+#include <array>
+#include <chrono>
+
+#include "tools/creditsctl/json.hpp"
+
+namespace credits::creditsctl {
+
+namespace {
+
+constexpr std::chrono::seconds connect_timeout{10};
+constexpr std::chrono::seconds read_timeout{60};
+constexpr std::chrono::minutes import_timeout{30};  // the server answers once all of it is durable
+constexpr int ok = 200;
+constexpr const char* json_type = "application/json";
+
+std::unique_ptr<httplib::ClientImpl> make_client(const Url& url, const Options& options) {
+  if (!url.is_https) return std::make_unique<httplib::ClientImpl>(url.host, url.port);
+  auto client = std::make_unique<httplib::SSLClient>(url.host, url.port);
+  ::SSL_CTX_set_min_proto_version(client->ssl_context(), TLS1_2_VERSION);
+  if (!options.ca_file.empty()) client->set_ca_cert_path(options.ca_file.string());
+  return client;
+}
+
+bool is_unavailable(int status) { return status >= 502 && status <= 504; }
+
+std::string hint_for(int status) {
+  if (status == 401) return "; name the file of an administrator's token: --token-file";
+  if (status == 403) return "; it takes an administrator's token";
+  return "";
+}
+
+Failure refused(int status, const std::string& body) {
+  const int exit_status = is_unavailable(status) ? unreachable : failed;
+  rapidjson::Document problem;
+  problem.Parse(body.data(), body.size());
+  if (problem.HasParseError() || !problem.IsObject() || !problem.HasMember("detail")) {
+    return {exit_status, "the server answered " + std::to_string(status) +
+                             " without saying why; does --url lead to a creditsd?"};
+  }
+  return {exit_status,
+          text(problem, "detail") + " (" + text(problem, "code") + ")" + hint_for(status)};
+}
+
+}  // namespace
+
+Client::Client(const Options& options)
+    : options_{options}, client_{make_client(parse_url(options.url).value(), options)} {
+  client_->set_url_encode(false);
+  client_->set_keep_alive(true);
+  client_->set_tcp_nodelay(true);
+  client_->set_connection_timeout(connect_timeout);
+  client_->set_read_timeout(read_timeout);
+  client_->set_write_timeout(read_timeout);
+  if (!options.token_file.empty()) client_->set_bearer_token_auth(read_token(options.token_file));
+}
+
+Client::~Client() = default;
+
+Failure Client::no_answer(const httplib::Result& result) const {
+  const auto at_server = [&](const std::string& what) {
+    return Failure{unreachable, options_.url + ": " + what};
+  };
+  switch (result.error()) {
+    case httplib::Error::Connection:
+    case httplib::Error::ConnectionTimeout:
+      return at_server("cannot be reached; is creditsd running there?");
+    case httplib::Error::SSLLoadingCerts:
+      return {usage_error, "--ca-file " + options_.ca_file.string() + ": no certificates in it"};
+    case httplib::Error::SSLServerVerification:
+      return at_server(
+          "its certificate is not for this name, or of no authority that is trusted; name the "
+          "authority's file: --ca-file");
+    case httplib::Error::SSLConnection:
+      return at_server("does not speak TLS 1.2 or later");
+    default:
+      return at_server("the connection ended before the whole answer was there");
+  }
+}
+
+std::string Client::body_of(const httplib::Result& result) const {
+  if (!result) throw no_answer(result);
+  if (result->status != ok) throw refused(result->status, result->body);
+  return result->body;
+}
+
+std::string Client::get(const std::string& target) { return body_of(client_->Get(target)); }
+
+std::string Client::put(const std::string& target, const std::string& body) {
+  return body_of(client_->Put(target, body, json_type));
+}
+
+std::string Client::post(const std::string& target, const std::string& body) {
+  return body_of(client_->Post(target, body, json_type));
+}
+
+void Client::download(const std::string& target,
+                      const std::function<void(std::string_view)>& take) {
+  int status = 0;
+  std::string refusal;
+  const auto result = client_->Get(
+      target,
+      [&status](const httplib::Response& response) {
+        status = response.status;
+        return true;
+      },
+      [&](const char* data, std::size_t size) {
+        status == ok ? take({data, size}) : static_cast<void>(refusal.append(data, size));
+        return true;
+      });
+  if (!result) throw no_answer(result);
+  if (status != ok) throw refused(status, refusal);
+}
+
+std::string Client::upload(const std::string& target, std::uint64_t size,
+                           const std::function<std::string_view(std::uint64_t offset)>& read_at) {
+  client_->set_read_timeout(import_timeout);
+  const auto send_piece = [&read_at](std::size_t offset, std::size_t, httplib::DataSink& sink) {
+    const std::string_view piece = read_at(offset);
+    return sink.write(piece.data(), piece.size());
+  };
+  return body_of(client_->Post(target, size, send_piece, json_type));
+}
+
+std::string percent_encoded(std::string_view text) {
+  constexpr std::string_view digits = "0123456789ABCDEF";
+  std::string encoded;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_plain = byte < 0x80 && (std::isalnum(byte) != 0 || c == '-' || c == '_');
+    if (is_plain) {
+      encoded += c;
+    } else {
+      encoded.append({'%', digits[byte >> 4U], digits[byte & 0xfU]});
+    }
+  }
+  return encoded;
+}
+
+}  // namespace credits::creditsctl

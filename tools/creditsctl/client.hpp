@@ -1,0 +1,50 @@
+// Talks to the server: cpp-httplib, with the errors told as people need them.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "tools/creditsctl/failure.hpp"
+#include "tools/creditsctl/options.hpp"
+
+namespace httplib {
+class ClientImpl;
+class Result;
+}  // namespace httplib
+
+namespace credits::creditsctl {
+
+// Every function throws Failure: if the server cannot be reached, and if it answers anything but
+// 200. The bodies are the answers' as they came.
+class Client {
+ public:
+  explicit Client(const Options& options);
+  ~Client();
+
+  std::string get(const std::string& target);
+  std::string put(const std::string& target, const std::string& body);
+  std::string post(const std::string& target, const std::string& body);
+
+  // Passes on the body of the answer, piece by piece. Throws if it was cut short.
+  void download(const std::string& target, const std::function<void(std::string_view)>& take);
+
+  // Sends `size` bytes, which `read_at` gives: of a piece that begins at this offset.
+  std::string upload(const std::string& target, std::uint64_t size,
+                     const std::function<std::string_view(std::uint64_t offset)>& read_at);
+
+ private:
+  std::string body_of(const httplib::Result& result) const;
+  Failure no_answer(const httplib::Result& result) const;
+
+  const Options options_;
+  std::unique_ptr<httplib::ClientImpl> client_;
+};
+
+// For a segment of a path or a value in a query.
+std::string percent_encoded(std::string_view text);
+
+}  // namespace credits::creditsctl

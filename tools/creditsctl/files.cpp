@@ -1,0 +1,156 @@
+// creditsctl check and backup: what works on the files of a ledger, without the server.
+#include <iostream>
+#include <memory>
+
+#include "persistence/audit.hpp"
+#include "persistence/backup.hpp"
+#include "tools/creditsctl/commands.hpp"
+#include "tools/creditsctl/failure.hpp"
+#include "tools/creditsctl/fresh_file.hpp"
+#include "tools/creditsctl/json.hpp"
+#include "tools/creditsctl/progress.hpp"
+
+namespace credits::creditsctl {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+persistence::AuditReport audit(const fs::path& data_dir, bool show_progress) {
+  Progress progress{"check", show_progress};
+  return persistence::audit(data_dir, [&progress](std::uint64_t done, std::uint64_t total) {
+    progress.show(done, total);
+  });
+}
+
+std::string in_json(const persistence::AuditReport& report) {
+  return to_json([&report](Writer& out) {
+    const auto count = [&out](const char* name, std::uint64_t value) {
+      out.Key(name);
+      out.Uint64(value);
+    };
+    out.StartObject();
+    out.Key("ok");
+    out.Bool(!report.fault);
+    if (report.fault) {
+      out.Key("install_id");
+      out.String(report.fault->install_id.c_str());
+      count("version", report.fault->version);
+      out.Key("what");
+      out.String(report.fault->what.c_str());
+    } else {
+      count("installs", report.installs);
+      count("entries", report.entries);
+      count("entries_unhashed", report.entries_unhashed);
+      count("pruned_sequence", report.pruned_sequence);
+      out.Key("has_snapshots");
+      out.Bool(report.has_snapshots);
+    }
+    out.EndObject();
+  });
+}
+
+std::string in_words(const persistence::AuditReport& report) {
+  std::string text = "ok: " + std::to_string(report.installs) + " installs, " +
+                     std::to_string(report.entries) + " entries";
+  if (report.entries_unhashed > 0) {
+    text += ", of which " + std::to_string(report.entries_unhashed) +
+            " are from before entries had hashes";
+  }
+  if (report.pruned_sequence > 0) text += "; older ones have been pruned";
+  if (!report.has_snapshots) text += "; there is no snapshots.db, the next start makes it";
+  return text;
+}
+
+void check(const Options& options, const fs::path& data_dir, bool show_progress) {
+  const persistence::AuditReport report = audit(data_dir, show_progress);
+  if (options.json) std::cout << in_json(report) << '\n';
+  if (report.fault) {
+    throw Failure{failed, "install \"" + report.fault->install_id + "\", version " +
+                              std::to_string(report.fault->version) + ": " + report.fault->what};
+  }
+  if (!options.json) std::cout << in_words(report) << '\n';
+}
+
+struct BackupOptions {
+  fs::path data_dir;
+  fs::path file;
+  bool force = false;
+  bool show_progress = false;
+};
+
+void expect_to_be_free(const BackupOptions& wanted) {
+  const fs::path directory = wanted.file.parent_path();
+  std::error_code ignored;
+  if (fs::equivalent(wanted.data_dir, directory.empty() ? "." : directory, ignored)) {
+    throw Failure{failed, wanted.file.string() +
+                              " is in the directory of the ledger; keep the "
+                              "backup elsewhere, best on another disk"};
+  }
+  if (!wanted.force && fs::exists(wanted.file)) {
+    throw Failure{failed, wanted.file.string() + " is there already; --force replaces it"};
+  }
+}
+
+void backup(const Options& options, const BackupOptions& wanted) {
+  expect_to_be_free(wanted);
+  FreshFile fresh{wanted.file};
+  {
+    Progress progress{"backup", wanted.show_progress};
+    persistence::backup(
+        wanted.data_dir, fresh.path(),
+        [&progress](std::uint64_t done, std::uint64_t total) { progress.show(done, total); });
+  }
+  const std::uint64_t bytes = fs::file_size(fresh.path());
+  fresh.put_in_place();
+  if (!options.json) {
+    std::cout << "backed up " << wanted.data_dir.string() << " to " << wanted.file.string() << ", "
+              << bytes << " bytes\n";
+    return;
+  }
+  std::cout << to_json([&](Writer& out) {
+    out.StartObject();
+    out.Key("file");
+    out.String(wanted.file.c_str());
+    out.Key("bytes");
+    out.Uint64(bytes);
+    out.EndObject();
+  }) << '\n';
+}
+
+}  // namespace
+
+void add_check(CLI::App& app, const Options& options) {
+  CLI::App* command = app.add_subcommand(
+      "check",
+      "Check the files of a ledger: every row against its entries, and every entry's hash");
+  const auto data_dir = std::make_shared<fs::path>();
+  const auto show_progress = std::make_shared<bool>(false);
+  command->add_option("DIR", *data_dir, "The data directory of a ledger")
+      ->required()
+      ->type_name("");
+  add_progress_flag(*command, *show_progress);
+  command->footer("Example:\n  creditsctl check /var/lib/creditsd");
+  command->callback(
+      [&options, data_dir, show_progress] { check(options, *data_dir, *show_progress); });
+}
+
+void add_backup(CLI::App& app, const Options& options) {
+  CLI::App* command = app.add_subcommand(
+      "backup", "Copy the ledger to one file, as it is now, while creditsd goes on");
+  const auto wanted = std::make_shared<BackupOptions>();
+  command->add_option("DIR", wanted->data_dir, "The data directory of the ledger")
+      ->required()
+      ->type_name("");
+  command->add_option("FILE", wanted->file, "Where to")->required()->type_name("");
+  command->add_flag("--force", wanted->force, "Replace FILE if it is there");
+  add_progress_flag(*command, wanted->show_progress);
+  command->footer(
+      "Examples:\n  creditsctl backup /var/lib/creditsd /backup/credits-monday.db\n\n"
+      "To restore it, with the quota, which is not in it:\n"
+      "  mkdir -m 700 NEW && cp FILE NEW/journal.db && cp quota.json NEW/\n"
+      "  creditsctl check NEW && creditsd --data-dir NEW");
+  command->callback([&options, wanted] { backup(options, *wanted); });
+}
+
+}  // namespace credits::creditsctl

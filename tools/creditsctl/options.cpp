@@ -1,0 +1,73 @@
+#include "tools/creditsctl/options.hpp"
+
+#include <sys/stat.h>
+
+#include <charconv>
+#include <fstream>
+#include <regex>
+
+#include "tools/creditsctl/failure.hpp"
+
+namespace credits::creditsctl {
+
+namespace {
+
+constexpr int http_port = 80;
+constexpr int https_port = 443;
+
+std::string fault_of_url(const std::string& text) {
+  return parse_url(text) ? "" : "\"" + text + "\" is not a URL like http://127.0.0.1:8787";
+}
+
+}  // namespace
+
+void add_options(CLI::App& app, Options& options) {
+  app.add_option("--url", options.url, "The server")
+      ->envname("CREDITSCTL_URL")
+      ->check(CLI::Validator{fault_of_url, ""})
+      ->type_name("URL")
+      ->capture_default_str();
+  app.add_option("--token-file", options.token_file,
+                 "File with an administrator's token, which nobody else may read")
+      ->envname("CREDITSCTL_TOKEN_FILE")
+      ->type_name("FILE");
+  app.add_option("--ca-file", options.ca_file,
+                 "Certificates (PEM) to trust over https, instead of the system's")
+      ->check(CLI::ExistingFile)
+      ->type_name("FILE");
+  app.add_flag("--json", options.json, "Print JSON instead of tables");
+}
+
+void add_progress_flag(CLI::App& command, bool& show_progress) {
+  command.add_flag("--progress", show_progress,
+                   "Show the progress in lines even if standard error is no terminal");
+}
+
+std::optional<Url> parse_url(const std::string& text) {
+  static const std::regex pattern{
+      R"((https?)://(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/?#@\s]+))(?::([0-9]{1,5}))?/?)"};
+  std::smatch parts;
+  if (!std::regex_match(text, parts, pattern)) return std::nullopt;
+  Url url{parts[1] == "https", parts[2].matched ? parts[2] : parts[3], 0};
+  url.port = url.is_https ? https_port : http_port;
+  if (parts[4].matched) url.port = std::stoi(parts[4]);
+  if (url.port < 1 || url.port > 65'535) return std::nullopt;
+  return url;
+}
+
+std::string read_token(const std::filesystem::path& path) {
+  const auto refuse = [&path](const std::string& why) {
+    throw Failure{usage_error, "--token-file " + path.string() + ": " + why};
+  };
+  std::ifstream file{path};
+  struct stat about {};
+  if (!file || ::stat(path.c_str(), &about) != 0) refuse("it cannot be read");
+  if ((about.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
+    refuse("others may read or change it; run: chmod 600 " + path.string());
+  }
+  std::string token;
+  if (!(file >> token)) refuse("it has no token");
+  return token;
+}
+
+}  // namespace credits::creditsctl

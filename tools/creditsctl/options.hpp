@@ -1,0 +1,34 @@
+// What every command is told: which server, with which token, and how to print.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+namespace credits::creditsctl {
+
+struct Options {
+  std::string url = "http://127.0.0.1:8787";
+  std::filesystem::path token_file{};  // empty: no token
+  std::filesystem::path ca_file{};     // empty: the authorities that the system trusts
+  bool json = false;
+};
+
+struct Url {
+  bool is_https = false;
+  std::string host;  // a v6 address without its brackets
+  int port = 0;
+};
+
+void add_options(CLI::App& app, Options& options);
+
+// `--progress`, of commands that take long.
+void add_progress_flag(CLI::App& command, bool& show_progress);
+
+std::optional<Url> parse_url(const std::string& text);
+
+// The first token of the file. Throws Failure if there is none, or others may read it.
+std::string read_token(const std::filesystem::path& file);
+
+}  // namespace credits::creditsctl
