@@ -7,6 +7,6 @@
 namespace credits::http::codec {
 
 // As a JSON string, quotation marks included. What is no UTF-8 is shown as printable() shows it.
-std::string quoted(std::string_view text);
+std::string json_string(std::string_view text);
 
 }  // namespace credits::http::codec

@@ -26,8 +26,8 @@ std::string on_one_line(std::string text) {
 
 void write(spdlog::level::level_enum level, std::string_view event, const std::string& text) {
   if (is_json) {
-    spdlog::log(level, R"("event":{},"message":{})", http::codec::quoted(event),
-                http::codec::quoted(text));
+    spdlog::log(level, R"("event":{},"message":{})", http::codec::json_string(event),
+                http::codec::json_string(text));
   } else {
     spdlog::log(level, "{}: {}", event, on_one_line(text));
   }
