@@ -159,7 +159,15 @@ class Audit {
       compare(*stored);
       if (report_.fault) return;
     }
-    if (rows == computed_.size()) return;
+    if (rows != computed_.size()) find_missing_row();
+    if (!report_.fault && rows != progress_.installs) {
+      throw StoreError{std::string{snapshots_file} + " counts " +
+                       std::to_string(progress_.installs) + " installs, but has " +
+                       std::to_string(rows) + " rows; restore the ledger from a backup"};
+    }
+  }
+
+  void find_missing_row() {
     for (const auto& [id, computed] : computed_) {
       if (computed.last_sequence > progress_.sequence) continue;  // pruned before it got a row
       if (!seen_.contains(id)) return fault(id, computed.row.version, "the row is missing");

@@ -455,7 +455,7 @@ def check_ledger(client, books, installs):
 def check_files(data_dir):
     creditsctl = Path(creditsd.BINARY).with_name("creditsctl")
     if creditsctl.exists():
-        ended = subprocess.run([creditsctl, "check", "--data-dir", data_dir], text=True,
+        ended = subprocess.run([creditsctl, "check", data_dir], text=True,
                                env=creditsd.environment(None), capture_output=True,
                                stdin=subprocess.DEVNULL, timeout=creditsd.TIMEOUT_S)
         assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -1,21 +1,39 @@
-"""creditsctl: what it says of a ledger that is whole, of one that is not, and of none; and that
-pruning leaves a ledger whole."""
+"""creditsctl without a server: what check says of a ledger that is whole, of one that is not, and of
+none; what a backup has; what bash completes; what is no command."""
 
+import random
+import shutil
 import sqlite3
 import subprocess
-from pathlib import Path
 
-import creditsd
-from creditsd import wait_until
-from traffic import all_entries, path_of
+import pytest
 
-CREDITSCTL = Path(creditsd.BINARY).with_name("creditsctl")
+import creditsctl
+from creditsctl import check_done, check_failed
+from creditsd import FEW_LIVE, wait_until
+from traffic import Traffic, all_entries, all_installs, history, path_of
+
 COMMIT = {"backend": "gemini", "tier": "core"}
+KEY = {"Idempotency-Key": "key-of-a-commit"}
+DUMPED = {"journal.db": ["entries", "imports", "baselines"], "snapshots.db": ["rows", "names"]}
 
 
-def creditsctl(*args):
-    return subprocess.run([CREDITSCTL, *map(str, args)], text=True, capture_output=True,
-                          timeout=creditsd.TIMEOUT_S)
+def make_ledger(client):
+    """Installs of several kinds of entries; the flips below want them to be more than a page."""
+    client.request("POST", f"{path_of('a')}/commit", COMMIT, KEY)
+    for n in range(30):
+        for _ in range(3):
+            client.post(f"{path_of(f'install-{n}')}/commit", COMMIT | {"tier": "pro"})
+        held = client.post(f"{path_of(f'install-{n}')}/reservations", {"credits": 2}).json
+        if n % 2:
+            client.post(f"{path_of(f'install-{n}')}/reservations/{held['reservation_id']}/commit")
+
+
+@pytest.fixture
+def stopped(server, client, data_dir):
+    make_ledger(client)
+    server.stop()
+    return data_dir
 
 
 def test_a_whole_ledger_passes_while_it_runs_and_after_a_kill(server, client, data_dir):
@@ -23,33 +41,116 @@ def test_a_whole_ledger_passes_while_it_runs_and_after_a_kill(server, client, da
         client.post(f"{path_of('a')}/commit", COMMIT)
         client.post(f"{path_of(f'b{n}')}/reservations")
     for _ in range(2):
-        checked = creditsctl("check", "--data-dir", data_dir)
-        assert (checked.returncode, checked.stderr) == (0, "")
-        assert checked.stdout == "ok: 4 installs, 6 entries\n"
+        assert check_done(creditsctl.run("check", data_dir)) == "ok: 4 installs, 6 entries\n"
         server.kill()
+    assert check_done(creditsctl.run("check", data_dir, "--json")) == (
+        '{"ok":true,"installs":4,"entries":6,"entries_unhashed":0,"pruned_sequence":0,'
+        '"has_snapshots":true}\n')
+    (data_dir / "snapshots.db").unlink()
+    assert "no snapshots.db" in check_done(creditsctl.run("check", data_dir))
 
 
-def test_an_entry_that_was_changed_is_named(server, client, data_dir):
-    for _ in range(3):
-        client.post(f"{path_of('a')}/commit", COMMIT)
-    server.stop()
-    with sqlite3.connect(data_dir / "journal.db") as journal:
-        journal.execute("UPDATE entries SET credits = 0 WHERE version = 2")
-    checked = creditsctl("check", "--data-dir", data_dir)
-    assert (checked.returncode, checked.stdout) == (1, "")
-    assert 'install "a", version 2' in checked.stderr
+def test_a_check_shows_its_progress(stopped):
+    ended = creditsctl.run("check", stopped, "--progress")
+    assert ended.returncode == 0
+    assert ended.stderr == "check: 100 %\n"
+
+
+CHANGES = {
+    "an entry's credits": ("journal.db", "UPDATE entries SET credits = 0 "
+                           "WHERE install_id = 'install-1' AND version = 2"),
+    "an entry's time": ("journal.db", "UPDATE entries SET at_ms = at_ms + 1 "
+                        "WHERE install_id = 'install-1' AND version = 2"),
+    "an entry's tier": ("journal.db", "UPDATE entries SET tier = 'prp' "
+                        "WHERE install_id = 'install-1' AND version = 2"),
+    "an entry's backend": ("journal.db", "UPDATE entries SET backend = 1 "
+                           "WHERE install_id = 'install-1' AND version = 2"),
+    "an entry's hash": ("journal.db", "UPDATE entries SET hash = zeroblob(32) "
+                        "WHERE install_id = 'install-1' AND version = 2"),
+    "an entry's install": ("journal.db", "UPDATE entries SET install_id = 'install-2' "
+                           "WHERE install_id = 'install-1' AND version = 2"),
+}
+ROW_COLUMNS = ["lifetime_consumed", "lifetime_gemini_consumed", "monthly_consumed",
+               "monthly_gemini_consumed", "last_active_at_ms", "last_sequence"]
+
+
+@pytest.mark.parametrize("case", CHANGES)
+def test_an_entry_that_was_changed_is_named(stopped, case):
+    file, sql = CHANGES[case]
+    with sqlite3.connect(stopped / file) as database:
+        database.execute(sql)
+    check_failed(creditsctl.run("check", stopped), 1, 'install "install-', "version 2")
+    ended = creditsctl.run("check", stopped, "--json")
+    assert ended.returncode == 1
+    assert '"ok":false,"install_id":"install-' in ended.stdout
+
+
+@pytest.mark.parametrize("column", ROW_COLUMNS)
+def test_a_row_that_was_changed_is_named(stopped, column):
+    with sqlite3.connect(stopped / "snapshots.db") as database:
+        database.execute(f"UPDATE rows SET {column} = {column} + 1 WHERE install_id = 'install-1'")
+    check_failed(creditsctl.run("check", stopped), 1, 'install "install-1"', "version 5")
+
+
+NEEDLES = {
+    "a key in the journal": ("journal.db", b"key-of-a-commit"),
+    "a key in the index of names": ("snapshots.db", b"key-of-a-commit"),
+    "an install's id in the journal": ("journal.db", b"install-7"),
+    "an install's id in its row": ("snapshots.db", b"install-7"),
+}
+
+
+@pytest.mark.parametrize("case", NEEDLES)
+def test_one_byte_that_was_changed_in_a_file_is_found(stopped, case):
+    file, needle = NEEDLES[case]
+    content = bytearray((stopped / file).read_bytes())
+    assert needle in content
+    content[content.index(needle) + 4] ^= 1
+    (stopped / file).write_bytes(content)
+    check_failed(creditsctl.run("check", stopped), 1)
+
+
+def dump(data_dir, file):
+    """All entries, or rows and names, as SQLite reads them; None if it cannot."""
+    try:
+        with sqlite3.connect(data_dir / file) as database:
+            return [database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+                    for table in DUMPED[file]]
+    except sqlite3.Error:
+        return None
+
+
+@pytest.mark.parametrize("file", DUMPED)
+def test_whatever_byte_is_changed_no_entry_and_no_row_changes_unnoticed(stopped, tmp_path, file):
+    """Bytes that no entry and no row is of (free room in a page) may change."""
+    flipped = tmp_path / "flipped"
+    chance = random.Random(file)
+    whole = (stopped / file).read_bytes()
+    before = dump(stopped, file)
+    found = 0
+    for place in chance.sample(range(100, len(whole)), 150):
+        shutil.rmtree(flipped, ignore_errors=True)
+        flipped.mkdir()
+        for name in DUMPED:
+            shutil.copy(stopped / name, flipped)
+        content = bytearray(whole)
+        content[place] ^= 1 << chance.randrange(8)
+        (flipped / file).write_bytes(content)
+        ended = creditsctl.run("check", flipped)
+        if ended.returncode == 0:
+            assert dump(flipped, file) == before, f"byte {place}"
+        else:
+            check_failed(ended, 1)
+            found += 1
+    assert found > 0
 
 
 def test_what_is_no_ledger_is_told_so(tmp_path):
-    checked = creditsctl("check", "--data-dir", tmp_path)
-    assert checked.returncode == 1
-    assert str(tmp_path) in checked.stderr
-
-
-def test_a_usage_error_ends_with_2():
-    assert creditsctl().returncode == 2
-    assert creditsctl("check", "--nonsense").returncode == 2
-    assert creditsctl("--help").returncode == 0
+    check_failed(creditsctl.run("check", tmp_path), 1, tmp_path)
+    check_failed(creditsctl.run("backup", tmp_path, tmp_path.with_suffix(".db")), 1, tmp_path)
+    (tmp_path / "journal.db").write_bytes(b"something else, " * 1000)
+    check_failed(creditsctl.run("check", tmp_path), 1, "journal.db")
+    assert not tmp_path.with_suffix(".db").exists()
 
 
 def test_old_entries_are_pruned_and_the_ledger_stays_whole(start, connect, data_dir):
@@ -58,11 +159,170 @@ def test_old_entries_are_pruned_and_the_ledger_stays_whole(start, connect, data_
         installed = client.post(f"{path_of('a')}/commit", COMMIT).json
     wait_until(lambda: not all_entries(client, "a"), "the pruning of all entries")
     assert client.get(path_of("a")).json == installed
-    assert creditsctl("check", "--data-dir", data_dir).returncode == 0
+    check_done(creditsctl.run("check", data_dir))
 
     keyed = client.request("POST", f"{path_of('a')}/commit", COMMIT, {"Idempotency-Key": "k"})
     client.post(f"{path_of('a')}/commit", COMMIT)
-    wait_until(lambda: "pruned" in creditsctl("check", "--data-dir", data_dir).stdout, "a check")
+    wait_until(lambda: "pruned" in creditsctl.run("check", data_dir).stdout, "a check")
     assert [entry["version"] for entry in all_entries(client, "a")] == [6, 7]
     again = client.request("POST", f"{path_of('a')}/commit", COMMIT, {"Idempotency-Key": "k"})
     assert again.body == keyed.body
+
+
+def restore(backup, directory):
+    directory.mkdir()
+    shutil.copy(backup, directory / "journal.db")
+    check_done(creditsctl.run("check", directory))
+    return ["--data-dir", directory]
+
+
+def test_a_backup_serves_the_same_ledger(server, client, data_dir, tmp_path, start, connect):
+    make_ledger(client)
+    keyed = client.request("POST", f"{path_of('a')}/commit", COMMIT, {"Idempotency-Key": "k"})
+    held = client.post(f"{path_of('b')}/reservations", {"credits": 7}).json
+    before = history(client)
+    backup = tmp_path / "backup.db"
+    said = check_done(creditsctl.run("backup", data_dir, backup))
+    assert str(backup) in said
+    assert backup.stat().st_mode & 0o777 == 0o600
+    client.post(f"{path_of('a')}/commit", COMMIT)
+
+    restored = connect(start(*restore(backup, tmp_path / "restored")))
+    assert history(restored) == before
+    again = restored.request("POST", f"{path_of('a')}/commit", COMMIT, {"Idempotency-Key": "k"})
+    assert again.body == keyed.body and again.headers["Idempotency-Replayed"] == "true"
+    settled = restored.post(f"{path_of('b')}/reservations/{held['reservation_id']}/commit")
+    assert settled.status == 200 and settled.json["lifetime_consumed"] == 7
+    check_done(creditsctl.run("check", tmp_path / "restored"))
+
+
+@pytest.mark.parametrize("flags", [[], ["--keep-entries", "1s"], FEW_LIVE])
+def test_backups_under_traffic_have_all_that_was_answered_before(start, connect, data_dir,
+                                                                 tmp_path, flags):
+    server = start(*flags)
+    traffic = Traffic(server.port, [f"install-{n}" for n in range(40)], writers=8, readers=0)
+    backups = []
+    for n in range(3):
+        traffic.wait_for(traffic.count() + 500)
+        with traffic._lock:
+            versions = {install_id: max(answered)
+                        for install_id, answered in traffic.answered.items() if answered}
+        backups.append((tmp_path / f"{n}.db", versions))
+        check_done(creditsctl.run("backup", data_dir, backups[-1][0]))
+    traffic.wait_for(traffic.count() + 100)
+    traffic.end()
+    in_the_end = connect(server)
+
+    for file, versions in backups:
+        restored = connect(start(*restore(file, file.with_suffix(""))))
+        installs = all_installs(restored)
+        for install_id, version in versions.items():
+            assert installs[install_id]["version"] >= version
+        for install_id, install in installs.items():
+            newest = all_entries(in_the_end, install_id)[-1:]
+            assert newest == [] or install["version"] <= newest[0]["version"]
+            kept = {entry["version"]: entry for entry in all_entries(in_the_end, install_id)}
+            for entry in all_entries(restored, install_id):
+                assert kept.get(entry["version"], entry) == entry
+        check_done(creditsctl.run("check", file.with_suffix("")))
+
+
+def test_a_backup_replaces_nothing_unless_it_is_told_to(stopped, tmp_path):
+    backup = tmp_path / "backup.db"
+    backup.write_text("mine")
+    check_failed(creditsctl.run("backup", stopped, backup), 1, backup, "--force")
+    assert backup.read_text() == "mine"
+    check_failed(creditsctl.run("backup", stopped, stopped / "journal.db", "--force"), 1,
+                 "directory of the ledger")
+    ended = creditsctl.run("backup", stopped, backup, "--force", "--json", "--progress")
+    assert ended.returncode == 0
+    assert ended.stderr.endswith("backup: 100 %\n")
+    assert ended.stdout == f'{{"file":"{backup}","bytes":{backup.stat().st_size}}}\n'
+    check_failed(creditsctl.run("backup", stopped, tmp_path / "none" / "backup.db"), 1, "none")
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()
+                  and path.suffix not in {".log", ".out"}) == ["backup.db"]
+
+
+USAGE_ERRORS = {
+    "nothing": ([], "subcommand"),
+    "no such command": (["nonsense"], "nonsense"),
+    "no such flag": (["stats", "--nonsense"], "--nonsense"),
+    "check without a directory": (["check"], "DIR"),
+    "show without an id": (["show"], "ID"),
+    "two ids": (["show", "a", "b"], "b"),
+    "quota without get or set": (["quota"], "subcommand"),
+    "set without a file": (["quota", "set"], "FILE"),
+    "no URL": (["stats", "--url", "localhost"], "localhost"),
+    "a URL of another scheme": (["stats", "--url", "ftp://localhost"], "ftp"),
+    "a URL with a path": (["stats", "--url", "http://localhost/v1"], "/v1"),
+    "a port that is none": (["stats", "--url", "http://localhost:70000"], "70000"),
+    "no number": (["list", "--limit", "many"], "many"),
+    "a number out of range": (["list", "--limit", "0"], "0"),
+    "a limit and all": (["list", "--limit", "5", "--all"], "--all"),
+    "an interval without a unit": (["top", "--interval", "1"], "1"),
+    "an interval of nothing": (["top", "--interval", "0s"], "interval"),
+    "no such CA file": (["stats", "--ca-file", "/nonsense"], "/nonsense"),
+    "no such token file": (["stats", "--token-file", "/nonsense"], "/nonsense"),
+}
+
+
+@pytest.mark.parametrize("case", USAGE_ERRORS)
+def test_a_usage_error_ends_with_2_and_names_what_is_wrong(case):
+    args, word = USAGE_ERRORS[case]
+    check_failed(creditsctl.run(*args), 2, word)
+
+
+COMMANDS = ["stats", "top", "show", "history", "list", "export", "import", "quota get",
+            "quota set", "check", "backup", "completion bash"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_each_command_has_help_with_an_example(command):
+    told = check_done(creditsctl.run(*command.split(), "--help"))
+    assert "Example" in told and f"creditsctl {command}" in told
+
+
+def test_the_help_lists_the_commands_and_the_exit_statuses():
+    told = check_done(creditsctl.run("--help"))
+    for word in [*(command.split()[0] for command in COMMANDS), "Exit status", "CREDITSCTL_URL"]:
+        assert word in told
+    assert check_done(creditsctl.run("--version")).count("\n") == 1
+
+
+COMPLETIONS = {
+    "": {"stats", "top", "show", "history", "list", "export", "import", "quota", "check", "backup",
+         "completion"},
+    "s": {"stats", "show"},
+    "quota ": {"get", "set"},
+    "quota s": {"set"},
+    "completion ": {"bash"},
+    "--u": {"--url"},
+    "list --": {"--all", "--ca-file", "--help", "--json", "--limit", "--prefix", "--tier",
+                "--token-file", "--url"},
+    "--json list --p": {"--prefix"},
+    "--url http://127.0.0.1 li": {"list"},
+    "backup --token-file list --f": {"--force"},
+    "quota get --t": {"--token-file"},
+    "backup ": set(),
+    "--token-file ": set(),
+    "list --prefix ": set(),
+}
+
+
+@pytest.mark.parametrize("line", COMPLETIONS)
+def test_bash_completes(line):
+    words = f"creditsctl {line}".split(" ")
+    script = f"""
+        source <('{creditsctl.BINARY}' completion bash)
+        COMP_WORDS=({" ".join(f"'{word}'" for word in words)})
+        COMP_CWORD={len(words) - 1}
+        _creditsctl
+        printf '%s\\n' "${{COMPREPLY[@]}}"
+        complete -p creditsctl
+    """
+    ended = subprocess.run(["bash", "--norc", "-uc", script], text=True, capture_output=True,
+                           timeout=30)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    *completed, registered = ended.stdout.splitlines()
+    assert set(completed) - {""} == COMPLETIONS[line]
+    assert "-F _creditsctl" in registered and "default" in registered

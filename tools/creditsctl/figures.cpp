@@ -276,6 +276,25 @@ void sleep(std::chrono::milliseconds duration) {
   ::nanosleep(&time, nullptr);
 }
 
+// `1s` becomes 1000.
+CLI::Validator duration_in_milliseconds() {
+  const std::map<std::string, std::int64_t> milliseconds_of{{"ms", 1}, {"s", 1'000}};
+  const CLI::AsNumberWithUnit to_milliseconds{milliseconds_of,
+                                              CLI::AsNumberWithUnit::UNIT_REQUIRED};
+  const auto convert = [to_milliseconds](std::string& duration) -> std::string {
+    const std::string fault = "\"" + duration + "\" is not a duration from 10ms to 3600s, like 1s";
+    try {
+      const bool is_number = to_milliseconds(duration).empty();
+      const bool is_in_range =
+          CLI::Range(std::int64_t{10}, std::int64_t{3'600'000})(duration).empty();
+      return is_number && is_in_range ? "" : fault;
+    } catch (const CLI::ValidationError&) {
+      return fault;
+    }
+  };
+  return {convert, ""};
+}
+
 struct TopOptions {
   std::int64_t interval_ms = 1'000;
   std::uint64_t frames_max = 0;  // 0: until it is stopped
@@ -317,10 +336,7 @@ void add_top(CLI::App& app, const Options& options) {
       "top", "Show rates and the hottest installs, again and again; Ctrl-C ends it");
   const auto settings = std::make_shared<TopOptions>();
   command->add_option("--interval", settings->interval_ms, "Time between two looks")
-      ->transform(
-          CLI::AsNumberWithUnit(std::map<std::string, std::int64_t>{{"ms", 1}, {"s", 1'000}},
-                                CLI::AsNumberWithUnit::UNIT_REQUIRED))
-      ->check(CLI::Range(std::int64_t{10}, std::int64_t{3'600'000}, "10ms to 3600s"))
+      ->transform(duration_in_milliseconds())
       ->type_name("DURATION")
       ->default_str("1s");
   command->add_option("--count", settings->frames_max, "Print so many plain frames and end")

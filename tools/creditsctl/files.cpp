@@ -9,6 +9,7 @@
 #include "tools/creditsctl/fresh_file.hpp"
 #include "tools/creditsctl/json.hpp"
 #include "tools/creditsctl/progress.hpp"
+#include "tools/creditsctl/table.hpp"
 
 namespace credits::creditsctl {
 
@@ -34,10 +35,10 @@ std::string in_json(const persistence::AuditReport& report) {
     out.Bool(!report.fault);
     if (report.fault) {
       out.Key("install_id");
-      out.String(report.fault->install_id.c_str());
+      out.String(harmless(report.fault->install_id).c_str());
       count("version", report.fault->version);
       out.Key("what");
-      out.String(report.fault->what.c_str());
+      out.String(harmless(report.fault->what).c_str());
     } else {
       count("installs", report.installs);
       count("entries", report.entries);
@@ -111,7 +112,7 @@ void backup(const Options& options, const BackupOptions& wanted) {
   std::cout << to_json([&](Writer& out) {
     out.StartObject();
     out.Key("file");
-    out.String(wanted.file.c_str());
+    out.String(harmless(wanted.file.string()).c_str());
     out.Key("bytes");
     out.Uint64(bytes);
     out.EndObject();

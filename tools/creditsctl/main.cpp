@@ -59,6 +59,14 @@ int end_output() {
   return tell(failed, "standard output cannot be written to");
 }
 
+// CLI11 says of a command that it does not know only that there is none.
+std::string fault_of(const CLI::App& app, const CLI::ParseError& error) {
+  const auto extras = app.remaining(true);
+  const bool is_unknown = error.get_name() == "RequiredError" && !extras.empty();
+  return (is_unknown ? "there is no command \"" + extras.front() + "\"" : error.what()) +
+         "; see --help";
+}
+
 int run(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   CLI::App app{"creditsctl looks after a ledger of credits and the creditsd that serves it."};
@@ -69,7 +77,7 @@ int run(int argc, char** argv) {
     return end_output();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    return tell(usage_error, std::string{error.what()} + "; see --help");
+    return tell(usage_error, fault_of(app, error));
   } catch (const Failure& failure) {
     std::cout.flush();
     return tell(failure.status(), failure.what());

@@ -52,15 +52,15 @@ void get(const Options& options, const std::string& file) {
   fresh.put_in_place();
 }
 
+std::string read_all(std::istream& in) { return {std::istreambuf_iterator<char>{in}, {}}; }
+
 std::string content_of(const std::string& file) {
-  std::ifstream opened;
-  if (file != "-") opened.open(file, std::ios::binary);
-  std::istream& in = file == "-" ? std::cin : opened;
-  std::string content{std::istreambuf_iterator<char>{in}, {}};
-  if (file != "-" && (!opened.is_open() || std::filesystem::is_directory(file))) {
+  if (file == "-") return read_all(std::cin);
+  std::ifstream in{file, std::ios::binary};
+  if (!in || std::filesystem::is_directory(file)) {
     throw Failure{failed, file + ": it cannot be read"};
   }
-  return content;
+  return read_all(in);
 }
 
 void set(const Options& options, const std::string& file) {

@@ -4,11 +4,19 @@
 #include <ostream>
 #include <utility>
 
+#include "tools/creditsctl/json.hpp"
+
 namespace credits::creditsctl {
 
 namespace {
 
 constexpr const char* gap = "  ";
+
+// Whether it begins with one: of ASCII, or of those that UTF-8 writes as 0xc2 and another byte.
+bool is_control(std::string_view text) {
+  const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  return byte(0) < 0x20 || byte(0) == 0x7f || (byte(0) == 0xc2 && byte(1) < 0xa0);
+}
 
 // In characters of UTF-8.
 std::size_t width_of(const std::string& cell) {
@@ -51,10 +59,15 @@ void Table::print(std::ostream& out) {
 }
 
 std::string harmless(std::string_view text) {
-  std::string shown{text};
-  std::replace_if(
-      shown.begin(), shown.end(),
-      [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == 0x7f; }, '?');
+  std::string shown;
+  while (!text.empty()) {
+    rapidjson::MemoryStream in{text.data(), text.size()};
+    rapidjson::StringBuffer character;
+    const bool is_valid = rapidjson::UTF8<>::Validate(in, character);
+    const std::size_t size = is_valid ? in.Tell() : 1;
+    is_valid && !is_control(text) ? shown.append(text, 0, size) : shown.append(1, '?');
+    text.remove_prefix(size);
+  }
   return shown;
 }
 

@@ -30,7 +30,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// What a terminal would take for a command becomes a question mark.
+// In UTF-8, whatever `text` is: what is not, and what a terminal would take for a command, becomes
+// a question mark.
 std::string harmless(std::string_view text);
 
 }  // namespace credits::creditsctl

@@ -12,6 +12,7 @@
 #include "tools/creditsctl/fresh_file.hpp"
 #include "tools/creditsctl/json.hpp"
 #include "tools/creditsctl/progress.hpp"
+#include "tools/creditsctl/table.hpp"
 
 namespace credits::creditsctl {
 
@@ -44,7 +45,7 @@ void export_ledger(const Options& options, const std::string& file) {
   std::cout << to_json([&](Writer& out) {
     out.StartObject();
     out.Key("file");
-    out.String(file.c_str());
+    out.String(harmless(file).c_str());
     out.Key("bytes");
     out.Uint64(bytes);
     out.EndObject();
