@@ -1,6 +1,7 @@
 #include "persistence/audit.hpp"
 
 #include <algorithm>
+#include <initializer_list>
 #include <memory>
 #include <stdexcept>
 #include <unordered_map>
@@ -205,6 +206,20 @@ class Audit {
   AuditReport report_;
 };
 
+// The first entry or row with a value that is not of its column's type.
+std::optional<AuditFault> find_mistyped(const std::filesystem::path& path,
+                                        std::initializer_list<const char*> statements) {
+  SQLite::Database database = open_reader(path);
+  for (const char* statement : statements) {
+    SQLite::Statement select{database, statement};
+    if (!select.executeStep()) continue;
+    return AuditFault{select.getColumn(0).getString(),
+                      static_cast<std::uint64_t>(select.getColumn(1).getInt64()),
+                      "a value in " + path.string() + " is not of its column's type"};
+  }
+  return std::nullopt;
+}
+
 // That SQLite finds its own structures in order: pages, and the order of what is on them.
 void check_pages(const std::filesystem::path& path) {
   SQLite::Database database = open_reader(path);
@@ -227,7 +242,12 @@ AuditReport audit(const std::filesystem::path& data_dir, const ReportAudited& re
     AuditReport result = Audit{data_dir, report}.run();
     if (result.fault) return result;
     check_pages(journal);
-    if (result.has_snapshots) check_pages(snapshots);
+    result.fault =
+        find_mistyped(journal, {sql::select_mistyped_entries, sql::select_mistyped_imports,
+                                sql::select_mistyped_baselines});
+    if (result.fault || !result.has_snapshots) return result;
+    check_pages(snapshots);
+    result.fault = find_mistyped(snapshots, {sql::select_mistyped_rows});
     return result;
   } catch (const SQLite::Exception& error) {
     throw StoreError{"cannot read the ledger in " + data_dir.string() + ": " + error.what()};

@@ -154,4 +154,47 @@ inline constexpr const char* delete_name =
 inline constexpr const char* delete_names_through = "DELETE FROM names WHERE sequence <= ?";
 inline constexpr const char* update_forgotten = "UPDATE progress SET forgotten_sequence = ?";
 
+// For the audit: SQLite keeps a value of any type in any column, and reads one type as another, so
+// that a value can be changed and read as if it were not.
+inline constexpr const char* select_mistyped_entries = R"(
+  SELECT install_id, version FROM entries WHERE
+    (typeof(previous_sequence), typeof(version), typeof(at_ms), typeof(kind), typeof(credits),
+     typeof(counter), typeof(month))
+      <> ('integer', 'integer', 'integer', 'integer', 'integer', 'integer', 'integer')
+    OR (typeof(install_id), typeof(tier), typeof(mutation_id)) <> ('text', 'text', 'blob')
+    OR typeof(backend) NOT IN ('integer', 'null')
+    OR typeof(idempotency_key) NOT IN ('text', 'null')
+    OR typeof(reservation_id) NOT IN ('text', 'null')
+    OR typeof(expires_at_ms) NOT IN ('integer', 'null')
+    OR (typeof(request), typeof(status), typeof(answer))
+      NOT IN (VALUES ('text', 'integer', 'text'), ('null', 'null', 'null'))
+    OR typeof(hash) NOT IN ('blob', 'null')
+)";
+inline constexpr const char* select_mistyped_imports = R"(
+  SELECT install_id, version FROM imports JOIN entries USING (sequence) WHERE
+    (typeof(lifetime_consumed), typeof(lifetime_gemini_consumed), typeof(monthly_consumed),
+     typeof(monthly_gemini_consumed), typeof(last_active_at_ms))
+      <> ('integer', 'integer', 'integer', 'integer', 'integer')
+)";
+inline constexpr const char* select_mistyped_baselines = R"(
+  SELECT install_id, version FROM baselines WHERE
+    (typeof(lifetime_consumed), typeof(lifetime_gemini_consumed), typeof(month),
+     typeof(monthly_consumed), typeof(monthly_gemini_consumed), typeof(last_active_at_ms),
+     typeof(version), typeof(last_sequence), typeof(checksum))
+      <> ('integer', 'integer', 'integer', 'integer', 'integer', 'integer', 'integer', 'integer',
+          'integer')
+    OR (typeof(install_id), typeof(tier_snapshot)) <> ('text', 'text')
+    OR typeof(holds) NOT IN ('blob', 'null') OR typeof(hash) NOT IN ('blob', 'null')
+)";
+inline constexpr const char* select_mistyped_rows = R"(
+  SELECT install_id, version FROM rows WHERE
+    (typeof(lifetime_consumed), typeof(lifetime_gemini_consumed), typeof(month),
+     typeof(monthly_consumed), typeof(monthly_gemini_consumed), typeof(last_active_at_ms),
+     typeof(version), typeof(last_sequence), typeof(checksum))
+      <> ('integer', 'integer', 'integer', 'integer', 'integer', 'integer', 'integer', 'integer',
+          'integer')
+    OR (typeof(install_id), typeof(tier_snapshot)) <> ('text', 'text')
+    OR typeof(holds) NOT IN ('blob', 'null') OR typeof(hash) NOT IN ('blob', 'null')
+)";
+
 }  // namespace credits::persistence::sql

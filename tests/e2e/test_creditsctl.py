@@ -114,6 +114,7 @@ def dump(data_dir, file):
     """All entries, or rows and names, as SQLite reads them; None if it cannot."""
     try:
         with sqlite3.connect(data_dir / file) as database:
+            database.text_factory = bytes
             return [database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
                     for table in DUMPED[file]]
     except sqlite3.Error:
@@ -122,13 +123,14 @@ def dump(data_dir, file):
 
 @pytest.mark.parametrize("file", DUMPED)
 def test_whatever_byte_is_changed_no_entry_and_no_row_changes_unnoticed(stopped, tmp_path, file):
-    """Bytes that no entry and no row is of (free room in a page) may change."""
+    """Bytes that no entry and no row is of (free room in a page) may change. The first page has the
+    schema."""
     flipped = tmp_path / "flipped"
     chance = random.Random(file)
     whole = (stopped / file).read_bytes()
     before = dump(stopped, file)
     found = 0
-    for place in chance.sample(range(100, len(whole)), 150):
+    for place in chance.sample(range(4096, len(whole)), 150):
         shutil.rmtree(flipped, ignore_errors=True)
         flipped.mkdir()
         for name in DUMPED:

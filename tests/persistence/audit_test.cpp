@@ -111,6 +111,8 @@ TEST_CASE("whatever is changed in the journal is named") {
       {"UPDATE entries SET hash = NULL WHERE install_id = 'a' AND version = 5", 5},
       {"UPDATE entries SET install_id = 'b' WHERE install_id = 'a' AND version = 5", 5},
       {"UPDATE entries SET version = 99 WHERE install_id = 'a' AND version = 5", 99},
+      {"UPDATE entries SET backend = x'' WHERE install_id = 'a' AND version = 5", 5},
+      {"UPDATE entries SET status = 0 WHERE install_id = 'a' AND version = 2", 2},
       {"DELETE FROM entries WHERE install_id = 'a' AND version = 5", 6},
       {"DELETE FROM entries WHERE install_id = 'a' AND version = 9", 9},
   }));
@@ -153,6 +155,17 @@ TEST_CASE("a row that is missing, and one without entries, are named") {
   SECTION("without entries") {
     execute(directory.path() / "journal.db", "DELETE FROM entries WHERE install_id = 'b'");
   }
+  const AuditReport report = audit(directory.path());
+  REQUIRE(report.fault);
+  CHECK(report.fault->install_id == "b");
+  CHECK(report.fault->version == 1);
+}
+
+TEST_CASE("a value of another type is named, though it reads the same") {
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  execute(directory.path() / "snapshots.db",
+          "UPDATE rows SET monthly_consumed = x'' WHERE install_id = 'b'");
   const AuditReport report = audit(directory.path());
   REQUIRE(report.fault);
   CHECK(report.fault->install_id == "b");
