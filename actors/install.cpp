@@ -15,6 +15,7 @@ constexpr std::uint64_t holds_on_their_way_max = 8'192;
 }  // namespace
 
 void InstallState::run(Request request) {
+  add_one(vitals->handled);
   if (phase_ == Phase::live && judge_if_possible(request)) return;
   stash_.push_back(std::move(request));
   if (phase_ == Phase::cold) load();
@@ -66,12 +67,7 @@ void InstallState::recalled(Recalled result) {
 }
 
 void InstallState::fail_stash(const std::string& reason) {
-  for (const Request& request : std::exchange(stash_, {})) give_up(request, reason);
-}
-
-void InstallState::give_up(const Request& request, const std::string& reason) {
-  add_one(vitals->handled);
-  request.fail(reason);
+  for (const Request& request : std::exchange(stash_, {})) request.fail(reason);
 }
 
 void InstallState::judge_stash() {
@@ -98,14 +94,14 @@ bool InstallState::judge_if_possible(Request& request) {
 
 void InstallState::judge_now(Request request, const Remembered& remembered) {
   if (request.previous_place && request.answers->has_failed(*request.previous_place)) {
-    return give_up(request, "an operation before it on the same install may have been done");
+    return request.fail("an operation before it on the same install may have been done");
   }
   Verdict verdict;
   try {
     verdict = judge_on_row(request.operation, remembered);
   } catch (const std::exception& error) {
     environment->tell({"judging_failed", "install \"" + install_id + "\": " + error.what()});
-    give_up(request, "the operation could not be judged");
+    request.fail("the operation could not be judged");
     return wait_until_drained(Phase::spoiled);
   }
   answer(std::move(request), std::move(verdict));
@@ -122,7 +118,6 @@ Verdict InstallState::judge_on_row(const Operation& operation, const Remembered&
 
 void InstallState::answer(Request request, Verdict verdict) {
   auto& [entries, answer] = verdict;
-  add_one(vitals->handled);
   request.put(std::move(answer));
   if (entries.empty() && is_durable()) return request.give();
   std::optional<persistence::Mutation> mutation;

@@ -58,7 +58,6 @@ struct InstallState {
   bool judge_if_possible(Request& request);
   void judge_now(Request request, const Remembered& remembered);
   Verdict judge_on_row(const Operation& operation, const Remembered& remembered);
-  void give_up(const Request& request, const std::string& reason);
   void answer(Request request, Verdict verdict);
   bool has_much_on_its_way() const;
   void wait_until_drained(Phase phase);

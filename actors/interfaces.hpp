@@ -61,16 +61,6 @@ struct EntriesRequest {
   Promise<std::optional<std::vector<ledger::Entry>>> entries;  // none: unknown install
 };
 
-struct Imported {
-  bool was_empty = false;      // if not, nothing was imported
-  std::uint64_t installs = 0;  // that the ledger has now
-};
-
-struct ImportRequest {
-  std::vector<persistence::Mutation> mutations;
-  Promise<Imported> imported;
-};
-
 struct SnapshotRequest {
   Promise<std::shared_ptr<persistence::RowCursor>> cursor;
 };
@@ -168,7 +158,7 @@ using router_actor = caf::typed_actor<
     caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
     // gateway: how the install's actor is, if there is one; passed on to the reporter
     caf::reacts_to<report_atom, ReportRequest>,
-    // gateway: what installs hold in memory is out of date; retire them all
+    // persister: what installs hold in memory may be out of date; retire them all
     caf::reacts_to<forget_atom>,
     // itself: time to look for idle installs
     caf::reacts_to<tick_atom>,
@@ -176,6 +166,17 @@ using router_actor = caf::typed_actor<
     caf::reacts_to<retired_atom, std::string>,
     // shutdown: retire all; answered when the last one has ended
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
+
+struct Imported {
+  bool was_empty = false;      // if not, nothing was imported
+  std::uint64_t installs = 0;  // that the ledger has now
+};
+
+struct ImportRequest {
+  std::vector<persistence::Mutation> mutations;
+  Promise<Imported> imported;
+  std::vector<router_actor> routers{};  // filled by the gateway
+};
 
 // A request whose answer is in its place, and the mutation that the request made, if any.
 struct Append {
@@ -239,7 +240,7 @@ using gateway_actor = caf::typed_actor<
     caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
     caf::reacts_to<list_atom, ListRequest>, caf::reacts_to<entries_atom, EntriesRequest>,
     caf::reacts_to<snapshot_atom, SnapshotRequest>, caf::reacts_to<report_atom, ReportRequest>,
-    caf::reacts_to<import_atom, ImportRequest>, caf::reacts_to<forget_atom>,
+    caf::reacts_to<import_atom, ImportRequest>,
     // shutdown: drop the handles and end
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 

@@ -39,18 +39,25 @@ std::size_t PersisterState::author_of(const Append& append) {
 
 void PersisterState::import(ImportRequest request) {
   write();
-  Imported imported{store->installs() == 0, store->installs()};
+  const std::uint64_t installs = store->installs();
+  if (installs > 0) return request.imported->set_value({false, installs});
+  environment->figures.oldest_pending.begin(std::chrono::steady_clock::now());
   try {
-    if (imported.was_empty && !request.mutations.empty()) {
-      store_and_count(request.mutations);
-      self->send(snapshotter, stored_atom::value);
-      imported.installs = store->installs();
-    }
-    request.imported->set_value(imported);
+    if (!request.mutations.empty()) store_and_count(request.mutations);
+    forget(request.routers);
+    self->send(snapshotter, stored_atom::value);
+    request.imported->set_value({true, store->installs()});
   } catch (const std::exception& error) {
     write_failed(error);
+    forget(request.routers);
     request.imported->set_exception(std::current_exception());
   }
+  environment->figures.oldest_pending.end();
+}
+
+// Who was looked for before an import has an actor that may not know of its row.
+void PersisterState::forget(const std::vector<router_actor>& routers) {
+  for (const router_actor& router : routers) self->send(router, forget_atom::value);
 }
 
 void PersisterState::write() {
@@ -193,7 +200,6 @@ persister_actor::behavior_type persister(persister_actor::stateful_pointer<Persi
   state.environment = environment;
   state.snapshotter = std::move(snapshotter);
   state.batch_mutations_max = batch_mutations_max;
-  environment->figures.installs = store->installs();
   return {
       [self](append_atom, Append& append) { self->state.append(std::move(append)); },
       [self](import_atom, ImportRequest& request) { self->state.import(std::move(request)); },

@@ -65,6 +65,7 @@ struct PersisterState {
   std::size_t author_of(const Append& append);
   void acknowledge(const std::vector<persistence::Outcome>& outcomes);
   // Nothing if it has failed, and all has been given back.
+  void forget(const std::vector<router_actor>& routers);
   std::optional<std::vector<persistence::Outcome>> store_batch();
   std::vector<persistence::Outcome> store_and_count(
       const std::vector<persistence::Mutation>& mutations);

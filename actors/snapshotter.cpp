@@ -4,7 +4,8 @@ namespace credits::actors {
 
 void SnapshotterState::stored() {
   if (is_scheduled_) return;
-  environment->figures.snapshots_behind.begin(std::chrono::steady_clock::now());
+  Since& behind = environment->figures.snapshots_behind;
+  if (!behind.has_begun()) behind.begin(std::chrono::steady_clock::now());
   schedule(tuning.checkpoint_interval);
 }
 

@@ -24,6 +24,8 @@ auto spawn_blocking(caf::actor_system& system, const Tuning& tuning, Args&&... a
 
 LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
                           Environment& environment, const Tuning& tuning) {
+  environment.figures.installs = store.installs();
+  environment.figures.snapshot_pending_rows = store.pending_rows();
   LedgerActors actors;
   actors.snapshotter = spawn_blocking(system, tuning, snapshotter, &store, &environment, tuning);
   actors.persister = spawn_blocking(system, tuning, persister, &store, &environment,
@@ -38,6 +40,8 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
     actors.routers.push_back(system.spawn(router, &environment, actors.persister, actors.loader,
                                           actors.reporter, share));
   }
+  // What a crash has left to the snapshots.
+  if (store.pending_rows() > 0) caf::anon_send(actors.snapshotter, stored_atom::value);
   return actors;
 }
 

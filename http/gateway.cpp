@@ -52,12 +52,8 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<GatewayStat
         self->send<caf::message_priority::high>(router, report_atom::value, std::move(request));
       },
       [self](import_atom, ImportRequest& request) {
+        request.routers = self->state.actors.routers;
         self->send(self->state.actors.persister, import_atom::value, std::move(request));
-      },
-      [self](forget_atom) {
-        for (const router_actor& router : self->state.actors.routers) {
-          self->send(router, forget_atom::value);
-        }
       },
       [self](close_atom) {
         self->quit();

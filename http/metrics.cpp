@@ -2,7 +2,6 @@
 
 #include <prometheus/text_serializer.h>
 
-#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -84,13 +83,12 @@ double seconds(std::chrono::milliseconds time) {
 }
 
 void add_actors(Metrics& metrics, const actors::Figures& figures, actors::SteadyTime now) {
-  const std::uint64_t passivated = figures.passivated;
-  const std::uint64_t spawned = figures.spawned;
   metrics.gauge("credits_actors_live", "Install actors in memory.",
-                static_cast<double>(spawned - std::min(spawned, passivated)));
-  metrics.counter("credits_actors_spawned_total", "Install actors that were spawned.", spawned);
+                static_cast<double>(figures.live_actors()));
+  metrics.counter("credits_actors_spawned_total", "Install actors that were spawned.",
+                  figures.spawned);
   metrics.counter("credits_actors_passivated_total", "Install actors that were retired.",
-                  passivated);
+                  figures.passivated);
   metrics.gauge("credits_mailbox_depth_max",
                 "Most requests that waited for one install in the last minute.",
                 static_cast<double>(figures.deepest_mailbox(now)));
@@ -99,10 +97,8 @@ void add_actors(Metrics& metrics, const actors::Figures& figures, actors::Steady
 void add_requests(Metrics& metrics, const HttpFigures& figures) {
   const auto each_call = [&](const auto& visit) {
     for (const Route& route : routes) {
-      const std::string operation{operation_of(route.call)};
-      if (!operation.empty()) {
-        visit(operation, figures.by_call[static_cast<std::size_t>(route.call)]);
-      }
+      if (route.operation.empty()) continue;
+      visit(std::string{route.operation}, figures.by_call[static_cast<std::size_t>(route.call)]);
     }
   };
   metrics.begin("credits_requests_total", "Requests answered, by operation and class of status.",

@@ -162,8 +162,6 @@ HttpResponse Operators::import_ledger(std::string_view body) const {
                             std::move(question.promise)});
   const auto imported = wait_for(std::move(question.answer), import_timeout);
   if (!imported.was_empty) return to_response(ledger_not_empty(imported.installs));
-  // Who was looked for before now has an actor that does not know of its row.
-  caf::anon_send(context_.gateway, actors::forget_atom::value);
   environment.tell({"import", "imported " + std::to_string(imported.installs) + " installs",
                     actors::Severity::info});
   return answer(R"({"imported":)" + std::to_string(imported.installs) + "}");
@@ -174,8 +172,8 @@ HttpResponse Operators::actor(const std::string& install_id) const {
   caf::anon_send(context_.gateway, actors::report_atom::value,
                  actors::ReportRequest{install_id, std::move(question.promise)});
   const auto report = wait_for(std::move(question.answer), answer_timeout_);
-  if (!report.row && !report.vitals) return to_response(unknown_install(install_id));
-  return answer(codec::encode(install_id, report, context_.environment.now()));
+  if (!report.row) return to_response(unknown_install(install_id));
+  return answer(codec::encode(*report.row, report.vitals.get(), context_.environment.now()));
 }
 
 HttpResponse Operators::stats() const {

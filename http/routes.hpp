@@ -34,14 +34,6 @@ enum class Call {
 
 inline constexpr std::size_t calls = static_cast<std::size_t>(Call::asset) + 1;
 
-// What the call is called in stats and metrics; empty for one that is not counted.
-constexpr std::string_view operation_of(Call call) {
-  constexpr std::array<std::string_view, calls> names{
-      "create", "get",     "plan",     "commit", "reserve", "settle", "release",   "batch",
-      "list",   "entries", "snapshot", "import", "stats",   "actor",  "get_quota", "put_quota"};
-  return names[static_cast<std::size_t>(call)];
-}
-
 // Who may call it, where there are tokens.
 enum class Scope {
   anyone,
@@ -54,27 +46,29 @@ struct Route {
   std::string_view path;  // a segment in braces stands for any one segment
   Call call;
   Scope scope;
+  std::string_view operation{};  // its name in stats and metrics; empty: it is not counted there
 };
 
 inline constexpr std::array routes{
-    Route{"POST", "/v1/installs/{install_id}/commit", Call::commit, Scope::relay},
-    Route{"POST", "/v1/installs/{install_id}/plan", Call::plan, Scope::relay},
-    Route{"POST", "/v1/installs/{install_id}/reservations", Call::reserve, Scope::relay},
+    Route{"POST", "/v1/installs/{install_id}/commit", Call::commit, Scope::relay, "commit"},
+    Route{"POST", "/v1/installs/{install_id}/plan", Call::plan, Scope::relay, "plan"},
+    Route{"POST", "/v1/installs/{install_id}/reservations", Call::reserve, Scope::relay, "reserve"},
     Route{"POST", "/v1/installs/{install_id}/reservations/{reservation_id}/commit", Call::settle,
-          Scope::relay},
+          Scope::relay, "settle"},
     Route{"DELETE", "/v1/installs/{install_id}/reservations/{reservation_id}", Call::release,
-          Scope::relay},
-    Route{"POST", "/v1/batch", Call::batch, Scope::relay},
-    Route{"GET", "/v1/installs/{install_id}", Call::get_install, Scope::relay},
-    Route{"PUT", "/v1/installs/{install_id}", Call::put_install, Scope::relay},
-    Route{"GET", "/v1/installs/{install_id}/entries", Call::list_entries, Scope::operators},
-    Route{"GET", "/v1/installs/{install_id}/actor", Call::get_actor, Scope::operators},
-    Route{"GET", "/v1/installs", Call::list_installs, Scope::operators},
-    Route{"GET", "/v1/snapshot", Call::get_snapshot, Scope::operators},
-    Route{"POST", "/v1/import", Call::import_ledger, Scope::operators},
-    Route{"GET", "/v1/stats", Call::get_stats, Scope::operators},
-    Route{"GET", "/v1/quota", Call::get_quota, Scope::operators},
-    Route{"PUT", "/v1/quota", Call::put_quota, Scope::operators},
+          Scope::relay, "release"},
+    Route{"POST", "/v1/batch", Call::batch, Scope::relay, "batch"},
+    Route{"GET", "/v1/installs/{install_id}", Call::get_install, Scope::relay, "get"},
+    Route{"PUT", "/v1/installs/{install_id}", Call::put_install, Scope::relay, "create"},
+    Route{"GET", "/v1/installs/{install_id}/entries", Call::list_entries, Scope::operators,
+          "entries"},
+    Route{"GET", "/v1/installs/{install_id}/actor", Call::get_actor, Scope::operators, "actor"},
+    Route{"GET", "/v1/installs", Call::list_installs, Scope::operators, "list"},
+    Route{"GET", "/v1/snapshot", Call::get_snapshot, Scope::operators, "snapshot"},
+    Route{"POST", "/v1/import", Call::import_ledger, Scope::operators, "import"},
+    Route{"GET", "/v1/stats", Call::get_stats, Scope::operators, "stats"},
+    Route{"GET", "/v1/quota", Call::get_quota, Scope::operators, "get_quota"},
+    Route{"PUT", "/v1/quota", Call::put_quota, Scope::operators, "put_quota"},
     Route{"GET", "/metrics", Call::metrics, Scope::operators},
     Route{"GET", "/healthz", Call::healthz, Scope::anyone},
     Route{"GET", "/readyz", Call::readyz, Scope::anyone},

@@ -8,13 +8,18 @@ void StoredEntries::add(const ledger::Entry& entry) {
   ++by_kind[static_cast<std::size_t>(entry.kind)];
   const bool is_commit = entry.kind == ledger::EntryKind::commit;
   if (!is_commit && entry.kind != ledger::EntryKind::settle) return;
-  const ledger::Backend backend = entry.backend.value();
-  auto found = std::find_if(debits.begin(), debits.end(), [&](const DebitsOfTier& of) {
-    return of.backend == backend && of.tier == entry.tier;
+  DebitsOfTier& of_tier = debits_of(entry.tier, entry.backend.value());
+  of_tier.commits += is_commit ? 1 : 0;
+  of_tier.credits += static_cast<std::uint64_t>(entry.credits);
+}
+
+DebitsOfTier& StoredEntries::debits_of(const std::string& tier, ledger::Backend backend) {
+  const auto found = std::find_if(debits.begin(), debits.end(), [&](const DebitsOfTier& of) {
+    return of.backend == backend && of.tier == tier;
   });
-  if (found == debits.end()) found = debits.insert(found, {entry.tier, backend});
-  found->commits += is_commit ? 1 : 0;
-  found->credits += static_cast<std::uint64_t>(entry.credits);
+  if (found != debits.end()) return *found;
+  if (debits.size() >= debits_max && tier != "other") return debits_of("other", backend);
+  return debits.emplace_back(DebitsOfTier{tier, backend});
 }
 
 }  // namespace credits::actors

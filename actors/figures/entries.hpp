@@ -19,16 +19,23 @@ struct DebitsOfTier {
   std::uint64_t credits = 0;  // of commits and settles
 };
 
-struct StoredEntries {
+class StoredEntries {
+ public:
   static constexpr std::size_t kinds = static_cast<std::size_t>(ledger::EntryKind::expire) + 1;
 
   std::array<std::uint64_t, kinds> by_kind{};
   std::vector<DebitsOfTier> debits{};
 
+  // Tiers that come after so many others count as one, `other`: rows of an import may have any.
+  static constexpr std::size_t debits_max = 200;
+
   void add(const ledger::Entry& entry);
+
+ private:
+  DebitsOfTier& debits_of(const std::string& tier, ledger::Backend backend);
 };
 
-// Any thread. A tier is one that was in a quota, so there are few.
+// Any thread.
 class EntryFigures {
  public:
   // Calls `work` with the figures, which nobody else sees meanwhile: once for a batch.

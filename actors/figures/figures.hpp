@@ -18,6 +18,7 @@ class Since {
  public:
   void begin(SteadyTime at) { at_.store(at.time_since_epoch().count(), std::memory_order_relaxed); }
   void end() { at_.store(0, std::memory_order_relaxed); }
+  bool has_begun() const { return at_.load(std::memory_order_relaxed) != 0; }
 
   // For how long; zero if it is not so.
   std::chrono::milliseconds age(SteadyTime now) const {
@@ -54,6 +55,11 @@ struct Figures {
 
   // The snapshotter.
   Since snapshots_behind{};  // the journal
+
+  std::uint64_t live_actors() const {
+    const std::uint64_t ended = passivated;  // first, so that there are no more than were spawned
+    return spawned - ended;
+  }
 
   std::uint64_t deepest_mailbox(SteadyTime now) const {
     std::uint64_t deepest = 0;

@@ -14,16 +14,17 @@ struct Vitals {
   explicit Vitals(ledger::Time now) : spawned_at{now}, last_message_at{now} {}
 
   const ledger::Time spawned_at;
-  std::atomic<std::uint64_t> received{0};         // requests; by the router
-  std::atomic<std::uint64_t> handled{0};          // requests, judged or given up; by the install
-  std::atomic<std::uint64_t> version{0};          // with what is on its way to the disk
+  std::atomic<std::uint64_t> received{0};  // requests; by the router
+  std::atomic<std::uint64_t> handled{0};   // requests, taken from its mailbox; by the install
+  std::atomic<std::uint64_t> version{0};   // with what is on its way to the disk
   std::atomic<std::uint64_t> durable_version{0};  // by the persister, and at loading
   std::atomic<ledger::Time> last_message_at;      // when the last request was judged
   std::atomic<bool> is_among_hottest{false};      // by Hottest
 
+  // In its mailbox.
   std::uint64_t waiting() const {
-    const std::uint64_t done = handled.load(std::memory_order_relaxed);
-    return received.load(std::memory_order_relaxed) - done;
+    const std::uint64_t taken = handled.load(std::memory_order_relaxed);
+    return std::max(received.load(std::memory_order_relaxed), taken) - taken;
   }
 
   std::uint64_t pending_writes() const {

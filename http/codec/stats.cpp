@@ -28,11 +28,9 @@ void write_store(Writer& out, const ApiContext& context, SteadyTime now) {
 }
 
 void write_actors(Writer& out, const Figures& figures, SteadyTime now) {
-  const std::uint64_t passivated = figures.passivated;
-  const std::uint64_t spawned = figures.spawned;
-  field(out, "live", spawned - std::min(spawned, passivated));
-  field(out, "spawned_total", spawned);
-  field(out, "passivated_total", passivated);
+  field(out, "live", figures.live_actors());
+  field(out, "spawned_total", figures.spawned.load());
+  field(out, "passivated_total", figures.passivated.load());
   field(out, "mailbox_max", figures.deepest_mailbox(now));
   array_field(out, "hottest", figures.hottest.list(), [&](const actors::HotInstall& hot) {
     object(out, [&] {
@@ -44,10 +42,9 @@ void write_actors(Writer& out, const Figures& figures, SteadyTime now) {
 
 void write_requests(Writer& out, const HttpFigures& figures, SteadyTime now) {
   for (const Route& route : routes) {
-    const std::string_view operation = operation_of(route.call);
-    if (operation.empty()) continue;
+    if (route.operation.empty()) continue;
     const CallFigures& of_call = figures.by_call[static_cast<std::size_t>(route.call)];
-    object_field(out, operation, [&] {
+    object_field(out, route.operation, [&] {
       const Counts recent = of_call.latency_us.recent(now);
       field(out, "count", of_call.count());
       field(out, "errors", of_call.errors());
@@ -123,14 +120,11 @@ std::string encode_stats(const ApiContext& context, SteadyTime now) {
   });
 }
 
-std::string encode(const std::string& install_id, const actors::InstallReport& report,
-                   ledger::Time now) {
-  const auto& vitals = report.vitals;
-  const ledger::Row row = report.row.value_or(ledger::Row{});
+std::string encode(const ledger::Row& row, const actors::Vitals* vitals, ledger::Time now) {
   const auto reservations = live(row.reservations, now);
   return to_json([&](Writer& out) {
     object(out, [&] {
-      field(out, "install_id", install_id);
+      field(out, "install_id", row.install_id);
       field(out, "live", vitals != nullptr);
       field(out, "version", row.version);
       field(out, "mailbox_depth", vitals ? vitals->waiting() : 0);

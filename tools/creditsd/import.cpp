@@ -1,6 +1,7 @@
 #include "tools/creditsd/import.hpp"
 
-#include <algorithm>
+#include <future>
+#include <memory>
 #include <string>
 #include <utility>
 #include <vector>
@@ -25,16 +26,16 @@ std::vector<ledger::Row> read_rows(const std::filesystem::path& file, ledger::Ti
 
 }  // namespace
 
-std::size_t import_ledger_file(const std::filesystem::path& file, persistence::Store& store,
-                               const actors::Environment& environment) {
-  const auto mutations = actors::import_of(read_rows(file, environment.now()), environment);
-  if (mutations.empty()) return 0;
-  const auto outcomes = store.append(mutations);
-  if (std::count(outcomes.begin(), outcomes.end(), persistence::Outcome::conflict) > 0) {
-    throw ImportError{"cannot import " + file.string() + ": the ledger is not empty"};
-  }
-  store.checkpoint();
-  return mutations.size();
+std::uint64_t import_ledger_file(const std::filesystem::path& file,
+                                 const actors::gateway_actor& gateway,
+                                 const actors::Environment& environment) {
+  auto promise = std::make_shared<std::promise<actors::Imported>>();
+  auto imported = promise->get_future();
+  caf::anon_send(
+      gateway, actors::import_atom::value,
+      actors::ImportRequest{actors::import_of(read_rows(file, environment.now()), environment),
+                            std::move(promise)});
+  return imported.get().installs;
 }
 
 }  // namespace credits::creditsd

@@ -1,12 +1,12 @@
 // Brings the file of the old JSON ledger into a ledger that is still empty.
 #pragma once
 
-#include <cstddef>
+#include <cstdint>
 #include <filesystem>
 #include <stdexcept>
 
 #include "actors/environment.hpp"
-#include "persistence/store.hpp"
+#include "actors/interfaces.hpp"
 
 namespace credits::creditsd {
 
@@ -18,7 +18,8 @@ class ImportError : public std::runtime_error {
 
 // Imports `file`, whole or not at all, and leaves it as it is. Returns the number of installs.
 // Throws ImportError: nothing was imported; or StoreError: all was, or nothing.
-std::size_t import_ledger_file(const std::filesystem::path& file, persistence::Store& store,
-                               const actors::Environment& environment);
+std::uint64_t import_ledger_file(const std::filesystem::path& file,
+                                 const actors::gateway_actor& gateway,
+                                 const actors::Environment& environment);
 
 }  // namespace credits::creditsd

@@ -53,16 +53,16 @@ sigset_t handled_signals() {
   return signals;
 }
 
-void import_old_ledger(const Options& options, persistence::Store& store,
+void import_old_ledger(const Options& options, const actors::gateway_actor& gateway,
                        const actors::Environment& environment) {
   const auto file = options.data_dir / "credits.json";
   // A link that leads nowhere is there too: an empty ledger instead would give all credits again.
   if (!std::filesystem::exists(std::filesystem::symlink_status(file))) return;
-  if (store.installs() > 0) {
+  if (environment.figures.installs > 0) {
     log_debug("import_skipped", file.string() + " is left alone: the ledger is not empty");
     return;
   }
-  const std::size_t installs = import_ledger_file(file, store, environment);
+  const std::uint64_t installs = import_ledger_file(file, gateway, environment);
   log_info("import", "imported " + std::to_string(installs) + " installs from " + file.string());
 }
 
@@ -109,13 +109,13 @@ void reload(const Reloaded& files) {
   if (files.tls) reload("the TLS certificate and key", [&] { files.tls->reload(); });
 }
 
-// Waits for signals until one says stop, and looks at the figures once a second.
+// Waits for signals until one says stop.
 void handle_signals(const Reloaded& files, Watch& watch, http::Server& server) {
   constexpr timespec second{1, 0};
   const sigset_t signals = handled_signals();
   while (true) {
     const int signal = ::sigtimedwait(&signals, nullptr, &second);
-    watch.look();
+    watch.look_if_due();
     if (signal < 0) continue;
     if (signal == SIGHUP) {
       reload(files);
@@ -177,10 +177,9 @@ void run(const Options& options) {
                                   http::record,
                                   options.has_hardware,
                                   actors::QuotaInForce{http::read_quota_file(quota_path)}};
-  import_old_ledger(options, *store, environment);
   http::QuotaFile quota_file{quota_path, environment.quota};
-
   RunningLedger running{*store, environment, tuning_of(options)};
+  import_old_ledger(options, running.gateway(), environment);
   http::HttpFigures figures;
   http::Api api{{running.gateway(),
                  environment,

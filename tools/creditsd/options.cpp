@@ -71,6 +71,10 @@ std::string fault_of_store(const std::string& text) {
   return text == "sqlite" ? "" : "\"" + text + "\" is not a store; there is: sqlite";
 }
 
+std::string fault_of_file(const std::string& text) {
+  return text.empty() ? "the name of a file is empty" : "";
+}
+
 constexpr std::int64_t duration_ms_max = std::int64_t{36'500} * 86'400'000;
 
 // `10m` becomes 600000.
@@ -170,6 +174,10 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--slow-request", slow_request_ms, "Tell the log of requests that take as long")
       ->transform(duration_in_milliseconds())
       ->default_val("1s");
+  for (const char* name :
+       {"--quota", "--relay-token-file", "--admin-token-file", "--tls-cert", "--tls-key"}) {
+    app.get_option(name)->check(CLI::Validator{fault_of_file, ""})->type_name("FILE");
+  }
   for (CLI::Option* option : app.get_options()) {
     if (is_setting(*option)) {
       option->description(option->get_description() + " [" + environment_name(*option) + "]");

@@ -17,6 +17,13 @@ std::uint64_t news(const std::atomic<std::uint64_t>& total, std::uint64_t& told)
 
 }  // namespace
 
+void Watch::look_if_due() {
+  const auto now = std::chrono::steady_clock::now();
+  if (now - looked_at_ < std::chrono::milliseconds{900}) return;
+  looked_at_ = now;
+  look();
+}
+
 void Watch::look() {
   if (const auto shed = news(http_figures_.shed, shed_); shed > 0) {
     log_warning("shed_load", std::to_string(shed) +

@@ -2,6 +2,7 @@
 // load, slow requests, and conflicts with another writer.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 
 #include "actors/figures/figures.hpp"
@@ -14,14 +15,17 @@ class Watch {
   Watch(const actors::Figures& figures, http::HttpFigures& http_figures)
       : figures_{figures}, http_figures_{http_figures} {}
 
-  // To be called once a second.
-  void look();
+  // To be called once a second, or more often.
+  void look_if_due();
 
  private:
+  void look();
+
   const actors::Figures& figures_;
   http::HttpFigures& http_figures_;
   std::uint64_t shed_ = 0;       // that have been told of
   std::uint64_t conflicts_ = 0;  // that have been told of
+  std::chrono::steady_clock::time_point looked_at_{};
 };
 
 }  // namespace credits::creditsd
