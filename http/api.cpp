@@ -22,6 +22,7 @@ namespace {
 
 constexpr std::size_t body_bytes_max = 8 * 1024 * 1024;
 constexpr std::size_t import_bytes_max = 1024 * 1024 * 1024;
+constexpr std::chrono::minutes import_timeout{10};  // for its body
 
 std::string decode_install_id(std::string_view segment) {
   const auto install_id = percent_decoded(segment);
@@ -118,17 +119,28 @@ std::vector<codec::Result> results_of(const DecodedBatch& batch,
 }  // namespace
 
 Admission Api::admit(const HttpRequest& request) {
-  const RouteMatch match = match_route(request.method, split_target(request.target).segments);
-  const Route* const route = match.route;
-  Admission admission{
-      {}, route && route->call == Call::import_ledger ? import_bytes_max : body_bytes_max};
-  // What does not exist is told to those who may call something.
-  const Scope scope = route ? route->scope : Scope::relay;
-  if (const auto problem = context_.access.refuse(scope, request.sender)) {
+  const auto began = std::chrono::steady_clock::now();
+  const Route* const route =
+      match_route(request.method, split_target(request.target).segments).route;
+  const bool is_import = route && route->call == Call::import_ledger;
+  Admission admission{{}, body_bytes_max, {}};
+  if (is_import) admission = {{}, import_bytes_max, import_timeout};
+  if (const auto problem = refuse(route, is_import, request.sender)) {
     admission.refusal = to_response(*problem);
     count(route, *admission.refusal);
+    if (route) measure(route->call, request, began);
   }
   return admission;
+}
+
+std::optional<Problem> Api::refuse(const Route* route, bool is_import, const Sender& sender) const {
+  // What does not exist is told to those who may call something.
+  const Scope scope = route ? route->scope : Scope::relay;
+  if (auto problem = context_.access.refuse(scope, sender)) return problem;
+  // The persister looks again, but by then all of the file would be in memory.
+  const std::uint64_t installs = context_.environment.figures.installs;
+  if (is_import && installs > 0) return ledger_not_empty(installs);
+  return std::nullopt;
 }
 
 HttpResponse Api::handle(const HttpRequest& request) {

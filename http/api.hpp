@@ -4,6 +4,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <utility>
 
@@ -45,6 +46,7 @@ class Api {
   HttpResponse run_operation(codec::Op op, const RouteMatch& match, const HttpRequest& request);
   HttpResponse run_batch(std::string_view body);
   HttpResponse shed(std::string reason);
+  std::optional<Problem> refuse(const Route* route, bool is_import, const Sender& sender) const;
   void count(const Route* route, const HttpResponse& response);
   void measure(Call call, const HttpRequest& request, actors::SteadyTime began);
 

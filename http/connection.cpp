@@ -67,7 +67,7 @@ bool Connection::wait_for_request() {
   auto idle_deadline = steady_clock::now() + limits_.idle_timeout;
   if (!wait_for_input(idle_deadline, no_grace)) return false;
   request_deadline_ = steady_clock::now() + limits_.request_timeout;
-  head_bytes_left_ = limits_.head_bytes_max;
+  bytes_left_ = limits_.head_bytes_max;
   in_head_ = true;
   head_.clear();
   return true;
@@ -120,7 +120,7 @@ bool Connection::wait_for_input(steady_clock::time_point& deadline,
 bool Connection::wait_for_peer(steady_clock::time_point& deadline,
                                std::chrono::milliseconds end_grace, short events) {
   std::array<pollfd, 2> descriptors{{{socket_, events, 0}, {end_event_, POLLIN, 0}}};
-  while (true) {
+  while (steady_clock::now() < deadline) {
     const int ready = ::poll(descriptors.data(), is_ending_ ? 1 : 2, milliseconds_until(deadline));
     if (ready < 0 && errno == EINTR) continue;
     if (ready <= 0) return false;
@@ -128,16 +128,14 @@ bool Connection::wait_for_peer(steady_clock::time_point& deadline,
     is_ending_ = true;
     deadline = std::min(deadline, steady_clock::now() + end_grace);
   }
+  return false;
 }
 
 ssize_t Connection::read(char* data, std::size_t size) {
   if (input_begin_ == input_end_ && !fill()) return -1;
-  std::size_t count = std::min(size, input_end_ - input_begin_);
-  if (in_head_) {
-    if (head_bytes_left_ == 0) return -1;
-    count = std::min(count, head_bytes_left_);
-    head_bytes_left_ -= count;
-  }
+  if (bytes_left_ == 0) return -1;
+  const std::size_t count = std::min({size, input_end_ - input_begin_, bytes_left_});
+  bytes_left_ -= count;
   std::memcpy(data, input_.data() + input_begin_, count);
   if (in_head_) head_.append(data, count);
   input_begin_ += count;

@@ -44,10 +44,15 @@ class Connection : public httplib::Stream {
   // The request line and headers that have been read, as they were sent.
   const std::string& head() const { return head_; }
 
-  // What follows is no longer bounded by head_bytes_max.
-  void head_is_complete() {
-    head_bytes_left_ = 0;
+  // What follows is a body, of so many bytes as they are sent.
+  void begin_body(std::size_t bytes_max) {
+    bytes_left_ = bytes_max;
     in_head_ = false;
+  }
+
+  // The request has so long from now.
+  void allow(std::chrono::milliseconds time) {
+    request_deadline_ = std::chrono::steady_clock::now() + time;
   }
 
   // Sends what is still buffered.
@@ -88,7 +93,7 @@ class Connection : public httplib::Stream {
   std::size_t input_begin_ = 0;
   std::size_t input_end_ = 0;
   std::string output_;
-  std::size_t head_bytes_left_ = 0;
+  std::size_t bytes_left_ = 0;  // of the head, or of the body
   bool in_head_ = true;
   std::string head_;
   bool failed_ = false;

@@ -1,6 +1,7 @@
 // A request and its answer, as the rest of http/ sees them: without the HTTP library.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <optional>
@@ -46,6 +47,7 @@ using Handler = std::function<HttpResponse(const HttpRequest&)>;
 struct Admission {
   std::optional<HttpResponse> refusal{};
   std::size_t body_bytes_max = 0;
+  std::optional<std::chrono::milliseconds> request_timeout{};  // none: the server's
 };
 
 using Admit = std::function<Admission(const HttpRequest&)>;

@@ -30,6 +30,12 @@ constexpr std::string_view json_type = "application/json";
 // The greatest body that any call takes.
 constexpr std::size_t body_bytes_limit = std::size_t{1} << 30U;
 
+// How many bytes a body may be sent in: chunks of one byte take six.
+constexpr std::size_t raw_bytes_for_each = 8;
+constexpr std::size_t raw_bytes_spare = 64 * 1024;
+
+constexpr int continue_status = 100;
+
 // What is read of a request's headers as they were sent: the library decodes what looks like a
 // percent-escape, and passes over a value that is empty.
 struct RawHeaders {
@@ -38,6 +44,7 @@ struct RawHeaders {
   std::vector<std::string> hosts{};
   std::vector<std::string> origins{};
   std::vector<std::string> fetch_sites{};
+  const char* fault = nullptr;  // of how the head is written: what others might read another way
 
   std::vector<std::string>* find(std::string_view name) {
     if (equal_without_case(name, "Idempotency-Key")) return &idempotency_keys;
@@ -49,12 +56,22 @@ struct RawHeaders {
   }
 };
 
+const char* fault_of_head(std::string_view head) {
+  if (head.find('\0') != std::string_view::npos) return "the head has a NUL";
+  for (std::size_t at = head.find('\n'); at != std::string_view::npos;
+       at = head.find('\n', at + 1)) {
+    if (at == 0 || head[at - 1] != '\r') return "a line of the head ends without CR";
+    const std::string_view next = head.substr(at + 1, head.find(':', at) - at);
+    if (next.starts_with(' ') || next.starts_with('\t')) return "a header begins with a blank";
+    if (next.ends_with(" :") || next.ends_with("\t:")) return "a blank stands before a colon";
+  }
+  return nullptr;
+}
+
 RawHeaders raw_headers(std::string_view head) {
   RawHeaders headers;
-  while (!head.empty()) {
-    const std::size_t end = std::min(head.find('\n'), head.size());
-    const std::string_view line = head.substr(0, end);
-    head.remove_prefix(std::min(end + 1, head.size()));
+  headers.fault = fault_of_head(head);
+  for (const std::string_view line : split(head, '\n')) {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
     if (auto* const values = headers.find(line.substr(0, colon))) {
@@ -78,6 +95,7 @@ struct Exchange {
   bool takes_chunks = true;  // HTTP/1.0 does not
   RawHeaders headers{};
   std::size_t body_bytes_max = 0;
+  Connection* connection = nullptr;
 };
 
 thread_local Exchange exchange;
@@ -158,12 +176,11 @@ bool is_json(std::string_view content_type) {
 
 class Server::Impl : public httplib::Server {
  public:
-  Impl(ServerOptions server_options, HttpFigures& figures, http::Handler request_handler,
-       Admit admit)
+  Impl(ServerOptions server_options, HttpFigures& figures, http::Handler request_handler, Admit ask)
       : options_{std::move(server_options)},
         figures_{figures},
         handler_{std::move(request_handler)},
-        admit_{std::move(admit)},
+        admit_{std::move(ask)},
         limits_{options_.idle_timeout, options_.request_timeout, options_.send_timeout,
                 options_.head_bytes_max} {
     new_task_queue = [this] {
@@ -190,11 +207,17 @@ class Server::Impl : public httplib::Server {
     Put(only_path, with_body);
     Patch(only_path, with_body);
     Delete(only_path, with_body);
-    set_error_handler(Handler{[](const httplib::Request&, httplib::Response& response) {
+    set_error_handler(Handler{[this](const httplib::Request&, httplib::Response& response) {
       if (response.body.empty()) refuse(problem_of_status(response.status), response);
     }});
-    set_exception_handler([](const httplib::Request&, httplib::Response& response,
-                             const std::exception_ptr&) { refuse(internal_error(), response); });
+    set_expect_100_continue_handler(
+        [this](const httplib::Request& request, httplib::Response& response) {
+          return admit(request, response) ? continue_status : response.status;
+        });
+    set_exception_handler(
+        [this](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
+          refuse(internal_error(), response);
+        });
   }
 
   ~Impl() override { ::close(end_event_); }
@@ -236,8 +259,12 @@ class Server::Impl : public httplib::Server {
       return false;
     }
     const Counted counted{figures_.connections};
-    Connection connection{socket, limits_, end_event_,
-                          options_.tls ? options_.tls->begin(socket) : nullptr};
+    TlsSession tls_session;
+    if (options_.tls && !(tls_session = options_.tls->begin(socket))) {
+      ::close(socket);
+      return false;
+    }
+    Connection connection{socket, limits_, end_event_, std::move(tls_session)};
     if (!connection.shake_hands()) return false;
     exchange = {};
     while (connection.wait_for_request() && process(connection)) {
@@ -253,9 +280,11 @@ class Server::Impl : public httplib::Server {
     bool client_closes = false;
     const bool answered = process_request_of(
         *this, connection, client_closes, [&connection](httplib::Request& request) {
-          connection.head_is_complete();
+          connection.begin_body(0);
+          exchange.connection = &connection;
           exchange.headers = raw_headers(connection.head());
           request.path = only_path;
+          request.ranges.clear();  // the library would answer any number of them, of any answer
           exchange.takes_chunks = request.version != "HTTP/1.0";
           obey_close(request);
           // A body that nobody will read must not be taken for the next request.
@@ -293,27 +322,43 @@ class Server::Impl : public httplib::Server {
 
   HandlerResponse answer_without_body(const httplib::Request& request,
                                       httplib::Response& response) {
-    if (request.target.size() > options_.target_bytes_max) {
-      refuse(uri_too_long(options_.target_bytes_max), response);
-      return HandlerResponse::Handled;
-    }
-    if (exchange.headers.hosts.size() > 1) {
-      refuse(bad_request("Host is given twice"), response);
-      return HandlerResponse::Handled;
-    }
-    if (admit_) {
-      Admission admission = admit_(to_message(request, {}));
-      exchange.body_bytes_max = admission.body_bytes_max;
-      if (admission.refusal) {
-        refuse(*admission.refusal, request, response);
-        return HandlerResponse::Handled;
-      }
-    } else {
-      exchange.body_bytes_max = options_.body_bytes_max;
-    }
+    if (!admit(request, response)) return HandlerResponse::Handled;
     if (takes_body(request.method)) return HandlerResponse::Unhandled;
     send(handler_(to_message(request, {})), response);
     return HandlerResponse::Handled;
+  }
+
+  // Whether the request goes on; if not, it is answered. What follows of it has its limits then.
+  bool admit(const httplib::Request& request, httplib::Response& response) {
+    if (const auto problem = problem_of_head(request)) {
+      refuse(*problem, response);
+      return false;
+    }
+    Admission admission =
+        admit_ ? admit_(to_message(request, {})) : Admission{{}, options_.body_bytes_max, {}};
+    if (admission.refusal) {
+      if (announces_body(request)) close_after(response);
+      send(*admission.refusal, response);
+      return false;
+    }
+    exchange.body_bytes_max = admission.body_bytes_max;
+    exchange.connection->begin_body(admission.body_bytes_max * raw_bytes_for_each +
+                                    raw_bytes_spare);
+    if (admission.request_timeout) exchange.connection->allow(*admission.request_timeout);
+    return true;
+  }
+
+  std::optional<Problem> problem_of_head(const httplib::Request& request) const {
+    if (exchange.headers.fault) return bad_request(exchange.headers.fault);
+    if (request.target.size() > options_.target_bytes_max) {
+      return uri_too_long(options_.target_bytes_max);
+    }
+    if (exchange.headers.hosts.size() > 1) return bad_request("Host is given twice");
+    const std::string encoding = request.get_header_value("Transfer-Encoding");
+    if (!encoding.empty() && !equal_without_case(encoding, "chunked")) {
+      return bad_request("Transfer-Encoding \"" + printable(encoding) + "\" is not chunked");
+    }
+    return std::nullopt;
   }
 
   static HttpRequest to_message(const httplib::Request& request, std::string_view body) {
@@ -371,18 +416,14 @@ class Server::Impl : public httplib::Server {
   }
 
   // What is left of the request is not read, so the connection ends with it.
-  static void refuse(const Problem& problem, httplib::Response& response) {
-    exchange.close_after = true;
+  void refuse(const Problem& problem, httplib::Response& response) {
+    figures_.problems.count(problem.code);
+    close_after(response);
     send(to_response(problem), response);
-    response.set_header("Connection", "close");
   }
 
-  static void refuse(const HttpResponse& refusal, const httplib::Request& request,
-                     httplib::Response& response) {
-    send(refusal, response);
-    if (!announces_body(request)) return;
-    exchange.close_after = true;
-    response.set_header("Connection", "close");
+  static void close_after(httplib::Response& response) {
+    if (!std::exchange(exchange.close_after, true)) response.set_header("Connection", "close");
   }
 
   void end_all() {

@@ -5,13 +5,16 @@
 #include <string>
 #include <utility>
 
+#include "persistence/files.hpp"
+#include "persistence/store.hpp"
+
 namespace credits::http {
 
 namespace {
 
-// Why OpenSSL's last call failed.
+// Why OpenSSL's last call failed: the first cause.
 std::string reason() {
-  const char* const text = ::ERR_reason_error_string(::ERR_peek_last_error());
+  const char* const text = ::ERR_reason_error_string(::ERR_peek_error());
   return text != nullptr ? text : "OpenSSL does not say why";
 }
 
@@ -20,7 +23,18 @@ std::string reason() {
                  reason()};
 }
 
+// OpenSSL's words for what cannot be read are none that help.
+void expect_readable(const char* what, const std::filesystem::path& file) {
+  try {
+    persistence::read_file(file);
+  } catch (const persistence::StoreError& error) {
+    throw TlsError{"cannot take the TLS " + std::string{what} + " " + error.what()};
+  }
+}
+
 std::shared_ptr<SSL_CTX> read(const TlsFiles& files) {
+  expect_readable("certificate", files.certificate);
+  expect_readable("key", files.key);
   ::ERR_clear_error();
   const std::shared_ptr<SSL_CTX> context{::SSL_CTX_new(::TLS_server_method()), ::SSL_CTX_free};
   if (!context) throw TlsError{"cannot set up TLS: " + reason()};
@@ -53,7 +67,7 @@ void Tls::reload() { context_.store(read(files_)); }
 
 TlsSession Tls::begin(int socket) const {
   TlsSession session{::SSL_new(context_.load().get())};
-  if (!session || ::SSL_set_fd(session.get(), socket) != 1) throw std::bad_alloc{};
+  if (!session || ::SSL_set_fd(session.get(), socket) != 1) return nullptr;
   ::SSL_set_accept_state(session.get());
   return session;
 }

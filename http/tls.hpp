@@ -35,7 +35,7 @@ class Tls {
   // Throws TlsError.
   explicit Tls(TlsFiles files);
 
-  // A session on `socket`, for the server's side.
+  // A session on `socket`, for the server's side; none if there is no memory for it.
   TlsSession begin(int socket) const;
 
   // Reads the files again, for the sessions that begin from then on. Throws TlsError: they go on as

@@ -384,3 +384,14 @@ def test_a_signal_to_end_exits_0_and_keeps_what_was_answered(start, connect, num
     server.process.send_signal(number)
     assert server.process.wait(creditsd.TIMEOUT_S) == 0
     assert connect(start()).get("/v1/snapshot").json == expected
+
+
+@pytest.mark.parametrize("flags", [
+    ["--admin-token-file", ""], ["--relay-token-file", ""], ["--quota", ""],
+    ["--tls-cert", "", "--tls-key", "k.pem"], ["--tls-cert", "", "--tls-key", ""]],
+    ids=lambda flags: " ".join(flags))
+def test_an_empty_file_name_is_no_way_to_do_without_the_file(data_dir, flags):
+    ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0", *flags)
+    assert ended.returncode == 2
+    assert flags[0] in ended.stderr
+    assert (ended.stdout, list(data_dir.iterdir())) == ("", [])

@@ -102,3 +102,14 @@ def test_after_a_start_on_a_sound_disk_all_is_well(ailing, start, connect):
     assert scrape(client).value("credits_store_up") == 1
     assert client.get("/readyz").status == 200
     assert client.post(INSTALL + "/commit", COMMIT).status == 200
+
+
+def test_what_is_judged_again_after_a_failed_write_counts_once(ailing):
+    _, client = ailing
+    operations = [{"op": "commit", "install_id": "a", **COMMIT},
+                  *[{"op": "get", "install_id": "a"}] * 5]
+    client.post("/v1/batch", {"operations": operations})
+    assert client.get(INSTALL).status == 200
+    actor = client.get(INSTALL + "/actor").json
+    assert (actor["mailbox_depth"], actor["messages_handled"]) == (0, 8)
+    assert client.get("/v1/stats").json["actors"]["mailbox_max"] <= 6
