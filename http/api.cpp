@@ -119,28 +119,40 @@ std::vector<codec::Result> results_of(const DecodedBatch& batch,
 }  // namespace
 
 Admission Api::admit(const HttpRequest& request) {
-  const auto began = std::chrono::steady_clock::now();
   const Route* const route =
       match_route(request.method, split_target(request.target).segments).route;
-  const bool is_import = route && route->call == Call::import_ledger;
-  Admission admission{{}, body_bytes_max, {}};
-  if (is_import) admission = {{}, import_bytes_max, import_timeout};
-  if (const auto problem = refuse(route, is_import, request.sender)) {
-    admission.refusal = to_response(*problem);
-    count(route, *admission.refusal);
-    if (route) measure(route->call, request, began);
+  Admission admission;
+  admission.body_bytes_max = body_bytes_max;
+  if (route && route->call == Call::import_ledger) admission = admit_import(route);
+  // What does not exist is told to those who may call something.
+  const Scope scope = route ? route->scope : Scope::relay;
+  if (const auto problem = context_.access.refuse(scope, request.sender)) {
+    admission.refusal = refusal(route, *problem);
   }
   return admission;
 }
 
-std::optional<Problem> Api::refuse(const Route* route, bool is_import, const Sender& sender) const {
-  // What does not exist is told to those who may call something.
-  const Scope scope = route ? route->scope : Scope::relay;
-  if (auto problem = context_.access.refuse(scope, sender)) return problem;
+Admission Api::admit_import(const Route* route) {
+  Admission admission;
+  admission.body_bytes_max = import_bytes_max;
+  admission.request_timeout = import_timeout;
   // The persister looks again, but by then all of the file would be in memory.
-  const std::uint64_t installs = context_.environment.figures.installs;
-  if (is_import && installs > 0) return ledger_not_empty(installs);
-  return std::nullopt;
+  if (const std::uint64_t installs = context_.environment.figures.installs; installs > 0) {
+    admission.refuse_body = [this, route, installs] {
+      return refusal(route, ledger_not_empty(installs));
+    };
+  }
+  return admission;
+}
+
+// Counted, with no time at all.
+HttpResponse Api::refusal(const Route* route, const Problem& problem) {
+  HttpResponse response = to_response(problem);
+  const auto now = std::chrono::steady_clock::now();
+  count(route, response);
+  if (route)
+    context_.figures.by_call[static_cast<std::size_t>(route->call)].latency_us.record(0, now);
+  return response;
 }
 
 HttpResponse Api::handle(const HttpRequest& request) {

@@ -46,7 +46,8 @@ class Api {
   HttpResponse run_operation(codec::Op op, const RouteMatch& match, const HttpRequest& request);
   HttpResponse run_batch(std::string_view body);
   HttpResponse shed(std::string reason);
-  std::optional<Problem> refuse(const Route* route, bool is_import, const Sender& sender) const;
+  Admission admit_import(const Route* route);
+  HttpResponse refusal(const Route* route, const Problem& problem);
   void count(const Route* route, const HttpResponse& response);
   void measure(Call call, const HttpRequest& request, actors::SteadyTime began);
 

@@ -46,6 +46,7 @@ using Handler = std::function<HttpResponse(const HttpRequest&)>;
 // What becomes of a request before its body is read.
 struct Admission {
   std::optional<HttpResponse> refusal{};
+  std::function<HttpResponse()> refuse_body{};  // if set: asked for where the body's type is fine
   std::size_t body_bytes_max = 0;
   std::optional<std::chrono::milliseconds> request_timeout{};  // none: the server's
 };

@@ -95,6 +95,7 @@ struct Exchange {
   bool takes_chunks = true;  // HTTP/1.0 does not
   RawHeaders headers{};
   std::size_t body_bytes_max = 0;
+  std::function<HttpResponse()> refuse_body{};
   Connection* connection = nullptr;
 };
 
@@ -335,13 +336,14 @@ class Server::Impl : public httplib::Server {
       return false;
     }
     Admission admission =
-        admit_ ? admit_(to_message(request, {})) : Admission{{}, options_.body_bytes_max, {}};
+        admit_ ? admit_(to_message(request, {})) : Admission{{}, {}, options_.body_bytes_max, {}};
     if (admission.refusal) {
       if (announces_body(request)) close_after(response);
       send(*admission.refusal, response);
       return false;
     }
     exchange.body_bytes_max = admission.body_bytes_max;
+    exchange.refuse_body = std::move(admission.refuse_body);
     exchange.connection->begin_body(admission.body_bytes_max * raw_bytes_for_each +
                                     raw_bytes_spare);
     if (admission.request_timeout) exchange.connection->allow(*admission.request_timeout);
@@ -376,6 +378,10 @@ class Server::Impl : public httplib::Server {
     std::string body;
     if (announces_body(request)) {
       if (const auto problem = problem_of_announced(request)) return refuse(*problem, response);
+      if (exchange.refuse_body) {
+        close_after(response);
+        return send(exchange.refuse_body(), response);
+      }
       if (!read(content, body)) {
         // Debian 13's library keeps to the limit itself, and says so.
         const bool too_large = body.size() > exchange.body_bytes_max || response.status == 413;

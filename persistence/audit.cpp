@@ -7,6 +7,7 @@
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
+#include <vector>
 
 #include "actors/ledger/rules.hpp"
 #include "persistence/chain.hpp"
@@ -72,6 +73,7 @@ class Audit {
       return !report_.fault;
     });
     compare_rows();
+    for (const auto& [sequence, led] : led_to_) not_found(led.front());
     if (!report_.fault) show_progress(true);
     if (missing_) fault(missing_->install_id, missing_->version, missing_->what);
     report_.installs = computed_.size();
@@ -90,6 +92,13 @@ class Audit {
     const auto total = last_sequence_ - report_.pruned_sequence;
     report_audited_(report_.entries, std::max(total, report_.entries));
   }
+
+  // Where a name of an entry leads, if that is a newer entry.
+  struct LedTo {
+    std::string install_id;
+    std::uint64_t version = 0;
+    ledger::Name name;
+  };
 
   void fault(const std::string& id, std::uint64_t version, std::string what) {
     if (!report_.fault) report_.fault = {id, version, std::move(what)};
@@ -120,18 +129,34 @@ class Audit {
     expected_sequence_ = record.sequence + 1;
   }
 
-  // A name that is not forgotten finds its entry. Entries of schema version 1 had no names.
+  // A name that is not forgotten finds its entry, or a newer one that has it too. Entries of schema
+  // version 1 had no names.
   void follow_names(const JournalRecord& record) {
     if (!rows_ || !record.hash || record.sequence <= progress_.forgotten_sequence ||
         record.sequence > progress_.sequence) {
       return;
     }
-    for (const ledger::Name& name : ledger::names_of(record.entry)) {
-      const auto found = rows_->find(record.install_id, name);
-      if (found && *found == record.sequence) continue;
-      fault(record.install_id, record.entry.version,
-            "the entry is not found by its " + in_words(name));
+    const auto names = ledger::names_of(record.entry);
+    if (const auto led = led_to_.extract(record.sequence)) {
+      for (const LedTo& by : led.mapped()) {
+        const bool has = by.install_id == record.install_id &&
+                         std::find(names.begin(), names.end(), by.name) != names.end();
+        if (!has) not_found(by);
+      }
     }
+    for (const ledger::Name& name : names) {
+      const LedTo by{record.install_id, record.entry.version, name};
+      const auto found = rows_->find(record.install_id, name);
+      if (!found || *found < record.sequence) {
+        not_found(by);
+      } else if (*found > record.sequence) {
+        led_to_[*found].push_back(by);
+      }
+    }
+  }
+
+  void not_found(const LedTo& by) {
+    fault(by.install_id, by.version, "the entry is not found by its " + in_words(by.name));
   }
 
   // Applies the entry; what is wrong with it, if anything.
@@ -199,6 +224,7 @@ class Audit {
   std::uint64_t last_sequence_ = 0;
   std::uint64_t expected_sequence_ = 0;
   std::optional<AuditFault> missing_;
+  std::unordered_map<std::uint64_t, std::vector<LedTo>> led_to_;  // by sequence number
   Hasher hasher_;
   std::unordered_map<std::string, StoredRow> computed_;
   std::unordered_set<std::string> seen_;

@@ -70,6 +70,27 @@ TEST_CASE("a ledger passes while it is open, with rows behind its entries") {
   CHECK(report.entries == 4);
 }
 
+TEST_CASE("a name that two entries have leads to the newer one, and the ledger passes") {
+  const TemporaryDirectory directory;
+  {
+    const auto store = open_sqlite_store(directory.path());
+    auto row = ledger::blank_row("a", november);
+    store->append(std::vector{commit_with_key(row, "k"), commit(row), commit_with_key(row, "k"),
+                              commit(row)});
+    store->checkpoint();
+  }
+  CHECK_FALSE(audit(directory.path()).fault);
+
+  SECTION("but not to an entry that does not have it") {
+    execute(directory.path() / "snapshots.db", "UPDATE names SET sequence = 4");
+    check_tells(audit(directory.path()).fault.value().what, {"idempotency key \"k\""});
+  }
+  SECTION("but not beyond the newest entry") {
+    execute(directory.path() / "snapshots.db", "UPDATE names SET sequence = 5");
+    check_tells(audit(directory.path()).fault.value().what, {"idempotency key \"k\""});
+  }
+}
+
 TEST_CASE("a ledger that was pruned passes, and what is kept is still checked") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
