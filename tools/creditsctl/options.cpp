@@ -1,11 +1,11 @@
 #include "tools/creditsctl/options.hpp"
 
-#include <sys/stat.h>
-
 #include <charconv>
-#include <fstream>
 #include <regex>
+#include <sstream>
 
+#include "persistence/files.hpp"
+#include "persistence/store.hpp"
 #include "tools/creditsctl/failure.hpp"
 
 namespace credits::creditsctl {
@@ -56,18 +56,14 @@ std::optional<Url> parse_url(const std::string& text) {
 }
 
 std::string read_token(const std::filesystem::path& path) {
-  const auto refuse = [&path](const std::string& why) {
-    throw Failure{usage_error, "--token-file " + path.string() + ": " + why};
-  };
-  std::ifstream file{path};
-  struct stat about {};
-  if (!file || ::stat(path.c_str(), &about) != 0) refuse("it cannot be read");
-  if ((about.st_mode & (S_IRWXO | S_IWGRP)) != 0) {
-    refuse("others may read or change it; run: chmod 600 " + path.string());
+  try {
+    std::istringstream content{persistence::read_secret_file(path)};
+    std::string token;
+    if (content >> token) return token;
+  } catch (const persistence::StoreError& error) {
+    throw Failure{usage_error, "--token-file " + std::string{error.what()}};
   }
-  std::string token;
-  if (!(file >> token)) refuse("it has no token");
-  return token;
+  throw Failure{usage_error, "--token-file " + path.string() + ": it has no token"};
 }
 
 }  // namespace credits::creditsctl
