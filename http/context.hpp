@@ -18,7 +18,8 @@ namespace credits::http {
 struct ServerFacts {
   std::string version;
   std::string engine;  // of the store
-  actors::SteadyTime started_at = std::chrono::steady_clock::now();
+  ledger::Time started_at = actors::system_time();
+  actors::SteadyTime up_since = std::chrono::steady_clock::now();
 };
 
 // All of it outlives the API.

@@ -187,7 +187,7 @@ void add_http(Metrics& metrics, const HttpFigures& figures) {
 }  // namespace
 
 std::string metrics_text(const ApiContext& context, actors::SteadyTime now) {
-  const std::chrono::duration<double> uptime = now - context.facts.started_at;
+  const std::chrono::duration<double> uptime = now - context.facts.up_since;
   const actors::Figures& figures = context.environment.figures;
   Metrics metrics;
   metrics.gauge("credits_build_info", "The version of creditsd.", 1,

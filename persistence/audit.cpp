@@ -74,6 +74,8 @@ class Audit {
     });
     compare_rows();
     for (const auto& [sequence, led] : led_to_) not_found(led.front());
+    compare_names();
+    compare_ends();
     if (!report_.fault) show_progress(true);
     if (missing_) fault(missing_->install_id, missing_->version, missing_->what);
     report_.installs = computed_.size();
@@ -151,8 +153,27 @@ class Audit {
         not_found(by);
       } else if (*found > record.sequence) {
         led_to_[*found].push_back(by);
+      } else {
+        ++names_found_;
       }
     }
+  }
+
+  // Each name was found by its newest entry, so that there are no others.
+  void compare_names() {
+    if (!rows_ || report_.fault || rows_->names() == names_found_) return;
+    throw StoreError{std::string{snapshots_file} + " has " + std::to_string(rows_->names()) +
+                     " names that entries are remembered by; the entries have " +
+                     std::to_string(names_found_)};
+  }
+
+  // Told last: what else is wrong then says more.
+  void compare_ends() const {
+    if (report_.fault || progress_.sequence <= last_sequence_) return;
+    throw StoreError{std::string{journal_file} + " ends at entry " +
+                     std::to_string(last_sequence_) + ", but " + snapshots_file +
+                     " has seen entry " + std::to_string(progress_.sequence) +
+                     "; restore both from a backup"};
   }
 
   void not_found(const LedTo& by) {
@@ -225,6 +246,7 @@ class Audit {
   std::uint64_t expected_sequence_ = 0;
   std::optional<AuditFault> missing_;
   std::unordered_map<std::uint64_t, std::vector<LedTo>> led_to_;  // by sequence number
+  std::uint64_t names_found_ = 0;
   Hasher hasher_;
   std::unordered_map<std::string, StoredRow> computed_;
   std::unordered_set<std::string> seen_;

@@ -202,6 +202,12 @@ std::optional<std::uint64_t> SnapshotCursor::find(const std::string& install_id,
   return on_file(path_, [&] { return find_name(select_name_, install_id, name); });
 }
 
+std::uint64_t SnapshotCursor::names() {
+  return on_file(path_, [this] {
+    return static_cast<std::uint64_t>(database_.execAndGet(sql::count_names).getInt64());
+  });
+}
+
 Progress SnapshotCursor::progress() {
   return on_file(path_, [this] { return read_progress(database_, path_); });
 }

@@ -105,6 +105,8 @@ class SnapshotCursor : public RowCursor {
   std::string ledger_id();
   // The sequence number of the name's newest entry.
   std::optional<std::uint64_t> find(const std::string& install_id, const ledger::Name& name);
+  // How many names there are.
+  std::uint64_t names();
 
  private:
   const std::filesystem::path path_;

@@ -145,6 +145,8 @@ inline constexpr const char* select_page =
     "AND (?3 IS NULL OR tier_snapshot = ?3) ORDER BY install_id LIMIT ?4";
 
 inline constexpr const char* upsert_name = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?)";
+inline constexpr const char* count_names = "SELECT count(*) FROM names";
+
 inline constexpr const char* select_name =
     "SELECT sequence FROM names WHERE install_id = ? AND kind = ? AND name = ?";
 inline constexpr const char* select_names =

@@ -106,9 +106,10 @@ void write(Writer& out, const ledger::Reservation& reservation) {
 
 std::string encode_stats(const ApiContext& context, SteadyTime now) {
   const Figures& figures = context.environment.figures;
-  const std::chrono::duration<double> uptime = now - context.facts.started_at;
+  const std::chrono::duration<double> uptime = now - context.facts.up_since;
   return to_json([&](Writer& out) {
     object(out, [&] {
+      field(out, "started_at", context.facts.started_at);
       field(out, "uptime_seconds", uptime.count());
       field(out, "version", context.facts.version);
       object_field(out, "store", [&] { write_store(out, context, now); });

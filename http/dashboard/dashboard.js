@@ -119,7 +119,7 @@ function refused(refusal) {
     askToSignIn(tried ? 'The server does not know this token.' : '');
   } else if (refusal.status === 403 && tried) {
     signingIn = false;
-    askToSignIn('This is a relay’s token, which is not enough here: the dashboard needs an admin’s.');
+    askToSignIn(refusal.message);
   } else {
     if (!failure) announce('The figures are not live');
     failure = refusal;
@@ -168,8 +168,8 @@ function forget() {
 // What happened between two polls, by the server's own clock.
 function sampleOf(stats) {
   const at = performance.now();
-  const seconds = previous && stats.uptime_seconds - previous.uptime_seconds;
-  const since = seconds > 0 ? previous : null; // another start counts from 0 again
+  const since = previous?.started_at === stats.started_at ? previous : null; // else it counts from 0 again
+  const seconds = since && stats.uptime_seconds - since.uptime_seconds;
   const rate = (now, before) => (since ? Math.max(0, now - before) / seconds : null);
   const operations = {};
   for (const [name, now] of Object.entries(stats.requests)) {

@@ -8,6 +8,7 @@ import {
 
 const INSTALLS_LIMIT = 50;
 const ENTRIES_LIMIT = 50;
+const ENTRIES_MAX = 2000; // shown of one install, however long its page stays open
 const TYPING_MS = 200; // a search begins when no key was pressed for so long
 
 // --- The hash
@@ -89,7 +90,7 @@ function showTiers() {
 
 // What the install's capped counter and its Gemini part have used, and their caps; null is no cap.
 function useOf(install) {
-  const tier = quota[install.tier_snapshot] ?? quota.core;
+  const tier = Object.hasOwn(quota, install.tier_snapshot) ? quota[install.tier_snapshot] : quota.core;
   return install.balance.capped === 'lifetime'
     ? { used: install.lifetime_consumed, cap: tier.lifetime ?? null,
         geminiUsed: install.lifetime_gemini_consumed, geminiCap: tier.geminiCapLifetime ?? null }
@@ -320,6 +321,11 @@ function takeNewest(mine, { entries, next_before: before }) {
   const oldest = entries.at(-1)?.version ?? 0;
   if (mine.entries.length > 0 && mine.entries[0].version >= oldest - 1) {
     mine.entries = [...entries, ...mine.entries.filter(({ version }) => version < oldest)];
+    const most = mine.wantsOlder ? ENTRIES_MAX : ENTRIES_LIMIT;
+    if (mine.entries.length > most) {
+      mine.entries.length = most;
+      mine.before = mine.entries.at(-1).version;
+    }
   } else {
     mine.entries = entries;
     mine.before = before;
@@ -331,7 +337,7 @@ function showInstall(mine) {
   byId('install-content').hidden = false;
   setNotice(byId('install-problem'), '');
   const { install, actor } = mine;
-  const judged = install.tier_snapshot in quota ? '' : ', which the quota does not have: judged as core';
+  const judged = Object.hasOwn(quota, install.tier_snapshot) ? '' : ', which the quota does not have: judged as core';
   setText(byId('install-summary'), `Tier ${install.tier_snapshot}${judged} · version ${count(install.version)}`
     + ` · last active ${time(install.last_active_at)} UTC`);
   showBalance(install, actor.reservations);
@@ -434,6 +440,7 @@ byId('older').addEventListener('click', oneAtATime(async () => {
   try {
     const page = await ask(`${pathOf(mine.id)}/entries?limit=${ENTRIES_LIMIT}&before=${mine.before}`);
     if (mine !== opened) return;
+    mine.wantsOlder = true;
     mine.entries = [...mine.entries, ...page.entries];
     mine.before = page.next_before;
     setNotice(byId('history-problem'), '');

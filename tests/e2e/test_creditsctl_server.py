@@ -421,6 +421,62 @@ ANSWERS = {
 }
 
 
+@pytest.mark.parametrize("command, body", [
+    ("export", b"<html>"), ("export", b'{"rows":{"a":{'), ("export", b""),
+    ("quota get", b"<html>"), ("quota get", b"")])
+def test_what_is_no_answer_takes_no_file_s_place(tmp_path, command, body):
+    file = tmp_path / "kept"
+    file.write_text("old")
+    with foreign(answering(200, body)) as port:
+        check_failed(creditsctl.run(*command.split(), file, "--url", f"http://127.0.0.1:{port}"),
+                     1, "creditsd")
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_only_a_regular_file_is_replaced(server, tmp_path):
+    pipe, link, target = (tmp_path / name for name in ("pipe", "link", "target"))
+    os.mkfifo(pipe)
+    target.write_text("old")
+    link.symlink_to(target)
+    for file in (pipe, link):
+        check_failed(creditsctl.run("export", file, server=server), 1, file, "no regular file")
+    assert pipe.is_fifo() and link.is_symlink() and target.read_text() == "old"
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_an_answer_that_is_nested_without_end_is_no_crash(status):
+    with foreign(answering(status, b'{"installs":' + b"[" * 5_000_000)) as port:
+        for command in ("stats", "list --json"):
+            ended = creditsctl.run(*command.split(), "--url", f"http://127.0.0.1:{port}")
+            check_failed(ended, 1)
+
+
+def test_an_id_of_brackets_is_no_nesting(server, client):
+    client.put("/v1/installs/" + "%5B" * 128)
+    assert "[" * 128 in creditsctl.run("list", server=server).stdout
+
+
+def test_output_that_cannot_be_written_is_told(server):
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run([creditsctl.BINARY, "stats", "--url",
+                                f"http://127.0.0.1:{server.port}"], stdout=full,
+                               stderr=subprocess.PIPE, text=True, timeout=creditsd.TIMEOUT_S)
+    assert ended.returncode == 1 and "standard output" in ended.stderr
+
+
+def test_a_check_knows_that_a_commit_may_end_what_has_expired(server, client, data_dir):
+    client.post("/v1/installs/a/reservations", {"tier": "max", "ttl_seconds": 1})
+    [entry] = client.get("/v1/installs/a/entries").json["entries"]
+    key = {"Idempotency-Key": entry["reservation_id"]}
+    commit = {"backend": "gemini", "tier": "max"}
+    creditsd.wait_until(lambda: not client.get("/v1/installs/a/actor").json["held"], "its end")
+    client.post("/v1/installs/a/commit", commit)
+    assert client.request("POST", "/v1/installs/a/commit", commit, key).status == 200
+    server.stop()
+    assert creditsctl.run("check", data_dir).returncode == 0
+
+
 @pytest.mark.parametrize("case", ANSWERS)
 @pytest.mark.parametrize("command", ["stats", "top --count 1", "list", "show a", "history a"])
 def test_what_is_no_answer_of_creditsd_is_told(case, command):

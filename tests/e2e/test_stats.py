@@ -21,7 +21,7 @@ NUMBER = (int, float)
 
 OF_OPERATION = {"count": int, "errors": int, "p50_us": NUMBER, "p99_us": NUMBER, "p999_us": NUMBER}
 SHAPE = {
-    "uptime_seconds": NUMBER, "version": str,
+    "started_at": str, "uptime_seconds": NUMBER, "version": str,
     "store": {"engine": str, "installs": int, "conflicts_total": int, "write_failures_total": int,
               "trouble": type(None), "snapshot_lag_ms": NUMBER, "snapshot_pending_rows": int},
     "actors": {"live": int, "spawned_total": int, "passivated_total": int, "mailbox_max": int,

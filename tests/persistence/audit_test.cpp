@@ -91,6 +91,19 @@ TEST_CASE("a name that two entries have leads to the newer one, and the ledger p
   }
 }
 
+TEST_CASE("a name that no entry has is found, and so are snapshots from the future") {
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  SECTION("a name") {
+    execute(directory.path() / "snapshots.db", "INSERT INTO names VALUES ('b', 0, 'extra', 5)");
+    check_tells(told_by<StoreError>([&] { audit(directory.path()); }), {"names"});
+  }
+  SECTION("the future") {
+    execute(directory.path() / "snapshots.db", "UPDATE progress SET sequence = 99");
+    check_tells(told_by<StoreError>([&] { audit(directory.path()); }), {"99", "journal.db"});
+  }
+}
+
 TEST_CASE("a ledger that was pruned passes, and what is kept is still checked") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());

@@ -28,15 +28,13 @@ std::unique_ptr<httplib::ClientImpl> make_client(const Url& url, const Options& 
 bool is_unavailable(int status) { return status >= 502 && status <= 504; }
 
 std::string hint_for(int status) {
-  if (status == 401) return "; name the file of an administrator's token: --token-file";
-  if (status == 403) return "; it takes an administrator's token";
-  return "";
+  return status == 401 ? "; name the file of an administrator's token: --token-file" : "";
 }
 
 Failure refused(int status, const std::string& body) {
   const int exit_status = is_unavailable(status) ? unreachable : failed;
   rapidjson::Document problem;
-  problem.Parse(body.data(), body.size());
+  problem.Parse<rapidjson::kParseIterativeFlag>(body.data(), body.size());
   if (problem.HasParseError() || !problem.IsObject() || !problem.HasMember("detail")) {
     return {exit_status, "the server answered " + std::to_string(status) +
                              " without saying why; does --url lead to a creditsd?"};

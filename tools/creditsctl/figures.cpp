@@ -97,7 +97,7 @@ class Difference {
   Difference(const Json& before, const Json& now) : before_{before}, now_{now} {
     const double up_before = number(before, "uptime_seconds");
     const double up_now = number(now, "uptime_seconds");
-    is_new_start_ = up_now < up_before;
+    is_new_start_ = text(before, "started_at") != text(now, "started_at");
     seconds_ = std::max(0.001, is_new_start_ ? up_now : up_now - up_before);
   }
 
@@ -172,9 +172,9 @@ std::string figure(const Json& stats, const char* section, const char* name) {
 
 void print_head(std::ostream& out, const Json& stats, const Frame& frame) {
   const std::string trouble = figure(stats, "store", "trouble");
-  out << "creditsd " << text(stats, "version") << ", up "
+  out << "creditsd " << harmless(text(stats, "version")) << ", up "
       << static_cast<std::uint64_t>(number(stats, "uptime_seconds")) << " s, "
-      << figure(stats, "store", "engine") << ", " << figure(stats, "store", "installs")
+      << harmless(figure(stats, "store", "engine")) << ", " << figure(stats, "store", "installs")
       << " installs, " << figure(stats, "actors", "live") << " live\n"
       << "writes/s " << with_one_digit(frame.writes_per_second) << "   rows/s "
       << with_one_digit(frame.rows_per_second) << "   queue "

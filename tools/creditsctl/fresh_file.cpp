@@ -26,12 +26,19 @@ void end_by_signal(int signal) {
 }  // namespace
 
 FreshFile::FreshFile(const std::filesystem::path& target) : target_{target} {
+  const auto status = std::filesystem::symlink_status(target);
+  if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
+    throw Failure{failed, target.string() + ": is no regular file, and would be replaced by one"};
+  }
   std::string name = target.string() + ".XXXXXX";
   descriptor_ = ::mkstemp(name.data());
   if (descriptor_ < 0) fail();
   path_ = name;
   unfinished = path_.c_str();
-  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) std::signal(signal, &end_by_signal);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    // Who started it with nohup means it.
+    if (std::signal(signal, &end_by_signal) == SIG_IGN) std::signal(signal, SIG_IGN);
+  }
 }
 
 FreshFile::~FreshFile() {

@@ -51,9 +51,10 @@ std::string visit(Client& client, const Pages& pages, const Extent& extent, Show
 }
 
 void print_json(Client& client, const Pages& pages, const Extent& extent) {
-  const char* separator = "";
-  std::cout << "{\"" << pages.items << "\":[";
+  const std::string head = std::string{"{\""} + pages.items + "\":[";
+  const char* separator = head.c_str();
   const std::string next = visit(client, pages, extent, [&separator](const Json& items) {
+    if (items.Empty()) std::cout << std::exchange(separator, "");
     for (const Json& item : items.GetArray()) {
       std::cout << separator << to_json(item);
       separator = ",";

@@ -1,5 +1,8 @@
 #include "tools/creditsctl/json.hpp"
 
+#include <algorithm>
+#include <string_view>
+
 #include "tools/creditsctl/failure.hpp"
 
 namespace credits::creditsctl {
@@ -10,9 +13,28 @@ namespace {
   throw Failure{failed, "the server's answer " + what + "; does --url lead to a creditsd?"};
 }
 
+constexpr std::size_t depth_max = 64;
+
+// How deep objects and arrays in it are nested.
+std::size_t depth_of(std::string_view text) {
+  std::size_t depth = 0;
+  std::size_t deepest = 0;
+  bool in_string = false;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (in_string && c == '\\') ++i;
+    if (c == '"') in_string = !in_string;
+    if (in_string) continue;
+    if (c == '[' || c == '{') deepest = std::max(deepest, ++depth);
+    if ((c == ']' || c == '}') && depth > 0) --depth;
+  }
+  return deepest;
+}
+
 }  // namespace
 
 rapidjson::Document parse_object(const std::string& text) {
+  if (depth_of(text) > depth_max) fail("is nested too deeply");
   rapidjson::Document document;
   document.Parse<rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag>(
       text.data(), text.size());

@@ -1,5 +1,8 @@
 // creditsctl: what an operator does to a running creditsd, and to a ledger's files, from the
 // command line.
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <csignal>
 #include <iostream>
 
@@ -54,8 +57,13 @@ int tell(int status, const std::string& what) {
 // server that goes must not.
 int end_output() {
   if (std::cout.flush()) return 0;
-  std::signal(SIGPIPE, SIG_DFL);
-  std::raise(SIGPIPE);
+  struct stat output {};
+  const bool has_reader = ::fstat(STDOUT_FILENO, &output) == 0 &&
+                          (S_ISFIFO(output.st_mode) || S_ISSOCK(output.st_mode));
+  if (has_reader) {
+    std::signal(SIGPIPE, SIG_DFL);
+    std::raise(SIGPIPE);
+  }
   return tell(failed, "standard output cannot be written to");
 }
 

@@ -42,6 +42,7 @@ void print(const Options& options, const std::string& quota) {
 
 void get(const Options& options, const std::string& file) {
   const std::string quota = Client{options}.get(target);
+  parse_object(quota);  // what is none must not take a file's place
   if (file.empty()) return print(options, quota);
   if (file == "-") {
     std::cout << quota << '\n';

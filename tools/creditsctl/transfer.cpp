@@ -19,24 +19,57 @@ namespace credits::creditsctl {
 namespace {
 
 constexpr std::size_t piece_bytes_max = 256 * 1024;
+constexpr std::uint64_t import_bytes_max = std::uint64_t{1} << 30U;
 constexpr const char* import_target = "/v1/import";
 constexpr const char* snapshot_target = "/v1/snapshot";
 
+// Looks at a ledger's text as it comes: whether it begins and ends as one, so that no other
+// server's page, and no half of a ledger, is taken for it.
+class LedgerText {
+ public:
+  void see(std::string_view piece) {
+    if (begin_.size() < begin_expected.size()) {
+      begin_ += piece.substr(0, begin_expected.size() - begin_.size());
+    }
+    end_ += piece.substr(piece.size() - std::min(piece.size(), end_expected.size()));
+    end_.erase(0, end_.size() - std::min(end_.size(), end_expected.size()));
+  }
+
+  void expect_whole() const {
+    if (begin_ == begin_expected && end_ == end_expected) return;
+    throw Failure{failed,
+                  "what the server sent is no whole ledger; does --url lead to a creditsd?"};
+  }
+
+ private:
+  static constexpr std::string_view begin_expected = R"({"rows":{)";
+  static constexpr std::string_view end_expected = "}}";
+
+  std::string begin_;
+  std::string end_;
+};
+
 void export_to_output(Client& client) {
-  client.download(snapshot_target, [](std::string_view piece) {
+  LedgerText text;
+  client.download(snapshot_target, [&text](std::string_view piece) {
+    text.see(piece);
     if (!(std::cout << piece)) throw Failure{failed, "standard output cannot be written to"};
   });
+  text.expect_whole();
 }
 
 void export_ledger(const Options& options, const std::string& file) {
   Client client{options};
   if (file == "-") return export_to_output(client);
   FreshFile fresh{file};
+  LedgerText text;
   std::uint64_t bytes = 0;
   client.download(snapshot_target, [&](std::string_view piece) {
+    text.see(piece);
     fresh.write(piece);
     bytes += piece.size();
   });
+  text.expect_whole();
   fresh.put_in_place();
   if (!options.json) {
     std::cout << "exported " << bytes << " bytes to " << file << '\n';
@@ -55,10 +88,12 @@ void export_ledger(const Options& options, const std::string& file) {
 // Gives a file's content in pieces.
 class Source {
  public:
-  explicit Source(const std::string& path) : path_{path}, file_{path, std::ios::binary} {
+  explicit Source(const std::string& path) : path_{path} {
     if (!std::filesystem::is_regular_file(path)) fail("it is not a file");
+    file_.open(path, std::ios::binary);
     if (!file_) fail(std::strerror(errno));
     size_ = std::filesystem::file_size(path);
+    if (size_ > import_bytes_max) fail("it has more than 1 GiB, which no import takes");
   }
 
   std::uint64_t size() const { return size_; }
