@@ -143,7 +143,8 @@ def test_a_certificate_may_bring_its_chain(start_tls, connect_tls, tmp_path):
     root, root_key = self_signed(tmp_path, "root")
     signer, leaf = [], []
     for name, issuer, issuer_key, extension, made in (
-            ("signer", root, root_key, "basicConstraints=critical,CA:TRUE", signer),
+            ("signer", root, root_key,
+             "basicConstraints=critical,CA:TRUE\nkeyUsage=critical,keyCertSign", signer),
             ("leaf", tmp_path / "signer.crt", tmp_path / "signer.key",
              "subjectAltName=IP:127.0.0.1", leaf)):
         key, request, cert, extensions = (tmp_path / f"{name}{end}"

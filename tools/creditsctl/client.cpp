@@ -25,6 +25,15 @@ std::unique_ptr<httplib::ClientImpl> make_client(const Url& url, const Options& 
   return client;
 }
 
+// Debian 13's library has an error of its own for it, Debian 12's has none.
+template <class Error>
+bool is_of_host_name(Error error) {
+  if constexpr (requires { Error::SSLServerHostnameVerification; }) {
+    return error == Error::SSLServerHostnameVerification;
+  }
+  return false;
+}
+
 bool is_unavailable(int status) { return status >= 502 && status <= 504; }
 
 std::string hint_for(int status) {
@@ -46,7 +55,7 @@ Failure refused(int status, const std::string& body) {
 }  // namespace
 
 Client::Client(const Options& options)
-    : options_{options}, client_{make_client(parse_url(options.url).value(), options)} {
+    : options_{options}, client_{make_client(url_of(options), options)} {
   client_->set_url_encode(false);
   client_->set_keep_alive(true);
   client_->set_tcp_nodelay(true);
@@ -59,6 +68,9 @@ Client::Client(const Options& options)
 Client::~Client() = default;
 
 Failure Client::no_answer(const httplib::Result& result) const {
+  constexpr const char* wrong_certificate =
+      "its certificate is not for this name, or of no authority that is trusted; name the "
+      "authority's file: --ca-file";
   const auto at_server = [&](const std::string& what) {
     return Failure{unreachable, options_.url + ": " + what};
   };
@@ -69,12 +81,11 @@ Failure Client::no_answer(const httplib::Result& result) const {
     case httplib::Error::SSLLoadingCerts:
       return {usage_error, "--ca-file " + options_.ca_file.string() + ": no certificates in it"};
     case httplib::Error::SSLServerVerification:
-      return at_server(
-          "its certificate is not for this name, or of no authority that is trusted; name the "
-          "authority's file: --ca-file");
+      return at_server(wrong_certificate);
     case httplib::Error::SSLConnection:
       return at_server("does not speak TLS 1.2 or later");
     default:
+      if (is_of_host_name(result.error())) return at_server(wrong_certificate);
       return at_server("the connection ended before the whole answer was there");
   }
 }

@@ -15,8 +15,16 @@ namespace {
 constexpr int http_port = 80;
 constexpr int https_port = 443;
 
-std::string fault_of_url(const std::string& text) {
-  return parse_url(text) ? "" : "\"" + text + "\" is not a URL like http://127.0.0.1:8787";
+std::optional<Url> parse_url(const std::string& text) {
+  static const std::regex pattern{
+      R"((https?)://(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/?#@\s]+))(?::([0-9]{1,5}))?/?)"};
+  std::smatch parts;
+  if (!std::regex_match(text, parts, pattern)) return std::nullopt;
+  Url url{parts[1] == "https", parts[2].matched ? parts[2] : parts[3], 0};
+  url.port = url.is_https ? https_port : http_port;
+  if (parts[4].matched) url.port = std::stoi(parts[4]);
+  if (url.port < 1 || url.port > 65'535) return std::nullopt;
+  return url;
 }
 
 }  // namespace
@@ -24,7 +32,6 @@ std::string fault_of_url(const std::string& text) {
 void add_options(CLI::App& app, Options& options) {
   app.add_option("--url", options.url, "The server")
       ->envname("CREDITSCTL_URL")
-      ->check(CLI::Validator{fault_of_url, ""})
       ->type_name("URL")
       ->capture_default_str();
   app.add_option("--token-file", options.token_file,
@@ -43,16 +50,11 @@ void add_progress_flag(CLI::App& command, bool& show_progress) {
                    "Show the progress in lines even if standard error is no terminal");
 }
 
-std::optional<Url> parse_url(const std::string& text) {
-  static const std::regex pattern{
-      R"((https?)://(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/?#@\s]+))(?::([0-9]{1,5}))?/?)"};
-  std::smatch parts;
-  if (!std::regex_match(text, parts, pattern)) return std::nullopt;
-  Url url{parts[1] == "https", parts[2].matched ? parts[2] : parts[3], 0};
-  url.port = url.is_https ? https_port : http_port;
-  if (parts[4].matched) url.port = std::stoi(parts[4]);
-  if (url.port < 1 || url.port > 65'535) return std::nullopt;
-  return url;
+// Not a check of CLI11: of an environment variable it passes over a value that does not pass.
+Url url_of(const Options& options) {
+  if (const auto url = parse_url(options.url)) return *url;
+  throw Failure{usage_error,
+                "--url: \"" + options.url + "\" is not a URL like http://127.0.0.1:8787"};
 }
 
 std::string read_token(const std::filesystem::path& path) {

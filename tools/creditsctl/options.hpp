@@ -26,7 +26,8 @@ void add_options(CLI::App& app, Options& options);
 // `--progress`, of commands that take long.
 void add_progress_flag(CLI::App& command, bool& show_progress);
 
-std::optional<Url> parse_url(const std::string& text);
+// Throws Failure if --url is none.
+Url url_of(const Options& options);
 
 // The first token of the file. Throws Failure if there is none, or others may read it.
 std::string read_token(const std::filesystem::path& file);
