@@ -256,9 +256,9 @@ class Audit {
 
 // The first entry or row with a value that is not of its column's type.
 std::optional<AuditFault> find_mistyped(const std::filesystem::path& path,
-                                        std::initializer_list<const char*> statements) {
+                                        std::initializer_list<std::string> statements) {
   SQLite::Database database = open_reader(path);
-  for (const char* statement : statements) {
+  for (const std::string& statement : statements) {
     SQLite::Statement select{database, statement};
     if (!select.executeStep()) continue;
     return AuditFault{select.getColumn(0).getString(),
@@ -292,10 +292,10 @@ AuditReport audit(const std::filesystem::path& data_dir, const ReportAudited& re
     check_pages(journal);
     result.fault =
         find_mistyped(journal, {sql::select_mistyped_entries, sql::select_mistyped_imports,
-                                sql::select_mistyped_baselines});
+                                sql::select_mistyped("baselines")});
     if (result.fault || !result.has_snapshots) return result;
     check_pages(snapshots);
-    result.fault = find_mistyped(snapshots, {sql::select_mistyped_rows});
+    result.fault = find_mistyped(snapshots, {sql::select_mistyped("rows")});
     return result;
   } catch (const SQLite::Exception& error) {
     throw StoreError{"cannot read the ledger in " + data_dir.string() + ": " + error.what()};

@@ -5,6 +5,7 @@
 // schema of version 1 and every upgrade since, as an old one does.
 #pragma once
 
+#include <string>
 #include <vector>
 
 namespace credits::persistence::sql {
@@ -178,8 +179,9 @@ inline constexpr const char* select_mistyped_imports = R"(
      typeof(monthly_gemini_consumed), typeof(last_active_at_ms))
       <> ('integer', 'integer', 'integer', 'integer', 'integer')
 )";
-inline constexpr const char* select_mistyped_baselines = R"(
-  SELECT install_id, version FROM baselines WHERE
+// Of the table rows, or of baselines, which has the same columns.
+inline std::string select_mistyped(const std::string& table) {
+  return "SELECT install_id, version FROM " + table + R"( WHERE
     (typeof(lifetime_consumed), typeof(lifetime_gemini_consumed), typeof(month),
      typeof(monthly_consumed), typeof(monthly_gemini_consumed), typeof(last_active_at_ms),
      typeof(version), typeof(last_sequence), typeof(checksum))
@@ -188,15 +190,6 @@ inline constexpr const char* select_mistyped_baselines = R"(
     OR (typeof(install_id), typeof(tier_snapshot)) <> ('text', 'text')
     OR typeof(holds) NOT IN ('blob', 'null') OR typeof(hash) NOT IN ('blob', 'null')
 )";
-inline constexpr const char* select_mistyped_rows = R"(
-  SELECT install_id, version FROM rows WHERE
-    (typeof(lifetime_consumed), typeof(lifetime_gemini_consumed), typeof(month),
-     typeof(monthly_consumed), typeof(monthly_gemini_consumed), typeof(last_active_at_ms),
-     typeof(version), typeof(last_sequence), typeof(checksum))
-      <> ('integer', 'integer', 'integer', 'integer', 'integer', 'integer', 'integer', 'integer',
-          'integer')
-    OR (typeof(install_id), typeof(tier_snapshot)) <> ('text', 'text')
-    OR typeof(holds) NOT IN ('blob', 'null') OR typeof(hash) NOT IN ('blob', 'null')
-)";
+}
 
 }  // namespace credits::persistence::sql

@@ -109,14 +109,7 @@ void backup(const Options& options, const BackupOptions& wanted) {
               << bytes << " bytes\n";
     return;
   }
-  std::cout << to_json([&](Writer& out) {
-    out.StartObject();
-    out.Key("file");
-    out.String(harmless(wanted.file.string()).c_str());
-    out.Key("bytes");
-    out.Uint64(bytes);
-    out.EndObject();
-  }) << '\n';
+  std::cout << file_as_json(wanted.file.string(), bytes) << '\n';
 }
 
 }  // namespace

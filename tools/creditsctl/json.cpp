@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "tools/creditsctl/failure.hpp"
+#include "tools/creditsctl/table.hpp"
 
 namespace credits::creditsctl {
 
@@ -77,6 +78,17 @@ std::string in_words(const Json& value) {
   if (value.IsNull()) return "-";
   if (value.IsString()) return {value.GetString(), value.GetStringLength()};
   return to_json(value);
+}
+
+std::string file_as_json(const std::string& file, std::uint64_t bytes) {
+  return to_json([&](Writer& out) {
+    out.StartObject();
+    out.Key("file");
+    out.String(harmless(file).c_str());
+    out.Key("bytes");
+    out.Uint64(bytes);
+    out.EndObject();
+  });
 }
 
 std::string to_json(const Json& value) {

@@ -29,6 +29,9 @@ std::string in_words(const Json& value);
 
 std::string to_json(const Json& value);
 
+// What is said of a file that was written.
+std::string file_as_json(const std::string& file, std::uint64_t bytes);
+
 // What `write_to` writes to the Writer that it is given.
 template <class WriteTo>
 std::string to_json(WriteTo write_to) {

@@ -75,14 +75,7 @@ void export_ledger(const Options& options, const std::string& file) {
     std::cout << "exported " << bytes << " bytes to " << file << '\n';
     return;
   }
-  std::cout << to_json([&](Writer& out) {
-    out.StartObject();
-    out.Key("file");
-    out.String(harmless(file).c_str());
-    out.Key("bytes");
-    out.Uint64(bytes);
-    out.EndObject();
-  }) << '\n';
+  std::cout << file_as_json(file, bytes) << '\n';
 }
 
 // Gives a file's content in pieces.
