@@ -1,6 +1,6 @@
 // Where the answers to the operations of one request from outside are gathered: one place for each,
-// filled by who judges, and read when each has been given. The operations alone keep it: if they
-// are dropped instead, with an actor or a message, whoever waits is told at once.
+// filled by who judges, and handed to the asker when each has been given. The operations alone keep
+// it: if they are dropped instead, with an actor or a message, the asker is told at once.
 #pragma once
 
 #include <atomic>
@@ -15,20 +15,36 @@
 
 namespace credits::actors {
 
+// Who waits for answers. Is told one of these, once, on any thread: by an actor, so it must not
+// block.
+class Asker {
+ public:
+  virtual ~Asker() = default;
+  virtual void answered(std::vector<Answer> answers) = 0;
+  virtual void dropped() = 0;
+};
+
 class Answers {
  public:
-  explicit Answers(std::size_t count)
-      : answers_(count), failed_(count > 1 ? count : 0), missing_{count} {}
-
-  // Ready when every place is given; throws std::future_error if that cannot come to be. Once.
-  std::future<std::vector<Answer>> all() { return all_.get_future(); }
+  Answers(std::size_t count, std::shared_ptr<Asker> asker)
+      : answers_(count),
+        failed_(count > 1 ? count : 0),
+        missing_{count},
+        asker_{std::move(asker)} {}
+  ~Answers() {
+    if (missing_.load(std::memory_order_acquire) > 0) asker_->dropped();
+  }
+  Answers(const Answers&) = delete;
+  Answers& operator=(const Answers&) = delete;
 
   // Puts an answer into its place, where another may still replace it.
   void put(std::size_t place, Answer answer) { answers_[place] = std::move(answer); }
 
   // Says that one more answer stands: once for each place, on any thread.
   void give() {
-    if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) all_.set_value(std::move(answers_));
+    if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+      asker_->answered(std::move(answers_));
+    }
   }
 
   // Says that the operation may have been done. Only the install's own actor calls this and the
@@ -46,7 +62,23 @@ class Answers {
   std::vector<Answer> answers_;
   std::vector<char> failed_;  // empty where there is but one place
   std::atomic<std::size_t> missing_;
-  std::promise<std::vector<Answer>> all_;
+  const std::shared_ptr<Asker> asker_;
+};
+
+// An asker on a thread that can wait.
+class WaitingAsker : public Asker {
+ public:
+  // Throws std::future_error if the answers were dropped. Once.
+  std::future<std::vector<Answer>> answers() { return promise_.get_future(); }
+
+  void answered(std::vector<Answer> answers) override { promise_.set_value(std::move(answers)); }
+  void dropped() override {
+    promise_.set_exception(
+        std::make_exception_ptr(std::future_error{std::future_errc::broken_promise}));
+  }
+
+ private:
+  std::promise<std::vector<Answer>> promise_;
 };
 
 }  // namespace credits::actors

@@ -39,8 +39,9 @@ struct Question {
 };
 
 inline Question question_of(actors::Operation operation) {
-  auto answers = std::make_shared<actors::Answers>(1);
-  PendingAnswer answer{answers->all()};
+  const auto asker = std::make_shared<actors::WaitingAsker>();
+  PendingAnswer answer{asker->answers()};
+  auto answers = std::make_shared<actors::Answers>(1, asker);
   return {{std::move(operation), std::move(answers)}, std::move(answer)};
 }
 

@@ -268,8 +268,9 @@ TEST_CASE("a store that has failed for good stays so, whatever works meanwhile")
 
 // Sends `operations` as one batch does.
 std::vector<Answer> ask_batch(World& world, std::vector<Operation> operations) {
-  const auto answers = std::make_shared<Answers>(operations.size());
-  auto all = answers->all();
+  const auto asker = std::make_shared<WaitingAsker>();
+  auto all = asker->answers();
+  const auto answers = std::make_shared<Answers>(operations.size(), asker);
   std::map<std::string, std::size_t> last;
   for (std::size_t place = 0; place < operations.size(); ++place) {
     const std::string id = operations[place].install_id;

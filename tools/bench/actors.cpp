@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "actors/caller.hpp"
 #include "tools/bench/setting.hpp"
 
 namespace credits::bench {
@@ -44,14 +45,14 @@ class Driver {
 
  private:
   void send() {
-    auto answers = std::make_shared<actors::Answers>(1);
-    answers_.push_back(answers->all());
+    const auto asker = std::make_shared<actors::WaitingAsker>();
+    answers_.push_back(asker->answers());
     const std::size_t number =
         std::uniform_int_distribution<std::size_t>{0, installs_ - 1}(random_);
-    caf::anon_send(
+    actors::send_and_run(
         ledger_.gateway(), actors::run_atom::value,
         actors::Request{{install_id_of(number), actors::Commit{ledger::Backend::gemini, "core", 1}},
-                        std::move(answers)});
+                        std::make_shared<actors::Answers>(1, asker)});
   }
 
   Ledger& ledger_;
