@@ -85,12 +85,10 @@ std::size_t operations_in(const DecodedBatch& batch) {
   }));
 }
 
-// Takes the operations of `batch` as requests to the actors, and what will be answered to them.
-std::pair<std::vector<actors::Request>, std::future<std::vector<actors::Answer>>> requests_of(
-    DecodedBatch& batch) {
-  const auto asker = std::make_shared<actors::WaitingAsker>();
+// Takes the operations of `batch` as requests to the actors, to be answered to `asker`.
+std::vector<actors::Request> requests_of(DecodedBatch& batch,
+                                         const std::shared_ptr<actors::Asker>& asker) {
   const auto answers = std::make_shared<actors::Answers>(operations_in(batch), asker);
-  auto all = asker->answers();
   std::vector<actors::Request> requests;
   requests.reserve(operations_in(batch));  // so that the ids stay where they are
   std::unordered_map<std::string_view, std::size_t> last_places;
@@ -103,7 +101,7 @@ std::pair<std::vector<actors::Request>, std::future<std::vector<actors::Answer>>
         last_places.try_emplace(requests.back().operation.install_id, place);
     if (!is_first) requests.back().previous_place = std::exchange(last->second, place);
   }
-  return {std::move(requests), std::move(all)};
+  return requests;
 }
 
 // The results of a batch in its order; `answers` are those to its operations.
@@ -158,14 +156,102 @@ HttpResponse Api::refusal(const Route* route, const Problem& problem) {
   return response;
 }
 
-HttpResponse Api::handle(const HttpRequest& request) {
+bool Api::is_prompt(std::string_view method, std::string_view target) const {
+  const Route* const route = match_route(method, split_target(target).segments).route;
+  return !route || route->call <= Call::batch || route->call >= Call::healthz;
+}
+
+// A request whose operations are with the actors.
+class Api::Asked : public Ongoing,
+                   public actors::Asker,
+                   public std::enable_shared_from_this<Api::Asked> {
+ public:
+  // `operations` counts those of a batch for as long as it lives.
+  Asked(Api& api, const Routed& routed, std::unique_ptr<InFlight> operations)
+      : api_{api},
+        route_{*routed.match.route},
+        request_{std::string{routed.request.method} + " " + std::string{routed.request.target}},
+        began_{routed.began},
+        listener_{routed.listener},
+        in_flight_{api.context_.figures.in_flight},
+        operations_{std::move(operations)} {}
+
+  void set_batch(DecodedBatch batch) { batch_ = std::move(batch); }
+
+  void answered(std::vector<actors::Answer> answers) override {
+    answers_ = std::move(answers);
+    tell(Outcome::answered);
+  }
+  void dropped() override { tell(Outcome::dropped); }
+
+  bool is_ready() const override { return outcome_ != Outcome::none; }
+  std::chrono::steady_clock::time_point deadline() const override {
+    return began_ + api_.limits_.answer_timeout;
+  }
+  HttpResponse take() override {
+    HttpResponse response = answer();
+    api_.count(&route_, response);
+    api_.measure(route_.call, request_, began_);
+    return response;
+  }
+
+ private:
+  enum class Outcome : std::uint8_t { none, answered, dropped };
+
+  void tell(Outcome outcome) {
+    outcome_ = outcome;
+    listener_->ready();
+  }
+
+  HttpResponse answer() {
+    switch (outcome_) {
+      case Outcome::none:
+        return to_response(storage_unavailable("there was no answer in time"));
+      case Outcome::dropped:
+        return to_response(storage_unavailable("the server gave the request up"));
+      case Outcome::answered:
+        break;
+    }
+    try {
+      return batch_ ? answer_batch() : to_response(answers_.front());
+    } catch (const std::exception& error) {
+      return api_.unexpected(error);
+    }
+  }
+
+  HttpResponse answer_batch() {
+    const auto results = results_of(*batch_, answers_);
+    for (const codec::Result& result : results) {
+      if (!result.problem.empty()) api_.context_.figures.problems.count(result.problem);
+    }
+    return {200, "application/json", codec::encode_results(results)};
+  }
+
+  Api& api_;
+  const Route& route_;
+  const std::string request_;
+  const actors::SteadyTime began_;
+  const std::shared_ptr<Listener> listener_;
+  const InFlight in_flight_;
+  const std::unique_ptr<InFlight> operations_;
+  std::optional<DecodedBatch> batch_;  // none: it is one operation
+  std::vector<actors::Answer> answers_;
+  std::atomic<Outcome> outcome_{Outcome::none};
+};
+
+Service::Begun Api::begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) {
   const auto began = std::chrono::steady_clock::now();
   const Target target = split_target(request.target);
   const RouteMatch match = match_route(request.method, target.segments);
-  HttpResponse response = answer_or_refuse(request, target, match);
-  count(match.route, response);
-  if (match.route) measure(match.route->call, request, began);
-  return response;
+  Begun begun = begin_or_refuse({request, target, match, began, listener});
+  if (const auto* response = std::get_if<HttpResponse>(&begun)) {
+    count(match.route, *response);
+    if (match.route) {
+      measure(match.route->call, std::string{request.method} + " " + std::string{request.target},
+              began);
+    }
+  }
+  return begun;
 }
 
 void Api::count(const Route* route, const HttpResponse& response) {
@@ -176,7 +262,7 @@ void Api::count(const Route* route, const HttpResponse& response) {
   by_class[static_cast<std::size_t>(response.status / 100)].fetch_add(1, std::memory_order_relaxed);
 }
 
-void Api::measure(Call call, const HttpRequest& request, actors::SteadyTime began) {
+void Api::measure(Call call, std::string_view request, actors::SteadyTime began) {
   HttpFigures& figures = context_.figures;
   const auto now = std::chrono::steady_clock::now();
   const std::uint64_t took_us = actors::microseconds_between(began, now);
@@ -184,11 +270,10 @@ void Api::measure(Call call, const HttpRequest& request, actors::SteadyTime bega
   if (now - began >= limits_.slow_request) figures.slow_requests.add(request, now - began);
 }
 
-HttpResponse Api::answer_or_refuse(const HttpRequest& request, const Target& target,
-                                   const RouteMatch& match) {
+Service::Begun Api::begin_or_refuse(const Routed& routed) {
   const auto& environment = context_.environment;
   try {
-    return route(request, target, match);
+    return run(routed);
   } catch (const ProblemError& error) {
     return to_response(error.problem());
   } catch (const persistence::StoreError& error) {
@@ -197,54 +282,67 @@ HttpResponse Api::answer_or_refuse(const HttpRequest& request, const Target& tar
   } catch (const std::future_error&) {
     return to_response(storage_unavailable("the server gave the request up"));
   } catch (const std::exception& error) {
-    environment.tell({"unexpected_error", std::string{"unexpected: "} + error.what()});
-    return to_response(internal_error());
+    return unexpected(error);
   }
 }
 
-HttpResponse Api::route(const HttpRequest& request, const Target& target, const RouteMatch& match) {
-  if (match.route) return run(match.route->call, match, request, target);
-  if (match.allowed.empty()) return to_response(not_found(std::string{target.path}));
-  HttpResponse response =
-      to_response(method_not_allowed(std::string{request.method}, std::string{target.path}));
-  response.headers.emplace_back("Allow", join(match.allowed));
+HttpResponse Api::unexpected(const std::exception& error) {
+  context_.environment.tell({"unexpected_error", std::string{"unexpected: "} + error.what()});
+  return to_response(internal_error());
+}
+
+Service::Begun Api::run(const Routed& routed) {
+  if (routed.match.route) return run(routed.match.route->call, routed);
+  if (routed.match.allowed.empty()) return to_response(not_found(std::string{routed.target.path}));
+  HttpResponse response = to_response(
+      method_not_allowed(std::string{routed.request.method}, std::string{routed.target.path}));
+  response.headers.emplace_back("Allow", join(routed.match.allowed));
   return response;
 }
 
-HttpResponse Api::run(Call call, const RouteMatch& match, const HttpRequest& request,
-                      const Target& target) {
+Service::Begun Api::run(Call call, const Routed& routed) {
   switch (call) {
     case Call::healthz:
-      return {200, "application/json", R"({"status":"ok"})"};
+      return HttpResponse{200, "application/json", R"({"status":"ok"})"};
     case Call::readyz:
       return operators_.readyz();
     case Call::asset:
-      return asset_at(target.path);
+      return asset_at(routed.target.path);
     default:
       break;
   }
-  const InFlight in_flight{context_.figures.in_flight};
-  if (in_flight.count() > limits_.requests_in_flight_max) {
+  if (context_.figures.in_flight >= limits_.requests_in_flight_max) {
     return shed("there are too many requests under way");
   }
-  if (call != Call::list_installs && call != Call::list_entries) decode_query(target.query, {});
+  if (call != Call::list_installs && call != Call::list_entries) {
+    decode_query(routed.target.query, {});
+  }
   switch (call) {
     case Call::get_install:
-      return run_operation(codec::Op::get, match, request);
+      return run_operation(codec::Op::get, routed);
     case Call::put_install:
-      return run_operation(codec::Op::create, match, request);
+      return run_operation(codec::Op::create, routed);
     case Call::plan:
-      return run_operation(codec::Op::plan, match, request);
+      return run_operation(codec::Op::plan, routed);
     case Call::commit:
-      return run_operation(codec::Op::commit, match, request);
+      return run_operation(codec::Op::commit, routed);
     case Call::reserve:
-      return run_operation(codec::Op::reserve, match, request);
+      return run_operation(codec::Op::reserve, routed);
     case Call::settle:
-      return run_operation(codec::Op::settle, match, request);
+      return run_operation(codec::Op::settle, routed);
     case Call::release:
-      return run_operation(codec::Op::release, match, request);
+      return run_operation(codec::Op::release, routed);
     case Call::batch:
-      return run_batch(request.body);
+      return run_batch(routed);
+    default:
+      return answer_now(call, routed);
+  }
+}
+
+HttpResponse Api::answer_now(Call call, const Routed& routed) {
+  const InFlight in_flight{context_.figures.in_flight};
+  const auto& [request, target, match, began, listener] = routed;
+  switch (call) {
     case Call::list_installs:
       return operators_.list_installs(target.query);
     case Call::list_entries:
@@ -273,39 +371,31 @@ HttpResponse Api::shed(std::string reason) {
   return to_response(overloaded(std::move(reason)));
 }
 
-HttpResponse Api::run_operation(codec::Op op, const RouteMatch& match, const HttpRequest& request) {
-  const auto asker = std::make_shared<actors::WaitingAsker>();
-  auto all = asker->answers();
-  auto answers = std::make_shared<actors::Answers>(1, asker);
-  actors::Request to_run{codec::decode_operation(op, address_of(op, match, request), request.body),
-                         std::move(answers)};
-  if (op == codec::Op::plan || op == codec::Op::get) {
-    actors::send_and_run(context_.gateway, actors::run_atom::value, std::move(to_run));
-  } else {
-    // The answer waits for the disk anyhow. Run here, commits with 64 connections are a tenth
-    // slower: their batches are smaller.
-    caf::anon_send(context_.gateway, actors::run_atom::value, std::move(to_run));
-  }
-  return to_response(wait_for(std::move(all), limits_.answer_timeout).front());
+Service::Begun Api::run_operation(codec::Op op, const Routed& routed) {
+  const HttpRequest& request = routed.request;
+  auto operation = codec::decode_operation(op, address_of(op, routed.match, request), request.body);
+  const auto asked = std::make_shared<Asked>(*this, routed, nullptr);
+  actors::send_and_run(
+      context_.gateway, actors::run_atom::value,
+      actors::Request{std::move(operation), std::make_shared<actors::Answers>(1, asked)});
+  return asked;
 }
 
-HttpResponse Api::run_batch(std::string_view body) {
-  auto decoded = codec::decode_batch(body);
-  const InFlight in_flight{operations_in_flight_, decoded.size()};
-  if (in_flight.count() > limits_.operations_in_flight_max) {
+Service::Begun Api::run_batch(const Routed& routed) {
+  auto decoded = codec::decode_batch(routed.request.body);
+  auto in_flight = std::make_unique<InFlight>(operations_in_flight_, decoded.size());
+  if (in_flight->count() > limits_.operations_in_flight_max) {
     return shed("there are too many operations under way");
   }
-  auto [requests, all] = requests_of(decoded);
-  std::vector<actors::Answer> answers;
-  if (!requests.empty()) {
-    caf::anon_send(context_.gateway, actors::run_atom::value, std::move(requests));
-    answers = wait_for(std::move(all), limits_.answer_timeout);
+  const auto asked = std::make_shared<Asked>(*this, routed, std::move(in_flight));
+  auto requests = requests_of(decoded, asked);
+  asked->set_batch(std::move(decoded));
+  if (requests.empty()) {
+    asked->answered({});
+  } else {
+    actors::send_and_run(context_.gateway, actors::run_atom::value, std::move(requests));
   }
-  const auto results = results_of(decoded, answers);
-  for (const codec::Result& result : results) {
-    if (!result.problem.empty()) context_.figures.problems.count(result.problem);
-  }
-  return {200, "application/json", codec::encode_results(results)};
+  return asked;
 }
 
 }  // namespace credits::http

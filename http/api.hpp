@@ -4,15 +4,17 @@
 #include <atomic>
 #include <chrono>
 #include <cstddef>
-#include <optional>
+#include <exception>
+#include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "http/codec/request.hpp"
 #include "http/context.hpp"
-#include "http/message.hpp"
 #include "http/operators.hpp"
 #include "http/routes.hpp"
+#include "http/service.hpp"
 #include "http/target.hpp"
 
 namespace credits::http {
@@ -24,32 +26,41 @@ struct ApiLimits {
   std::chrono::milliseconds slow_request{1'000};     // what takes as long is told to the operator
 };
 
-// Any number of threads may call admit() and handle() at once.
-class Api {
+class Api : public Service {
  public:
   Api(ApiContext context, ApiLimits limits)
       : context_{std::move(context)},
         limits_{limits},
         operators_{context_, limits_.answer_timeout} {}
 
-  // What becomes of a request before its body is read.
-  Admission admit(const HttpRequest& request);
-
-  HttpResponse handle(const HttpRequest& request);
+  Admission admit(const HttpRequest& request) override;
+  bool is_prompt(std::string_view method, std::string_view target) const override;
+  Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) override;
 
  private:
-  HttpResponse answer_or_refuse(const HttpRequest& request, const Target& target,
-                                const RouteMatch& match);
-  HttpResponse route(const HttpRequest& request, const Target& target, const RouteMatch& match);
-  HttpResponse run(Call call, const RouteMatch& match, const HttpRequest& request,
-                   const Target& target);
-  HttpResponse run_operation(codec::Op op, const RouteMatch& match, const HttpRequest& request);
-  HttpResponse run_batch(std::string_view body);
+  class Asked;
+
+  // A request that is being looked at.
+  struct Routed {
+    const HttpRequest& request;
+    const Target& target;
+    const RouteMatch& match;
+    actors::SteadyTime began;
+    const std::shared_ptr<Listener>& listener;
+  };
+
+  Begun begin_or_refuse(const Routed& routed);
+  Begun run(const Routed& routed);
+  Begun run(Call call, const Routed& routed);
+  Begun run_operation(codec::Op op, const Routed& routed);
+  Begun run_batch(const Routed& routed);
+  HttpResponse answer_now(Call call, const Routed& routed);
+  HttpResponse unexpected(const std::exception& error);
   HttpResponse shed(std::string reason);
   Admission admit_import(const Route* route);
   HttpResponse refusal(const Route* route, const Problem& problem);
   void count(const Route* route, const HttpResponse& response);
-  void measure(Call call, const HttpRequest& request, actors::SteadyTime began);
+  void measure(Call call, std::string_view request, actors::SteadyTime began);
 
   const ApiContext context_;
   const ApiLimits limits_;

@@ -37,8 +37,7 @@ Connection::Connection(socket_t socket, const ConnectionLimits& limits, int end_
     : socket_{socket},
       tls_session_{std::move(tls_session)},
       limits_{limits},
-      end_event_{end_event},
-      input_(input_bytes) {
+      end_event_{end_event} {
   if (tls_session_) ::fcntl(socket_, F_SETFL, ::fcntl(socket_, F_GETFL) | O_NONBLOCK);
 }
 
@@ -66,11 +65,55 @@ bool Connection::shake_hands() {
 bool Connection::wait_for_request() {
   auto idle_deadline = steady_clock::now() + limits_.idle_timeout;
   if (!wait_for_input(idle_deadline, no_grace)) return false;
+  begin_request();
+  return true;
+}
+
+void Connection::begin_request() {
   request_deadline_ = steady_clock::now() + limits_.request_timeout;
   bytes_left_ = limits_.head_bytes_max;
   in_head_ = true;
   head_.clear();
-  return true;
+}
+
+Received Connection::receive_now() {
+  make_room();
+  const std::size_t room = input_bytes - input_end_;
+  if (room == 0) return Received::nothing;
+  const ssize_t got = receive(input_.get() + input_end_, room);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return Received::nothing;
+  if (got <= 0) return Received::ended;
+  input_end_ += static_cast<std::size_t>(got);
+  return input_end_ == input_bytes ? Received::full : Received::some;
+}
+
+void Connection::make_room() {
+  if (!input_) input_ = std::make_unique_for_overwrite<char[]>(input_bytes);
+  if (input_begin_ == 0) return;
+  std::memmove(input_.get(), input_.get() + input_begin_, input_end_ - input_begin_);
+  input_end_ -= std::exchange(input_begin_, 0);
+}
+
+Sent Connection::send_now() {
+  std::size_t sent = 0;
+  while (sent < output_.size() && !failed_) {
+    const ssize_t count = transmit(output_.data() + sent, output_.size() - sent);
+    if (count > 0) {
+      sent += static_cast<std::size_t>(count);
+    } else if (errno == EAGAIN) {
+      break;
+    } else if (errno != EINTR) {
+      failed_ = true;
+    }
+  }
+  output_.erase(0, sent);
+  if (failed_) return Sent::failed;
+  if (!output_.empty()) return Sent::in_part;
+  if (input_begin_ == input_end_) {
+    input_.reset();
+    input_begin_ = input_end_ = 0;
+  }
+  return Sent::whole;
 }
 
 bool Connection::flush() {
@@ -95,8 +138,9 @@ void Connection::finish() {
   if (::shutdown(socket_, SHUT_WR) != 0) return;
   const auto deadline = steady_clock::now() + linger_timeout;
   std::size_t bytes_left = linger_bytes_max;
+  std::array<char, input_bytes> ignored{};
   while (wait_until(POLLIN, deadline)) {
-    const ssize_t got = ::recv(socket_, input_.data(), input_.size(), MSG_DONTWAIT);
+    const ssize_t got = ::recv(socket_, ignored.data(), ignored.size(), MSG_DONTWAIT);
     if (got <= 0 || static_cast<std::size_t>(got) > bytes_left) return;
     bytes_left -= static_cast<std::size_t>(got);
   }
@@ -136,21 +180,23 @@ ssize_t Connection::read(char* data, std::size_t size) {
   if (bytes_left_ == 0) return -1;
   const std::size_t count = std::min({size, input_end_ - input_begin_, bytes_left_});
   bytes_left_ -= count;
-  std::memcpy(data, input_.data() + input_begin_, count);
+  std::memcpy(data, input_.get() + input_begin_, count);
   if (in_head_) head_.append(data, count);
   input_begin_ += count;
   return static_cast<ssize_t>(count);
 }
 
 bool Connection::fill() {
+  if (is_shared_) return false;
   // The client may be waiting for what was written: `100 Continue`.
   if (!flush()) return false;
   needed_ = POLLIN;
   while (needed_ == POLLIN ? wait_for_input(request_deadline_, request_end_grace)
                            : wait_for_peer(request_deadline_, request_end_grace, needed_)) {
-    const ssize_t got = receive(input_.data(), input_.size());
+    input_begin_ = input_end_ = 0;
+    make_room();
+    const ssize_t got = receive(input_.get(), input_bytes);
     if (got > 0) {
-      input_begin_ = 0;
       input_end_ = static_cast<std::size_t>(got);
       return true;
     }
@@ -196,7 +242,7 @@ ssize_t Connection::result_of_tls(int result) {
 
 ssize_t Connection::write(const char* data, std::size_t size) {
   output_.append(data, size);
-  if (output_.size() >= output_bytes_max && !flush()) return -1;
+  if (output_.size() >= output_bytes_max && !is_shared_ && !flush()) return -1;
   return failed_ ? -1 : static_cast<ssize_t>(size);
 }
 

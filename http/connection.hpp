@@ -4,14 +4,17 @@
 // The library's own stream looks 100 times a second whether an idle connection has something to
 // say, cannot wait for descriptors beyond 1,023, and has no limit for how long a request may take
 // to arrive. This one sleeps in poll(), sends an answer's head and body in one call, and has a
-// limit for everything. Belongs to one thread.
+// limit for everything. Belongs to one thread at a time: one of its own, which waits in here, or
+// that of an event loop, which shares itself among connections and never waits in here.
 #pragma once
 
 #include <httplib.h>
 
 #include <chrono>
+#include <cstdint>
+#include <memory>
 #include <string>
-#include <vector>
+#include <string_view>
 
 #include "http/tls.hpp"
 
@@ -22,6 +25,17 @@ struct ConnectionLimits {
   std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
   std::chrono::milliseconds send_timeout{10'000};     // for a client that does not read
   std::size_t head_bytes_max = 64 * 1024;             // request line and headers
+};
+
+// How far an attempt to send that does not wait came.
+enum class Sent : std::uint8_t { whole, in_part, failed };
+
+// What an attempt to receive that does not wait brought.
+enum class Received : std::uint8_t {
+  nothing,
+  some,  // all there was
+  full,  // as much as there was room for
+  ended,
 };
 
 class Connection : public httplib::Stream {
@@ -40,6 +54,20 @@ class Connection : public httplib::Stream {
 
   // Sleeps until a request begins; false if none came, or the connection is to end.
   bool wait_for_request();
+
+  // From here to end_sharing() nothing waits: what would have to, fails.
+  void begin_sharing() { is_shared_ = true; }
+  void end_sharing() { is_shared_ = false; }
+  int descriptor() const { return socket_; }
+
+  // What has come and has not been read.
+  std::string_view unread() const {
+    return {input_.get() + input_begin_, input_end_ - input_begin_};
+  }
+  Received receive_now();
+  Sent send_now();
+  void begin_request();
+  void discard_output() { output_.clear(); }
 
   // The request line and headers that have been read, as they were sent.
   const std::string& head() const { return head_; }
@@ -78,6 +106,7 @@ class Connection : public httplib::Stream {
                      std::chrono::milliseconds end_grace, short events);
   bool has_input() const;
   bool fill();
+  void make_room();
   // As recv() and send() that do not block; after -1 with EAGAIN, needed_ is what to wait for.
   ssize_t receive(char* data, std::size_t size);
   ssize_t transmit(const char* data, std::size_t size);
@@ -89,7 +118,7 @@ class Connection : public httplib::Stream {
   const ConnectionLimits& limits_;
   const int end_event_;
   std::chrono::steady_clock::time_point request_deadline_{};
-  std::vector<char> input_;
+  std::unique_ptr<char[]> input_;  // none while there is nothing unread, if shared
   std::size_t input_begin_ = 0;
   std::size_t input_end_ = 0;
   std::string output_;
@@ -98,6 +127,7 @@ class Connection : public httplib::Stream {
   std::string head_;
   bool failed_ = false;
   bool is_ending_ = false;
+  bool is_shared_ = false;
 };
 
 }  // namespace credits::http

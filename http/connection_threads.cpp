@@ -1,38 +1,26 @@
 #include "http/connection_threads.hpp"
 
+#include <utility>
+
 namespace credits::http {
 
-namespace {
-
-thread_local bool shedding = false;
-
-}  // namespace
-
-bool ConnectionThreads::is_shedding() { return shedding; }
-
-ConnectionThreads::Enqueued ConnectionThreads::enqueue(std::function<void()> task) {
-  if (!take_up(task)) {
-    shedding = true;
-    task();
-    shedding = false;
-  }
-  return static_cast<Enqueued>(true);
-}
-
-bool ConnectionThreads::take_up(std::function<void()>& task) {
+void ConnectionThreads::run(std::function<void()> task) {
   std::unique_lock lock{mutex_};
   join_ended(lock);
   if (tasks_.size() < idle_) {
     tasks_.push(std::move(task));
     changed_.notify_one();
-    return true;
+    return;
   }
-  if (threads_.size() >= threads_max_) return false;
+  const auto place = threads_.emplace(threads_.end());
+  try {
+    *place = std::thread{[this, place] { work(place); }};
+  } catch (...) {
+    threads_.erase(place);
+    throw;
+  }
   tasks_.push(std::move(task));
   ++idle_;
-  const auto place = threads_.emplace(threads_.end());
-  *place = std::thread{[this, place] { work(place); }};
-  return true;
 }
 
 void ConnectionThreads::work(Threads::iterator self) {
@@ -61,13 +49,10 @@ void ConnectionThreads::join_ended(std::unique_lock<std::mutex>& lock) {
   lock.lock();
 }
 
-void ConnectionThreads::shutdown() {
+void ConnectionThreads::shut_down() {
   std::unique_lock lock{mutex_};
   shutting_down_ = true;
   changed_.notify_all();
-  lock.unlock();
-  end_all_();
-  lock.lock();
   changed_.wait(lock, [this] { return threads_.empty(); });
   join_ended(lock);
 }

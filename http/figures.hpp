@@ -8,6 +8,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <utility>
 
 #include "actors/figures/recent.hpp"
@@ -58,14 +59,14 @@ class SlowRequests {
     std::string request;  // the one that took so long: `POST /v1/…`
   };
 
-  void add(const HttpRequest& request, std::chrono::steady_clock::duration took) {
+  // `request` is its method and target.
+  void add(std::string_view request, std::chrono::steady_clock::duration took) {
     const auto took_ms = std::chrono::duration_cast<std::chrono::milliseconds>(took);
     const std::lock_guard lock{mutex_};
     ++seen_.count;
     if (took_ms < seen_.longest) return;
     seen_.longest = took_ms;
-    const std::string_view path = request.target.substr(0, request.target.find('?'));
-    seen_.request = printable(std::string{request.method} + " " + std::string{path});
+    seen_.request = printable(std::string{request.substr(0, request.find('?'))});
   }
 
   Seen take() {

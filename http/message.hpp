@@ -40,9 +40,6 @@ struct HttpResponse {
   std::string problem{};  // the code of the problem that the body tells; empty: it tells none
 };
 
-// Called on many threads at once.
-using Handler = std::function<HttpResponse(const HttpRequest&)>;
-
 // What becomes of a request before its body is read.
 struct Admission {
   std::optional<HttpResponse> refusal{};
@@ -50,7 +47,5 @@ struct Admission {
   std::size_t body_bytes_max = 0;
   std::optional<std::chrono::milliseconds> request_timeout{};  // none: the server's
 };
-
-using Admit = std::function<Admission(const HttpRequest&)>;
 
 }  // namespace credits::http

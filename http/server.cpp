@@ -13,11 +13,14 @@
 #include <cstring>
 #include <optional>
 #include <stdexcept>
+#include <system_error>
 #include <utility>
 #include <vector>
 
 #include "http/connection.hpp"
 #include "http/connection_threads.hpp"
+#include "http/event_loop.hpp"
+#include "http/plain_request.hpp"
 #include "http/problem.hpp"
 #include "http/text.hpp"
 
@@ -35,6 +38,8 @@ constexpr std::size_t raw_bytes_for_each = 8;
 constexpr std::size_t raw_bytes_spare = 64 * 1024;
 
 constexpr int continue_status = 100;
+
+constexpr std::size_t loops_max = 2;
 
 // What is read of a request's headers as they were sent: the library decodes what looks like a
 // percent-escape, and passes over a value that is empty.
@@ -97,6 +102,9 @@ struct Exchange {
   std::size_t body_bytes_max = 0;
   std::function<HttpResponse()> refuse_body{};
   Connection* connection = nullptr;
+  std::shared_ptr<Listener> listener{};  // none: this thread may wait for the answer
+  std::shared_ptr<Ongoing> ongoing{};    // the answer is still to come
+  bool head_only = false;
 };
 
 thread_local Exchange exchange;
@@ -149,13 +157,17 @@ bool may_be_browser(const httplib::Request& request) {
          request.has_header("Sec-Fetch-Site");
 }
 
-// Counts as long as it lives.
-class Counted {
+// A connection that counts as open as long as it lives.
+class CountedConnection : public Connection {
  public:
-  explicit Counted(std::atomic<std::int64_t>& count) : count_{count} { ++count_; }
-  ~Counted() { --count_; }
-  Counted(const Counted&) = delete;
-  Counted& operator=(const Counted&) = delete;
+  template <class... Args>
+  explicit CountedConnection(std::atomic<std::int64_t>& count, Args&&... args)
+      : Connection{std::forward<Args>(args)...}, count_{count} {
+    ++count_;
+  }
+  ~CountedConnection() override { --count_; }
+  CountedConnection(const CountedConnection&) = delete;
+  CountedConnection& operator=(const CountedConnection&) = delete;
 
  private:
   std::atomic<std::int64_t>& count_;
@@ -175,18 +187,55 @@ bool is_json(std::string_view content_type) {
 
 }  // namespace
 
-class Server::Impl : public httplib::Server {
+// The library's accepting thread does each task itself: a connection is only given away.
+class AcceptingThread : public httplib::TaskQueue {
  public:
-  Impl(ServerOptions server_options, HttpFigures& figures, http::Handler request_handler, Admit ask)
+  explicit AcceptingThread(std::function<void()> end_all) : end_all_{std::move(end_all)} {}
+
+  // The library changed this result from nothing to bool between Debian 12 and 13.
+  using Enqueued = decltype(std::declval<httplib::TaskQueue&>().enqueue(std::function<void()>{}));
+
+  Enqueued enqueue(std::function<void()> task) override {
+    task();
+    return static_cast<Enqueued>(true);
+  }
+
+  void shutdown() override { end_all_(); }
+
+ private:
+  const std::function<void()> end_all_;
+};
+
+std::string reason_of(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 402:
+      return "Payment Required";
+    case 404:
+      return "Not Found";
+    case 409:
+      return "Conflict";
+    case 422:
+      return "Unprocessable Entity";
+    case 503:
+      return "Service Unavailable";
+    default:
+      return "Internal Server Error";
+  }
+}
+
+class Server::Impl : public httplib::Server, public LoopOwner {
+ public:
+  Impl(ServerOptions server_options, HttpFigures& figures, Service& service)
       : options_{std::move(server_options)},
         figures_{figures},
-        handler_{std::move(request_handler)},
-        admit_{std::move(ask)},
+        service_{service},
         limits_{options_.idle_timeout, options_.request_timeout, options_.send_timeout,
                 options_.head_bytes_max} {
-    new_task_queue = [this] {
-      return new ConnectionThreads{options_.connections_max, [this] { end_all(); }};
-    };
+    new_task_queue = [this] { return new AcceptingThread{[this] { end_all(); }}; };
     set_payload_max_length(body_bytes_limit);
     // Both are only announced, in the Keep-Alive header: process_and_close_socket() decides.
     set_keep_alive_timeout(
@@ -239,6 +288,9 @@ class Server::Impl : public httplib::Server {
   }
 
   void serve() {
+    for (std::size_t i = 0; i < loops_max; ++i) {
+      loops_.push_back(std::make_unique<EventLoop>(*this, limits_));
+    }
     listen_after_bind();
     if (!stop_requested_) throw std::runtime_error{"the listening socket failed"};
   }
@@ -254,30 +306,82 @@ class Server::Impl : public httplib::Server {
   // Every request is routed by its target in http/api; the library's regular expressions see this.
   static constexpr const char* only_path = "/";
 
+  // Called by the library's accepting thread.
   bool process_and_close_socket(socket_t socket) override {
-    if (ConnectionThreads::is_shedding()) {
+    if (figures_.connections >= static_cast<std::int64_t>(options_.connections_max)) {
       shed(socket);
       return false;
     }
-    const Counted counted{figures_.connections};
     TlsSession tls_session;
     if (options_.tls && !(tls_session = options_.tls->begin(socket))) {
       ::close(socket);
       return false;
     }
-    Connection connection{socket, limits_, end_event_, std::move(tls_session)};
-    if (!connection.shake_hands()) return false;
-    exchange = {};
-    while (connection.wait_for_request() && process(connection)) {
+    auto connection = std::make_unique<CountedConnection>(figures_.connections, socket, limits_,
+                                                          end_event_, std::move(tls_session));
+    if (options_.tls) {
+      on_thread(std::move(connection), [this](std::unique_ptr<Connection> own) {
+        if (own->shake_hands()) serve_tls(*own);
+      });
+    } else {
+      next_loop().adopt(std::move(connection));
     }
-    // Bytes that nobody has read would make the kernel reset the connection, answer and all.
-    if (exchange.close_after) connection.finish();
     return true;
   }
 
-  // Answers one request. Returns whether the connection goes on.
-  bool process(Connection& connection) {
+  EventLoop& next_loop() { return *loops_[next_loop_++ % loops_.size()]; }
+
+  template <class Work>
+  void on_thread(std::unique_ptr<Connection> connection, Work work) {
+    const auto shared = std::make_shared<std::unique_ptr<Connection>>(std::move(connection));
+    try {
+      threads_.run([shared, work] { work(std::move(*shared)); });
+    } catch (const std::system_error&) {
+      ++figures_.shed;  // no thread can be had: the connection ends
+    }
+  }
+
+  void serve_tls(Connection& connection) {
+    while (connection.wait_for_request() && process_here(connection)) {
+    }
+    // Bytes that nobody has read would make the kernel reset the connection, answer and all.
+    if (exchange.close_after) connection.finish();
+  }
+
+  // Answers what has come, in part or whole, and gives the connection back to a loop.
+  void serve_for_once(std::unique_ptr<Connection> connection) {
+    do {
+      if (!connection->wait_for_request()) return;
+      if (process_here(*connection)) continue;
+      if (exchange.close_after) connection->finish();
+      return;
+    } while (!connection->unread().empty());
+    next_loop().adopt(std::move(connection));
+  }
+
+  // On a thread that can wait. Returns whether the connection goes on.
+  bool process_here(Connection& connection) {
+    const Processed processed = process(connection, nullptr);
+    return connection.flush() && processed.goes_on;
+  }
+
+  bool can_be_prompt(std::string_view unread) const override {
+    const auto request = plain_request(unread);
+    return request && service_.is_prompt(request->method, request->target);
+  }
+
+  void hand_over(std::unique_ptr<Connection> connection) override {
+    on_thread(std::move(connection),
+              [this](std::unique_ptr<Connection> own) { serve_for_once(std::move(own)); });
+  }
+
+  void finish(std::unique_ptr<Connection> connection) override {
+    on_thread(std::move(connection), [](const std::unique_ptr<Connection>& own) { own->finish(); });
+  }
+
+  Processed process(Connection& connection, const std::shared_ptr<Listener>& listener) override {
     exchange = {};
+    exchange.listener = listener;
     bool client_closes = false;
     const bool answered = process_request_of(
         *this, connection, client_closes, [&connection](httplib::Request& request) {
@@ -287,11 +391,14 @@ class Server::Impl : public httplib::Server {
           request.path = only_path;
           request.ranges.clear();  // the library would answer any number of them, of any answer
           exchange.takes_chunks = request.version != "HTTP/1.0";
+          exchange.head_only = request.method == "HEAD";
           obey_close(request);
           // A body that nobody will read must not be taken for the next request.
           if (!takes_body(request.method) && announces_body(request)) exchange.close_after = true;
         });
-    return connection.flush() && answered && !client_closes && !exchange.close_after && !stopping_;
+    const bool goes_on = answered && !client_closes && !exchange.close_after && !stopping_;
+    exchange.listener = nullptr;
+    return {goes_on, std::exchange(exchange.ongoing, nullptr), exchange.head_only};
   }
 
   // The library wants to be told the addresses of both ends on Debian 13, and not on Debian 12.
@@ -311,21 +418,36 @@ class Server::Impl : public httplib::Server {
     ++figures_.shed;
     Connection connection{socket, limits_, end_event_};
     if (options_.tls) return;
-    const HttpResponse response = to_response(overloaded("there are too many connections"));
-    std::string text = "HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nContent-Type: " +
-                       response.content_type +
-                       "\r\nContent-Length: " + std::to_string(response.body.size()) + "\r\n";
-    for (const auto& [name, value] : response.headers) text += name + ": " + value + "\r\n";
-    text += "\r\n" + response.body;
+    const std::string text = text_of(to_response(overloaded("there are too many connections")), {});
     connection.write(text.data(), text.size());
     connection.flush();
+  }
+
+  // As the library writes it, which cannot write one afterwards.
+  std::string text_of(const HttpResponse& response, const Processed& processed) const override {
+    std::string text =
+        "HTTP/1.1 " + std::to_string(response.status) + " " + reason_of(response.status) + "\r\n";
+    const auto add = [&text](std::string_view name, std::string_view value) {
+      text.append(name).append(": ").append(value).append("\r\n");
+    };
+    if (processed.goes_on) {
+      add("Keep-Alive", keep_alive_);
+    } else {
+      add("Connection", "close");
+    }
+    add("Content-Type", response.content_type);
+    add("Content-Length", std::to_string(response.body.size()));
+    for (const auto& [name, value] : response.headers) add(name, value);
+    text += "\r\n";
+    if (!processed.head_only) text += response.body;
+    return text;
   }
 
   HandlerResponse answer_without_body(const httplib::Request& request,
                                       httplib::Response& response) {
     if (!admit(request, response)) return HandlerResponse::Handled;
     if (takes_body(request.method)) return HandlerResponse::Unhandled;
-    send(handler_(to_message(request, {})), response);
+    respond(to_message(request, {}), response);
     return HandlerResponse::Handled;
   }
 
@@ -335,8 +457,7 @@ class Server::Impl : public httplib::Server {
       refuse(*problem, response);
       return false;
     }
-    Admission admission =
-        admit_ ? admit_(to_message(request, {})) : Admission{{}, {}, options_.body_bytes_max, {}};
+    Admission admission = service_.admit(to_message(request, {}));
     if (admission.refusal) {
       if (announces_body(request)) close_after(response);
       send(*admission.refusal, response);
@@ -390,7 +511,14 @@ class Server::Impl : public httplib::Server {
                       response);
       }
     }
-    send(handler_(to_message(request, body)), response);
+    respond(to_message(request, body), response);
+  }
+
+  void respond(const HttpRequest& request, httplib::Response& response) {
+    if (!exchange.listener) return send(answer_of(service_, request), response);
+    Service::Begun begun = service_.begin(request, exchange.listener);
+    if (const auto* done = std::get_if<HttpResponse>(&begun)) return send(*done, response);
+    exchange.ongoing = std::get<std::shared_ptr<Ongoing>>(std::move(begun));
   }
 
   // What is wrong with a body before it is read.
@@ -435,21 +563,28 @@ class Server::Impl : public httplib::Server {
   void end_all() {
     stopping_ = true;
     ::eventfd_write(end_event_, 1);
+    for (const auto& loop : loops_) loop->end();
+    for (const auto& loop : loops_) loop->join();
+    threads_.shut_down();
+    loops_.clear();
   }
 
   const ServerOptions options_;
   HttpFigures& figures_;
-  const http::Handler handler_;
-  const Admit admit_;
+  Service& service_;
   const ConnectionLimits limits_;
   const int end_event_ = ::eventfd(0, EFD_CLOEXEC);  // readable: connections are to end
-  std::atomic<bool> stopping_{false};                // connections are to end
-  std::atomic<bool> stop_requested_{false};          // none is to be accepted any more
+  const std::string keep_alive_ =
+      "timeout=" + std::to_string(limits_.idle_timeout.count() / 1'000) + ", max=1000000";
+  ConnectionThreads threads_;
+  std::vector<std::unique_ptr<EventLoop>> loops_;
+  std::atomic<std::size_t> next_loop_{0};
+  std::atomic<bool> stopping_{false};        // connections are to end
+  std::atomic<bool> stop_requested_{false};  // none is to be accepted any more
 };
 
-Server::Server(ServerOptions options, HttpFigures& figures, Handler handler, Admit admit)
-    : impl_{std::make_unique<Impl>(std::move(options), figures, std::move(handler),
-                                   std::move(admit))} {}
+Server::Server(ServerOptions options, HttpFigures& figures, Service& service)
+    : impl_{std::make_unique<Impl>(std::move(options), figures, service)} {}
 
 Server::~Server() = default;
 

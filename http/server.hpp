@@ -1,5 +1,5 @@
 // The HTTP/1.1 server: connections, threads and limits. The only user of cpp-httplib in this room,
-// together with connection and connection_threads.
+// together with connection.
 #pragma once
 
 #include <chrono>
@@ -8,7 +8,7 @@
 #include <string>
 
 #include "http/figures.hpp"
-#include "http/message.hpp"
+#include "http/service.hpp"
 #include "http/tls.hpp"
 
 namespace credits::http {
@@ -22,15 +22,13 @@ struct ServerOptions {
   std::chrono::milliseconds send_timeout{10'000};     // for a client that does not read
   std::size_t head_bytes_max = 64 * 1024;
   std::size_t target_bytes_max = 2'048;
-  std::size_t body_bytes_max = 8 * 1024 * 1024;  // unless Admit says more
-  const Tls* tls = nullptr;                      // none: plain HTTP
+  const Tls* tls = nullptr;  // none: plain HTTP
 };
 
 class Server {
  public:
-  // `figures`, and the Tls of the options, must outlive it. `admit` is asked about each request
-  // before its body is read; none: all are admitted.
-  Server(ServerOptions options, HttpFigures& figures, Handler handler, Admit admit = {});
+  // `figures`, `service` and the Tls of the options must outlive it.
+  Server(ServerOptions options, HttpFigures& figures, Service& service);
   ~Server();
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;

@@ -43,7 +43,7 @@ class Service {
   Service& operator=(const Service&) = delete;
 
   HttpResponse call(std::string_view method, std::string_view target, std::string_view body = "") {
-    return api_->handle({method, target, body});
+    return answer_of(*api_, {method, target, body});
   }
 
   HttpResponse commit(std::string_view id) {

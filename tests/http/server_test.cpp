@@ -65,14 +65,14 @@ class Client {
 };
 
 // Answers `echo` and the target; /slow waits until it is let go.
-class Echo {
+class Echo : public Service {
  public:
-  explicit Echo(ServerOptions options = {})
-      : server_{std::move(options), figures_,
-                [this](const HttpRequest& request) { return answer(request); }},
+  explicit Echo(ServerOptions options = {}, std::size_t body_bytes_max = 1'000'000)
+      : body_bytes_max_{body_bytes_max},
+        server_{std::move(options), figures_, *this},
         port_{server_.bind()},
         thread_{[this] { server_.serve(); }} {}
-  ~Echo() {
+  ~Echo() override {
     let_go();
     stop();
   }
@@ -97,6 +97,18 @@ class Echo {
 
   int port() const { return port_; }
 
+  Admission admit(const HttpRequest&) override {
+    Admission admission;
+    admission.body_bytes_max = body_bytes_max_;
+    return admission;
+  }
+  bool is_prompt(std::string_view, std::string_view target) const override {
+    return target != "/slow";
+  }
+  Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>&) override {
+    return answer(request);
+  }
+
  private:
   HttpResponse answer(const HttpRequest& request) {
     if (request.target == "/slow") {
@@ -118,6 +130,7 @@ class Echo {
     return {200, "text/plain", std::string{request.body} + "echo " + std::string{request.target}};
   }
 
+  const std::size_t body_bytes_max_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool is_waiting_ = false;
@@ -185,7 +198,7 @@ TEST_CASE("headers without end are not read for ever") {
 }
 
 TEST_CASE("a body over the limit is refused, announced or chunked") {
-  Echo echo{{.body_bytes_max = 1'000}};
+  Echo echo{{}, 1'000};
   const std::string head = "POST /a HTTP/1.1\r\nHost: x\r\n";
   const std::string at_limit(1'000, 'x');
   Client client{echo.port()};
@@ -276,7 +289,7 @@ TEST_CASE("stopping ends idle connections and answers what is under way") {
 TEST_CASE("an address that is taken is named") {
   Echo echo;
   HttpFigures figures;
-  Server second{{.port = echo.port()}, figures, [](const HttpRequest&) { return HttpResponse{}; }};
+  Server second{{.port = echo.port()}, figures, echo};
   check_tells(told_by<std::runtime_error>([&] { second.bind(); }),
               {"127.0.0.1:" + std::to_string(echo.port()), "--listen"});
 }

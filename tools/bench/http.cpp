@@ -45,8 +45,8 @@ struct Options {
 
 class ServingThread {
  public:
-  explicit ServingThread(http::Handler handler)
-      : server_{{}, figures_, std::move(handler)}, port_{server_.bind()}, thread_{[this] {
+  explicit ServingThread(http::Service& service)
+      : server_{{}, figures_, service}, port_{server_.bind()}, thread_{[this] {
           server_.serve();
         }} {}
   ~ServingThread() {
@@ -183,10 +183,20 @@ class Load {
   std::vector<std::unique_ptr<Connection>> connections_;
 };
 
-// As long as an install.
-http::HttpResponse nothing(const http::HttpRequest&) {
-  return {200, "application/json", "{\"nothing\":\"" + std::string(280, 'x') + "\"}"};
-}
+// Does nothing; its answer is as long as an install.
+class Nothing : public http::Service {
+ public:
+  http::Admission admit(const http::HttpRequest&) override {
+    http::Admission admission;
+    admission.body_bytes_max = 1'000;
+    return admission;
+  }
+  bool is_prompt(std::string_view, std::string_view) const override { return true; }
+  Begun begin(const http::HttpRequest&, const std::shared_ptr<http::Listener>&) override {
+    return http::HttpResponse{200, "application/json",
+                              "{\"nothing\":\"" + std::string(280, 'x') + "\"}"};
+  }
+};
 
 class RandomInstall {
  public:
@@ -284,7 +294,8 @@ void run(const Options& options) {
   const http::Access access;
   http::HttpFigures figures;
   http::Api api{{ledger.gateway(), ledger.environment(), quota_file, access, figures, {}}, {}};
-  ServingThread api_server{[&api](const http::HttpRequest& r) { return api.handle(r); }};
+  Nothing nothing;
+  ServingThread api_server{api};
   ServingThread nothing_server{nothing};
   std::vector<std::unique_ptr<Load>> loads;
   for (const std::string& name : options.traffic) {

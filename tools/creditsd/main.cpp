@@ -189,9 +189,7 @@ void run(const Options& options) {
                  {version, std::string{store->engine()}}},
                 {.requests_in_flight_max = options.requests_in_flight_max,
                  .slow_request = options.slow_request}};
-  http::Server server{server_options_of(options, tls ? &*tls : nullptr), figures,
-                      [&api](const http::HttpRequest& request) { return api.handle(request); },
-                      [&api](const http::HttpRequest& request) { return api.admit(request); }};
+  http::Server server{server_options_of(options, tls ? &*tls : nullptr), figures, api};
   const int port = server.bind();
   Watch watch{environment.figures, figures};
   const Reloaded files{quota_file, access, tls ? &*tls : nullptr};
