@@ -40,21 +40,6 @@ std::string join(const std::vector<std::string>& parts) {
   return text;
 }
 
-class InFlight {
- public:
-  explicit InFlight(std::atomic<std::size_t>& counter, std::size_t weight = 1)
-      : counter_{counter}, weight_{weight}, count_{counter += weight} {}
-  ~InFlight() { counter_ -= weight_; }
-  InFlight(const InFlight&) = delete;
-  InFlight& operator=(const InFlight&) = delete;
-  std::size_t count() const { return count_; }
-
- private:
-  std::atomic<std::size_t>& counter_;
-  const std::size_t weight_;
-  const std::size_t count_;
-};
-
 std::optional<std::string> idempotency_key_of(const HttpRequest& request) {
   const auto& keys = request.idempotency_keys;
   if (keys.empty()) return std::nullopt;
@@ -166,14 +151,14 @@ class Api::Asked : public Ongoing,
                    public actors::Asker,
                    public std::enable_shared_from_this<Api::Asked> {
  public:
-  // `operations` counts those of a batch for as long as it lives.
-  Asked(Api& api, const Routed& routed, std::unique_ptr<InFlight> operations)
+  // The last two count for as long as it lives; `operations` those of a batch.
+  Asked(Api& api, const Routed& routed, InFlight request, std::optional<InFlight> operations = {})
       : api_{api},
         route_{*routed.match.route},
         request_{std::string{routed.request.method} + " " + std::string{routed.request.target}},
         began_{routed.began},
         listener_{routed.listener},
-        in_flight_{api.context_.figures.in_flight},
+        in_flight_{std::move(request)},
         operations_{std::move(operations)} {}
 
   void set_batch(DecodedBatch batch) { batch_ = std::move(batch); }
@@ -233,7 +218,7 @@ class Api::Asked : public Ongoing,
   const actors::SteadyTime began_;
   const std::shared_ptr<Listener> listener_;
   const InFlight in_flight_;
-  const std::unique_ptr<InFlight> operations_;
+  const std::optional<InFlight> operations_;
   std::optional<DecodedBatch> batch_;  // none: it is one operation
   std::vector<actors::Answer> answers_;
   std::atomic<Outcome> outcome_{Outcome::none};
@@ -311,7 +296,8 @@ Service::Begun Api::run(Call call, const Routed& routed) {
     default:
       break;
   }
-  if (context_.figures.in_flight >= limits_.requests_in_flight_max) {
+  InFlight in_flight{context_.figures.in_flight};
+  if (in_flight.count() > limits_.requests_in_flight_max) {
     return shed("there are too many requests under way");
   }
   if (call != Call::list_installs && call != Call::list_entries) {
@@ -319,28 +305,27 @@ Service::Begun Api::run(Call call, const Routed& routed) {
   }
   switch (call) {
     case Call::get_install:
-      return run_operation(codec::Op::get, routed);
+      return run_operation(codec::Op::get, routed, std::move(in_flight));
     case Call::put_install:
-      return run_operation(codec::Op::create, routed);
+      return run_operation(codec::Op::create, routed, std::move(in_flight));
     case Call::plan:
-      return run_operation(codec::Op::plan, routed);
+      return run_operation(codec::Op::plan, routed, std::move(in_flight));
     case Call::commit:
-      return run_operation(codec::Op::commit, routed);
+      return run_operation(codec::Op::commit, routed, std::move(in_flight));
     case Call::reserve:
-      return run_operation(codec::Op::reserve, routed);
+      return run_operation(codec::Op::reserve, routed, std::move(in_flight));
     case Call::settle:
-      return run_operation(codec::Op::settle, routed);
+      return run_operation(codec::Op::settle, routed, std::move(in_flight));
     case Call::release:
-      return run_operation(codec::Op::release, routed);
+      return run_operation(codec::Op::release, routed, std::move(in_flight));
     case Call::batch:
-      return run_batch(routed);
+      return run_batch(routed, std::move(in_flight));
     default:
       return answer_now(call, routed);
   }
 }
 
 HttpResponse Api::answer_now(Call call, const Routed& routed) {
-  const InFlight in_flight{context_.figures.in_flight};
   const auto& [request, target, match, began, listener] = routed;
   switch (call) {
     case Call::list_installs:
@@ -371,20 +356,20 @@ HttpResponse Api::shed(std::string reason) {
   return to_response(overloaded(std::move(reason)));
 }
 
-Service::Begun Api::run_operation(codec::Op op, const Routed& routed) {
+Service::Begun Api::run_operation(codec::Op op, const Routed& routed, InFlight in_flight) {
   const HttpRequest& request = routed.request;
   auto operation = codec::decode_operation(op, address_of(op, routed.match, request), request.body);
-  const auto asked = std::make_shared<Asked>(*this, routed, nullptr);
+  const auto asked = std::make_shared<Asked>(*this, routed, std::move(in_flight));
   actors::send_and_run(
       context_.gateway, actors::run_atom::value,
       actors::Request{std::move(operation), std::make_shared<actors::Answers>(1, asked)});
   return asked;
 }
 
-Service::Begun Api::run_batch(const Routed& routed) {
+Service::Begun Api::run_batch(const Routed& routed, InFlight in_flight) {
   auto decoded = codec::decode_batch(routed.request.body);
-  auto in_flight = std::make_unique<InFlight>(operations_in_flight_, decoded.size());
-  if (in_flight->count() > limits_.operations_in_flight_max) {
+  InFlight operations{operations_in_flight_, decoded.size()};
+  if (operations.count() > limits_.operations_in_flight_max) {
     return shed("there are too many operations under way");
   }
   const auto asked = std::make_shared<Asked>(*this, routed, std::move(in_flight));

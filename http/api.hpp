@@ -12,6 +12,7 @@
 
 #include "http/codec/request.hpp"
 #include "http/context.hpp"
+#include "http/in_flight.hpp"
 #include "http/operators.hpp"
 #include "http/routes.hpp"
 #include "http/service.hpp"
@@ -52,8 +53,8 @@ class Api : public Service {
   Begun begin_or_refuse(const Routed& routed);
   Begun run(const Routed& routed);
   Begun run(Call call, const Routed& routed);
-  Begun run_operation(codec::Op op, const Routed& routed);
-  Begun run_batch(const Routed& routed);
+  Begun run_operation(codec::Op op, const Routed& routed, InFlight in_flight);
+  Begun run_batch(const Routed& routed, InFlight in_flight);
   HttpResponse answer_now(Call call, const Routed& routed);
   HttpResponse unexpected(const std::exception& error);
   HttpResponse shed(std::string reason);

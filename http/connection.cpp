@@ -25,6 +25,9 @@ constexpr std::chrono::milliseconds request_end_grace{1'000};
 constexpr std::chrono::milliseconds no_grace{0};
 constexpr std::size_t linger_bytes_max = 16 * 1024 * 1024;
 
+// For whichever of a loop's connections has something to read.
+thread_local std::unique_ptr<char[]> spare_input;
+
 int milliseconds_until(steady_clock::time_point deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - steady_clock::now());
   return static_cast<int>(std::max<std::chrono::milliseconds::rep>(0, left.count()));
@@ -88,6 +91,7 @@ Received Connection::receive_now() {
 }
 
 void Connection::make_room() {
+  if (!input_) input_ = std::move(spare_input);
   if (!input_) input_ = std::make_unique_for_overwrite<char[]>(input_bytes);
   if (input_begin_ == 0) return;
   std::memmove(input_.get(), input_.get() + input_begin_, input_end_ - input_begin_);
@@ -110,7 +114,7 @@ Sent Connection::send_now() {
   if (failed_) return Sent::failed;
   if (!output_.empty()) return Sent::in_part;
   if (input_begin_ == input_end_) {
-    input_.reset();
+    spare_input = std::move(input_);
     input_begin_ = input_end_ = 0;
   }
   return Sent::whole;

@@ -219,6 +219,7 @@ class EventLoop::Impl {
 
   void answer(std::uint64_t number, Member& member) {
     const auto ongoing = std::exchange(member.processed.ongoing, nullptr);
+    if (is_ending_) member.processed.goes_on = false;
     const std::string text = owner_.text_of(ongoing->take(), member.processed);
     member.connection->write(text.data(), text.size());
     send(number, member);
@@ -232,7 +233,7 @@ class EventLoop::Impl {
         if (member.state != sending) wait_for(sending, member, now_ + limits_.send_timeout);
         return;
       case Sent::whole:
-        if (!member.processed.goes_on) return owner_.finish(release(number));
+        if (!member.processed.goes_on || is_ending_) return owner_.finish(release(number));
         return wait_for(idle, member, now_ + limits_.idle_timeout);
     }
   }

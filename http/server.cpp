@@ -99,6 +99,7 @@ struct Exchange {
   bool close_after = false;
   bool takes_chunks = true;  // HTTP/1.0 does not
   RawHeaders headers{};
+  HttpRequest message{};  // without its body
   std::size_t body_bytes_max = 0;
   std::function<HttpResponse()> refuse_body{};
   Connection* connection = nullptr;
@@ -447,7 +448,7 @@ class Server::Impl : public httplib::Server, public LoopOwner {
                                       httplib::Response& response) {
     if (!admit(request, response)) return HandlerResponse::Handled;
     if (takes_body(request.method)) return HandlerResponse::Unhandled;
-    respond(to_message(request, {}), response);
+    respond(exchange.message, response);
     return HandlerResponse::Handled;
   }
 
@@ -457,7 +458,8 @@ class Server::Impl : public httplib::Server, public LoopOwner {
       refuse(*problem, response);
       return false;
     }
-    Admission admission = service_.admit(to_message(request, {}));
+    exchange.message = to_message(request);
+    Admission admission = service_.admit(exchange.message);
     if (admission.refusal) {
       if (announces_body(request)) close_after(response);
       send(*admission.refusal, response);
@@ -484,13 +486,13 @@ class Server::Impl : public httplib::Server, public LoopOwner {
     return std::nullopt;
   }
 
-  static HttpRequest to_message(const httplib::Request& request, std::string_view body) {
-    const RawHeaders& headers = exchange.headers;
+  static HttpRequest to_message(const httplib::Request& request) {
+    RawHeaders& headers = exchange.headers;
     return {request.method,
             request.target,
-            body,
-            headers.idempotency_keys,
-            {headers.authorization, joined(headers.hosts), joined(headers.origins),
+            {},
+            std::move(headers.idempotency_keys),
+            {std::move(headers.authorization), joined(headers.hosts), joined(headers.origins),
              joined(headers.fetch_sites), may_be_browser(request)}};
   }
 
@@ -511,7 +513,8 @@ class Server::Impl : public httplib::Server, public LoopOwner {
                       response);
       }
     }
-    respond(to_message(request, body), response);
+    exchange.message.body = body;
+    respond(exchange.message, response);
   }
 
   void respond(const HttpRequest& request, httplib::Response& response) {

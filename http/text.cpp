@@ -1,14 +1,13 @@
 #include "http/text.hpp"
 
+#include <strings.h>
+
 #include <algorithm>
-#include <cctype>
 
 namespace credits::http {
 
 bool equal_without_case(std::string_view a, std::string_view b) {
-  return std::equal(a.begin(), a.end(), b.begin(), b.end(), [](unsigned char x, unsigned char y) {
-    return std::tolower(x) == std::tolower(y);
-  });
+  return a.size() == b.size() && ::strncasecmp(a.data(), b.data(), a.size()) == 0;
 }
 
 std::string_view trimmed(std::string_view text) {

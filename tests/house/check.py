@@ -28,7 +28,7 @@ LIBRARIES = {
     r"caf/": r"actors/(?!ledger/)[^/]*|http/(gateway|api|operators)\.[ch]pp|tools/.*",
     r"rapidjson/": r"http/codec/.*|tools/creditsctl/json\.hpp",
     r"httplib\.h":
-        r"http/(server|connection|connection_threads)\.[ch]pp|tools/creditsctl/client\.cpp",
+        r"http/(server|connection)\.[ch]pp|tools/creditsctl/client\.cpp",
     r"(SQLiteCpp/|sqlite3|xxhash)": r"persistence/.*",
     r"openssl/": r"persistence/.*|http/(access|connection|tls)\.[ch]pp",
     r"prometheus/": r"http/metrics\.cpp",

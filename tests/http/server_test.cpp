@@ -64,7 +64,30 @@ class Client {
   std::string received_;
 };
 
-// Answers `echo` and the target; /slow waits until it is let go.
+// Is answered when the test says so.
+class Later : public Ongoing {
+ public:
+  explicit Later(std::shared_ptr<Listener> listener) : listener_{std::move(listener)} {}
+
+  void give() {
+    is_ready_ = true;
+    listener_->ready();
+  }
+
+  bool is_ready() const override { return is_ready_; }
+  std::chrono::steady_clock::time_point deadline() const override { return deadline_; }
+  HttpResponse take() override {
+    return is_ready_ ? HttpResponse{200, "text/plain", "echo /later"}
+                     : HttpResponse{503, "text/plain", "echo too late"};
+  }
+
+ private:
+  const std::shared_ptr<Listener> listener_;
+  const std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::now() + 300ms;
+  std::atomic<bool> is_ready_{false};
+};
+
+// Answers `echo` and the target; /slow waits until it is let go, /later until it is given.
 class Echo : public Service {
  public:
   explicit Echo(ServerOptions options = {}, std::size_t body_bytes_max = 1'000'000)
@@ -105,9 +128,15 @@ class Echo : public Service {
   bool is_prompt(std::string_view, std::string_view target) const override {
     return target != "/slow";
   }
-  Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>&) override {
-    return answer(request);
+  Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) override {
+    if (request.target != "/later") return answer(request);
+    const auto later = std::make_shared<Later>(listener);
+    begun_.set_value(later);
+    return later;
   }
+
+  // The request for /later, once it has come; of one echo there is one.
+  std::shared_ptr<Later> begun() { return begun_.get_future().get(); }
 
  private:
   HttpResponse answer(const HttpRequest& request) {
@@ -131,6 +160,7 @@ class Echo : public Service {
   }
 
   const std::size_t body_bytes_max_;
+  std::promise<std::shared_ptr<Later>> begun_;
   std::mutex mutex_;
   std::condition_variable changed_;
   bool is_waiting_ = false;
@@ -147,6 +177,63 @@ TEST_CASE("a connection serves one request after the other") {
   for (const std::string path : {"/a", "/b", "/c"}) {
     check_tells(client.get(path), {"HTTP/1.1 200 OK", "echo " + path});
   }
+}
+
+const std::string later_request = "GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
+
+TEST_CASE("an answer that takes a while holds up no one, and those after it wait for it") {
+  Echo echo;
+  Client client{echo.port()};
+  client.send(later_request + "GET /after HTTP/1.1\r\nHost: x\r\n\r\n");
+  const auto later = echo.begun();
+  check_tells(Client{echo.port()}.get("/other"), {"200 OK"});
+  later->give();
+  const std::string answers = client.receive("echo /after");
+  check_tells(answers, {"HTTP/1.1 200 OK", "Keep-Alive: ", "echo /later", "echo /after"});
+  CHECK(answers.find("/later") < answers.find("/after"));
+}
+
+TEST_CASE("a thread that can wait waits for an answer that takes a while") {
+  Echo echo;
+  Client client{echo.port()};
+  client.send("GET /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
+  echo.begun()->give();
+  check_tells(client.receive_to_end(), {"200 OK", "Connection: close", "echo /later"});
+}
+
+TEST_CASE("an answer that does not come in time is given up, and its connection goes on") {
+  Echo echo;
+  Client client{echo.port()};
+  client.send(later_request);
+  const auto later = echo.begun();
+  check_tells(client.receive("too late"), {"503 Service Unavailable"});
+  later->give();
+  check_tells(client.get("/after"), {"200 OK"});
+}
+
+TEST_CASE("at the end, an answer that is on its way is given, and its connection closed") {
+  Echo echo;
+  Client client{echo.port()};
+  client.send(later_request);
+  const auto later = echo.begun();
+  std::thread stopper{[&echo] { echo.stop(); }};
+  std::thread giver{[&later] {
+    std::this_thread::sleep_for(50ms);
+    later->give();
+  }};
+  check_tells(client.receive_to_end(), {"200 OK", "Connection: close", "echo /later"});
+  giver.join();
+  stopper.join();
+}
+
+TEST_CASE("a client that goes before its answer harms no one") {
+  Echo echo;
+  {
+    Client client{echo.port()};
+    client.send(later_request);
+    echo.begun();
+  }
+  check_tells(Client{echo.port()}.get("/a"), {"200 OK"});
 }
 
 TEST_CASE("the target arrives as it was sent") {
