@@ -7,11 +7,12 @@
 //        └───────────────────── answers ───────────────────────┘
 //
 // An answer does not travel back through the actors: a request carries the place that it goes to,
-// or a Promise, and whoever can fill it does (answers.hpp says who is told then). For what an install has judged on a row that is still
-// on its way to the disk that is the persister, so that a commit takes one message to it and none
-// back. A promise that is dropped, with its actor or its message, breaks, and so its waiting thread
-// is answered at once. (Measured beside CAF's request/receive: a scoped actor on each HTTP thread
-// costs a timer and two more messages for each request.)
+// or a Promise, and whoever can fill it does (answers.hpp says who is told then). For what an
+// install has judged on a row that is still on its way to the disk that is the persister, so that a
+// commit takes one message to it and none back. A promise that is dropped, with its actor or its
+// message, breaks, and so its waiting thread is answered at once. (Measured beside CAF's
+// request/receive: a scoped actor on each HTTP thread costs a timer and two more messages for each
+// request.)
 #pragma once
 
 #include <caf/all.hpp>

@@ -37,7 +37,7 @@ struct Options {
   std::size_t rounds = 5;
   std::size_t connections = 64;
   std::size_t installs = 10'000;
-  std::vector<std::string> traffic{"nothing", "commit", "keyed", "reserve-settle", "batch"};
+  std::vector<std::string> traffic{"nothing", "plan", "commit", "keyed", "reserve-settle", "batch"};
   std::size_t batch_operations = 1'000;
   std::size_t batch_connections = 4;
   std::string directory = ".";
@@ -223,6 +223,13 @@ Traffic commits(const std::string& what, const Options& options) {
           }};
 }
 
+Traffic plans(const Options& options) {
+  return {"plans", options.connections,
+          [install = RandomInstall{options.installs}](const std::string&, std::string&) mutable {
+            return post("/v1/installs/" + install() + "/plan", R"({"tier":"max"})");
+          }};
+}
+
 Traffic commits_with_keys(const Options& options) {
   return {"commits with a new key", options.connections,
           [install = RandomInstall{options.installs}, key = std::uint64_t{0}](
@@ -282,6 +289,7 @@ Traffic batches(const Options& options) {
 
 Traffic traffic_of(const std::string& name, const Options& options) {
   if (name == "batch") return batches(options);
+  if (name == "plan") return plans(options);
   if (name == "keyed") return commits_with_keys(options);
   if (name == "reserve-settle") return reserve_settle_pairs(options);
   return commits(name == "nothing" ? "of a handler that does nothing" : "commits", options);
@@ -325,7 +333,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Measures operations a second over HTTP beside a handler that does nothing."};
   app.option_defaults()->always_capture_default();
   app.add_option("--traffic", options.traffic, "What to send, in turns")
-      ->check(CLI::IsMember({"nothing", "commit", "keyed", "reserve-settle", "batch"}));
+      ->check(CLI::IsMember({"nothing", "plan", "commit", "keyed", "reserve-settle", "batch"}));
   app.add_option("--seconds", options.seconds, "Of each round");
   app.add_option("--rounds", options.rounds)->check(CLI::Range(1, 1'000));
   app.add_option("--connections", options.connections)->check(CLI::Range(1, 10'000));
