@@ -151,7 +151,7 @@ class Api::Asked : public Ongoing,
                    public actors::Asker,
                    public std::enable_shared_from_this<Api::Asked> {
  public:
-  // The last two count for as long as it lives; `operations` those of a batch.
+  // The last two count until its answer is taken; `operations` those of a batch.
   Asked(Api& api, const Routed& routed, InFlight request, std::optional<InFlight> operations = {})
       : api_{api},
         route_{*routed.match.route},
@@ -177,6 +177,8 @@ class Api::Asked : public Ongoing,
     HttpResponse response = answer();
     api_.count(&route_, response);
     api_.measure(route_.call, request_, began_);
+    in_flight_.reset();  // here, as an actor may keep this for a moment longer
+    operations_.reset();
     return response;
   }
 
@@ -217,8 +219,8 @@ class Api::Asked : public Ongoing,
   const std::string request_;
   const actors::SteadyTime began_;
   const std::shared_ptr<Listener> listener_;
-  const InFlight in_flight_;
-  const std::optional<InFlight> operations_;
+  std::optional<InFlight> in_flight_;
+  std::optional<InFlight> operations_;
   std::optional<DecodedBatch> batch_;  // none: it is one operation
   std::vector<actors::Answer> answers_;
   std::atomic<Outcome> outcome_{Outcome::none};
