@@ -111,7 +111,7 @@ struct Tuning {
   std::chrono::milliseconds passivate_after{600'000};  // idle for so long
   std::size_t live_installs_max = 100'000;             // beyond, the idlest is retired
   std::chrono::milliseconds passivation_check_interval{500};
-  std::chrono::milliseconds checkpoint_interval{500};
+  std::chrono::milliseconds checkpoint_interval{1'000};
   std::chrono::milliseconds checkpoint_retry_interval{1'000};
   // Names of its own that an install knows, 8 bytes each: 24 h of what most have, so that it need
   // not ask the store whether a key is new. With more, it asks.

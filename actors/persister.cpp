@@ -1,5 +1,6 @@
 #include "actors/persister.hpp"
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -14,7 +15,7 @@ void PersisterState::append(Append append) {
                       Dropped{failure, reason, {{std::move(append.request), mutates}}});
   }
   // Nothing that a read could wait for is under way: its author's mutations came before it.
-  if (!mutates && !find_author(append.author)) {
+  if (!mutates && !is_author(*append.vitals)) {
     return append.request.give();
   }
   waiting_.push_back({author_of(append), mutates, std::move(append.request)});
@@ -26,15 +27,14 @@ void PersisterState::append(Append append) {
   self->send(self, write_atom::value);
 }
 
-std::optional<std::size_t> PersisterState::find_author(const install_actor& author) const {
-  const auto found = index_of_author_.find(author->id());
-  return found == index_of_author_.end() ? std::nullopt : std::optional{found->second};
-}
-
 std::size_t PersisterState::author_of(const Append& append) {
-  const auto [found, is_new] = index_of_author_.try_emplace(append.author->id(), authors_.size());
-  if (is_new) authors_.push_back({append.author, append.vitals});
-  return found->second;
+  Vitals& vitals = *append.vitals;
+  if (!is_author(vitals)) {
+    vitals.batch = batch_number_;
+    vitals.place_in_batch = authors_.size();
+    authors_.push_back({append.author, append.vitals});
+  }
+  return vitals.place_in_batch;
 }
 
 void PersisterState::import(ImportRequest request) {
@@ -169,7 +169,7 @@ void PersisterState::clear_batch() {
   batch_.clear();
   waiting_.clear();
   authors_.clear();
-  index_of_author_.clear();
+  ++batch_number_;
 }
 
 void PersisterState::resume(const install_actor& author) {
@@ -178,8 +178,11 @@ void PersisterState::resume(const install_actor& author) {
 }
 
 void PersisterState::drain(const install_actor& author) {
-  if (const auto index = find_author(author)) {
-    authors_[*index].wants_drained = true;
+  const auto found = std::find_if(authors_.begin(), authors_.end(), [&author](const Author& known) {
+    return known.install == author;
+  });
+  if (found != authors_.end()) {
+    found->wants_drained = true;
   } else {
     self->send(author, drained_atom::value);
   }

@@ -60,8 +60,7 @@ struct PersisterState {
     std::string reason;
   };
 
-  // The index in authors_ of who has mutations in this batch; nothing for others.
-  std::optional<std::size_t> find_author(const install_actor& author) const;
+  bool is_author(const Vitals& vitals) const { return vitals.batch == batch_number_; }
   std::size_t author_of(const Append& append);
   void acknowledge(const std::vector<persistence::Outcome>& outcomes);
   // Nothing if it has failed, and all has been given back.
@@ -81,7 +80,7 @@ struct PersisterState {
   std::vector<persistence::Mutation> batch_;
   std::vector<Waiting> waiting_;  // the mutating ones stand for the mutations of batch_, in order
   std::vector<Author> authors_;
-  std::unordered_map<caf::actor_id, std::size_t> index_of_author_;
+  std::uint64_t batch_number_ = 1;
   std::unordered_map<caf::actor_id, Fence> fenced_;
   bool write_is_due_ = false;
 };

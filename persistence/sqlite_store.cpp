@@ -65,28 +65,39 @@ struct Head {
 constexpr std::size_t forgotten_at_once = 20'000;
 constexpr std::size_t pruned_at_once = 2'000;
 
-// The heads of the installs that were written last. When one generation is full it becomes the old
-// one, and the one before that is forgotten.
-class HeadCache {
- public:
-  explicit HeadCache(std::size_t heads_max)
-      : generation_max_{std::max<std::size_t>(1, heads_max / 2)} {}
+// What append() knows of an install.
+struct Known {
+  std::optional<Head> head{};  // none: not looked for yet
+  Head planned{};              // after the append under way
+  bool conflicts = false;
+  std::uint64_t append_number = 0;  // of the append that the two above are of
+  PendingRow* pending = nullptr;    // holds as long as overlay_number is that of active_
+  std::uint64_t overlay_number = 0;
+};
 
-  const Head* find(const std::string& id) const {
-    if (const auto found = young_.find(id); found != young_.end()) return &found->second;
-    if (const auto found = old_.find(id); found != old_.end()) return &found->second;
-    return nullptr;
+// The installs that were written last. When one generation is full it becomes the old one, and the
+// one before that is forgotten.
+class KnownInstalls {
+ public:
+  explicit KnownInstalls(std::size_t installs_max)
+      : generation_max_{std::max<std::size_t>(1, installs_max / 2)} {}
+
+  // It stays where it is until make_room().
+  Known& at(const std::string& id) {
+    const auto [found, is_new] = young_.try_emplace(id);
+    if (!is_new) return found->second;
+    if (const auto old = old_.find(id); old != old_.end()) found->second = old->second;
+    return found->second;
   }
 
-  void set(const std::string& id, const Head& head) {
-    young_[id] = head;
+  void make_room() {
     if (young_.size() > generation_max_) old_ = std::exchange(young_, {});
   }
 
  private:
   const std::size_t generation_max_;
-  std::unordered_map<std::string, Head> young_;
-  std::unordered_map<std::string, Head> old_;
+  std::unordered_map<std::string, Known> young_;
+  std::unordered_map<std::string, Known> old_;
 };
 
 class SqliteStore : public Store {
@@ -104,7 +115,7 @@ class SqliteStore : public Store {
         loader_{snapshots_path_},
         guard_{snapshots_path_},
         lister_{snapshots_path_},
-        heads_{options.heads_max} {
+        known_{options.heads_max} {
     sync_directory(data_dir);
     recover();
   }
@@ -148,6 +159,7 @@ class SqliteStore : public Store {
 
   std::vector<Outcome> append(std::span<const Mutation> mutations) override {
     wait_for_room();
+    known_.make_room();
     const Plan plan = plan_append(mutations);
     if (!plan.records.empty()) journal_.append(plan.records);
     publish(mutations, plan);
@@ -179,6 +191,7 @@ class SqliteStore : public Store {
       if (active_.empty()) return;
       flushing_ = std::exchange(active_, {});
       active_names_ = 0;
+      ++overlay_number_;
       progress = {last_sequence_, installs_};
     }
     try {
@@ -227,18 +240,11 @@ class SqliteStore : public Store {
     bool more = false;
   };
 
-  // Where an append finds and leaves an install.
-  struct Planned {
-    Head head;
-    bool conflicts = false;
-  };
-
   // What an append will do.
   struct Plan {
     std::vector<Outcome> outcomes;
     std::vector<JournalRecord> records;
-    std::vector<std::pair<std::size_t, const Planned*>> stored;  // the mutations that are
-    std::unordered_map<std::string_view, Planned> installs;
+    std::vector<std::pair<std::size_t, Known*>> stored;  // the mutations that are
   };
 
   static std::vector<const PendingRow*> sorted(const Overlay& overlay) {
@@ -343,8 +349,18 @@ class SqliteStore : public Store {
   // A name takes about as much room as a row.
   std::size_t overlay_size() const { return active_.size() + active_names_; }
 
-  Head head_of(const std::string& id) {
-    if (const Head* known = heads_.find(id)) return *known;
+  // With its head as `planned` when the append under way sees it first.
+  Known& known(const std::string& id) {
+    Known& install = known_.at(id);
+    if (install.append_number == append_number_) return install;
+    if (!install.head) install.head = stored_head(id);
+    install.planned = *install.head;
+    install.conflicts = false;
+    install.append_number = append_number_;
+    return install;
+  }
+
+  Head stored_head(const std::string& id) {
     const auto stored = find(id, guard_);
     return stored ? Head{stored->row.version, stored->last_sequence, stored->hash} : Head{};
   }
@@ -354,16 +370,16 @@ class SqliteStore : public Store {
     plan.outcomes.reserve(mutations.size());
     plan.records.reserve(mutations.size());
     plan.stored.reserve(mutations.size());
+    ++append_number_;
     std::uint64_t sequence = last_sequence_;  // changed by this thread alone
     for (std::size_t i = 0; i < mutations.size(); ++i) {
       const auto& [after, entries] = mutations[i];
-      const auto [found, is_new] = plan.installs.try_emplace(after.install_id);
-      auto& [head, conflicts] = found->second;
-      if (is_new) head = head_of(after.install_id);
-      conflicts = conflicts || entries.front().version != head.version + 1;
-      plan.outcomes.push_back(conflicts ? Outcome::conflict : Outcome::stored);
-      if (conflicts) continue;
-      plan.stored.emplace_back(i, &found->second);
+      Known& install = known(after.install_id);
+      Head& head = install.planned;
+      install.conflicts = install.conflicts || entries.front().version != head.version + 1;
+      plan.outcomes.push_back(install.conflicts ? Outcome::conflict : Outcome::stored);
+      if (install.conflicts) continue;
+      plan.stored.emplace_back(i, &install);
       for (const ledger::Entry& entry : entries) {
         const Hash hash = hasher_(head.hash, after.install_id, entry);
         plan.records.push_back({++sequence, head.sequence, after.install_id, entry, hash});
@@ -375,17 +391,25 @@ class SqliteStore : public Store {
 
   // Makes what the journal has now visible.
   void publish(std::span<const Mutation> mutations, const Plan& plan) {
-    for (const auto& [id, planned] : plan.installs) heads_.set(std::string{id}, planned.head);
     const std::lock_guard lock{mutex_};
     auto record = plan.records.begin();
-    for (const auto& [i, planned] : plan.stored) {
+    for (const auto& [i, install] : plan.stored) {
       const auto& [after, entries] = mutations[i];
-      PendingRow& pending = active_[after.install_id];
+      install->head = install->planned;
+      PendingRow& pending = pending_row(after.install_id, *install);
       for (std::size_t n = 0; n < entries.size(); ++n) add_names(*record++, pending);
-      if (after.version == planned->head.version) store(after, planned->head, pending.stored);
+      if (after.version == install->head->version) store(after, *install->head, pending.stored);
       if (entries.front().version == 1) ++installs_;
     }
     if (!plan.records.empty()) last_sequence_ = plan.records.back().sequence;
+  }
+
+  PendingRow& pending_row(const std::string& id, Known& install) {
+    if (install.overlay_number != overlay_number_) {
+      install.pending = &active_[id];
+      install.overlay_number = overlay_number_;
+    }
+    return *install.pending;
   }
 
   // Member by member, so that the strings keep their memory.
@@ -483,7 +507,8 @@ class SqliteStore : public Store {
   SnapshotReader loader_;     // for load()
   SnapshotReader guard_;      // for append(), so that it waits for no reader
   SnapshotReader lister_;     // for operators
-  HeadCache heads_;           // append()'s alone, as is the next
+  KnownInstalls known_;       // append()'s alone, as are the next
+  std::uint64_t append_number_ = 0;
   Hasher hasher_;
 
   std::mutex checkpoint_mutex_;
@@ -491,7 +516,8 @@ class SqliteStore : public Store {
   std::condition_variable has_room_;
   Overlay active_;  // rows that the journal has and snapshots.db has not
   std::size_t active_names_ = 0;
-  Overlay flushing_;  // those that a checkpoint is writing: nobody changes them
+  std::uint64_t overlay_number_ = 1;  // how many overlays have been active
+  Overlay flushing_;                  // those that a checkpoint is writing: nobody changes them
   std::uint64_t last_sequence_ = 0;
   std::uint64_t installs_ = 0;
 };
