@@ -111,7 +111,11 @@ struct Tuning {
   std::chrono::milliseconds passivate_after{600'000};  // idle for so long
   std::size_t live_installs_max = 100'000;             // beyond, the idlest is retired
   std::chrono::milliseconds passivation_check_interval{500};
-  std::chrono::milliseconds checkpoint_interval{1'000};
+  // The snapshots are written so long after the first entry that they lack, or once they lack so
+  // many: the longer, the more entries of a row and rows of a page are written at once; the
+  // shorter, the less has to be replayed at a start after a crash.
+  std::chrono::milliseconds checkpoint_interval{4'000};
+  std::size_t checkpoint_entries_max = 200'000;
   std::chrono::milliseconds checkpoint_retry_interval{1'000};
   // Names of its own that an install knows, 8 bytes each: 24 h of what most have, so that it need
   // not ask the store whether a key is new. With more, it asks.

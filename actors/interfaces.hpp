@@ -209,10 +209,10 @@ using persister_actor = caf::typed_actor<
 // Keeps the store's snapshots close behind its journal, and prunes what is old. Blocks, so it has a
 // thread of its own.
 using snapshotter_actor = caf::typed_actor<
-    // persister: there is something new
-    caf::reacts_to<stored_atom>,
-    // itself: time for a checkpoint, time to prune
-    caf::reacts_to<tick_atom>, caf::reacts_to<prune_atom>,
+    // persister: so many entries are new
+    caf::reacts_to<stored_atom, std::uint64_t>,
+    // itself: time for a checkpoint, unless there were others than so many before; time to prune
+    caf::reacts_to<tick_atom, std::uint64_t>, caf::reacts_to<prune_atom>,
     // shutdown: a last checkpoint, and end
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 

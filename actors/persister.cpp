@@ -45,7 +45,6 @@ void PersisterState::import(ImportRequest request) {
   try {
     if (!request.mutations.empty()) store_and_count(request.mutations);
     forget(request.routers);
-    self->send(snapshotter, stored_atom::value);
     request.imported->set_value({true, store->installs()});
   } catch (const std::exception& error) {
     write_failed(error);
@@ -66,7 +65,6 @@ void PersisterState::write() {
   if (const auto outcomes = store_batch()) {
     batch_is_done_with();
     acknowledge(*outcomes);
-    self->send(snapshotter, stored_atom::value);
   }
   clear_batch();
 }
@@ -114,12 +112,15 @@ void PersisterState::count_write(SteadyTime began, std::size_t rows) {
 
 void PersisterState::count_stored(const std::vector<persistence::Mutation>& mutations,
                                   const std::vector<persistence::Outcome>& outcomes) {
+  std::uint64_t entries = 0;
   environment->figures.entries.change([&](StoredEntries& stored) {
     for (std::size_t i = 0; i < mutations.size(); ++i) {
       if (outcomes[i] == persistence::Outcome::conflict) continue;
       for (const ledger::Entry& entry : mutations[i].entries) stored.add(entry);
+      entries += mutations[i].entries.size();
     }
   });
+  if (entries > 0) self->send(snapshotter, stored_atom::value, entries);
 }
 
 void PersisterState::batch_is_done_with() {

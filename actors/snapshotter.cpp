@@ -2,20 +2,27 @@
 
 namespace credits::actors {
 
-void SnapshotterState::stored() {
-  if (is_scheduled_) return;
+void SnapshotterState::stored(std::uint64_t entries) {
   Since& behind = environment->figures.snapshots_behind;
   if (!behind.has_begun()) behind.begin(std::chrono::steady_clock::now());
-  schedule(tuning.checkpoint_interval);
+  entries_ += entries;
+  if (entries_ >= tuning.checkpoint_entries_max) return checkpoint();
+  if (!is_scheduled_) schedule(tuning.checkpoint_interval);
 }
 
 void SnapshotterState::schedule(std::chrono::milliseconds delay) {
   is_scheduled_ = true;
-  self->delayed_send(self, delay, tick_atom::value);
+  self->delayed_send(self, delay, tick_atom::value, checkpoints_);
+}
+
+void SnapshotterState::tick(std::uint64_t checkpoints_before) {
+  if (checkpoints_before == checkpoints_) checkpoint();
 }
 
 void SnapshotterState::checkpoint() {
   is_scheduled_ = false;
+  entries_ = 0;
+  ++checkpoints_;
   const SteadyTime began = std::chrono::steady_clock::now();
   try {
     store->checkpoint();
@@ -75,8 +82,8 @@ snapshotter_actor::behavior_type snapshotter(
   state.tuning = tuning;
   self->delayed_send(self, tuning.prune_interval, prune_atom::value);
   return {
-      [self](stored_atom) { self->state.stored(); },
-      [self](tick_atom) { self->state.checkpoint(); },
+      [self](stored_atom, std::uint64_t entries) { self->state.stored(entries); },
+      [self](tick_atom, std::uint64_t before) { self->state.tick(before); },
       [self](prune_atom) { self->state.prune(); },
       [self](close_atom) { return self->state.close(); },
   };

@@ -13,7 +13,8 @@ struct SnapshotterState {
   explicit SnapshotterState(snapshotter_actor::stateful_pointer<SnapshotterState> actor)
       : self{actor} {}
 
-  void stored();
+  void stored(std::uint64_t entries);
+  void tick(std::uint64_t checkpoints_before);
   void checkpoint();
   void prune();
   caf::ok_atom close();
@@ -31,6 +32,8 @@ struct SnapshotterState {
   void caught_up_to(SteadyTime time);
 
   bool is_scheduled_ = false;
+  std::uint64_t checkpoints_ = 0;  // tried so far
+  std::uint64_t entries_ = 0;      // since the last of them
 };
 
 snapshotter_actor::behavior_type snapshotter(

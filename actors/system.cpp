@@ -41,7 +41,8 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
                                           actors.reporter, share));
   }
   // What a crash has left to the snapshots.
-  if (store.pending_rows() > 0) caf::anon_send(actors.snapshotter, stored_atom::value);
+  if (store.pending_rows() > 0)
+    caf::anon_send(actors.snapshotter, stored_atom::value, store.pending_rows());
   return actors;
 }
 

@@ -261,10 +261,25 @@ TEST_CASE("snapshots follow a write after a while, once for many writes") {
   world.commit("a");
   world.commit("b");
   CHECK(store.checkpoints == 0);
-  world.pass(1s);
+  world.pass(4s);
   CHECK(store.checkpoints == 1);
   world.pass(1h);
   CHECK(store.checkpoints == 1);
+}
+
+TEST_CASE("snapshots follow at once after many entries, and then after a while again") {
+  ObservedStore store;
+  Tuning tuning = World::small_tuning();
+  tuning.checkpoint_entries_max = 3;
+  World world{store, tuning};
+  for (int i = 0; i < 3; ++i) world.commit("a");
+  CHECK(store.checkpoints == 1);
+  world.pass(2s);
+  world.commit("a");
+  world.pass(3s);
+  CHECK(store.checkpoints == 1);
+  world.pass(1s);
+  CHECK(store.checkpoints == 2);
 }
 
 TEST_CASE("a checkpoint that fails is told to the operator and tried again") {
@@ -272,7 +287,7 @@ TEST_CASE("a checkpoint that fails is told to the operator and tried again") {
   World world{store};
   store.checkpoints_to_fail = 2;
   world.commit("a");
-  for (int i = 0; i < 5; ++i) world.pass(1s);
+  for (int i = 0; i < 8; ++i) world.pass(1s);
   CHECK(store.checkpoints == 1);
   REQUIRE(world.warnings.size() == 2);
   check_tells(world.warnings.front(), {"checkpoint failed", "as it was told to"});
