@@ -30,19 +30,21 @@ std::optional<Url> parse_url(const std::string& text) {
 }  // namespace
 
 void add_options(CLI::App& app, Options& options) {
-  app.add_option("--url", options.url, "The server")
-      ->envname("CREDITSCTL_URL")
-      ->type_name("URL")
-      ->capture_default_str();
+  add_server_options(app, options);
+  app.get_option("--url")->envname("CREDITSCTL_URL");
+  app.get_option("--token-file")->envname("CREDITSCTL_TOKEN_FILE");
+  app.add_flag("--json", options.json, "Print JSON instead of tables");
+}
+
+void add_server_options(CLI::App& app, Options& options) {
+  app.add_option("--url", options.url, "The server")->type_name("URL")->capture_default_str();
   app.add_option("--token-file", options.token_file,
                  "File with an administrator's token, which nobody else may read")
-      ->envname("CREDITSCTL_TOKEN_FILE")
       ->type_name("FILE");
   app.add_option("--ca-file", options.ca_file,
                  "Certificates (PEM) to trust over https, instead of the system's")
       ->check(CLI::ExistingFile)
       ->type_name("FILE");
-  app.add_flag("--json", options.json, "Print JSON instead of tables");
 }
 
 void add_progress_flag(CLI::App& command, bool& show_progress) {

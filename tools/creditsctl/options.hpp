@@ -23,6 +23,9 @@ struct Url {
 
 void add_options(CLI::App& app, Options& options);
 
+// Those of them that say where the server is.
+void add_server_options(CLI::App& app, Options& options);
+
 // `--progress`, of commands that take long.
 void add_progress_flag(CLI::App& command, bool& show_progress);
 

@@ -1,0 +1,89 @@
+// creditsload: puts a load on a creditsd, tells how fast it was answered, and on demand whether the
+// server has kept what it answered.
+#include <csignal>
+#include <fstream>
+#include <iostream>
+
+#include "tools/creditsctl/failure.hpp"
+#include "tools/creditsctl/table.hpp"
+#include "tools/creditsload/report.hpp"
+#include "tools/version.hpp"
+
+namespace credits::creditsload {
+
+namespace {
+
+constexpr const char* footer = R"(Exit status:
+  0  done; with --verify, the server has exactly what it has answered
+  1  the server differs from its answers, or a file cannot be written
+  2  the command line is wrong
+  3  the server cannot be reached
+
+Examples:
+  creditsload --connections 64 --duration 10s
+  creditsload --rate 5000 --mix plan=6,commit=3,reserve-settle=1 --html report.html
+  creditsload --installs 1000000 --zipf 1 --verify)";
+
+int tell(int status, const std::string& what) {
+  std::cerr << "creditsload: " << creditsctl::harmless(what) << '\n';
+  return status;
+}
+
+void set_up(CLI::App& app, Settings& settings) {
+  app.name("creditsload");
+  app.set_version_flag("--version", version);
+  app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  app.footer(footer);
+  creditsctl::add_server_options(app, settings.server);
+  add_settings(app, settings);
+}
+
+std::ofstream open(const std::filesystem::path& path) {
+  std::ofstream file{path, std::ios::binary};
+  if (!file) throw creditsctl::Failure{creditsctl::failed, path.string() + " cannot be written"};
+  return file;
+}
+
+void write(std::ofstream& file, const std::filesystem::path& path, const std::string& content) {
+  if (file << content << std::flush) return;
+  throw creditsctl::Failure{creditsctl::failed, path.string() + " cannot be written"};
+}
+
+// The files are opened first, so that a load is not for nothing.
+int run(Settings& settings) {
+  complete(settings);
+  std::ofstream json;
+  std::ofstream page;
+  if (!settings.json_file.empty()) json = open(settings.json_file);
+  if (!settings.html_file.empty()) page = open(settings.html_file);
+  const Outcome outcome = run_load(settings);
+  print(settings, outcome, std::cout);
+  if (json.is_open()) write(json, settings.json_file, as_json(settings, outcome) + "\n");
+  if (page.is_open()) write(page, settings.html_file, as_page(settings, outcome));
+  const bool differs = outcome.verdict && outcome.verdict->differing_installs > 0;
+  return differs ? tell(creditsctl::failed, "the server differs from its answers") : 0;
+}
+
+int run(int argc, char** argv) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app{"creditsload puts a load on a creditsd, and tells how fast it was answered."};
+  Settings settings;
+  set_up(app, settings);
+  try {
+    app.parse(argc, argv);
+    return run(settings);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) return app.exit(error);
+    return tell(creditsctl::usage_error, std::string{error.what()} + "; see --help");
+  } catch (const creditsctl::Failure& failure) {
+    return tell(failure.status(), failure.what());
+  } catch (const std::exception& error) {
+    return tell(creditsctl::failed, error.what());
+  }
+}
+
+}  // namespace
+
+}  // namespace credits::creditsload
+
+int main(int argc, char** argv) { return credits::creditsload::run(argc, argv); }
