@@ -97,7 +97,6 @@ class Driver::Impl {
       ::curl_easy_setopt(slots_.back()->easy.get(), CURLOPT_PRIVATE, slots_.back().get());
       idle_.push_back(slots_.back().get());
     }
-    for (std::size_t i = 0; i < settings.idle_connections; ++i) open_idle();
   }
 
   ~Impl() {
@@ -130,11 +129,25 @@ class Driver::Impl {
     }
   }
 
+  void check_server() const {
+    const Easy easy{::curl_easy_init()};
+    std::string body;
+    set_up(easy.get(), body);
+    ::curl_easy_setopt(easy.get(), CURLOPT_URL, (base_ + "/healthz").c_str());
+    const CURLcode result = ::curl_easy_perform(easy.get());
+    if (result != CURLE_OK) throw no_answer(result);
+  }
+
+  void open_idle_connections() {
+    while (idle_connections_.size() < settings_.idle_connections) open_idle_connection();
+  }
+
   std::string post(const std::string& target, const std::string& body) {
     const Easy easy{::curl_easy_init()};
     Answer answer;
     set_up(easy.get(), answer.body);
-    prepare(easy.get(), {Kind::batch, target, body}, headers_.get());
+    const Request request{Kind::batch, target, body};
+    prepare(easy.get(), request, headers_.get());
     const CURLcode result = ::curl_easy_perform(easy.get());
     if (result != CURLE_OK) throw no_answer(result);
     if (const int status = status_of(easy.get()); status != ok) {
@@ -176,7 +189,7 @@ class Driver::Impl {
     ::curl_easy_setopt(easy, CURLOPT_HTTPHEADER, headers);
   }
 
-  void open_idle() {
+  void open_idle_connection() {
     idle_connections_.emplace_back(::curl_easy_init());
     CURL* const easy = idle_connections_.back().get();
     std::string nothing;
@@ -352,6 +365,11 @@ Driver::Driver(const Settings& settings, Answered answered)
     : impl_{std::make_unique<Impl>(settings, std::move(answered))} {}
 
 Driver::~Driver() = default;
+
+void Driver::connect() {
+  impl_->check_server();
+  impl_->open_idle_connections();
+}
 
 void Driver::run(Clock::time_point end, const std::function<Request()>& next,
                  const std::function<void()>& tick) {

@@ -25,12 +25,14 @@ class Driver {
   using Answered = std::function<bool(const Request& request, const Answer& answer,
                                       Clock::time_point intended, Request& next)>;
 
-  // Opens the idle connections. Throws creditsctl::Failure if it cannot, or if so many connections
-  // cannot be had.
+  // Throws creditsctl::Failure if so many connections cannot be had.
   Driver(const Settings& settings, Answered answered);
   ~Driver();
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
+
+  // Opens the idle connections. Throws creditsctl::Failure if nobody answers there.
+  void connect();
 
   // Sends what `next` gives until `end`, and waits for the answers. What is due by then and could
   // not be sent when the timeout is over, too, is not sent. Calls `tick` about ten times a second.

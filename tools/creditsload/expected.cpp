@@ -41,11 +41,28 @@ void Sum::add(const Effect& effect) {
   if (effect.is_gemini) gemini += effect.credits;
 }
 
-Expected::Expected(std::size_t installs) : acknowledged_(installs), doubtful_(installs) {}
+Expected::Expected(std::size_t installs)
+    : acknowledged_(installs), doubtful_(installs), exists_(installs), may_create_(installs) {}
+
+void Expected::start(std::size_t install, const Sum& sum) {
+  acknowledged_[install] = sum;
+  exists_[install] = sum.mutations > 0;
+}
+
+void Expected::acknowledged(const Effect& effect) {
+  acknowledged_[effect.install].add(effect);
+  if (effect.may_create) may_create_[effect.install] = true;
+}
+
+void Expected::doubtful(const Effect& effect) {
+  doubtful_[effect.install].add(effect);
+  if (effect.may_create) may_create_[effect.install] = true;
+}
 
 std::optional<std::string> Expected::fault_of(std::size_t install, const Sum& actual) const {
   const Sum& least = acknowledged_[install];
-  const Sum& more = doubtful_[install];
+  Sum more = doubtful_[install];
+  if (may_create_[install] && !exists_[install]) ++more.mutations;
   std::ostringstream faults;
   compare("version", least.mutations, more.mutations, actual.mutations, faults);
   compare("what it has consumed", least.consumed, more.consumed, actual.consumed, faults);

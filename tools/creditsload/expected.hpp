@@ -28,9 +28,9 @@ class Expected {
   explicit Expected(std::size_t installs);
 
   // The server's state before the load.
-  void start(std::size_t install, const Sum& sum) { acknowledged_[install] = sum; }
-  void acknowledged(const Effect& effect) { acknowledged_[effect.install].add(effect); }
-  void doubtful(const Effect& effect) { doubtful_[effect.install].add(effect); }
+  void start(std::size_t install, const Sum& sum);
+  void acknowledged(const Effect& effect);
+  void doubtful(const Effect& effect);
 
   // What is wrong with the server's state, in words; nothing if it may be so.
   std::optional<std::string> fault_of(std::size_t install, const Sum& actual) const;
@@ -40,6 +40,8 @@ class Expected {
  private:
   std::vector<Sum> acknowledged_;
   std::vector<Sum> doubtful_;
+  std::vector<bool> exists_;      // from the start
+  std::vector<bool> may_create_;  // a plan was sent: whether it came first, nobody knows
 };
 
 // Asks the server for every install, many at once. A consumption that the month's end has reset is

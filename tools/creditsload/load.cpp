@@ -17,6 +17,8 @@ constexpr int ok = 200;
 constexpr int server_error = 500;
 constexpr const char* overloaded = "overloaded";  // which has done nothing
 
+bool is_done(int status) { return status / 100 == 2; }
+
 Clock::duration to_duration(double seconds) {
   return std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>{seconds});
 }
@@ -29,12 +31,12 @@ std::string code_of(int status, const creditsctl::Json& problem) {
 // What became of one operation.
 struct Result {
   int status = 0;
-  std::string code{};  // empty: 200
+  std::string code{};  // empty: done
 };
 
 Result result_of(const Answer& answer) {
   if (answer.status == 0) return {0, answer.failure};
-  if (answer.status == ok) return {ok, ""};
+  if (is_done(answer.status)) return {answer.status, ""};
   rapidjson::Document problem;
   problem.Parse<rapidjson::kParseIterativeFlag>(answer.body.data(), answer.body.size());
   return {answer.status, code_of(answer.status, problem)};
@@ -50,7 +52,7 @@ std::vector<Result> results_of(const Request& request, const Answer& answer) {
   std::vector<Result> results;
   for (const auto& result : creditsctl::array(body, "results").GetArray()) {
     const int status = static_cast<int>(creditsctl::number(result, "status"));
-    results.push_back({status, status == ok ? "" : code_of(status, result)});
+    results.push_back({status, is_done(status) ? "" : code_of(status, result)});
   }
   if (results.size() == operations) return results;
   throw creditsctl::Failure{creditsctl::failed, "a batch of " + std::to_string(operations) +
@@ -69,6 +71,7 @@ class Load {
                        Request& next) { return answered(request, answer, intended, next); }} {}
 
   Outcome run() {
+    driver_.connect();
     if (settings_.verifies) read_start();
     begin_ = Clock::now() + to_duration(settings_.warm_up_seconds);
     results_.emplace(begin_, settings_.duration_seconds);
@@ -89,7 +92,7 @@ class Load {
     for (const Result& result : results) codes.push_back(result.code);
     results_->add(request.kind, intended, Clock::now(), codes);
     if (settings_.verifies && answer.was_sent) note(request, results);
-    if (request.kind != Kind::reserve || answer.status != ok) return false;
+    if (request.kind != Kind::reserve || !is_done(answer.status)) return false;
     next = traffic_.settle(request, answer.body);
     return true;
   }
@@ -97,7 +100,7 @@ class Load {
   void note(const Request& request, const std::vector<Result>& results) {
     for (std::size_t i = 0; i < request.effects.size(); ++i) {
       const auto& [status, code] = results[i];
-      if (status == ok) {
+      if (is_done(status)) {
         expected_.acknowledged(request.effects[i]);
       } else if (status == 0 || (status >= server_error && code != overloaded)) {
         expected_.doubtful(request.effects[i]);

@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char* footer = R"(Exit status:
   0  done; with --verify, the server has exactly what it has answered
-  1  the server differs from its answers, or a file cannot be written
+  1  the server differs from its answers, has done nothing, or a file cannot be written
   2  the command line is wrong
   3  the server cannot be reached
 
@@ -60,6 +60,9 @@ int run(Settings& settings) {
   print(settings, outcome, std::cout);
   if (json.is_open()) write(json, settings.json_file, as_json(settings, outcome) + "\n");
   if (page.is_open()) write(page, settings.html_file, as_page(settings, outcome));
+  if (outcome.results.total().operations == 0) {
+    return tell(creditsctl::failed, "not one operation was done");
+  }
   const bool differs = outcome.verdict && outcome.verdict->differing_installs > 0;
   return differs ? tell(creditsctl::failed, "the server differs from its answers") : 0;
 }

@@ -36,7 +36,7 @@ class Results {
   // What was to be sent from `begin` on is counted, for `seconds`.
   Results(Clock::time_point begin, double seconds);
 
-  // `code` is empty if it was answered with 200; a batch is given all codes of its operations.
+  // A code is empty if it was done; a batch has one for each of its operations.
   void add(Kind kind, Clock::time_point intended, Clock::time_point answered,
            const std::vector<std::string>& codes);
 

@@ -116,7 +116,7 @@ void add_settings(CLI::App& app, Settings& settings) {
   app.add_flag("--verify", settings.verifies,
                "Compare what was answered with what the server says of each install at the end; "
                "nobody else may write to them");
-  app.add_option("--json-file", settings.json_file, "Write the report as JSON")->type_name("FILE");
+  app.add_option("--json", settings.json_file, "Write the report as JSON")->type_name("FILE");
   app.add_option("--html", settings.html_file, "Write the report as a page with plots")
       ->type_name("FILE");
 }

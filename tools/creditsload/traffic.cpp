@@ -92,7 +92,12 @@ Request Traffic::next() {
 }
 
 Request Traffic::plan() {
-  return {Kind::plan, call(pick_install(), "plan"), body_with_tier(pick_tier())};
+  const std::size_t install = pick_install();
+  return {Kind::plan,
+          call(install, "plan"),
+          body_with_tier(pick_tier()),
+          "",
+          {{install, 0, 0, false, true}}};
 }
 
 Request Traffic::commit() {

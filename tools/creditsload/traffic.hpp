@@ -10,12 +10,13 @@
 
 namespace credits::creditsload {
 
-// What a request will have done to an install, once it is answered with 200.
+// What a request will have done to an install, once it is answered with 2xx.
 struct Effect {
   std::size_t install = 0;  // its number
   std::uint64_t mutations = 0;
   std::int64_t credits = 0;  // debited
   bool is_gemini = false;
+  bool may_create = false;  // one mutation more, if the install is new
 };
 
 struct Request {
