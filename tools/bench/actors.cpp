@@ -20,6 +20,7 @@ struct Options {
   std::size_t rounds = 5;
   std::size_t in_flight = 1'000;
   std::size_t installs = 100'000;
+  bool fills = false;
   std::string directory = ".";
 };
 
@@ -62,7 +63,8 @@ class Driver {
 };
 
 void run(const Options& options) {
-  Ledger ledger{options.directory};
+  Ledger ledger{options.directory, options.installs};
+  if (options.fills) ledger.fill(options.installs);
   Driver driver{ledger, options};
   rate_of(options.seconds / 5, [&] { return driver.turn(); });
   std::vector<double> rates;
@@ -91,6 +93,7 @@ int main(int argc, char** argv) {
   app.add_option("--in-flight", options.in_flight, "Commits under way at once")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--installs", options.installs)->check(CLI::Range(1, 10'000'000));
+  app.add_flag("--fill", options.fills, "Commit to each install once before");
   app.add_option("--directory", options.directory, "On the disk to measure");
   CLI11_PARSE(app, argc, argv);
   credits::bench::run(options);

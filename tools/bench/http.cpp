@@ -40,6 +40,7 @@ struct Options {
   std::vector<std::string> traffic{"nothing", "plan", "commit", "keyed", "reserve-settle", "batch"};
   std::size_t batch_operations = 1'000;
   std::size_t batch_connections = 4;
+  bool fills = false;
   std::string directory = ".";
 };
 
@@ -296,7 +297,8 @@ Traffic traffic_of(const std::string& name, const Options& options) {
 }
 
 void run(const Options& options) {
-  Ledger ledger{options.directory};
+  Ledger ledger{options.directory, options.installs};
+  if (options.fills) ledger.fill(options.installs);
   const auto quota_path = ledger.directory() / "quota.json";
   http::QuotaFile quota_file{quota_path, ledger.environment().quota};
   const http::Access access;
@@ -341,6 +343,7 @@ int main(int argc, char** argv) {
   app.add_option("--batch-operations", options.batch_operations, "In each batch")
       ->check(CLI::Range(1, 8'192));
   app.add_option("--batch-connections", options.batch_connections)->check(CLI::Range(1, 1'000));
+  app.add_flag("--fill", options.fills, "Commit to each install once before");
   app.add_option("--directory", options.directory, "On the disk to measure");
   CLI11_PARSE(app, argc, argv);
   credits::bench::run(options);

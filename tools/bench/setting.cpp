@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "actors/caller.hpp"
 #include "http/answer.hpp"
 #include "http/codec/quota.hpp"
 #include "persistence/sqlite_store.hpp"
@@ -13,6 +14,8 @@
 namespace credits::bench {
 
 namespace {
+
+constexpr std::size_t filled_at_once = 5'000;
 
 std::filesystem::path make_directory(const std::filesystem::path& parent) {
   std::string name = (parent / "credits-bench-XXXXXX").string();
@@ -22,23 +25,47 @@ std::filesystem::path make_directory(const std::filesystem::path& parent) {
 
 }  // namespace
 
-Ledger::Ledger(const std::filesystem::path& parent)
-    : directory_{make_directory(parent)},
-      store_{persistence::open_sqlite_store(directory_)},
+Directory::Directory(const std::filesystem::path& parent) : path_{make_directory(parent)} {}
+
+Directory::~Directory() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+Ledger::Ledger(const std::filesystem::path& parent, std::size_t live_installs)
+    : directory_{parent},
+      store_{persistence::open_sqlite_store(directory_.path())},
       environment_{actors::system_time,
                    actors::random_mutation_id,
                    [](const actors::Event& event) { std::cerr << event.text << '\n'; },
                    http::record,
                    false,
                    actors::QuotaInForce{http::codec::default_quota()}} {
-  running_.emplace(*store_, environment_, actors::Tuning{});
+  actors::Tuning tuning;
+  tuning.live_installs_max = std::max(tuning.live_installs_max, live_installs);
+  running_.emplace(*store_, environment_, tuning);
 }
 
 Ledger::~Ledger() {
   running_.reset();
   store_.reset();
-  std::error_code ignored;
-  std::filesystem::remove_all(directory_, ignored);
+}
+
+void Ledger::fill(std::size_t installs) {
+  for (std::size_t begin = 0; begin < installs; begin += filled_at_once) {
+    const std::size_t count = std::min(filled_at_once, installs - begin);
+    const auto asker = std::make_shared<actors::WaitingAsker>();
+    const auto answers = std::make_shared<actors::Answers>(count, asker);
+    std::vector<actors::Request> requests;
+    for (std::size_t place = 0; place < count; ++place) {
+      requests.push_back(
+          {{install_id_of(begin + place), actors::Commit{ledger::Backend::gemini, "max", 1}},
+           answers,
+           place});
+    }
+    actors::send_and_run(gateway(), actors::run_atom::value, std::move(requests));
+    asker->answers().get();
+  }
 }
 
 std::uint64_t Ledger::batches() const { return environment_.figures.batch_rows.ever().total(); }

@@ -19,23 +19,40 @@
 
 namespace credits::bench {
 
+// Of its own, below `parent`; removed with all that is in it at the end.
+class Directory {
+ public:
+  explicit Directory(const std::filesystem::path& parent);
+  ~Directory();
+  Directory(const Directory&) = delete;
+  Directory& operator=(const Directory&) = delete;
+
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  const std::filesystem::path path_;
+};
+
 class Ledger {
  public:
-  // Makes a directory below `parent`, and removes it with all that is in it at the end.
-  explicit Ledger(const std::filesystem::path& parent);
+  // So many installs stay live, at least.
+  Ledger(const std::filesystem::path& parent, std::size_t live_installs);
   ~Ledger();
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
   const actors::gateway_actor& gateway() const { return running_->gateway(); }
   actors::Environment& environment() { return environment_; }
-  const std::filesystem::path& directory() const { return directory_; }
+  const std::filesystem::path& directory() const { return directory_.path(); }
+
+  // Commits once to each of so many installs, so that none is new any more.
+  void fill(std::size_t installs);
 
   // Durable writes so far.
   std::uint64_t batches() const;
 
  private:
-  const std::filesystem::path directory_;
+  const Directory directory_;
   std::unique_ptr<persistence::Store> store_;
   actors::Environment environment_;
   std::optional<RunningLedger> running_;
