@@ -5,6 +5,7 @@ import io
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -27,10 +28,18 @@ def environment(extra):
     return mine | (extra or {})
 
 
-def run(*args, env=None, cwd=None):
+def with_descriptors(count):
+    """What a child does before it becomes creditsd, so that it may have so many files open."""
+    if count is None:
+        return None
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+
+
+def run(*args, env=None, cwd=None, descriptors=None):
     """Runs creditsd to its end: for what is expected not to start."""
     return subprocess.run([BINARY, *map(str, args)], env=environment(env), cwd=cwd, text=True,
-                          capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_S)
+                          capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_S,
+                          preexec_fn=with_descriptors(descriptors))
 
 
 def wait_until(condition, what):
@@ -43,13 +52,14 @@ def wait_until(condition, what):
 class Server:
     """A running creditsd; `args` are all its arguments."""
 
-    def __init__(self, args, log_path, env=None, cwd=None):
+    def __init__(self, args, log_path, env=None, cwd=None, descriptors=None):
         self.log_path = Path(log_path)
         self.out_path = self.log_path.with_suffix(".out")
         with open(self.log_path, "wb") as log, open(self.out_path, "wb") as out:
             self.process = subprocess.Popen([BINARY, *map(str, args)], env=environment(env),
                                             cwd=cwd, stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=log)
+                                            stderr=log,
+                                            preexec_fn=with_descriptors(descriptors))
         try:
             wait_until(self._listening_or_dead, "the line `listening on`")
             assert self.running(), f"it ended at start: {self.log()}"

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import creditsd
 from creditsd import check_problem, open_socket, parse_answers, raw, read_to_end, wait_until
 
 COMMIT = {"backend": "gemini", "tier": "core"}
@@ -172,6 +173,25 @@ def test_a_burst_beyond_max_connections_leaves_the_server_well(start, connect):
     in_parallel([lambda: refused(server.port)] * 100)
     wait_until(lambda: not refused(server.port), "an answer after the burst")
     assert connect(server).put("/v1/installs/a").status == 201
+
+
+def test_where_few_files_may_be_open_the_connections_are_as_many_as_fit(start, connect):
+    server = start("--max-connections", "1000", descriptors=300)
+    assert "--max-connections" in server.log()
+    assert "300" in server.log()
+    clients = [connect(server) for _ in range(44)]
+    for client in clients:
+        assert client.get("/healthz").status == 200
+    for _ in range(3):
+        assert refused(server.port)
+    assert clients[-1].post("/v1/installs/a/commit", COMMIT).status == 200
+
+
+def test_where_too_few_files_may_be_open_the_start_says_how_many_it_takes(data_dir):
+    ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, descriptors=256)
+    assert ended.returncode == 1
+    assert "LimitNOFILE" in ended.stderr
+    assert "257" in ended.stderr
 
 
 def test_beyond_max_in_flight_a_request_is_503_and_not_done(start, connect):

@@ -38,12 +38,33 @@ namespace {
 
 constexpr int start_error = 1;
 
-// A connection takes a descriptor, and the usual soft limit is 1,024.
-void raise_descriptor_limit() {
+// For the ledger's files, and for those who are told that there are too many connections.
+constexpr rlim_t descriptors_spare = 256;
+
+// The usual soft limit is 1,024.
+rlim_t raise_descriptor_limit() {
   rlimit limit{};
-  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return;
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0) return RLIM_INFINITY;
   limit.rlim_cur = limit.rlim_max;
   ::setrlimit(RLIMIT_NOFILE, &limit);
+  return limit.rlim_cur;
+}
+
+// How many connections there can be, as each takes a descriptor: one that cannot be accepted waits
+// without an answer, while one too many is told so.
+std::size_t connections_within(rlim_t descriptors, std::size_t wanted) {
+  const std::string found = "only " + std::to_string(descriptors) + " files may be open at once";
+  const std::string advice = "raise the limit (ulimit -Hn, LimitNOFILE= of systemd)";
+  if (descriptors <= descriptors_spare) {
+    throw std::runtime_error{found + "; creditsd needs at least " +
+                             std::to_string(descriptors_spare + 1) + ": " + advice};
+  }
+  const std::size_t possible = descriptors - descriptors_spare;
+  if (wanted <= possible) return wanted;
+  log_warning("connections_lowered", "--max-connections " + std::to_string(wanted) +
+                                         " is taken as " + std::to_string(possible) + ": " + found +
+                                         "; " + advice);
+  return possible;
 }
 
 sigset_t handled_signals() {
@@ -144,11 +165,12 @@ class SignalThread {
   std::thread thread_;
 };
 
-http::ServerOptions server_options_of(const Options& options, const http::Tls* tls) {
+http::ServerOptions server_options_of(const Options& options, std::size_t connections_max,
+                                      const http::Tls* tls) {
   http::ServerOptions server_options;
   server_options.host = options.listen.host;
   server_options.port = options.listen.port;
-  server_options.connections_max = options.connections_max;
+  server_options.connections_max = connections_max;
   server_options.tls = tls;
   return server_options;
 }
@@ -168,7 +190,8 @@ void run(const Options& options) {
   std::optional<http::Tls> tls;
   if (options.tls_files) tls.emplace(*options.tls_files);
 
-  raise_descriptor_limit();
+  const std::size_t connections_max =
+      connections_within(raise_descriptor_limit(), options.connections_max);
   const auto store = persistence::open_sqlite_store(options.data_dir);
   const auto quota_path = quota_path_of(options);
   actors::Environment environment{actors::system_time,
@@ -189,7 +212,8 @@ void run(const Options& options) {
                  {version, std::string{store->engine()}}},
                 {.requests_in_flight_max = options.requests_in_flight_max,
                  .slow_request = options.slow_request}};
-  http::Server server{server_options_of(options, tls ? &*tls : nullptr), figures, api};
+  http::Server server{server_options_of(options, connections_max, tls ? &*tls : nullptr), figures,
+                      api};
   const int port = server.bind();
   Watch watch{environment.figures, figures};
   const Reloaded files{quota_file, access, tls ? &*tls : nullptr};
