@@ -204,8 +204,9 @@ class EventLoop::Impl {
   void process(std::uint64_t number, Member& member) {
     member.connection->begin_request();
     member.processed = owner_.process(*member.connection, member.listener);
-    if (!member.processed.ongoing) return send(number, member);
     member.connection->discard_output();
+    if (member.processed.done) return answer(number, member, *member.processed.done);
+    if (!member.processed.ongoing) return close(number);
     wait_for(answering, member, member.processed.ongoing->deadline());
     if (member.processed.ongoing->is_ready()) answer(number, member);
   }
@@ -219,8 +220,12 @@ class EventLoop::Impl {
 
   void answer(std::uint64_t number, Member& member) {
     const auto ongoing = std::exchange(member.processed.ongoing, nullptr);
+    answer(number, member, ongoing->take());
+  }
+
+  void answer(std::uint64_t number, Member& member, const HttpResponse& response) {
     if (is_ending_) member.processed.goes_on = false;
-    const std::string text = owner_.text_of(ongoing->take(), member.processed);
+    const std::string text = owner_.text_of(response, member.processed);
     member.connection->write(text.data(), text.size());
     send(number, member);
   }

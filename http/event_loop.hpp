@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "http/connection.hpp"
@@ -19,7 +20,8 @@ namespace credits::http {
 // What became of a request.
 struct Processed {
   bool goes_on = false;                // the connection, after the answer
-  std::shared_ptr<Ongoing> ongoing{};  // none: the answer is in the connection's output
+  std::optional<HttpResponse> done{};  // the answer, if it is there
+  std::shared_ptr<Ongoing> ongoing{};  // that which will give it, else
   bool head_only = false;              // the answer is to have no body
 };
 

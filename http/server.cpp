@@ -104,6 +104,7 @@ struct Exchange {
   std::function<HttpResponse()> refuse_body{};
   Connection* connection = nullptr;
   std::shared_ptr<Listener> listener{};  // none: this thread may wait for the answer
+  std::optional<HttpResponse> done{};    // on an event loop: the answer
   std::shared_ptr<Ongoing> ongoing{};    // the answer is still to come
   bool head_only = false;
 };
@@ -131,7 +132,11 @@ void stream(const std::function<bool(std::string&)>& next_chunk, httplib::Respon
   }
 }
 
-void send(const HttpResponse& response, httplib::Response& out) {
+void send(HttpResponse response, httplib::Response& out) {
+  if (exchange.listener) {
+    exchange.done = std::move(response);
+    return;
+  }
   out.status = response.status;
   for (const auto& [name, value] : response.headers) out.set_header(name.c_str(), value);
   if (response.next_chunk) {
@@ -207,24 +212,44 @@ class AcceptingThread : public httplib::TaskQueue {
   const std::function<void()> end_all_;
 };
 
-std::string reason_of(int status) {
+const char* reason_of(int status) {
   switch (status) {
     case 200:
       return "OK";
     case 201:
       return "Created";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
     case 402:
       return "Payment Required";
+    case 403:
+      return "Forbidden";
     case 404:
       return "Not Found";
+    case 405:
+      return "Method Not Allowed";
     case 409:
       return "Conflict";
+    case 410:
+      return "Gone";
+    case 413:
+      return "Payload Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
     case 422:
       return "Unprocessable Entity";
+    case 429:
+      return "Too Many Requests";
+    case 500:
+      return "Internal Server Error";
     case 503:
       return "Service Unavailable";
     default:
-      return "Internal Server Error";
+      return "";  // which is allowed
   }
 }
 
@@ -269,6 +294,9 @@ class Server::Impl : public httplib::Server, public LoopOwner {
         [this](const httplib::Request&, httplib::Response& response, const std::exception_ptr&) {
           refuse(internal_error(), response);
         });
+    set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
+      if (exchange.listener) response.headers.clear();
+    });
   }
 
   ~Impl() override { ::close(end_event_); }
@@ -399,14 +427,16 @@ class Server::Impl : public httplib::Server, public LoopOwner {
         });
     const bool goes_on = answered && !client_closes && !exchange.close_after && !stopping_;
     exchange.listener = nullptr;
-    return {goes_on, std::exchange(exchange.ongoing, nullptr), exchange.head_only};
+    return {goes_on, std::exchange(exchange.done, std::nullopt),
+            std::exchange(exchange.ongoing, nullptr), exchange.head_only};
   }
 
   // The library wants to be told the addresses of both ends on Debian 13, and not on Debian 12.
   template <class Self>
   static bool process_request_of(Self& self, Connection& connection, bool& client_closes,
                                  const std::function<void(httplib::Request&)>& set_up) {
-    const bool closes = self.stopping_;
+    // What the library writes on an event loop is thrown away: this is the shortest.
+    const bool closes = self.stopping_ || exchange.listener;
     if constexpr (requires { self.process_request(connection, closes, client_closes, set_up); }) {
       return self.process_request(connection, closes, client_closes, set_up);
     } else {
@@ -424,7 +454,7 @@ class Server::Impl : public httplib::Server, public LoopOwner {
     connection.flush();
   }
 
-  // As the library writes it, which cannot write one afterwards.
+  // As the library writes it, which can write none that comes later.
   std::string text_of(const HttpResponse& response, const Processed& processed) const override {
     std::string text =
         "HTTP/1.1 " + std::to_string(response.status) + " " + reason_of(response.status) + "\r\n";
@@ -462,7 +492,7 @@ class Server::Impl : public httplib::Server, public LoopOwner {
     Admission admission = service_.admit(exchange.message);
     if (admission.refusal) {
       if (announces_body(request)) close_after(response);
-      send(*admission.refusal, response);
+      send(*std::move(admission.refusal), response);
       return false;
     }
     exchange.body_bytes_max = admission.body_bytes_max;
@@ -520,7 +550,7 @@ class Server::Impl : public httplib::Server, public LoopOwner {
   void respond(const HttpRequest& request, httplib::Response& response) {
     if (!exchange.listener) return send(answer_of(service_, request), response);
     Service::Begun begun = service_.begin(request, exchange.listener);
-    if (const auto* done = std::get_if<HttpResponse>(&begun)) return send(*done, response);
+    if (auto* done = std::get_if<HttpResponse>(&begun)) return send(std::move(*done), response);
     exchange.ongoing = std::get<std::shared_ptr<Ongoing>>(std::move(begun));
   }
 

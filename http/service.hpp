@@ -41,7 +41,8 @@ class Service {
   // What becomes of a request before its body is read.
   virtual Admission admit(const HttpRequest& request) = 0;
 
-  // Whether begin() keeps nobody waiting for such a request.
+  // Whether begin() keeps nobody waiting for such a request, and its answer comes whole: it has no
+  // next_chunk.
   virtual bool is_prompt(std::string_view method, std::string_view target) const = 0;
 
   // The answer, or a request that `listener` will be told of.

@@ -126,7 +126,7 @@ class Echo : public Service {
     return admission;
   }
   bool is_prompt(std::string_view, std::string_view target) const override {
-    return target != "/slow";
+    return target != "/slow" && target != "/breaks";
   }
   Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) override {
     if (request.target != "/later") return answer(request);
