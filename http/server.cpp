@@ -42,15 +42,41 @@ constexpr int continue_status = 100;
 constexpr std::size_t loops_max = 2;
 
 // What is read of a request's headers as they were sent: the library decodes what looks like a
-// percent-escape, and passes over a value that is empty.
+// percent-escape, and compares each name in its map letter by letter. The views are into the
+// connection's head.
 struct RawHeaders {
   std::vector<std::string> idempotency_keys{};
   std::vector<std::string> authorization{};
   std::vector<std::string> hosts{};
   std::vector<std::string> origins{};
   std::vector<std::string> fetch_sites{};
+  std::vector<std::string_view> content_lengths{};  // these without those that are empty
+  std::vector<std::string_view> content_types{};
+  std::vector<std::string_view> transfer_encodings{};
+  bool closes = false;
+  bool accepts_encodings = false;
   const char* fault = nullptr;  // of how the head is written: what others might read another way
 
+  bool announce_body() const {
+    return !transfer_encodings.empty() ||
+           (!content_lengths.empty() && content_lengths.front() != "0");
+  }
+
+  // A page can leave out none of these: a browser sends the first with every request, and one of
+  // the others with those that a page makes.
+  bool may_be_browser() const {
+    return accepts_encodings || !origins.empty() || !fetch_sites.empty();
+  }
+
+  void take(std::string_view name, std::string_view value) {
+    if (auto* const values = find(name)) {
+      values->emplace_back(value);
+    } else if (!value.empty()) {
+      take_valued(name, value);
+    }
+  }
+
+ private:
   std::vector<std::string>* find(std::string_view name) {
     if (equal_without_case(name, "Idempotency-Key")) return &idempotency_keys;
     if (equal_without_case(name, "Authorization")) return &authorization;
@@ -58,6 +84,14 @@ struct RawHeaders {
     if (equal_without_case(name, "Origin")) return &origins;
     if (equal_without_case(name, "Sec-Fetch-Site")) return &fetch_sites;
     return nullptr;
+  }
+
+  void take_valued(std::string_view name, std::string_view value) {
+    if (equal_without_case(name, "Content-Length")) content_lengths.push_back(value);
+    if (equal_without_case(name, "Content-Type")) content_types.push_back(value);
+    if (equal_without_case(name, "Transfer-Encoding")) transfer_encodings.push_back(value);
+    if (equal_without_case(name, "Connection")) closes = closes || lists(value, "close");
+    if (equal_without_case(name, "Accept-Encoding")) accepts_encodings = true;
   }
 };
 
@@ -79,9 +113,7 @@ RawHeaders raw_headers(std::string_view head) {
   for (const std::string_view line : split(head, '\n')) {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
-    if (auto* const values = headers.find(line.substr(0, colon))) {
-      values->emplace_back(trimmed(line.substr(colon + 1)));
-    }
+    headers.take(line.substr(0, colon), trimmed(line.substr(colon + 1)));
   }
   return headers;
 }
@@ -150,19 +182,6 @@ bool takes_body(const std::string& method) {
   return method == "POST" || method == "PUT" || method == "PATCH" || method == "DELETE";
 }
 
-bool announces_body(const httplib::Request& request) {
-  return request.has_header("Transfer-Encoding") ||
-         (request.has_header("Content-Length") &&
-          request.get_header_value("Content-Length") != "0");
-}
-
-// A page can leave out none of these: a browser sends the first with every request, and one of the
-// others with those that a page makes.
-bool may_be_browser(const httplib::Request& request) {
-  return request.has_header("Accept-Encoding") || request.has_header("Origin") ||
-         request.has_header("Sec-Fetch-Site");
-}
-
 // A connection that counts as open as long as it lives.
 class CountedConnection : public Connection {
  public:
@@ -181,7 +200,7 @@ class CountedConnection : public Connection {
 
 // The library knows but one spelling of `Connection: close`.
 void obey_close(httplib::Request& request) {
-  if (!lists(request.get_header_value("Connection"), "close")) return;
+  if (!exchange.headers.closes) return;
   exchange.close_after = true;
   request.headers.erase("Connection");
   request.set_header("Connection", "close");
@@ -277,8 +296,8 @@ class Server::Impl : public httplib::Server, public LoopOwner {
       return answer_without_body(request, response);
     });
     const HandlerWithContentReader with_body =
-        [this](const httplib::Request& request, httplib::Response& response,
-               const httplib::ContentReader& content) { answer(request, response, content); };
+        [this](const httplib::Request&, httplib::Response& response,
+               const httplib::ContentReader& content) { answer(response, content); };
     Post(only_path, with_body);
     Put(only_path, with_body);
     Patch(only_path, with_body);
@@ -423,7 +442,9 @@ class Server::Impl : public httplib::Server, public LoopOwner {
           exchange.head_only = request.method == "HEAD";
           obey_close(request);
           // A body that nobody will read must not be taken for the next request.
-          if (!takes_body(request.method) && announces_body(request)) exchange.close_after = true;
+          if (!takes_body(request.method) && exchange.headers.announce_body()) {
+            exchange.close_after = true;
+          }
         });
     const bool goes_on = answered && !client_closes && !exchange.close_after && !stopping_;
     exchange.listener = nullptr;
@@ -491,7 +512,7 @@ class Server::Impl : public httplib::Server, public LoopOwner {
     exchange.message = to_message(request);
     Admission admission = service_.admit(exchange.message);
     if (admission.refusal) {
-      if (announces_body(request)) close_after(response);
+      if (exchange.headers.announce_body()) close_after(response);
       send(*std::move(admission.refusal), response);
       return false;
     }
@@ -509,8 +530,8 @@ class Server::Impl : public httplib::Server, public LoopOwner {
       return uri_too_long(options_.target_bytes_max);
     }
     if (exchange.headers.hosts.size() > 1) return bad_request("Host is given twice");
-    const std::string encoding = request.get_header_value("Transfer-Encoding");
-    if (!encoding.empty() && !equal_without_case(encoding, "chunked")) {
+    for (const std::string_view encoding : exchange.headers.transfer_encodings) {
+      if (equal_without_case(encoding, "chunked")) continue;
       return bad_request("Transfer-Encoding \"" + printable(encoding) + "\" is not chunked");
     }
     return std::nullopt;
@@ -523,14 +544,13 @@ class Server::Impl : public httplib::Server, public LoopOwner {
             {},
             std::move(headers.idempotency_keys),
             {std::move(headers.authorization), joined(headers.hosts), joined(headers.origins),
-             joined(headers.fetch_sites), may_be_browser(request)}};
+             joined(headers.fetch_sites), headers.may_be_browser()}};
   }
 
-  void answer(const httplib::Request& request, httplib::Response& response,
-              const httplib::ContentReader& content) {
+  void answer(httplib::Response& response, const httplib::ContentReader& content) {
     std::string body;
-    if (announces_body(request)) {
-      if (const auto problem = problem_of_announced(request)) return refuse(*problem, response);
+    if (exchange.headers.announce_body()) {
+      if (const auto problem = problem_of_announced()) return refuse(*problem, response);
       if (exchange.refuse_body) {
         close_after(response);
         return send(exchange.refuse_body(), response);
@@ -555,24 +575,25 @@ class Server::Impl : public httplib::Server, public LoopOwner {
   }
 
   // What is wrong with a body before it is read.
-  std::optional<Problem> problem_of_announced(const httplib::Request& request) const {
-    if (request.get_header_value_count("Content-Length") > 1) {
-      return bad_request("Content-Length is given twice");
+  std::optional<Problem> problem_of_announced() const {
+    const RawHeaders& headers = exchange.headers;
+    if (headers.content_lengths.size() > 1) return bad_request("Content-Length is given twice");
+    if (!headers.content_lengths.empty()) {
+      const std::string_view text = headers.content_lengths.front();
+      const char* const end = text.data() + text.size();
+      std::uint64_t length = 0;
+      const auto [parsed_to, error] = std::from_chars(text.data(), end, length);
+      if (error == std::errc::result_out_of_range || length > exchange.body_bytes_max) {
+        return payload_too_large(exchange.body_bytes_max);
+      }
+      if (error != std::errc{} || parsed_to != end) {
+        return bad_request("Content-Length is not a number");
+      }
     }
-    const std::string length_text = request.get_header_value("Content-Length");
-    const char* const end = length_text.data() + length_text.size();
-    std::uint64_t length = 0;
-    const auto [parsed_to, error] = std::from_chars(length_text.data(), end, length);
-    if (error == std::errc::result_out_of_range || length > exchange.body_bytes_max) {
-      return payload_too_large(exchange.body_bytes_max);
+    if (headers.content_types.empty() || is_json(headers.content_types.front())) {
+      return std::nullopt;
     }
-    if (!length_text.empty() && (error != std::errc{} || parsed_to != end)) {
-      return bad_request("Content-Length is not a number");
-    }
-    if (!request.has_header("Content-Type")) return std::nullopt;
-    const std::string content_type = request.get_header_value("Content-Type");
-    if (!is_json(content_type)) return unsupported_media_type(content_type);
-    return std::nullopt;
+    return unsupported_media_type(std::string{headers.content_types.front()});
   }
 
   bool read(const httplib::ContentReader& content, std::string& body) const {
