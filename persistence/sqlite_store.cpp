@@ -18,6 +18,7 @@
 #include "persistence/directory_lock.hpp"
 #include "persistence/files.hpp"
 #include "persistence/journal.hpp"
+#include "persistence/known_installs.hpp"
 #include "persistence/snapshots.hpp"
 
 namespace credits::persistence {
@@ -54,51 +55,9 @@ const std::filesystem::path& prepare_directory(const std::filesystem::path& dire
   return directory;
 }
 
-// What is known of an install's place in the journal.
-struct Head {
-  std::uint64_t version = 0;
-  std::uint64_t sequence = 0;
-  std::optional<Hash> hash{};
-};
-
 // How much one call of prune() looks at.
 constexpr std::size_t forgotten_at_once = 20'000;
 constexpr std::size_t pruned_at_once = 2'000;
-
-// What append() knows of an install.
-struct Known {
-  std::optional<Head> head{};  // none: not looked for yet
-  Head planned{};              // after the append under way
-  bool conflicts = false;
-  std::uint64_t append_number = 0;  // of the append that the two above are of
-  PendingRow* pending = nullptr;    // holds as long as overlay_number is that of active_
-  std::uint64_t overlay_number = 0;
-};
-
-// The installs that were written last. When one generation is full it becomes the old one, and the
-// one before that is forgotten.
-class KnownInstalls {
- public:
-  explicit KnownInstalls(std::size_t installs_max)
-      : generation_max_{std::max<std::size_t>(1, installs_max / 2)} {}
-
-  // It stays where it is until make_room().
-  Known& at(const std::string& id) {
-    const auto [found, is_new] = young_.try_emplace(id);
-    if (!is_new) return found->second;
-    if (const auto old = old_.find(id); old != old_.end()) found->second = old->second;
-    return found->second;
-  }
-
-  void make_room() {
-    if (young_.size() > generation_max_) old_ = std::exchange(young_, {});
-  }
-
- private:
-  const std::size_t generation_max_;
-  std::unordered_map<std::string, Known> young_;
-  std::unordered_map<std::string, Known> old_;
-};
 
 class SqliteStore : public Store {
  public:
@@ -240,11 +199,19 @@ class SqliteStore : public Store {
     bool more = false;
   };
 
+  // What an append will do to an install.
+  struct Planned {
+    KnownInstall& known;
+    Head head;  // after it
+    bool conflicts = false;
+  };
+
   // What an append will do.
   struct Plan {
     std::vector<Outcome> outcomes;
     std::vector<JournalRecord> records;
-    std::vector<std::pair<std::size_t, Known*>> stored;  // the mutations that are
+    std::vector<Planned> installs;
+    std::vector<std::pair<std::size_t, std::size_t>> stored;  // mutations, and places in installs
   };
 
   static std::vector<const PendingRow*> sorted(const Overlay& overlay) {
@@ -349,15 +316,16 @@ class SqliteStore : public Store {
   // A name takes about as much room as a row.
   std::size_t overlay_size() const { return active_.size() + active_names_; }
 
-  // With its head as `planned` when the append under way sees it first.
-  Known& known(const std::string& id) {
-    Known& install = known_.at(id);
-    if (install.append_number == append_number_) return install;
-    if (!install.head) install.head = stored_head(id);
-    install.planned = *install.head;
-    install.conflicts = false;
-    install.append_number = append_number_;
-    return install;
+  // Its place in `installs`, where it comes when the append under way sees it first.
+  std::size_t place_of(const std::string& id, std::vector<Planned>& installs) {
+    KnownInstall& known = known_.at(id);
+    if (known.append_number == append_number_) return known.place;
+    if (!known.has_head) known.head = stored_head(id);
+    known.has_head = true;
+    known.append_number = append_number_;
+    known.place = static_cast<std::uint32_t>(installs.size());
+    installs.push_back({known, known.head});
+    return known.place;
   }
 
   Head stored_head(const std::string& id) {
@@ -369,17 +337,19 @@ class SqliteStore : public Store {
     Plan plan;
     plan.outcomes.reserve(mutations.size());
     plan.records.reserve(mutations.size());
+    plan.installs.reserve(mutations.size());
     plan.stored.reserve(mutations.size());
     ++append_number_;
     std::uint64_t sequence = last_sequence_;  // changed by this thread alone
     for (std::size_t i = 0; i < mutations.size(); ++i) {
       const auto& [after, entries] = mutations[i];
-      Known& install = known(after.install_id);
-      Head& head = install.planned;
+      const std::size_t place = place_of(after.install_id, plan.installs);
+      Planned& install = plan.installs[place];
+      Head& head = install.head;
       install.conflicts = install.conflicts || entries.front().version != head.version + 1;
       plan.outcomes.push_back(install.conflicts ? Outcome::conflict : Outcome::stored);
       if (install.conflicts) continue;
-      plan.stored.emplace_back(i, &install);
+      plan.stored.emplace_back(i, place);
       for (const ledger::Entry& entry : entries) {
         const Hash hash = hasher_(head.hash, after.install_id, entry);
         plan.records.push_back({++sequence, head.sequence, after.install_id, entry, hash});
@@ -393,18 +363,19 @@ class SqliteStore : public Store {
   void publish(std::span<const Mutation> mutations, const Plan& plan) {
     const std::lock_guard lock{mutex_};
     auto record = plan.records.begin();
-    for (const auto& [i, install] : plan.stored) {
+    for (const auto& [known, head, conflicts] : plan.installs) known.head = head;
+    for (const auto& [i, place] : plan.stored) {
       const auto& [after, entries] = mutations[i];
-      install->head = install->planned;
-      PendingRow& pending = pending_row(after.install_id, *install);
+      KnownInstall& install = plan.installs[place].known;
+      PendingRow& pending = pending_row(after.install_id, install);
       for (std::size_t n = 0; n < entries.size(); ++n) add_names(*record++, pending);
-      if (after.version == install->head->version) store(after, *install->head, pending.stored);
+      if (after.version == install.head.version) store(after, install.head, pending.stored);
       if (entries.front().version == 1) ++installs_;
     }
     if (!plan.records.empty()) last_sequence_ = plan.records.back().sequence;
   }
 
-  PendingRow& pending_row(const std::string& id, Known& install) {
+  PendingRow& pending_row(const std::string& id, KnownInstall& install) {
     if (install.overlay_number != overlay_number_) {
       install.pending = &active_[id];
       install.overlay_number = overlay_number_;

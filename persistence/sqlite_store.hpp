@@ -16,7 +16,8 @@ struct SqliteOptions {
   // append() waits for checkpoint(), for overlay_wait_max at most, and then throws.
   std::size_t overlay_rows_max = 400'000;
   std::chrono::milliseconds overlay_wait_max{10'000};
-  // Installs whose version append() knows without a look at the files; about 200 bytes each.
+  // Installs whose version append() knows without a look at the files, half of them for certain;
+  // about 200 bytes each.
   std::size_t heads_max = 500'000;
 };
 

@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "http/gateway.hpp"
+#include "persistence/sqlite_store.hpp"
 
 namespace credits {
 
@@ -15,6 +16,13 @@ actors::Tuning on_every_core(actors::Tuning tuning) {
 }
 
 }  // namespace
+
+std::unique_ptr<persistence::Store> open_store(const std::filesystem::path& data_dir,
+                                               const actors::Tuning& tuning) {
+  persistence::SqliteOptions options;
+  options.heads_max = std::max(options.heads_max, 2 * tuning.live_installs_max);
+  return persistence::open_sqlite_store(data_dir, options);
+}
 
 RunningLedger::RunningLedger(persistence::Store& store, actors::Environment& environment,
                              const actors::Tuning& tuning)

@@ -3,6 +3,8 @@
 #pragma once
 
 #include <caf/all.hpp>
+#include <filesystem>
+#include <memory>
 
 #include "actors/environment.hpp"
 #include "actors/interfaces.hpp"
@@ -10,6 +12,11 @@
 #include "persistence/store.hpp"
 
 namespace credits {
+
+// The ledger in `data_dir`, by an engine that knows as many installs as can be live. Errors:
+// open_sqlite_store().
+std::unique_ptr<persistence::Store> open_store(const std::filesystem::path& data_dir,
+                                               const actors::Tuning& tuning);
 
 class RunningLedger {
  public:

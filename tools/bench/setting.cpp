@@ -9,7 +9,6 @@
 #include "actors/caller.hpp"
 #include "http/answer.hpp"
 #include "http/codec/quota.hpp"
-#include "persistence/sqlite_store.hpp"
 
 namespace credits::bench {
 
@@ -23,6 +22,12 @@ std::filesystem::path make_directory(const std::filesystem::path& parent) {
   return name;
 }
 
+actors::Tuning tuning_for(std::size_t live_installs) {
+  actors::Tuning tuning;
+  tuning.live_installs_max = std::max(tuning.live_installs_max, live_installs);
+  return tuning;
+}
+
 }  // namespace
 
 Directory::Directory(const std::filesystem::path& parent) : path_{make_directory(parent)} {}
@@ -34,16 +39,14 @@ Directory::~Directory() {
 
 Ledger::Ledger(const std::filesystem::path& parent, std::size_t live_installs)
     : directory_{parent},
-      store_{persistence::open_sqlite_store(directory_.path())},
+      store_{open_store(directory_.path(), tuning_for(live_installs))},
       environment_{actors::system_time,
                    actors::random_mutation_id,
                    [](const actors::Event& event) { std::cerr << event.text << '\n'; },
                    http::record,
                    false,
                    actors::QuotaInForce{http::codec::default_quota()}} {
-  actors::Tuning tuning;
-  tuning.live_installs_max = std::max(tuning.live_installs_max, live_installs);
-  running_.emplace(*store_, environment_, tuning);
+  running_.emplace(*store_, environment_, tuning_for(live_installs));
 }
 
 Ledger::~Ledger() {

@@ -24,7 +24,6 @@
 #include "http/quota_file.hpp"
 #include "http/server.hpp"
 #include "http/tls.hpp"
-#include "persistence/sqlite_store.hpp"
 #include "tools/creditsd/import.hpp"
 #include "tools/creditsd/log.hpp"
 #include "tools/creditsd/options.hpp"
@@ -192,7 +191,8 @@ void run(const Options& options) {
 
   const std::size_t connections_max =
       connections_within(raise_descriptor_limit(), options.connections_max);
-  const auto store = persistence::open_sqlite_store(options.data_dir);
+  const actors::Tuning tuning = tuning_of(options);
+  const auto store = open_store(options.data_dir, tuning);
   const auto quota_path = quota_path_of(options);
   actors::Environment environment{actors::system_time,
                                   actors::random_mutation_id,
@@ -201,7 +201,7 @@ void run(const Options& options) {
                                   options.has_hardware,
                                   actors::QuotaInForce{http::read_quota_file(quota_path)}};
   http::QuotaFile quota_file{quota_path, environment.quota};
-  RunningLedger running{*store, environment, tuning_of(options)};
+  RunningLedger running{*store, environment, tuning};
   import_old_ledger(options, running.gateway(), environment);
   http::HttpFigures figures;
   http::Api api{{running.gateway(),
