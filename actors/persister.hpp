@@ -63,8 +63,8 @@ struct PersisterState {
   bool is_author(const Vitals& vitals) const { return vitals.batch == batch_number_; }
   std::size_t author_of(const Append& append);
   void acknowledge(const std::vector<persistence::Outcome>& outcomes);
-  // Nothing if it has failed, and all has been given back.
   void forget(const std::vector<router_actor>& routers);
+  // Nothing if it has failed, and all has been given back.
   std::optional<std::vector<persistence::Outcome>> store_batch();
   std::vector<persistence::Outcome> store_and_count(
       const std::vector<persistence::Mutation>& mutations);
