@@ -40,7 +40,7 @@ using ledger::Counter;
 using ledger::format;
 
 constexpr int steps_of_a_life = 150;
-constexpr int steps_by_default = 60'000;
+constexpr int steps_by_default = 150'000;
 constexpr std::size_t operations_wanted = 10'000;
 constexpr std::size_t operations_told = 12;
 constexpr int messages_of_a_step = 10'000;

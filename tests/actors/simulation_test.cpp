@@ -183,7 +183,7 @@ std::vector<std::uint32_t> seeds() {
   if (const char* seed = std::getenv("CREDITS_SEED")) {
     return {static_cast<std::uint32_t>(std::strtoul(seed, nullptr, 10))};
   }
-  std::vector<std::uint32_t> all(200);
+  std::vector<std::uint32_t> all(1'000);
   std::iota(all.begin(), all.end(), 1U);
   return all;
 }
