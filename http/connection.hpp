@@ -25,6 +25,7 @@ struct ConnectionLimits {
   std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
   std::chrono::milliseconds send_timeout{10'000};     // for a client that does not read
   std::size_t head_bytes_max = 64 * 1024;             // request line and headers
+  std::chrono::milliseconds end_grace{100};           // for a request on its way at the end
 };
 
 // How far an attempt to send that does not wait came.

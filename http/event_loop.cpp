@@ -147,7 +147,7 @@ class EventLoop::Impl {
     for (const std::uint64_t number : content.ready) answer_if_ready(number);
     if (content.is_ending && !std::exchange(is_ending_, true)) {
       for (const std::uint64_t number : std::vector(waiting_[idle].begin(), waiting_[idle].end())) {
-        end_if_idle(number);
+        end_soon_if_idle(number);
       }
     }
   }
@@ -163,7 +163,7 @@ class EventLoop::Impl {
     member.connection->begin_sharing();
     watch(descriptor, number, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
     go_on(number);
-    if (is_ending_) end_if_idle(number);
+    if (is_ending_) end_soon_if_idle(number);
   }
 
   void watch(int descriptor, std::uint64_t number, std::uint32_t events) const {
@@ -276,14 +276,14 @@ class EventLoop::Impl {
     return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
   }
 
-  // What has come already is still answered.
-  void end_if_idle(std::uint64_t number) {
+  // What has come already is still answered, and what is on its way: a client may have sent its
+  // next request before it can know of the end.
+  void end_soon_if_idle(std::uint64_t number) {
     Member* const member = find(number);
     if (!member || member->state != idle) return;
     member->may_have_input = true;
+    member->deadline = std::min(member->deadline, now_ + limits_.end_grace);
     go_on(number);
-    Member* const left = find(number);
-    if (left && left->state == idle) close(number);
   }
 
   void hand_over(std::uint64_t number) {

@@ -279,7 +279,7 @@ class Server::Impl : public httplib::Server, public LoopOwner {
         figures_{figures},
         service_{service},
         limits_{options_.idle_timeout, options_.request_timeout, options_.send_timeout,
-                options_.head_bytes_max} {
+                options_.head_bytes_max, options_.end_grace} {
     new_task_queue = [this] { return new AcceptingThread{[this] { end_all(); }}; };
     set_payload_max_length(body_bytes_limit);
     // Both are only announced, in the Keep-Alive header: process_and_close_socket() decides.

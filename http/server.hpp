@@ -21,6 +21,7 @@ struct ServerOptions {
   std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
   std::chrono::milliseconds send_timeout{10'000};     // for a client that does not read
   std::size_t head_bytes_max = 64 * 1024;
+  std::chrono::milliseconds end_grace{100};  // for requests that are on their way at the end
   std::size_t target_bytes_max = 2'048;
   const Tls* tls = nullptr;  // none: plain HTTP
 };

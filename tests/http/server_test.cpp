@@ -373,6 +373,21 @@ TEST_CASE("stopping ends idle connections and answers what is under way") {
   stopper.join();
 }
 
+TEST_CASE("a request that comes when the end has begun is answered, and told of the end") {
+  Echo echo{{.end_grace = 30s}};
+  Client client{echo.port()};
+  check_tells(client.get("/a"), {"200 OK"});
+  std::thread stopper{[&echo] { echo.stop(); }};
+  std::string answer;
+  do {
+    answer = client.get("/a");
+    check_tells(answer, {"200 OK"});
+  } while (answer.find("200 OK") != std::string::npos &&
+           answer.find("Connection: close") == std::string::npos);
+  CHECK(client.receive_to_end().empty());
+  stopper.join();
+}
+
 TEST_CASE("an address that is taken is named") {
   Echo echo;
   HttpFigures figures;
