@@ -205,7 +205,10 @@ class EventLoop::Impl {
     member.connection->begin_request();
     member.processed = owner_.process(*member.connection, member.listener);
     member.connection->discard_output();
-    if (member.processed.done) return answer(number, member, *member.processed.done);
+    // Taken out: an idle connection keeps no answer.
+    if (const auto done = std::exchange(member.processed.done, std::nullopt)) {
+      return answer(number, member, *done);
+    }
     if (!member.processed.ongoing) return close(number);
     wait_for(answering, member, member.processed.ongoing->deadline());
     if (member.processed.ongoing->is_ready()) answer(number, member);

@@ -52,7 +52,7 @@ def test_memory_is_bounded_however_many_installs_are_touched(start, connect):
     live_max = 2_000
     server = start("--max-live-installs", live_max)
     client = connect(server)
-    count = 300_000  # all live, they would take 700 MiB
+    count = 300_000  # all live, they take 880 MiB
     touch(client, 0, count)
     assert memory_bytes(server) < 400 * MIB
     stats = client.get("/v1/stats").json
