@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <memory>
+#include <memory_resource>
 #include <optional>
 #include <unordered_map>
 #include <utility>
@@ -75,8 +76,9 @@ std::vector<actors::Request> requests_of(DecodedBatch& batch,
                                          const std::shared_ptr<actors::Asker>& asker) {
   const auto answers = std::make_shared<actors::Answers>(operations_in(batch), asker);
   std::vector<actors::Request> requests;
-  requests.reserve(operations_in(batch));  // so that the ids stay where they are
-  std::unordered_map<std::string_view, std::size_t> last_places;
+  requests.reserve(operations_in(batch));      // so that the ids stay where they are
+  std::pmr::monotonic_buffer_resource memory;  // freed at once
+  std::pmr::unordered_map<std::string_view, std::size_t> last_places{&memory};
   for (auto& member : batch) {
     auto* operation = std::get_if<actors::Operation>(&member);
     if (!operation) continue;

@@ -9,17 +9,17 @@ namespace {
 // `what` is what it is called, `rule` which bytes it may have: those that `is_allowed` lets
 // through.
 template <class IsAllowed>
-std::optional<std::string> fault_of(std::string_view identifier, const std::string& what,
-                                    const std::string& rule, IsAllowed is_allowed) {
-  if (identifier.empty()) return what + " must not be empty";
+std::optional<std::string> fault_of(std::string_view identifier, const char* what, const char* rule,
+                                    IsAllowed is_allowed) {
+  if (identifier.empty()) return std::string{what} + " must not be empty";
   if (identifier.size() > identifier_bytes_max) {
-    return what + " has at most " + std::to_string(identifier_bytes_max) + " bytes, this one has " +
-           std::to_string(identifier.size());
+    return std::string{what} + " has at most " + std::to_string(identifier_bytes_max) +
+           " bytes, this one has " + std::to_string(identifier.size());
   }
   const auto odd = std::find_if_not(identifier.begin(), identifier.end(), is_allowed);
   if (odd == identifier.end()) return std::nullopt;
-  return what + " is " + rule + "; byte " + std::to_string(odd - identifier.begin() + 1) +
-         " is not";
+  return std::string{what} + " is " + rule + "; byte " +
+         std::to_string(odd - identifier.begin() + 1) + " is not";
 }
 
 bool is_printable(char c) { return c >= '!' && c <= '~'; }

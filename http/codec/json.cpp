@@ -4,7 +4,7 @@
 #include <rapidjson/memorystream.h>
 
 #include <algorithm>
-#include <set>
+#include <vector>
 
 namespace credits::http::codec {
 
@@ -62,11 +62,12 @@ std::string_view type_name(const Json& value) {
 }
 
 std::string_view repeated_member(const Json& object) {
-  std::set<std::string_view> seen;
-  for (const auto& member : object.GetObject()) {
-    if (!seen.insert(text_of(member.name)).second) return text_of(member.name);
-  }
-  return {};
+  std::vector<std::string_view> names;
+  names.reserve(object.MemberCount());
+  for (const auto& member : object.GetObject()) names.push_back(text_of(member.name));
+  std::sort(names.begin(), names.end());
+  const auto repeated = std::adjacent_find(names.begin(), names.end());
+  return repeated == names.end() ? std::string_view{} : *repeated;
 }
 
 }  // namespace credits::http::codec

@@ -39,7 +39,7 @@ inline std::string_view text_of(const Json& string) {
 // What `value` is, for an error message: "a string", "null", …
 std::string_view type_name(const Json& value);
 
-// The name of the first member of `object` that stands in it twice; empty if none does.
+// The name of a member of `object` that stands in it twice; empty if none does.
 std::string_view repeated_member(const Json& object);
 
 inline void write(Writer& out, std::string_view text) {
@@ -49,7 +49,8 @@ inline void write(Writer& out, std::string_view text) {
 // What `write_to` writes to the Writer that it is given.
 template <class WriteTo>
 std::string to_json(WriteTo write_to) {
-  rapidjson::StringBuffer buffer;
+  constexpr std::size_t capacity_bytes = 1024;  // most answers are smaller
+  rapidjson::StringBuffer buffer{nullptr, capacity_bytes};
   Writer out{buffer};
   write_to(out);
   return {buffer.GetString(), buffer.GetSize()};

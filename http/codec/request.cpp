@@ -79,11 +79,12 @@ class Fields {
                                       std::int64_t max) const {
     const Json* value = find(name);
     if (!value) return std::nullopt;
-    const std::string range =
-        "an integer from " + std::to_string(min) + " to " + std::to_string(max);
-    if (!value->IsNumber()) refuse_type(name, range, *value);
+    const auto range = [&] {
+      return "an integer from " + std::to_string(min) + " to " + std::to_string(max);
+    };
+    if (!value->IsNumber()) refuse_type(name, range(), *value);
     if (!value->IsInt64() || value->GetInt64() < min || value->GetInt64() > max) {
-      refuse(name, "must be " + range);
+      refuse(name, "must be " + range());
     }
     return value->GetInt64();
   }

@@ -98,7 +98,15 @@ std::string encode(const Problem& problem) {
 }
 
 std::string encode_results(const std::vector<Result>& results) {
-  std::string text = R"({"results":[)";
+  constexpr std::string_view begin = R"({"results":[)";
+  constexpr std::string_view end = "]}";
+  constexpr std::size_t beside_body_max = 40;  // what stands with a result beside its body
+  std::size_t size_max = begin.size() + end.size();
+  for (const Result& result : results) size_max += result.body.size() + beside_body_max;
+
+  std::string text;
+  text.reserve(size_max);
+  text += begin;
   for (const Result& result : results) {
     if (text.back() == '}') text += ',';
     text.append(result.body, 0, result.body.size() - 1);
@@ -106,7 +114,8 @@ std::string encode_results(const std::vector<Result>& results) {
     if (result.replayed) text += ",\"replayed\":true";
     text += '}';
   }
-  return text + "]}";
+  text += end;
+  return text;
 }
 
 std::string encode(const InstallPage& page) {
