@@ -178,6 +178,13 @@ void MemoryStore::fail_loads(std::size_t count) {
   loads_to_fail_ = count;
 }
 
+void MemoryStore::heal() {
+  const std::lock_guard lock{mutex_};
+  appends_to_fail_ = 0;
+  loads_to_fail_ = 0;
+  fails_after_storing_ = false;
+}
+
 void MemoryStore::hold_appends() {
   const std::lock_guard lock{mutex_};
   holds_appends_ = true;

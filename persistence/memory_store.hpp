@@ -40,6 +40,9 @@ class MemoryStore : public Store {
   // The next `count` reads for an install that starts or recalls throw.
   void fail_loads(std::size_t count);
 
+  // Takes back the faults that have not come yet.
+  void heal();
+
   // Appends wait, until they are released.
   void hold_appends();
   void wait_for_held_append();

@@ -45,6 +45,17 @@ void check_version(const std::filesystem::path& path, int version, const sql::Sc
   }
 }
 
+// SQLite reads what is missing of a page as zeros, and says nothing. While there is a log, the file
+// may be torn: the log has what is missing.
+void expect_whole_pages(const std::filesystem::path& path, SQLite::Database& database) {
+  std::error_code none;
+  const auto log_bytes = std::filesystem::file_size(path.string() + "-wal", none);
+  if (!none && log_bytes > 0) return;
+  const auto page_bytes = database.execAndGet("PRAGMA page_size").getInt64();
+  if (std::filesystem::file_size(path) % static_cast<std::uintmax_t>(page_bytes) == 0) return;
+  throw StoreError{path.string() + " was cut short; restore it from a backup"};
+}
+
 }  // namespace
 
 SQLite::Database open_reader(const std::filesystem::path& path) {
@@ -64,6 +75,7 @@ void expect_version(const std::filesystem::path& path, const sql::Schema& schema
     SQLite::Database database = open_reader(path);
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     check_version(path, version, schema);
+    expect_whole_pages(path, database);
     if (version == schema.version()) return;
     throw StoreError{path.string() + " has the old schema version " + std::to_string(version) +
                      "; start creditsd on it once, which upgrades it"};
@@ -81,6 +93,7 @@ SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schem
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     const bool blank = is_blank(database);
     if (!blank) check_version(path, version, schema);
+    expect_whole_pages(path, database);
     database.exec("PRAGMA journal_mode = WAL");
     bring_up_to_date(database, version, schema, ledger_id);
     return database;

@@ -2,6 +2,7 @@
 // order that never changes, at a clock that the test moves.
 #pragma once
 
+#include <algorithm>
 #include <caf/all.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 #include <chrono>
@@ -14,7 +15,6 @@
 #include "actors/system.hpp"
 #include "tests/actors/asking.hpp"
 #include "tests/actors/observed_store.hpp"
-#include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 
 namespace credits::tests {
@@ -52,6 +52,25 @@ class World {
 
   // One message; false if there is none left.
   bool run_once() { return scheduler_.try_run_once(); }
+
+  // One message, to that of the actors with messages that `choice` picks; false if none may run.
+  bool run_one_of(std::size_t choice) {
+    auto& jobs = scheduler_.jobs;
+    const auto end = std::stable_partition(
+        jobs.begin(), jobs.end(), [&](const caf::resumable* job) { return job != stalled_; });
+    const auto count = end - jobs.begin();
+    if (count == 0) return false;
+    const auto chosen = jobs.begin() + static_cast<std::ptrdiff_t>(choice) % count;
+    std::rotate(jobs.begin(), chosen, chosen + 1);
+    return run_once();
+  }
+
+  // The persister is in the middle of a write, for run_one_of().
+  void stall_writes() {
+    stalled_ =
+        dynamic_cast<caf::resumable*>(caf::actor_cast<caf::abstract_actor*>(actors_.persister));
+  }
+  void resume_writes() { stalled_ = nullptr; }
 
   void pass(std::chrono::milliseconds time) {
     scheduler_.advance_time(time);
@@ -152,6 +171,7 @@ class World {
   caf::scheduler::test_coordinator& scheduler_;
   actors::LedgerActors actors_;
   std::size_t idle_actors_ = 0;
+  const caf::resumable* stalled_ = nullptr;
 };
 
 }  // namespace credits::tests

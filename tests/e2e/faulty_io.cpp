@@ -1,0 +1,46 @@
+// Preloaded into creditsd: while the file $FAULTY_IO exists, writing to a journal fails with an I/O
+// error. What that file contains says what fails: "write" or "sync".
+#include <dlfcn.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <fstream>
+#include <string>
+
+namespace {
+
+bool is_journal(int descriptor) {
+  char path[4096];
+  const std::string link = "/proc/self/fd/" + std::to_string(descriptor);
+  const ssize_t size = readlink(link.c_str(), path, sizeof(path));
+  return size > 0 &&
+         std::string(path, static_cast<std::size_t>(size)).find("journal.db") != std::string::npos;
+}
+
+bool fails(const char* what, int descriptor) {
+  std::ifstream file{std::getenv("FAULTY_IO")};
+  std::string told;
+  return file >> told && told == what && is_journal(descriptor);
+}
+
+template <class Call, class... Arguments>
+auto call_or_fail(const char* name, const char* what, int descriptor, Arguments... arguments) {
+  static const auto next = reinterpret_cast<Call*>(dlsym(RTLD_NEXT, name));
+  if (!fails(what, descriptor)) return next(descriptor, arguments...);
+  errno = EIO;
+  return decltype(next(descriptor, arguments...)){-1};
+}
+
+}  // namespace
+
+extern "C" {
+
+ssize_t pwrite64(int descriptor, const void* bytes, size_t count, off64_t offset) {
+  return call_or_fail<ssize_t(int, const void*, size_t, off64_t)>("pwrite64", "write", descriptor,
+                                                                  bytes, count, offset);
+}
+
+int fdatasync(int descriptor) { return call_or_fail<int(int)>("fdatasync", "sync", descriptor); }
+
+}  // extern "C"

@@ -1,0 +1,278 @@
+"""Faults on purpose, beneath the real binary: it is killed again and again, stands still, its disk is
+full, fails, or may not be written, a file is cut short, and its clock is set. What was answered is
+there in the end, what was refused is not, and nothing wrong is served.
+
+CREDITS_KILL_ROUNDS=50 kills it that often."""
+
+import datetime
+import os
+import subprocess
+import time
+from pathlib import Path
+from signal import SIGCONT, SIGSTOP
+
+import pytest
+
+import creditsctl
+import creditsd
+from creditsctl import check_done, check_failed
+from creditsd import FEW_LIVE, check_problem, run, wait_until
+from traffic import Traffic, all_entries, check_count, history, path_of, show
+
+KILL_ROUNDS = int(os.environ.get("CREDITS_KILL_ROUNDS", 5))
+INSTALL = "/v1/installs/a"
+COMMIT = {"backend": "gemini", "tier": "core"}
+FAULTY_IO = Path(__file__).with_name("faulty_io.cpp")
+FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
+
+
+def ids(count):
+    return [f"i{n:04}" for n in range(count)]
+
+
+def preload(library):
+    """A sanitizer's library would rather be the first."""
+    return {"LD_PRELOAD": str(library), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+
+def commit(client, install_id="a", **fields):
+    return client.post(f"{path_of(install_id)}/commit", COMMIT | fields)
+
+
+# --- signals
+
+
+def test_killed_again_and_again_under_load_it_loses_nothing(start, connect, data_dir):
+    installs = {}
+    for number in range(KILL_ROUNDS):
+        flags = FEW_LIVE if number % 2 else []
+        server = start(*flags)
+        traffic = Traffic(server.port, ids(20))
+        traffic.wait_for(300)
+        server.kill()
+        traffic.end()
+        assert traffic.refused == []
+        check_done(creditsctl.run("check", data_dir))
+        server = start(*flags)
+        installs = check_count(connect(server), traffic, installs)
+        server.kill()
+
+
+def test_what_comes_while_it_stands_still_is_answered_when_it_goes_on(start, connect):
+    server = start()
+    traffic = Traffic(server.port, ids(20))
+    for count in (200, 400, 600):
+        traffic.wait_for(count)
+        server.process.send_signal(SIGSTOP)
+        time.sleep(0.4)
+        server.process.send_signal(SIGCONT)
+    traffic.wait_for(800)
+    traffic.end()
+    assert traffic.refused == [] and not any(traffic.in_doubt.values())
+    check_count(connect(server), traffic)
+    assert server.stop() == 0
+
+
+# --- disks
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    path = tmp_path / "disk"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=4m", "none", path],
+                             stderr=subprocess.PIPE, text=True)
+    if mounted.returncode != 0:
+        pytest.skip(f"a disk of its own takes the right to mount: {mounted.stderr.strip()}")
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def fill(disk):
+    """To its last byte."""
+    with open(disk / "ballast", "wb", buffering=0) as ballast:
+        for size in (65536, 4096, 1):
+            try:
+                while True:
+                    ballast.write(b"x" * size)
+            except OSError:
+                pass
+
+
+def commit_until(client, status):
+    """Commits until one is answered so; how many were before. Readiness has the same to say."""
+    for count in range(5_000):
+        answer = commit(client)
+        if answer.status == status:
+            return count
+        assert answer.status in (200, 503), answer.body
+    raise AssertionError(f"no answer of {status} in 5,000")
+
+
+def test_a_full_disk_takes_no_commits_until_there_is_room_again(small_disk, start, connect):
+    data_dir = small_disk / "data"
+    server = start("--data-dir", data_dir)
+    client = connect(server)
+    done = commit_until_full(small_disk, client)
+    check_problem(commit(client), 503, "storage_unavailable")
+    check_problem(client.get("/readyz"), 503, "storage_unavailable")
+    assert show(client)["version"] == done
+    (small_disk / "ballast").unlink()
+    commit_until(client, 200)
+    wait_until(lambda: client.get("/readyz").status == 200, "readiness")
+    assert commit(client).json["version"] == done + 2
+    assert server.stop() == 0
+    check_done(creditsctl.run("check", data_dir))
+    assert show(connect(start("--data-dir", data_dir)))["version"] == done + 2
+
+
+def commit_until_full(disk, client):
+    assert commit(client).status == 200
+    fill(disk)
+    return 1 + commit_until(client, 503)
+
+
+def test_a_disk_that_is_full_at_the_start_is_told_so(small_disk):
+    fill(small_disk)
+    ended = run("--data-dir", small_disk / "data", "--listen", "127.0.0.1:0")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert str(small_disk / "data") in ended.stderr and "full" in ended.stderr
+
+
+def test_a_disk_that_may_not_be_written_is_told_so_at_the_start(small_disk, start, connect):
+    data_dir = small_disk / "data"
+    server = start("--data-dir", data_dir)
+    assert commit(connect(server)).status == 200
+    server.stop()
+    subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
+    ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    for part in (str(data_dir), "Read-only file system", "make it writable"):
+        assert part in ended.stderr
+
+
+@pytest.fixture(scope="session")
+def faulty_io(tmp_path_factory):
+    library = tmp_path_factory.mktemp("faulty_io") / "faulty_io.so"
+    subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library, FAULTY_IO, "-ldl"],
+                   check=True)
+    return library
+
+
+@pytest.mark.parametrize("what", ["write", "sync"])
+def test_after_an_io_error_it_promises_nothing_until_it_is_started_again(what, faulty_io, start,
+                                                                         connect, data_dir,
+                                                                         tmp_path):
+    switch = tmp_path / "faulty"
+    server = start(env=preload(faulty_io) | {"FAULTY_IO": str(switch)})
+    client = connect(server)
+    assert [commit(client).status for _ in range(3)] == [200] * 3
+    switch.write_text(what)
+    check_problem(commit(client), 503, "storage_unavailable")
+    switch.unlink()  # the disk works again, but what it has is not known
+    check_problem(commit(client), 503, "storage_unavailable")
+    problem = check_problem(client.get("/readyz"), 503, "storage_unavailable")
+    assert "journal.db" in problem["detail"] and "start again" in problem["detail"]
+    assert show(client)["version"] == 3
+    server.stop()
+    check_done(creditsctl.run("check", data_dir))
+    client = connect(start())
+    # The commit that failed was sent to the disk, or not; the one after it was not.
+    assert show(client)["version"] in (3, 4)
+    assert commit(client).status == 200
+
+
+# --- files
+
+
+@pytest.fixture
+def stopped(start, connect, data_dir):
+    """A data directory with some entries, without a server."""
+    server = start()
+    client = connect(server)
+    for n in range(100):
+        assert commit(client, f"i{n % 7}").status == 200
+    assert server.stop() == 0
+    return data_dir
+
+
+@pytest.mark.parametrize("bytes_cut", [1, 100, 2048, 4095, 4096, 10_000])
+@pytest.mark.parametrize("name", ["journal.db", "snapshots.db"])
+def test_a_file_that_was_cut_short_is_refused(stopped, name, bytes_cut):
+    path = stopped / name
+    os.truncate(path, path.stat().st_size - bytes_cut)
+    ended = run("--data-dir", stopped, "--listen", "127.0.0.1:0")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert str(path) in ended.stderr and "backup" in ended.stderr
+    check_failed(creditsctl.run("check", stopped), 1, path)
+
+
+# --- the clock
+
+
+class Clock:
+    """That of a server, which the test sets; monotonic clocks go on as they do."""
+
+    def __init__(self, path):
+        self.path = path
+        self.set("2026-11-24 12:00:00")
+
+    def set(self, time_text):
+        new = self.path.with_suffix(".new")
+        new.write_text(f"@{time_text}\n")
+        new.replace(self.path)
+
+    @property
+    def environment(self):
+        return preload(FAKETIME) | {"FAKETIME_TIMESTAMP_FILE": str(self.path), "TZ": "UTC",
+                                    "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
+
+
+@pytest.fixture
+def clock(tmp_path):
+    assert FAKETIME, "tools/setup --tests installs libfaketime"
+    return Clock(tmp_path / "clock")
+
+
+def test_the_months_go_on_and_never_back_whatever_the_clock_does(clock, start, connect, data_dir):
+    server = start(env=clock.environment)
+    client = connect(server)
+    seen = []
+    for text in ("2026-11-24 12:00:00", "2026-12-01 01:00:00", "2026-11-30 23:00:00",
+                 "2020-01-01 00:00:00", "2027-02-01 01:00:00", "2026-11-24 12:00:00"):
+        clock.set(text)
+        answer = commit(client, tier="pro")
+        assert answer.status == 200
+        seen.append((answer.json["month"], answer.json["monthly_consumed"]))
+    assert seen == [("2026-11", 1), ("2026-12", 1), ("2026-12", 2), ("2026-12", 3),
+                    ("2027-02", 1), ("2027-02", 2)]
+    assert [entry["version"] for entry in all_entries(client, "a")] == list(range(1, 7))
+    told = history(client)
+    server.kill()
+    check_done(creditsctl.run("check", data_dir))
+    assert history(connect(start(env=clock.environment))) == told
+
+
+def test_a_reservation_that_has_expired_stays_so_when_the_clock_goes_back(clock, start, connect):
+    client = connect(start(env=clock.environment))
+    reserved = client.post(INSTALL + "/reservations", {"tier": "core", "credits": 5,
+                                                       "ttl_seconds": 60}).json
+    path = f"{INSTALL}/reservations/{reserved['reservation_id']}"
+    assert show(client)["balance"]["held"] == 5
+    clock.set("2026-11-24 12:02:00")
+    check_problem(client.post(path + "/commit", {}), 410, "reservation_expired")
+    clock.set("2026-11-24 12:00:00")
+    check_problem(client.post(path + "/commit", {}), 410, "reservation_expired")
+    assert show(client)["balance"]["held"] == 0
+
+
+def test_under_load_a_clock_that_jumps_loses_nothing(clock, start, connect):
+    server = start("--passivate-after", "100ms", env=clock.environment)
+    traffic = Traffic(server.port, ids(20))
+    for n in range(10):
+        traffic.wait_for(100 * (n + 1))
+        day = datetime.date(2026, 11, 24) + datetime.timedelta(days=40 * (n % 3) - 40 * (n % 2))
+        clock.set(f"{day} 12:00:00")
+    traffic.end()
+    assert traffic.refused == [] and not any(traffic.in_doubt.values())
+    check_count(connect(server), traffic)
