@@ -138,7 +138,36 @@ std::uint64_t read_pruned_sequence(SQLite::Database& database) {
 JournalReader::JournalReader(const std::filesystem::path& path)
     : path_{path},
       database_{open_reader(path)},
-      select_entry_{prepare(path_, database_, sql::select_entry)} {}
+      select_entry_{prepare(path_, database_, sql::select_entry)},
+      select_hash_{prepare(path_, database_, sql::select_hash)} {}
+
+// What select_entry_ stands on, which keeps what select_hash_ reads from being pruned meanwhile.
+ledger::Entry JournalReader::selected_entry() {
+  ledger::Entry entry = read_entry(select_entry_);
+  const auto stored = read_hash(select_entry_.getColumn(hash));
+  const std::string id = select_entry_.getColumn(install_id).getString();
+  if (!stored || *stored == hasher_(hash_before_selected(), id, entry)) return entry;
+  throw_selected_damaged();
+}
+
+void JournalReader::throw_selected_damaged() {
+  throw StoreError{path_.string() + ": entry " +
+                   std::to_string(unsigned_of(select_entry_, sequence)) + ", version " +
+                   std::to_string(unsigned_of(select_entry_, version)) + " of install \"" +
+                   select_entry_.getColumn(install_id).getString() +
+                   "\", is damaged; creditsctl check tells more, restore the ledger from a backup"};
+}
+
+std::optional<Hash> JournalReader::hash_before_selected() {
+  const std::uint64_t previous = unsigned_of(select_entry_, previous_sequence);
+  if (previous == 0) return std::nullopt;
+  const Rewind rewind{select_hash_};
+  const std::string id = select_entry_.getColumn(install_id).getString();
+  select_hash_.bind(1, to_integer(previous));
+  select_hash_.bindNoCopy(2, id);
+  select_hash_.executeStep();
+  return read_hash(select_hash_.getColumn(0));
+}
 
 std::optional<ledger::Entry> JournalReader::entry(std::uint64_t wanted) {
   const std::lock_guard lock{mutex_};
@@ -146,7 +175,7 @@ std::optional<ledger::Entry> JournalReader::entry(std::uint64_t wanted) {
     const Rewind rewind{select_entry_};
     select_entry_.bind(1, to_integer(wanted));
     if (!select_entry_.executeStep()) return std::nullopt;
-    return read_entry(select_entry_);
+    return selected_entry();
   });
 }
 
@@ -155,14 +184,17 @@ std::vector<ledger::Entry> JournalReader::entries(std::uint64_t last_sequence,
   const std::lock_guard lock{mutex_};
   return on_file(path_, [&] {
     std::vector<ledger::Entry> page;
+    std::uint64_t newer_version = 0;
     for (std::uint64_t next = last_sequence; next != 0 && page.size() < limit;) {
       const Rewind rewind{select_entry_};
       select_entry_.bind(1, to_integer(next));
       if (!select_entry_.executeStep()) break;  // pruned
-      if (unsigned_of(select_entry_, version) < before_version) {
-        page.push_back(read_entry(select_entry_));
-      }
+      const std::uint64_t found_version = unsigned_of(select_entry_, version);
       next = unsigned_of(select_entry_, previous_sequence);
+      const bool follows = newer_version == 0 || found_version + 1 == newer_version;
+      if (!follows || (next == 0) != (found_version == 1)) throw_selected_damaged();
+      if (found_version < before_version) page.push_back(selected_entry());
+      newer_version = found_version;
     }
     return page;
   });

@@ -19,6 +19,7 @@
 #include <vector>
 
 #include "actors/ledger/entry.hpp"
+#include "persistence/chain.hpp"
 #include "persistence/row_table.hpp"
 
 namespace credits::persistence {
@@ -37,7 +38,8 @@ struct JournalRecord {
 // Called with one record after the other, as long as it returns true.
 using VisitRecord = std::function<bool(const JournalRecord&)>;
 
-// Reads through a connection of its own. Any thread; one at a time gets on.
+// Reads through a connection of its own. Any thread; one at a time gets on. Where single entries
+// are read, each is compared with its hash: StoreError says which one is damaged.
 class JournalReader {
  public:
   explicit JournalReader(const std::filesystem::path& path);
@@ -63,9 +65,15 @@ class JournalReader {
 
  private:
   const std::filesystem::path path_;
+  ledger::Entry selected_entry();
+  std::optional<Hash> hash_before_selected();
+  [[noreturn]] void throw_selected_damaged();
+
   std::mutex mutex_;
-  SQLite::Database database_;       // guarded by mutex_
-  SQLite::Statement select_entry_;  // guarded by mutex_
+  SQLite::Database database_;  // guarded by mutex_, as is all below
+  SQLite::Statement select_entry_;
+  SQLite::Statement select_hash_;
+  Hasher hasher_;
 };
 
 class Journal {

@@ -132,6 +132,10 @@ inline constexpr const char* delete_imports = "DELETE FROM imports WHERE sequenc
 inline constexpr const char* upsert_baseline =
     "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 inline constexpr const char* select_baseline = "SELECT * FROM baselines WHERE install_id = ?";
+// Of the entry of that number, or of the baseline that stands for it.
+inline constexpr const char* select_hash =
+    "SELECT coalesce((SELECT hash FROM entries WHERE sequence = ?1),"
+    " (SELECT hash FROM baselines WHERE install_id = ?2))";
 inline constexpr const char* select_baselines = "SELECT * FROM baselines ORDER BY install_id";
 
 inline constexpr const char* upsert_row =

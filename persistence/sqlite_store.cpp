@@ -447,6 +447,9 @@ class SqliteStore : public Store {
         throw std::invalid_argument{"it does not follow the entry before it"};
       }
       ledger::apply(stored.row, record.entry);
+      if (record.hash && *record.hash != hasher_(stored.hash, record.install_id, record.entry)) {
+        throw std::invalid_argument{"it is damaged, as its hash tells"};
+      }
     } catch (const std::invalid_argument& error) {
       throw StoreError{"journal.db in " + data_dir_.string() + ": entry " +
                        std::to_string(record.sequence) + ", version " +

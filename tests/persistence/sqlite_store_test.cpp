@@ -397,6 +397,61 @@ TEST_CASE("a row that does not match its checksum is not served") {
   check_refused([&] { store->snapshot()->next(); });
 }
 
+TEST_CASE("an entry that is not what was written is not served") {
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  auto b = row_of("b");
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(std::vector{create(b), commit_with_key(b, "k")});
+    store->checkpoint();
+  }
+  const std::string change = GENERATE(values<std::string>({
+      "credits = credits + 1",
+      "install_id = 'c'",
+      "hash = zeroblob(32)",
+      "previous_sequence = 0",
+      "previous_sequence = 3",
+  }));
+  INFO(change);
+  execute(directory.path() / "journal.db", "UPDATE entries SET " + change + " WHERE version = 2");
+  const auto store = open_sqlite_store(directory.path());
+  for (const std::string id : {"a", "b"}) {
+    check_tells(told_by<StoreError>([&] { store->entries(id, any_version, 10); }),
+                {"journal.db", "version", "is damaged", "backup"});
+  }
+  CHECK_THROWS_AS(store->recall("b", std::vector{key("k")}), StoreError);
+}
+
+TEST_CASE("entries whose predecessors are pruned are compared with the hash of the baseline") {
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  const auto store = open_sqlite_store(directory.path());
+  store->append(std::vector{create(a), commit(a), commit(a, 1, "core", december)});
+  store->checkpoint();
+  store->prune({december, december});
+  CHECK(store->entries("a", any_version, 10).size() == 1);
+  execute(directory.path() / "journal.db", "UPDATE baselines SET hash = zeroblob(32)");
+  CHECK_THROWS_AS(store->entries("a", any_version, 10), StoreError);
+}
+
+TEST_CASE("a replay does not take an entry that does not match its hash") {
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  execute(directory.path() / "journal.db", "UPDATE entries SET tier = 'max' WHERE version = 3");
+  fs::remove(directory.path() / "snapshots.db");
+  const auto refusal = refusal_of(directory.path());
+  CHECK(refusal.find("version 3 of install \"a\": it is damaged") != std::string::npos);
+}
+
+TEST_CASE("a file that was cut in the middle of a page is refused") {
+  const TemporaryDirectory directory;
+  make_ledger(directory.path());
+  const auto file = directory.path() / GENERATE("journal.db", "snapshots.db");
+  fs::resize_file(file, fs::file_size(file) - 1);
+  CHECK(refusal_of(directory.path()) == file.string() + " was cut short; restore it from a backup");
+}
+
 TEST_CASE("a data directory that cannot be one says so") {
   const TemporaryDirectory directory;
   std::ofstream{directory.path() / "file"} << "x";
