@@ -76,7 +76,7 @@ class Server:
         return self.out_path.read_text()
 
     def log(self):
-        return self.log_path.read_text()
+        return self.log_path.read_text(errors="replace")  # it may quote damaged bytes
 
     def running(self):
         return self.process.poll() is None

@@ -6,8 +6,11 @@ CREDITS_KILL_ROUNDS=50 kills it that often."""
 
 import datetime
 import os
+import random
+import shutil
 import subprocess
 import time
+from collections import Counter
 from pathlib import Path
 from signal import SIGCONT, SIGSTOP
 
@@ -205,6 +208,61 @@ def test_a_file_that_was_cut_short_is_refused(stopped, name, bytes_cut):
     assert (ended.returncode, ended.stdout) == (1, "")
     assert str(path) in ended.stderr and "backup" in ended.stderr
     check_failed(creditsctl.run("check", stopped), 1, path)
+
+
+@pytest.mark.parametrize("name", ["journal.db", "snapshots.db"])
+def test_whatever_bit_is_flipped_nothing_wrong_is_served(stopped, name, tmp_path, connect):
+    """The start refuses it, a call that needs what is damaged is 503, or nothing that was written is
+    damaged. An install whose id is damaged is not found; `check` finds that, as all the others."""
+    whole = (stopped / name).read_bytes()
+    chance = random.Random(name)
+    original = copied(stopped, tmp_path / "original")
+    told = served(original, tmp_path, connect)
+    outcomes = Counter()
+    for place in chance.sample(range(len(whole)), 40):
+        damaged = copied(stopped, tmp_path / "damaged")
+        content = bytearray(whole)
+        content[place] ^= 1 << chance.randrange(8)
+        (damaged / name).write_bytes(content)
+        now = served(damaged, tmp_path, connect)
+        if now is None:
+            outcomes["refused"] += 1
+            continue
+        for path, (status, body) in now.items():
+            if (status, body) == told[path]:
+                outcomes["served"] += 1
+            elif status == 404:
+                check_failed(creditsctl.run("check", copied_with(stopped, name, content, tmp_path)), 1)
+            else:
+                assert status == 503, f"byte {place}: {path}: {status} {body}"
+                outcomes["503"] += 1
+    assert outcomes["served"] > 0 and outcomes["refused"] + outcomes["503"] > 0
+
+
+def copied(data_dir, to):
+    shutil.rmtree(to, ignore_errors=True)
+    return shutil.copytree(data_dir, to)
+
+
+def copied_with(data_dir, name, content, tmp_path):
+    copy = copied(data_dir, tmp_path / "checked")
+    (copy / name).write_bytes(content)
+    return copy
+
+
+def served(data_dir, tmp_path, connect):
+    """What is answered about each install of `stopped`; None if the server does not start."""
+    try:
+        server = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", data_dir],
+                                 tmp_path / "served.log")
+    except AssertionError:
+        assert b"creditsd: " in (tmp_path / "served.log").read_bytes()
+        return None
+    client = connect(server)
+    paths = [path_of(f"i{n}") + rest for n in range(7) for rest in ("", "/entries?limit=1000")]
+    answers = {path: client.get(path) for path in paths}
+    server.kill()
+    return {path: (answer.status, answer.body) for path, answer in answers.items()}
 
 
 # --- the clock
