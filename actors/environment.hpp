@@ -100,6 +100,18 @@ struct Environment {
   Figures figures{};
 };
 
+// A write that takes longer is not slow: the store has stalled.
+inline constexpr std::chrono::seconds stalled_after{5};
+
+// Why the store takes no writes at `now`; nothing if it does. Clears by itself.
+inline std::optional<std::string> store_trouble(const Environment& environment, SteadyTime now) {
+  if (auto failure = environment.store_health.trouble()) return failure;
+  const auto waited = environment.figures.oldest_pending.age(now);
+  if (waited < stalled_after) return std::nullopt;
+  return "a write has waited for the store for " +
+         std::to_string(waited / std::chrono::seconds{1}) + " s";
+}
+
 // The clock and the randomness of the machine.
 ledger::Time system_time();
 ledger::MutationId random_mutation_id();

@@ -150,7 +150,7 @@ void add_store(Metrics& metrics, const ApiContext& context, actors::SteadyTime n
   metrics.gauge("credits_store_info", "The engine of the store.", 1,
                 {{"engine", context.facts.engine}});
   metrics.gauge("credits_store_up", "Whether the store takes writes.",
-                context.environment.store_health.trouble() ? 0 : 1);
+                actors::store_trouble(context.environment, now) ? 0 : 1);
   metrics.gauge("credits_installs", "Installs in the ledger.",
                 static_cast<double>(figures.installs));
   metrics.begin("credits_batch_rows", "Mutations in one durable write.", MetricType::Histogram);

@@ -205,7 +205,8 @@ HttpResponse Operators::put_quota(std::string_view body) const {
 }
 
 HttpResponse Operators::readyz() const {
-  if (const auto trouble = context_.environment.store_health.trouble()) {
+  const auto now = std::chrono::steady_clock::now();
+  if (const auto trouble = actors::store_trouble(context_.environment, now)) {
     Problem problem = storage_unavailable(*trouble);
     problem.title = "The store takes no writes";
     return to_response(problem);

@@ -22,7 +22,7 @@ void write_store(Writer& out, const ApiContext& context, SteadyTime now) {
   field(out, "installs", figures.installs.load());
   field(out, "conflicts_total", figures.conflicts.load());
   field(out, "write_failures_total", figures.write_failures.load());
-  field(out, "trouble", context.environment.store_health.trouble());
+  field(out, "trouble", actors::store_trouble(context.environment, now));
   field(out, "snapshot_lag_ms", figures.snapshots_behind.age(now).count());
   field(out, "snapshot_pending_rows", figures.snapshot_pending_rows.load());
 }

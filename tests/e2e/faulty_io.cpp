@@ -1,12 +1,15 @@
 // Preloaded into creditsd: while the file $FAULTY_IO exists, writing to a journal fails with an I/O
-// error. What that file contains says what fails: "write" or "sync".
+// error. What that file contains says what fails: "write" or "sync". With "stall" in it nothing
+// fails, but a sync takes as long as the file is there.
 #include <dlfcn.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <fstream>
 #include <string>
+#include <thread>
 
 namespace {
 
@@ -18,7 +21,7 @@ bool is_journal(int descriptor) {
          std::string(path, static_cast<std::size_t>(size)).find("journal.db") != std::string::npos;
 }
 
-bool fails(const char* what, int descriptor) {
+bool is_told(const char* what, int descriptor) {
   std::ifstream file{std::getenv("FAULTY_IO")};
   std::string told;
   return file >> told && told == what && is_journal(descriptor);
@@ -27,7 +30,7 @@ bool fails(const char* what, int descriptor) {
 template <class Call, class... Arguments>
 auto call_or_fail(const char* name, const char* what, int descriptor, Arguments... arguments) {
   static const auto next = reinterpret_cast<Call*>(dlsym(RTLD_NEXT, name));
-  if (!fails(what, descriptor)) return next(descriptor, arguments...);
+  if (!is_told(what, descriptor)) return next(descriptor, arguments...);
   errno = EIO;
   return decltype(next(descriptor, arguments...)){-1};
 }
@@ -41,6 +44,9 @@ ssize_t pwrite64(int descriptor, const void* bytes, size_t count, off64_t offset
                                                                   bytes, count, offset);
 }
 
-int fdatasync(int descriptor) { return call_or_fail<int(int)>("fdatasync", "sync", descriptor); }
+int fdatasync(int descriptor) {
+  while (is_told("stall", descriptor)) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  return call_or_fail<int(int)>("fdatasync", "sync", descriptor);
+}
 
 }  // extern "C"

@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import subprocess
+import threading
 import time
 from collections import Counter
 from pathlib import Path
@@ -183,6 +184,32 @@ def test_after_an_io_error_it_promises_nothing_until_it_is_started_again(what, f
     # The commit that failed was sent to the disk, or not; the one after it was not.
     assert show(client)["version"] in (3, 4)
     assert commit(client).status == 200
+
+
+def test_a_store_that_stalls_is_not_ready_until_it_goes_on(faulty_io, start, connect, tmp_path):
+    switch = tmp_path / "faulty"
+    server = start(env=preload(faulty_io) | {"FAULTY_IO": str(switch)})
+    client = connect(server)
+    assert commit(client).status == 200
+    switch.write_text("stall")
+    answers = []
+    waiting = [threading.Thread(target=lambda n=n: answers.append(commit(connect(server), f"w{n}")))
+               for n in range(8)]
+    for thread in waiting:
+        thread.start()
+    assert client.get("/readyz").status == 200  # a write may be slow
+    wait_until(lambda: client.get("/readyz").status == 503, "unreadiness")
+    problem = check_problem(client.get("/readyz"), 503, "storage_unavailable")
+    assert "waited for the store" in problem["detail"]
+    assert "waited for the store" in client.get("/v1/stats").json["store"]["trouble"]
+    assert client.get("/healthz").status == 200
+    assert show(client)["version"] == 1  # what needs no write is answered
+    switch.unlink()
+    for thread in waiting:
+        thread.join()
+    assert [answer.status for answer in answers] == [200] * 8
+    assert client.get("/readyz").status == 200
+    assert client.get("/v1/stats").json["store"]["trouble"] is None
 
 
 # --- files
