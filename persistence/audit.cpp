@@ -186,7 +186,7 @@ class Audit {
       return "the entry before it is missing, or one is there twice";
     }
     if (before.hash && !record.hash) return "the entry has no hash, but the one before it has";
-    if (record.hash && *record.hash != hasher_(before.hash, record.install_id, record.entry)) {
+    if (!hasher_.fits(record.hash, before.hash, record.install_id, record.entry)) {
       return "the entry's hash is not that of its content and the hash before it";
     }
     try {

@@ -74,4 +74,9 @@ Hash Hasher::operator()(const std::optional<Hash>& before, const std::string& in
   return hash;
 }
 
+bool Hasher::fits(const std::optional<Hash>& stored, const std::optional<Hash>& before,
+                  const std::string& install_id, const ledger::Entry& entry) {
+  return !stored || *stored == (*this)(before, install_id, entry);
+}
+
 }  // namespace credits::persistence

@@ -30,6 +30,10 @@ class Hasher {
   Hash operator()(const std::optional<Hash>& before, const std::string& install_id,
                   const ledger::Entry& entry);
 
+  // Whether `stored` is that hash; none fits all: the entry was written before entries had hashes.
+  bool fits(const std::optional<Hash>& stored, const std::optional<Hash>& before,
+            const std::string& install_id, const ledger::Entry& entry);
+
  private:
   std::shared_ptr<evp_md_st> sha256_;
   std::shared_ptr<evp_md_ctx_st> context_;

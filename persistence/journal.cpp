@@ -146,8 +146,8 @@ ledger::Entry JournalReader::selected_entry() {
   ledger::Entry entry = read_entry(select_entry_);
   const auto stored = read_hash(select_entry_.getColumn(hash));
   const std::string id = select_entry_.getColumn(install_id).getString();
-  if (!stored || *stored == hasher_(hash_before_selected(), id, entry)) return entry;
-  throw_selected_damaged();
+  if (!hasher_.fits(stored, hash_before_selected(id), id, entry)) throw_selected_damaged();
+  return entry;
 }
 
 void JournalReader::throw_selected_damaged() {
@@ -158,11 +158,10 @@ void JournalReader::throw_selected_damaged() {
                    "\", is damaged; creditsctl check tells more, restore the ledger from a backup"};
 }
 
-std::optional<Hash> JournalReader::hash_before_selected() {
+std::optional<Hash> JournalReader::hash_before_selected(const std::string& id) {
   const std::uint64_t previous = unsigned_of(select_entry_, previous_sequence);
   if (previous == 0) return std::nullopt;
   const Rewind rewind{select_hash_};
-  const std::string id = select_entry_.getColumn(install_id).getString();
   select_hash_.bind(1, to_integer(previous));
   select_hash_.bindNoCopy(2, id);
   select_hash_.executeStep();

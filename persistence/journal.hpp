@@ -64,11 +64,12 @@ class JournalReader {
   void stand_still();
 
  private:
-  const std::filesystem::path path_;
+  // Of what select_entry_ stands on.
   ledger::Entry selected_entry();
-  std::optional<Hash> hash_before_selected();
+  std::optional<Hash> hash_before_selected(const std::string& id);
   [[noreturn]] void throw_selected_damaged();
 
+  const std::filesystem::path path_;
   std::mutex mutex_;
   SQLite::Database database_;  // guarded by mutex_, as is all below
   SQLite::Statement select_entry_;

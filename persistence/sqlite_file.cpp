@@ -48,9 +48,9 @@ void check_version(const std::filesystem::path& path, int version, const sql::Sc
 // SQLite reads what is missing of a page as zeros, and says nothing. While there is a log, the file
 // may be torn: the log has what is missing.
 void expect_whole_pages(const std::filesystem::path& path, SQLite::Database& database) {
-  std::error_code none;
-  const auto log_bytes = std::filesystem::file_size(path.string() + "-wal", none);
-  if (!none && log_bytes > 0) return;
+  std::error_code no_log;
+  const auto log_bytes = std::filesystem::file_size(path.string() + "-wal", no_log);
+  if (!no_log && log_bytes > 0) return;
   const auto page_bytes = database.execAndGet("PRAGMA page_size").getInt64();
   if (std::filesystem::file_size(path) % static_cast<std::uintmax_t>(page_bytes) == 0) return;
   throw StoreError{path.string() + " was cut short; restore it from a backup"};

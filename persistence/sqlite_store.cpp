@@ -447,7 +447,7 @@ class SqliteStore : public Store {
         throw std::invalid_argument{"it does not follow the entry before it"};
       }
       ledger::apply(stored.row, record.entry);
-      if (record.hash && *record.hash != hasher_(stored.hash, record.install_id, record.entry)) {
+      if (!hasher_.fits(record.hash, stored.hash, record.install_id, record.entry)) {
         throw std::invalid_argument{"it is damaged, as its hash tells"};
       }
     } catch (const std::invalid_argument& error) {

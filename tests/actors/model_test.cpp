@@ -26,6 +26,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/actors/dice.hpp"
 #include "tests/actors/observed_store.hpp"
 #include "tests/actors/spending.hpp"
 #include "tests/actors/world.hpp"
@@ -161,28 +162,7 @@ std::string spell(const ledger::Entry& entry) {
 
 // ---- What happens in a life
 
-class Dice {
- public:
-  explicit Dice(std::uint32_t seed) : random_{seed} {}
-
-  int pick(int min, int max) { return std::uniform_int_distribution{min, max}(random_); }
-  bool chance(int percent) { return pick(1, 100) <= percent; }
-
-  template <class List>
-  const auto& one_of(const List& list) {
-    return list[static_cast<std::size_t>(pick(0, static_cast<int>(std::size(list)) - 1))];
-  }
-
-  // One of the last `count`.
-  template <class List>
-  const auto& recent(const List& list, int count) {
-    const int size = static_cast<int>(std::size(list));
-    return list[static_cast<std::size_t>(pick(std::max(0, size - count), size - 1))];
-  }
-
- private:
-  std::mt19937 random_;
-};
+using Dice = tests::Dice<std::mt19937>;
 
 // Thinks of operations that have to do with those before.
 class Wishes {

@@ -10,6 +10,7 @@
 #include <utility>
 #include <variant>
 
+#include "tests/actors/dice.hpp"
 #include "tests/actors/observed_store.hpp"
 #include "tests/actors/spending.hpp"
 #include "tests/actors/world.hpp"
@@ -24,6 +25,8 @@ using ledger::Entry;
 using ledger::EntryKind;
 
 constexpr std::size_t every_append = 1'000'000;
+constexpr int recent = 8;
+constexpr int moves_of_a_life = 300;
 constexpr int messages_max = 100'000;  // beyond, the actors come to no end
 
 class Fault : public std::runtime_error {
@@ -35,21 +38,8 @@ void expect(bool holds, const std::string& otherwise) {
   if (!holds) throw Fault{otherwise};
 }
 
-class Dice {
- public:
-  explicit Dice(std::uint32_t seed) : random_{seed} { random_.discard(3); }
-
-  int pick(int min, int max) { return std::uniform_int_distribution{min, max}(random_); }
-  bool chance(int percent) { return pick(1, 100) <= percent; }
-
-  template <class List>
-  const auto& one_of(const List& list) {
-    return list[static_cast<std::size_t>(pick(0, static_cast<int>(std::size(list)) - 1))];
-  }
-
- private:
-  std::minstd_rand random_;
-};
+// Small, as each move has one of its own.
+using Dice = tests::Dice<std::minstd_rand>;
 
 // An operation as a client sends it, maybe several times.
 struct Wish {
@@ -144,10 +134,10 @@ class Simulation {
       case 13:
       case 14:
       case 15:
-        if (!wishes_.empty()) ask(wishes_[wishes_.size() - 1 - any_recent(dice, wishes_.size())]);
+        if (!wishes_.empty()) ask(dice.recent(wishes_, recent));
         return run_some(dice);
       default:
-        ask(std::make_shared<Wish>(Wish{operation(dice)}));
+        ask_anew(operation(dice));
         return run_some(dice);
     }
   }
@@ -170,10 +160,6 @@ class Simulation {
 
  private:
   void tell(std::string text) { told_.push_back(std::move(text)); }
-
-  static std::size_t any_recent(Dice& dice, std::size_t count) {
-    return static_cast<std::size_t>(dice.pick(0, std::min<int>(8, static_cast<int>(count)) - 1));
-  }
 
   void start() {
     auto tuning = World::small_tuning();
@@ -201,25 +187,25 @@ class Simulation {
 
   // The process is killed. It may have been about to write: that is stored as a whole, or not.
   void crash(Dice& dice) {
-    const bool in_a_write = dice.chance(60);
-    if (in_a_write) {
-      const bool stores = dice.chance(50);
-      tell(stores ? "killed after a write" : "killed before a write");
-      stores ? store_.fail_append_after_storing() : store_.fail_appends(every_append);
-      world_->resume_writes();
-      const std::size_t appends = store_.appends;
-      for (int i = 0; i < messages_max && store_.appends == appends && world_->run_once(); ++i) {
-        if (store_.appends == appends) look_at_answers();
-      }
-    } else {
-      tell("killed");
-    }
+    if (dice.chance(60)) run_into_a_write(dice.chance(50));
+    tell("killed");
     for (const Asked& asked : asked_) asked.wish->may_be_done = true;
     asked_.clear();
     store_.fail_appends(every_append);
     store_.fail_loads(every_append);
     start();
     store_.heal();
+  }
+
+  void run_into_a_write(bool stores) {
+    tell(stores ? "a write is stored, but no more comes of it" : "a write is not stored");
+    stores ? store_.fail_append_after_storing() : store_.fail_appends(every_append);
+    world_->resume_writes();
+    const std::size_t appends = store_.appends;
+    for (int i = 0; i < messages_max && world_->run_once(); ++i) {
+      if (store_.appends > appends) return;
+      look_at_answers();
+    }
   }
 
   void move_clock(Dice& dice) {
@@ -246,6 +232,7 @@ class Simulation {
     }
   }
 
+  // The credits of a commit without a key are those of no other.
   Operation operation(Dice& dice) {
     Operation operation{dice.one_of(ids_), Get{}};
     switch (dice.pick(0, 13)) {
@@ -292,8 +279,7 @@ class Simulation {
 
   void end_a_reservation(Dice& dice, Operation& operation) {
     if (reservations_.empty()) return;
-    const auto place = reservations_.size() - 1 - any_recent(dice, reservations_.size());
-    const auto& [install_id, reservation_id] = reservations_[place];
+    const auto& [install_id, reservation_id] = dice.recent(reservations_, recent);
     operation.install_id = install_id;
     if (dice.chance(30)) {
       operation.action = Release{reservation_id};
@@ -304,12 +290,15 @@ class Simulation {
     }
   }
 
-  // The credits of a commit without a key are those of no other.
+  void ask_anew(Operation operation) {
+    const auto wish = std::make_shared<Wish>(Wish{std::move(operation)});
+    if (wish->operation.idempotency_key) wishes_.push_back(wish);
+    ask(wish);
+  }
+
   void ask(const std::shared_ptr<Wish>& wish) {
     const Operation& operation = wish->operation;
     tell(operation.install_id + ": " + spell(operation));
-    const bool is_again = std::find(wishes_.begin(), wishes_.end(), wish) != wishes_.end();
-    if (!is_again && operation.idempotency_key) wishes_.push_back(wish);
     asked_.push_back({wish, world_->send(operation)});
   }
 
@@ -490,10 +479,10 @@ class Simulation {
 
 }  // namespace
 
-Life life_of(std::uint32_t seed, std::size_t moves) {
+Life life_of(std::uint32_t seed) {
   std::mt19937 random{seed};
   Life life{seed % 2 == 0, {}};
-  life.moves.resize(moves);
+  life.moves.resize(moves_of_a_life);
   for (std::uint32_t& move : life.moves) move = static_cast<std::uint32_t>(random());
   return life;
 }

@@ -21,7 +21,7 @@ struct Life {
 };
 
 // `seed` makes the same life wherever it runs.
-Life life_of(std::uint32_t seed, std::size_t moves = 300);
+Life life_of(std::uint32_t seed);
 
 // What became of a life.
 struct Lived {

@@ -11,6 +11,7 @@ import pytest
 import creditsctl
 from creditsctl import check_done, check_failed
 from creditsd import FEW_LIVE, wait_until
+from damage import with_flipped_bit
 from traffic import Traffic, all_entries, all_installs, history, path_of
 
 COMMIT = {"backend": "gemini", "tier": "core"}
@@ -125,19 +126,12 @@ def dump(data_dir, file):
 def test_whatever_byte_is_changed_no_entry_and_no_row_changes_unnoticed(stopped, tmp_path, file):
     """Bytes that no entry and no row is of (free room in a page) may change. The first page has the
     schema."""
-    flipped = tmp_path / "flipped"
     chance = random.Random(file)
-    whole = (stopped / file).read_bytes()
+    size = (stopped / file).stat().st_size
     before = dump(stopped, file)
     found = 0
-    for place in chance.sample(range(4096, len(whole)), 150):
-        shutil.rmtree(flipped, ignore_errors=True)
-        flipped.mkdir()
-        for name in DUMPED:
-            shutil.copy(stopped / name, flipped)
-        content = bytearray(whole)
-        content[place] ^= 1 << chance.randrange(8)
-        (flipped / file).write_bytes(content)
+    for place in chance.sample(range(4096, size), 150):
+        flipped = with_flipped_bit(stopped, file, place, chance.randrange(8), tmp_path / "flipped")
         ended = creditsctl.run("check", flipped)
         if ended.returncode == 0:
             assert dump(flipped, file) == before, f"byte {place}"

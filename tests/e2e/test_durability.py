@@ -13,15 +13,11 @@ import pytest
 import creditsd
 from creditsd import (FEW_LIVE, check_problem, open_socket, parse_answers, read_to_end, run,
                       wait_until)
-from traffic import Traffic, all_installs, check_count, history, path_of
+from traffic import Traffic, all_installs, check_count, history, ids, path_of
 
 COMMIT = {"backend": "gemini", "tier": "core"}
 FEW_IN_FLIGHT = ["--max-in-flight", "8"]
 FILES = ["journal.db", "snapshots.db"]
-
-
-def ids(count):
-    return [f"i{n:04}" for n in range(count)]
 
 
 def files_of(data_dir):

@@ -21,17 +21,14 @@ import creditsctl
 import creditsd
 from creditsctl import check_done, check_failed
 from creditsd import FEW_LIVE, check_problem, run, wait_until
-from traffic import Traffic, all_entries, check_count, history, path_of, show
+from damage import with_flipped_bit
+from traffic import Traffic, all_entries, check_count, history, ids, path_of, show
 
 KILL_ROUNDS = int(os.environ.get("CREDITS_KILL_ROUNDS", 5))
 INSTALL = "/v1/installs/a"
 COMMIT = {"backend": "gemini", "tier": "core"}
 FAULTY_IO = Path(__file__).with_name("faulty_io.cpp")
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
-
-
-def ids(count):
-    return [f"i{n:04}" for n in range(count)]
 
 
 def preload(library):
@@ -104,7 +101,7 @@ def fill(disk):
 
 
 def commit_until(client, status):
-    """Commits until one is answered so; how many were before. Readiness has the same to say."""
+    """Commits until one is answered so; how many were before."""
     for count in range(5_000):
         answer = commit(client)
         if answer.status == status:
@@ -117,7 +114,9 @@ def test_a_full_disk_takes_no_commits_until_there_is_room_again(small_disk, star
     data_dir = small_disk / "data"
     server = start("--data-dir", data_dir)
     client = connect(server)
-    done = commit_until_full(small_disk, client)
+    assert commit(client).status == 200
+    fill(small_disk)
+    done = 1 + commit_until(client, 503)
     check_problem(commit(client), 503, "storage_unavailable")
     check_problem(client.get("/readyz"), 503, "storage_unavailable")
     assert show(client)["version"] == done
@@ -128,12 +127,6 @@ def test_a_full_disk_takes_no_commits_until_there_is_room_again(small_disk, star
     assert server.stop() == 0
     check_done(creditsctl.run("check", data_dir))
     assert show(connect(start("--data-dir", data_dir)))["version"] == done + 2
-
-
-def commit_until_full(disk, client):
-    assert commit(client).status == 200
-    fill(disk)
-    return 1 + commit_until(client, 503)
 
 
 def test_a_disk_that_is_full_at_the_start_is_told_so(small_disk):
@@ -241,17 +234,14 @@ def test_a_file_that_was_cut_short_is_refused(stopped, name, bytes_cut):
 def test_whatever_bit_is_flipped_nothing_wrong_is_served(stopped, name, tmp_path, connect):
     """The start refuses it, a call that needs what is damaged is 503, or nothing that was written is
     damaged. An install whose id is damaged is not found; `check` finds that, as all the others."""
-    whole = (stopped / name).read_bytes()
     chance = random.Random(name)
-    original = copied(stopped, tmp_path / "original")
-    told = served(original, tmp_path, connect)
+    size = (stopped / name).stat().st_size
+    told = served(shutil.copytree(stopped, tmp_path / "whole"), tmp_path, connect)
     outcomes = Counter()
-    for place in chance.sample(range(len(whole)), 40):
-        damaged = copied(stopped, tmp_path / "damaged")
-        content = bytearray(whole)
-        content[place] ^= 1 << chance.randrange(8)
-        (damaged / name).write_bytes(content)
-        now = served(damaged, tmp_path, connect)
+    for place in chance.sample(range(size), 40):
+        bit = chance.randrange(8)
+        flipped = with_flipped_bit(stopped, name, place, bit, tmp_path / "flipped")
+        now = served(flipped, tmp_path, connect)
         if now is None:
             outcomes["refused"] += 1
             continue
@@ -259,22 +249,13 @@ def test_whatever_bit_is_flipped_nothing_wrong_is_served(stopped, name, tmp_path
             if (status, body) == told[path]:
                 outcomes["served"] += 1
             elif status == 404:
-                check_failed(creditsctl.run("check", copied_with(stopped, name, content, tmp_path)), 1)
+                # Again, as the server may have written since.
+                flipped = with_flipped_bit(stopped, name, place, bit, tmp_path / "checked")
+                check_failed(creditsctl.run("check", flipped), 1)
             else:
                 assert status == 503, f"byte {place}: {path}: {status} {body}"
                 outcomes["503"] += 1
     assert outcomes["served"] > 0 and outcomes["refused"] + outcomes["503"] > 0
-
-
-def copied(data_dir, to):
-    shutil.rmtree(to, ignore_errors=True)
-    return shutil.copytree(data_dir, to)
-
-
-def copied_with(data_dir, name, content, tmp_path):
-    copy = copied(data_dir, tmp_path / "checked")
-    (copy / name).write_bytes(content)
-    return copy
 
 
 def served(data_dir, tmp_path, connect):

@@ -19,6 +19,10 @@ def path_of(install_id):
     return "/v1/installs/" + quote(install_id, safe="")
 
 
+def ids(count):
+    return [f"i{n:04}" for n in range(count)]
+
+
 def show(client, install_id="a"):
     answer = client.get(path_of(install_id))
     assert answer.status == 200, answer.body
