@@ -1,6 +1,6 @@
 // Preloaded into creditsd: while the file $FAULTY_IO exists, writing to a journal fails with an I/O
 // error. What that file contains says what fails: "write" or "sync". With "stall" in it nothing
-// fails, but a sync takes as long as the file is there.
+// fails, but a sync takes as long as the file is there; with "slow", 20 ms longer.
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -46,6 +46,7 @@ ssize_t pwrite64(int descriptor, const void* bytes, size_t count, off64_t offset
 
 int fdatasync(int descriptor) {
   while (is_told("stall", descriptor)) std::this_thread::sleep_for(std::chrono::milliseconds{5});
+  if (is_told("slow", descriptor)) std::this_thread::sleep_for(std::chrono::milliseconds{20});
   return call_or_fail<int(int)>("fdatasync", "sync", descriptor);
 }
 

@@ -22,7 +22,7 @@ import creditsd
 from creditsctl import check_done, check_failed
 from creditsd import FEW_LIVE, check_problem, run, wait_until
 from damage import with_flipped_bit
-from traffic import Traffic, all_entries, check_count, history, ids, path_of, show
+from traffic import Traffic, all_entries, all_installs, check_count, history, ids, path_of, show
 
 KILL_ROUNDS = int(os.environ.get("CREDITS_KILL_ROUNDS", 5))
 INSTALL = "/v1/installs/a"
@@ -203,6 +203,30 @@ def test_a_store_that_stalls_is_not_ready_until_it_goes_on(faulty_io, start, con
     assert [answer.status for answer in answers] == [200] * 8
     assert client.get("/readyz").status == 200
     assert client.get("/v1/stats").json["store"]["trouble"] is None
+
+
+def test_what_comes_beyond_what_a_slow_disk_takes_is_refused_and_the_rest_goes_on(
+        faulty_io, start, connect, tmp_path):
+    """Twice as many clients, and twice again: what is taken in is done, what is not did nothing."""
+    switch = tmp_path / "faulty"
+    switch.write_text("slow")
+    server = start("--max-in-flight", "16", env=preload(faulty_io) | {"FAULTY_IO": str(switch)})
+    client = connect(server)
+    installs = {}
+    for writers in (16, 32, 64):
+        traffic = Traffic(server.port, ids(50), writers=writers, readers=0)
+        traffic.wait_for(300)
+        assert client.get("/readyz").status == 200
+        traffic.end()
+        assert traffic.refused or writers <= 16
+        for answer in traffic.refused:
+            check_problem(answer, 503, "overloaded")
+            assert answer.headers["Retry-After"] == "1"
+        installs = check_count(client, traffic, installs)
+        # As soon as the load falls, everything is taken again.
+        assert [commit(client, "after").status for _ in range(20)] == [200] * 20
+        installs = all_installs(client)
+    assert server.stop() == 0
 
 
 # --- files
