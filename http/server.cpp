@@ -22,6 +22,7 @@
 #include "http/event_loop.hpp"
 #include "http/plain_request.hpp"
 #include "http/problem.hpp"
+#include "http/raw_headers.hpp"
 #include "http/text.hpp"
 
 namespace credits::http {
@@ -40,83 +41,6 @@ constexpr std::size_t raw_bytes_spare = 64 * 1024;
 constexpr int continue_status = 100;
 
 constexpr std::size_t loops_max = 2;
-
-// What is read of a request's headers as they were sent: the library decodes what looks like a
-// percent-escape, and compares each name in its map letter by letter. The views are into the
-// connection's head.
-struct RawHeaders {
-  std::vector<std::string> idempotency_keys{};
-  std::vector<std::string> authorization{};
-  std::vector<std::string> hosts{};
-  std::vector<std::string> origins{};
-  std::vector<std::string> fetch_sites{};
-  std::vector<std::string_view> content_lengths{};  // these without those that are empty
-  std::vector<std::string_view> content_types{};
-  std::vector<std::string_view> transfer_encodings{};
-  bool closes = false;
-  bool accepts_encodings = false;
-  const char* fault = nullptr;  // of how the head is written: what others might read another way
-
-  bool announce_body() const {
-    return !transfer_encodings.empty() ||
-           (!content_lengths.empty() && content_lengths.front() != "0");
-  }
-
-  // A page can leave out none of these: a browser sends the first with every request, and one of
-  // the others with those that a page makes.
-  bool may_be_browser() const {
-    return accepts_encodings || !origins.empty() || !fetch_sites.empty();
-  }
-
-  void take(std::string_view name, std::string_view value) {
-    if (auto* const values = find(name)) {
-      values->emplace_back(value);
-    } else if (!value.empty()) {
-      take_valued(name, value);
-    }
-  }
-
- private:
-  std::vector<std::string>* find(std::string_view name) {
-    if (equal_without_case(name, "Idempotency-Key")) return &idempotency_keys;
-    if (equal_without_case(name, "Authorization")) return &authorization;
-    if (equal_without_case(name, "Host")) return &hosts;
-    if (equal_without_case(name, "Origin")) return &origins;
-    if (equal_without_case(name, "Sec-Fetch-Site")) return &fetch_sites;
-    return nullptr;
-  }
-
-  void take_valued(std::string_view name, std::string_view value) {
-    if (equal_without_case(name, "Content-Length")) content_lengths.push_back(value);
-    if (equal_without_case(name, "Content-Type")) content_types.push_back(value);
-    if (equal_without_case(name, "Transfer-Encoding")) transfer_encodings.push_back(value);
-    if (equal_without_case(name, "Connection")) closes = closes || lists(value, "close");
-    if (equal_without_case(name, "Accept-Encoding")) accepts_encodings = true;
-  }
-};
-
-const char* fault_of_head(std::string_view head) {
-  if (head.find('\0') != std::string_view::npos) return "the head has a NUL";
-  for (std::size_t at = head.find('\n'); at != std::string_view::npos;
-       at = head.find('\n', at + 1)) {
-    if (at == 0 || head[at - 1] != '\r') return "a line of the head ends without CR";
-    const std::string_view next = head.substr(at + 1, head.find(':', at) - at);
-    if (next.starts_with(' ') || next.starts_with('\t')) return "a header begins with a blank";
-    if (next.ends_with(" :") || next.ends_with("\t:")) return "a blank stands before a colon";
-  }
-  return nullptr;
-}
-
-RawHeaders raw_headers(std::string_view head) {
-  RawHeaders headers;
-  headers.fault = fault_of_head(head);
-  for (const std::string_view line : split(head, '\n')) {
-    const std::size_t colon = line.find(':');
-    if (colon == std::string_view::npos) continue;
-    headers.take(line.substr(0, colon), trimmed(line.substr(colon + 1)));
-  }
-  return headers;
-}
 
 // One value, or several as one that nobody means; nothing if the header is not there.
 std::optional<std::string> joined(const std::vector<std::string>& values) {
