@@ -12,6 +12,8 @@
 #include <cstring>
 #include <utility>
 
+#include "http/text.hpp"
+
 namespace credits::http {
 
 namespace {
@@ -24,6 +26,7 @@ constexpr std::chrono::milliseconds linger_timeout{1'000};
 constexpr std::chrono::milliseconds request_end_grace{1'000};
 constexpr std::chrono::milliseconds no_grace{0};
 constexpr std::size_t linger_bytes_max = 16 * 1024 * 1024;
+constexpr std::string_view ignored_header = "Range";
 
 // For whichever of a loop's connections has something to read.
 thread_local std::unique_ptr<char[]> spare_input;
@@ -77,6 +80,7 @@ void Connection::begin_request() {
   bytes_left_ = limits_.head_bytes_max;
   in_head_ = true;
   head_.clear();
+  line_begin_ = 0;
 }
 
 Received Connection::receive_now() {
@@ -185,9 +189,17 @@ ssize_t Connection::read(char* data, std::size_t size) {
   const std::size_t count = std::min({size, input_end_ - input_begin_, bytes_left_});
   bytes_left_ -= count;
   std::memcpy(data, input_.get() + input_begin_, count);
-  if (in_head_) head_.append(data, count);
   input_begin_ += count;
+  if (in_head_) add_to_head({data, count});
   return static_cast<ssize_t>(count);
+}
+
+void Connection::add_to_head(std::span<char> bytes) {
+  for (char& byte : bytes) {
+    head_ += byte;
+    if (byte == '\n') line_begin_ = head_.size();
+    if (equal_without_case(std::string_view{head_}.substr(line_begin_), ignored_header)) byte = '-';
+  }
 }
 
 bool Connection::fill() {

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -107,6 +108,9 @@ class Connection : public httplib::Stream {
                      std::chrono::milliseconds end_grace, short events);
   bool has_input() const;
   bool fill();
+  // Hides `Range` from the library, in `bytes`: it would answer any number of ranges, of any
+  // answer, and gives them to std::regex, which takes a call of the stack for each letter.
+  void add_to_head(std::span<char> bytes);
   void make_room();
   // As recv() and send() that do not block; after -1 with EAGAIN, needed_ is what to wait for.
   ssize_t receive(char* data, std::size_t size);
@@ -126,6 +130,7 @@ class Connection : public httplib::Stream {
   std::size_t bytes_left_ = 0;  // of the head, or of the body
   bool in_head_ = true;
   std::string head_;
+  std::size_t line_begin_ = 0;  // of the last one in the head
   bool failed_ = false;
   bool is_ending_ = false;
   bool is_shared_ = false;

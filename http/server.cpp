@@ -361,7 +361,6 @@ class Server::Impl : public httplib::Server, public LoopOwner {
           exchange.connection = &connection;
           exchange.headers = raw_headers(connection.head());
           request.path = only_path;
-          request.ranges.clear();  // the library would answer any number of them, of any answer
           exchange.takes_chunks = request.version != "HTTP/1.0";
           exchange.head_only = request.method == "HEAD";
           obey_close(request);

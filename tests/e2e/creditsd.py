@@ -28,18 +28,20 @@ def environment(extra):
     return mine | (extra or {})
 
 
-def with_descriptors(count):
-    """What a child does before it becomes creditsd, so that it may have so many files open."""
-    if count is None:
-        return None
-    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (count, count))
+def with_limits(limits):
+    """What a child does before it becomes creditsd, to have less of what `resource` names."""
+    def limit():
+        for what, most in limits.items():
+            resource.setrlimit(what, (most, most))
+
+    return limit if limits else None
 
 
-def run(*args, env=None, cwd=None, descriptors=None):
+def run(*args, env=None, cwd=None, limits=None):
     """Runs creditsd to its end: for what is expected not to start."""
     return subprocess.run([BINARY, *map(str, args)], env=environment(env), cwd=cwd, text=True,
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_S,
-                          preexec_fn=with_descriptors(descriptors))
+                          preexec_fn=with_limits(limits))
 
 
 def wait_until(condition, what):
@@ -52,14 +54,13 @@ def wait_until(condition, what):
 class Server:
     """A running creditsd; `args` are all its arguments."""
 
-    def __init__(self, args, log_path, env=None, cwd=None, descriptors=None):
+    def __init__(self, args, log_path, env=None, cwd=None, limits=None):
         self.log_path = Path(log_path)
         self.out_path = self.log_path.with_suffix(".out")
         with open(self.log_path, "wb") as log, open(self.out_path, "wb") as out:
             self.process = subprocess.Popen([BINARY, *map(str, args)], env=environment(env),
                                             cwd=cwd, stdin=subprocess.DEVNULL, stdout=out,
-                                            stderr=log,
-                                            preexec_fn=with_descriptors(descriptors))
+                                            stderr=log, preexec_fn=with_limits(limits))
         try:
             wait_until(self._listening_or_dead, "the line `listening on`")
             assert self.running(), f"it ended at start: {self.log()}"

@@ -4,6 +4,7 @@ import json
 import socket
 import threading
 import time
+from resource import RLIMIT_NOFILE
 
 import pytest
 
@@ -176,7 +177,7 @@ def test_a_burst_beyond_max_connections_leaves_the_server_well(start, connect):
 
 
 def test_where_few_files_may_be_open_the_connections_are_as_many_as_fit(start, connect):
-    server = start("--max-connections", "1000", descriptors=300)
+    server = start("--max-connections", "1000", limits={RLIMIT_NOFILE: 300})
     assert "--max-connections" in server.log()
     assert "300" in server.log()
     clients = [connect(server) for _ in range(44)]
@@ -188,7 +189,8 @@ def test_where_few_files_may_be_open_the_connections_are_as_many_as_fit(start, c
 
 
 def test_where_too_few_files_may_be_open_the_start_says_how_many_it_takes(data_dir):
-    ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, descriptors=256)
+    ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir,
+                         limits={RLIMIT_NOFILE: 256})
     assert ended.returncode == 1
     assert "LimitNOFILE" in ended.stderr
     assert "257" in ended.stderr

@@ -2,6 +2,7 @@
 library would do by itself is not done, and nothing large is taken from who may not send it."""
 
 import json
+from resource import RLIMIT_STACK
 
 import pytest
 
@@ -34,13 +35,26 @@ def test_a_head_that_others_may_read_another_way_is_400_and_does_nothing(server,
 
 
 @pytest.mark.parametrize("path", ["/chart.js", "/v1/installs/a", "/v1/snapshot", "/metrics"])
-@pytest.mark.parametrize("ranges", ["bytes=0-5", "bytes=0-,0-,1-", "bytes=-1"])
+@pytest.mark.parametrize("ranges", ["bytes=0-5", "bytes=0-,0-,1-", "bytes=-1", "bytes=5-1",
+                                    "nonsense"])
 def test_ranges_are_passed_over(client, path, ranges):
     client.put(path_of("a"))
     answer = client.request("GET", path, headers={"Range": ranges})
     assert answer.status == 200
     assert "multipart" not in answer.headers["Content-Type"]
     assert len(answer.body) > 100
+
+
+@pytest.mark.parametrize("name", [b"Range", b"rANGE"])
+@pytest.mark.parametrize("ranges", [b"0-" + b"0" * 8000, b",".join([b"0-"] * 2600)],
+                         ids=["long", "many"])
+def test_no_range_however_long_takes_much_of_the_stack(start, name, ranges):
+    """The library gives them to std::regex, which goes a call deeper with each letter."""
+    server = start(limits={RLIMIT_STACK: 1024 * 1024})
+    data = raw(server.port, b"GET /healthz HTTP/1.1\r\nConnection: close\r\n" + name + b": bytes="
+               + ranges + b"\r\n\r\n")
+    assert data.startswith(b"HTTP/1.1 200 OK")
+    assert server.running()
 
 
 def test_many_ranges_of_an_asset_make_no_large_answer(server):
