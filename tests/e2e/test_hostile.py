@@ -1,12 +1,9 @@
 """Bytes that are meant to harm: what is known to end, fill or mislead programs that are built on these
 versions of cpp-httplib and RapidJSON, and clients that only take. The server stays, keeps to its limits,
-and serves the others.
-
-CREDITS_DROPPED_CONNECTIONS=100000 drops that many."""
+and serves the others."""
 
 import gzip
 import json
-import os
 import random
 import socket
 from pathlib import Path
@@ -22,7 +19,7 @@ DEBIT = b"POST /v1/installs/a/commit HTTP/1.1\r\nHost: localhost\r\n"
 JSON = b"Content-Type: application/json\r\n"
 CHUNKED = DEBIT + JSON + b"Transfer-Encoding: chunked\r\n\r\n"
 MIB = 1024 * 1024
-DROPPED = int(os.environ.get("CREDITS_DROPPED_CONNECTIONS", 10_000))
+DROPPED = 100_000
 RESET_AT_CLOSE = b"\1\0\0\0\0\0\0\0"  # SO_LINGER: on, for 0 s
 
 
