@@ -1,5 +1,7 @@
 #include "http/raw_headers.hpp"
 
+#include <algorithm>
+
 #include "http/text.hpp"
 
 namespace credits::http {
@@ -57,7 +59,9 @@ bool RawHeaders::may_be_browser() const {
 RawHeaders raw_headers(std::string_view head) {
   RawHeaders headers;
   headers.fault = fault_of(head);
-  for (const std::string_view line : split(head, '\n')) {
+  // The request line is none of them.
+  for (const std::string_view line :
+       split(head.substr(std::min(head.find('\n'), head.size())), '\n')) {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) continue;
     take(headers, line.substr(0, colon), trimmed(line.substr(colon + 1)));

@@ -146,8 +146,8 @@ bool MemoryStore::prune(const Horizon& horizon) {
     std::erase_if(install.names, [&, &entries = install.entries](const auto& name) {
       return entries[name.second - entries.front().version].at < horizon.names_before;
     });
-    const auto is_remembered = [&](std::uint64_t version) {
-      return std::any_of(install.names.begin(), install.names.end(),
+    const auto is_remembered = [&names = install.names](std::uint64_t version) {
+      return std::any_of(names.begin(), names.end(),
                          [&](const auto& name) { return name.second == version; });
     };
     while (!install.entries.empty() && install.entries.front().at < horizon.entries_before &&

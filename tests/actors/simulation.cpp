@@ -158,6 +158,12 @@ class Simulation {
 
   std::vector<std::string> take_told() { return std::move(told_); }
 
+  std::map<std::string, std::vector<Entry>> histories() {
+    std::map<std::string, std::vector<Entry>> histories;
+    for (const auto& id : ids_) histories[id] = store_.history(id);
+    return histories;
+  }
+
  private:
   void tell(std::string text) { told_.push_back(std::move(text)); }
 
@@ -496,7 +502,7 @@ Lived live(const Life& life) {
   } catch (const Fault& found) {
     fault = found.what();
   }
-  return {std::move(fault), simulation.take_told()};
+  return {std::move(fault), simulation.take_told(), simulation.histories()};
 }
 
 Life shortest(Life life) {

@@ -9,9 +9,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
+
+#include "actors/ledger/entry.hpp"
 
 namespace credits::tests {
 
@@ -27,6 +30,7 @@ Life life_of(std::uint32_t seed);
 struct Lived {
   std::optional<std::string> fault;  // the first thing that must not be; none: all is well
   std::vector<std::string> told;     // what happened, for people
+  std::map<std::string, std::vector<ledger::Entry>> histories{};  // of each install, oldest first
 };
 
 Lived live(const Life& life);

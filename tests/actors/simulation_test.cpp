@@ -6,7 +6,11 @@
 #include <iostream>
 #include <numeric>
 
+#include "actors/ledger/rules.hpp"
+#include "persistence/audit.hpp"
+#include "persistence/sqlite_store.hpp"
 #include "tests/catch.hpp"
+#include "tests/temporary_directory.hpp"
 
 namespace credits::tests {
 namespace {
@@ -20,11 +24,42 @@ std::vector<std::uint32_t> seeds() {
   return all;
 }
 
+std::vector<persistence::Mutation> mutations_of(const std::string& install_id,
+                                                const std::vector<ledger::Entry>& entries) {
+  std::vector<persistence::Mutation> mutations;
+  ledger::Row row = ledger::blank_row(install_id, entries.empty() ? ledger::Time{} : entries[0].at);
+  for (const ledger::Entry& entry : entries) {
+    ledger::apply(row, entry);
+    mutations.push_back({row, {entry}});
+  }
+  return mutations;
+}
+
 TEST_CASE("a ledger that lives through faults and crashes answers nothing that is not so") {
   for (const std::uint32_t seed : seeds()) {
     if (!live(life_of(seed)).fault) continue;
     std::cerr << report(seed);  // Catch would break the lines
     FAIL("run it again: CREDITS_SEED=" << seed << " actors_test \"a ledger that*\"");
+  }
+}
+
+TEST_CASE("what a life wrote is a ledger with a whole chain") {
+  for (std::uint32_t seed = 1; seed <= 20; ++seed) {
+    const TemporaryDirectory directory;
+    std::size_t entries_written = 0;
+    {
+      const auto store = persistence::open_sqlite_store(directory.path());
+      for (const auto& [id, entries] : live(life_of(seed)).histories) {
+        entries_written += entries.size();
+        store->append(mutations_of(id, entries));
+      }
+      store->checkpoint();
+    }
+    const auto report = persistence::audit(directory.path());
+    INFO("seed " << seed << ": " << (report.fault ? report.fault->what : ""));
+    CHECK_FALSE(report.fault);
+    CHECK(report.entries == entries_written);
+    CHECK(report.entries_unhashed == 0);
   }
 }
 

@@ -149,7 +149,7 @@ ODD_NUMBERS = {
 @pytest.mark.parametrize("method, path, body", [
     ("POST", "/v1/installs/a/commit", '{"backend":"gemini","tier":"core","credits":%s}'),
     ("POST", "/v1/batch", '{"operations":[{"op":"reserve","install_id":"a","credits":%s}]}'),
-    ("PUT", "/v1/quota", '{"core":{"lifetime":%s,"gemini_cap":1}}'),
+    ("PUT", "/v1/quota", '{"core":{"lifetime":%s,"geminiCapLifetime":-1}}'),
     ("POST", "/v1/import", '{"rows":{"a":{"install_id":"a","month":"none","lifetime_consumed":%s}}}'),
 ], ids=["commit", "batch", "quota", "import"])
 def test_no_number_is_too_odd_to_be_refused(server, client, unharmed, method, path, body, number):

@@ -1,0 +1,73 @@
+// A body that is taken asks for what a call may ask for, whichever call it is sent to.
+#include <variant>
+
+#include "http/codec/request.hpp"
+#include "http/identifiers.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+namespace {
+
+using namespace credits;
+using http::codec::Op;
+using tests::expect;
+
+void check_credits(std::int64_t credits, std::int64_t least = 1) {
+  expect(credits >= least && credits <= 1'000'000, "credits are within their limits");
+}
+
+struct Checker {
+  void operator()(const actors::Get&) const {}
+  void operator()(const actors::Create&) const {}
+  void operator()(const actors::Plan& plan) const { check_credits(plan.credits); }
+  void operator()(const actors::Commit& commit) const { check_credits(commit.credits); }
+  void operator()(const actors::Reserve& reserve) const {
+    check_credits(reserve.credits);
+    expect(reserve.ttl.count() >= 1 && reserve.ttl.count() <= 86'400, "a ttl is within its limits");
+  }
+  void operator()(const actors::Settle& settle) const {
+    if (settle.credits) check_credits(*settle.credits, 0);
+  }
+  void operator()(const actors::Release&) const {}
+};
+
+void check(const actors::Operation& operation) {
+  expect(!http::fault_of_install_id(operation.install_id), "the install can be named");
+  if (operation.idempotency_key) {
+    expect(!http::fault_of_idempotency_key(*operation.idempotency_key), "the key is one");
+    expect(!operation.request.empty(), "what has a key can be compared with a repetition");
+  }
+  std::visit(Checker{}, operation.action);
+}
+
+void check(const http::Problem& problem) {
+  expect(problem.status >= 400 && problem.status < 500, "a problem is the client's");
+  expect(!problem.code.empty() && !problem.detail.empty(), "a problem says what is wrong");
+}
+
+template <class Decode>
+void try_to(const Decode& decode) {
+  try {
+    decode();
+  } catch (const http::ProblemError& error) {
+    check(error.problem());
+  }
+}
+
+}  // namespace
+
+void credits::tests::try_bytes(std::string_view bytes) {
+  for (const Op op :
+       {Op::get, Op::create, Op::plan, Op::commit, Op::reserve, Op::settle, Op::release}) {
+    try_to([&] {
+      check(http::codec::decode_operation(op, {"install", "reservation", "key"}, bytes));
+    });
+  }
+  try_to([&] {
+    const auto operations = http::codec::decode_batch(bytes);
+    expect(!operations.empty() && operations.size() <= http::codec::batch_operations_max,
+           "a batch has as many operations as it may have");
+    for (const auto& operation : operations) {
+      std::visit([](const auto& decoded) { check(decoded); }, operation);
+    }
+  });
+}

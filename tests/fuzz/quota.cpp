@@ -1,0 +1,18 @@
+// A quota that is taken is written as one that is taken for the same.
+#include "http/codec/quota.hpp"
+
+#include "actors/ledger/quota.hpp"
+#include "tests/fuzz/fuzz.hpp"
+
+void credits::tests::try_bytes(std::string_view bytes) {
+  ledger::Quota quota;
+  try {
+    quota = http::codec::decode_quota(bytes);
+  } catch (const http::codec::QuotaError& error) {
+    expect(*error.what() != '\0', "an error says what is wrong");
+    return;
+  }
+  expect(quota.contains(ledger::fallback_tier), "a quota has core");
+  expect(http::codec::decode_quota(http::codec::encode(quota)) == quota,
+         "it is written as it was read");
+}
