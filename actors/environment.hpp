@@ -96,6 +96,7 @@ struct Environment {
   std::function<Recorded(const Answer&)> record;
   bool has_hardware = false;
   QuotaInForce quota;
+  bool store_is_shared = false;  // others write to it too
   StoreHealth store_health{};
   Figures figures{};
 };
@@ -133,6 +134,7 @@ struct Tuning {
   // not ask the store whether a key is new. With more, it asks.
   std::size_t names_known_max = 1'024;
   std::chrono::milliseconds prune_interval{60'000};
+  std::chrono::milliseconds probe_interval{1'000};  // of a shared store that nothing is written to
   std::chrono::milliseconds keep_entries = std::chrono::hours{24 * 400};
   bool own_threads = true;  // for the actors that block; tests run them on the test's thread
 };

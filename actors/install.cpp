@@ -119,7 +119,10 @@ Verdict InstallState::judge_on_row(const Operation& operation, const Remembered&
 void InstallState::answer(Request request, Verdict verdict) {
   auto& [entries, answer] = verdict;
   request.put(std::move(answer));
-  if (entries.empty() && is_durable()) return request.give();
+  if (entries.empty()) {
+    if (is_durable() && !environment->store_is_shared) return request.give();
+    may_be_told_old_ = environment->store_is_shared;
+  }
   std::optional<persistence::Mutation> mutation;
   if (!entries.empty()) {
     for (const ledger::Entry& entry : entries) memory_.add(entry);
@@ -143,6 +146,7 @@ void InstallState::wait_until_drained(Phase phase) {
 }
 
 void InstallState::drained() {
+  may_be_told_old_ = false;
   if (phase_ == Phase::draining) {
     phase_ = Phase::live;
     judge_stash();
@@ -171,6 +175,7 @@ void InstallState::resumed() {
   stash_.insert(stash_.begin(), std::make_move_iterator(returned_.begin()),
                 std::make_move_iterator(returned_.end()));
   returned_.clear();
+  may_be_told_old_ = false;
   phase_ = Phase::cold;
   if (!stash_.empty()) return load();
   leave_if_done();
@@ -183,7 +188,7 @@ void InstallState::retire() {
 
 void InstallState::leave_if_done() {
   if (!retiring_ || (phase_ != Phase::live && phase_ != Phase::cold)) return;
-  if (phase_ == Phase::live && !is_durable()) {
+  if (phase_ == Phase::live && (!is_durable() || may_be_told_old_)) {
     return self->send(persister, drain_atom::value, install_actor{self});
   }
   self->send(router, retired_atom::value, install_id);

@@ -6,6 +6,9 @@
 // judged anew, and mutations whose outcome is unknown are told so. A conflict is no such case: it
 // stored nothing, so what was unanswered is judged anew, in order.
 //
+// Where others write to the store too, an answer that changes nothing goes by the persister as
+// well, and comes back as from a conflict if the row was old.
+//
 // An operation under a name that the memory knows nothing of waits until the store has told, and so
 // does every later one.
 #pragma once
@@ -72,6 +75,7 @@ struct InstallState {
   ledger::Row row_;  // when live: with all that is on its way to the disk
   Memory memory_;
   std::vector<Request> returned_;  // when fenced: what has come back and is to be judged anew
+  bool may_be_told_old_ = false;   // an answer waits to hear that no other has written the row
   std::vector<Request> stash_;     // what came while the row could not be judged on
 };
 

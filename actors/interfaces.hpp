@@ -97,6 +97,7 @@ using load_atom = caf::atom_constant<caf::atom("load")>;
 using loaded_atom = caf::atom_constant<caf::atom("loaded")>;
 using append_atom = caf::atom_constant<caf::atom("append")>;
 using write_atom = caf::atom_constant<caf::atom("write")>;
+using probe_atom = caf::atom_constant<caf::atom("probe")>;
 using stored_atom = caf::atom_constant<caf::atom("stored")>;
 using dropped_atom = caf::atom_constant<caf::atom("dropped")>;
 using resume_atom = caf::atom_constant<caf::atom("resume")>;
@@ -188,16 +189,17 @@ struct Append {
   SteadyTime judged_at;
 };
 
-// Makes mutations durable, many in one write, and gives the answers that wait for them. Blocks, so
-// it has a thread of its own.
+// Makes mutations durable, many in one write, and gives the answers that wait for them. Where
+// others write to the store too, an answer that changes nothing waits here until the row that it
+// was judged on is known to be the newest. Blocks, so it has a thread of its own.
 using persister_actor = caf::typed_actor<
     // install: an answer to give once this mutation and those before it are durable; given back
     // by `dropped` if they do not become so
     caf::reacts_to<append_atom, Append>,
     // gateway: a whole ledger, to be stored if there is none yet
     caf::reacts_to<import_atom, ImportRequest>,
-    // itself: what had queued up before this is a batch
-    caf::reacts_to<write_atom>,
+    // itself: what had queued up before this is a batch; whether the store can be reached
+    caf::reacts_to<write_atom>, caf::reacts_to<probe_atom>,
     // install: it has seen `dropped`, and what follows builds on nothing lost; replied to by
     // `resumed`
     caf::reacts_to<resume_atom, install_actor>,

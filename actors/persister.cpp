@@ -15,14 +15,22 @@ void PersisterState::append(Append append) {
                       Dropped{failure, reason, {{std::move(append.request), mutates}}});
   }
   // Nothing that a read could wait for is under way: its author's mutations came before it.
-  if (!mutates && !is_author(*append.vitals)) {
+  const bool may_be_old = environment->store_is_shared;
+  if (!mutates && !may_be_old && !is_author(*append.vitals)) {
     return append.request.give();
   }
-  waiting_.push_back({author_of(append), mutates, std::move(append.request)});
-  if (!mutates) return;
-  if (batch_.empty()) environment->figures.oldest_pending.begin(append.judged_at);
-  batch_.push_back(*std::move(append.mutation));
-  if (batch_.size() >= batch_mutations_max) return write();
+  const std::size_t author = author_of(append);
+  waiting_.push_back({author, mutates, std::move(append.request)});
+  if (mutates) {
+    if (!authors_[author].first_mutation) authors_[author].first_mutation = batch_.size();
+    if (batch_.empty()) environment->figures.oldest_pending.begin(append.judged_at);
+    batch_.push_back(*std::move(append.mutation));
+    if (batch_.size() >= tuning.batch_mutations_max) return write();
+  }
+  if (mutates || may_be_old) write_soon();
+}
+
+void PersisterState::write_soon() {
   if (std::exchange(write_is_due_, true)) return;
   self->send(self, write_atom::value);
 }
@@ -32,7 +40,7 @@ std::size_t PersisterState::author_of(const Append& append) {
   if (!is_author(vitals)) {
     vitals.batch = batch_number_;
     vitals.place_in_batch = authors_.size();
-    authors_.push_back({append.author, append.vitals});
+    authors_.push_back({append.author, append.vitals, append.request.operation.install_id});
   }
   return vitals.place_in_batch;
 }
@@ -61,7 +69,7 @@ void PersisterState::forget(const std::vector<router_actor>& routers) {
 
 void PersisterState::write() {
   write_is_due_ = false;
-  if (batch_.empty()) return;
+  if (waiting_.empty()) return;
   if (const auto outcomes = store_batch()) {
     batch_is_done_with();
     acknowledge(*outcomes);
@@ -71,12 +79,41 @@ void PersisterState::write() {
 
 std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
   try {
-    return store_and_count(batch_);
+    auto outcomes = batch_.empty() ? std::vector<persistence::Outcome>{} : store_and_count(batch_);
+    if (environment->store_is_shared) look_for_conflicts();
+    return outcomes;
   } catch (const std::exception& error) {
     write_failed(error);
     batch_is_done_with();
     give_all_back(error.what());
     return std::nullopt;
+  }
+}
+
+// A write that was stored was judged on the newest row; what was only read has to be compared.
+void PersisterState::look_for_conflicts() {
+  std::vector<persistence::Seen> seen;
+  std::vector<Author*> readers;
+  for (Author& author : authors_) {
+    if (author.first_mutation) continue;
+    seen.push_back({author.install_id, author.vitals->durable_version});
+    readers.push_back(&author);
+  }
+  if (seen.empty()) return;
+  const std::vector<bool> current = store->are_current(seen);
+  for (std::size_t i = 0; i < readers.size(); ++i) readers[i]->conflicts = !current[i];
+}
+
+// A store that is elsewhere may be gone without a write that would tell.
+void PersisterState::probe() {
+  self->delayed_send(self, tuning.probe_interval, probe_atom::value);
+  const auto idle = std::chrono::steady_clock::now() - environment->figures.last_stored_at.load();
+  if (idle < tuning.probe_interval) return;
+  try {
+    store->ping();
+    environment->store_health.write_worked();
+  } catch (const std::exception& error) {
+    tell_failure(error);
   }
 }
 
@@ -93,6 +130,10 @@ std::vector<persistence::Outcome> PersisterState::store_and_count(
 
 void PersisterState::write_failed(const std::exception& error) {
   ++environment->figures.write_failures;
+  tell_failure(error);
+}
+
+void PersisterState::tell_failure(const std::exception& error) {
   StoreHealth& health = environment->store_health;
   const bool is_for_good = dynamic_cast<const persistence::StoreBrokenError*>(&error) != nullptr;
   const bool is_news =
@@ -129,6 +170,12 @@ void PersisterState::batch_is_done_with() {
 }
 
 void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcomes) {
+  for (Author& author : authors_) {
+    // What it read before was of a row that was old then.
+    if (author.first_mutation) {
+      author.conflicts = outcomes[*author.first_mutation] == persistence::Outcome::conflict;
+    }
+  }
   std::size_t next_mutation = 0;
   for (Waiting& waiting : waiting_) {
     Author& author = authors_[waiting.author];
@@ -197,17 +244,18 @@ caf::ok_atom PersisterState::close() {
 
 persister_actor::behavior_type persister(persister_actor::stateful_pointer<PersisterState> self,
                                          persistence::Store* store, Environment* environment,
-                                         snapshotter_actor snapshotter,
-                                         std::size_t batch_mutations_max) {
+                                         snapshotter_actor snapshotter, const Tuning& tuning) {
   PersisterState& state = self->state;
   state.store = store;
   state.environment = environment;
   state.snapshotter = std::move(snapshotter);
-  state.batch_mutations_max = batch_mutations_max;
+  state.tuning = tuning;
+  if (store->is_shared()) self->delayed_send(self, tuning.probe_interval, probe_atom::value);
   return {
       [self](append_atom, Append& append) { self->state.append(std::move(append)); },
       [self](import_atom, ImportRequest& request) { self->state.import(std::move(request)); },
       [self](write_atom) { self->state.write(); },
+      [self](probe_atom) { self->state.probe(); },
       [self](resume_atom, const install_actor& author) { self->state.resume(author); },
       [self](drain_atom, const install_actor& author) { self->state.drain(author); },
       [self](close_atom) { return self->state.close(); },

@@ -25,6 +25,7 @@ struct PersisterState {
   void append(Append append);
   void import(ImportRequest request);
   void write();
+  void probe();
   void resume(const install_actor& author);
   void drain(const install_actor& author);
   caf::ok_atom close();
@@ -35,13 +36,15 @@ struct PersisterState {
   persistence::Store* store = nullptr;
   Environment* environment = nullptr;
   snapshotter_actor snapshotter;
-  std::size_t batch_mutations_max = 0;
+  Tuning tuning;
 
  private:
-  // Of one install that has mutations in this batch.
+  // An install whose answers wait for this batch.
   struct Author {
     install_actor install;
     std::shared_ptr<Vitals> vitals;
+    std::string install_id;
+    std::optional<std::size_t> first_mutation{};  // in batch_; none: it has only read
     bool conflicts = false;
     bool wants_drained = false;
     std::vector<Unanswered> unanswered{};  // what is to be given back
@@ -62,6 +65,9 @@ struct PersisterState {
 
   bool is_author(const Vitals& vitals) const { return vitals.batch == batch_number_; }
   std::size_t author_of(const Append& append);
+  void write_soon();
+  // Marks those whose row is old, of those that have only read.
+  void look_for_conflicts();
   void acknowledge(const std::vector<persistence::Outcome>& outcomes);
   void forget(const std::vector<router_actor>& routers);
   // Nothing if it has failed, and all has been given back.
@@ -69,6 +75,7 @@ struct PersisterState {
   std::vector<persistence::Outcome> store_and_count(
       const std::vector<persistence::Mutation>& mutations);
   void write_failed(const std::exception& error);
+  void tell_failure(const std::exception& error);
   void give_all_back(const std::string& reason);
   void fence(Author& author, WriteFailure failure, const std::string& reason);
   void clear_batch();
@@ -87,7 +94,6 @@ struct PersisterState {
 
 persister_actor::behavior_type persister(persister_actor::stateful_pointer<PersisterState> self,
                                          persistence::Store* store, Environment* environment,
-                                         snapshotter_actor snapshotter,
-                                         std::size_t batch_mutations_max);
+                                         snapshotter_actor snapshotter, const Tuning& tuning);
 
 }  // namespace credits::actors

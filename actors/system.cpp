@@ -24,12 +24,13 @@ auto spawn_blocking(caf::actor_system& system, const Tuning& tuning, Args&&... a
 
 LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
                           Environment& environment, const Tuning& tuning) {
+  environment.store_is_shared = store.is_shared();
   environment.figures.installs = store.installs();
   environment.figures.snapshot_pending_rows = store.pending_rows();
   LedgerActors actors;
   actors.snapshotter = spawn_blocking(system, tuning, snapshotter, &store, &environment, tuning);
-  actors.persister = spawn_blocking(system, tuning, persister, &store, &environment,
-                                    actors.snapshotter, tuning.batch_mutations_max);
+  actors.persister =
+      spawn_blocking(system, tuning, persister, &store, &environment, actors.snapshotter, tuning);
   actors.loader =
       spawn_blocking(system, tuning, loader, &store, &environment, tuning.names_known_max);
   actors.reporter = spawn_blocking(system, tuning, reporter, &store);

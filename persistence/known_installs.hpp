@@ -1,40 +1,20 @@
-// What a store remembers of the installs that were written last, so that it need not look at its
-// files whether a mutation follows what they have: about 200 bytes each.
+// What a store remembers of the installs that it met last, so that it need not look whether a
+// mutation follows what it has: about 200 bytes each.
 #pragma once
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <memory>
 #include <memory_resource>
-#include <optional>
 #include <string_view>
 #include <unordered_map>
 #include <utility>
 
-#include "persistence/chain.hpp"
-#include "persistence/snapshots.hpp"
-
 namespace credits::persistence {
-
-// An install's newest entry in the journal.
-struct Head {
-  std::uint64_t version = 0;
-  std::uint64_t sequence = 0;
-  std::optional<Hash> hash{};
-};
-
-struct KnownInstall {
-  Head head{};
-  bool has_head = false;    // it has been looked for, or written
-  std::uint32_t place = 0;  // in the append of this number
-  std::uint64_t append_number = 0;
-  PendingRow* pending = nullptr;  // in the overlay of this number
-  std::uint64_t overlay_number = 0;
-};
 
 // When one generation is full it becomes the old one, and the one before that is forgotten, all of
 // its memory at once.
+template <class Known>
 class KnownInstalls {
  public:
   // It knows the last `installs_max` / 2 at least.
@@ -42,10 +22,10 @@ class KnownInstalls {
       : generation_max_{std::max<std::size_t>(1, installs_max / 2)} {}
 
   // It stays where it is until make_room().
-  KnownInstall& at(std::string_view id) {
-    if (KnownInstall* const found = young_->find(id)) return *found;
-    KnownInstall& added = young_->add(id);
-    if (const KnownInstall* const old = old_->find(id)) added = *old;
+  Known& at(std::string_view id) {
+    if (Known* const found = young_->find(id)) return *found;
+    Known& added = young_->add(id);
+    if (const Known* const old = old_->find(id)) added = *old;
     return added;
   }
 
@@ -58,11 +38,11 @@ class KnownInstalls {
  private:
   class Generation {
    public:
-    KnownInstall* find(std::string_view id) {
+    Known* find(std::string_view id) {
       const auto found = installs_.find(id);
       return found == installs_.end() ? nullptr : &found->second;
     }
-    KnownInstall& add(std::string_view id) { return installs_[keep(id)]; }
+    Known& add(std::string_view id) { return installs_[keep(id)]; }
     std::size_t size() const { return installs_.size(); }
 
    private:
@@ -73,7 +53,7 @@ class KnownInstalls {
     }
 
     std::pmr::monotonic_buffer_resource memory_;
-    std::pmr::unordered_map<std::string_view, KnownInstall> installs_{&memory_};
+    std::pmr::unordered_map<std::string_view, Known> installs_{&memory_};
   };
 
   const std::size_t generation_max_;

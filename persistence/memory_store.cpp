@@ -107,6 +107,17 @@ bool MemoryStore::append_one(const Mutation& mutation) {
   return true;
 }
 
+std::vector<bool> MemoryStore::are_current(std::span<const Seen> seen) {
+  const std::lock_guard lock{mutex_};
+  fail_read_if_told();
+  std::vector<bool> current;
+  for (const Seen& one : seen) {
+    const auto found = installs_.find(one.install_id);
+    current.push_back(one.version == (found == installs_.end() ? 0 : found->second.row.version));
+  }
+  return current;
+}
+
 std::vector<ledger::Row> MemoryStore::list(const ListQuery& query) {
   const std::lock_guard lock{mutex_};
   std::vector<ledger::Row> rows;

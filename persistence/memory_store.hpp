@@ -21,6 +21,7 @@ class MemoryStore : public Store {
   std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
                                                    std::span<const ledger::Name> names) override;
   std::vector<Outcome> append(std::span<const Mutation> mutations) override;
+  std::vector<bool> are_current(std::span<const Seen> seen) override;
   std::vector<ledger::Row> list(const ListQuery& query) override;
   std::vector<ledger::Entry> entries(const std::string& install_id, std::uint64_t before_version,
                                      std::size_t limit) override;

@@ -55,6 +55,22 @@ const std::filesystem::path& prepare_directory(const std::filesystem::path& dire
   return directory;
 }
 
+// An install's newest entry in the journal.
+struct Head {
+  std::uint64_t version = 0;
+  std::uint64_t sequence = 0;
+  std::optional<Hash> hash{};
+};
+
+struct KnownInstall {
+  Head head{};
+  bool has_head = false;    // it has been looked for, or written
+  std::uint32_t place = 0;  // in the append of this number
+  std::uint64_t append_number = 0;
+  PendingRow* pending = nullptr;  // in the overlay of this number
+  std::uint64_t overlay_number = 0;
+};
+
 // How much one call of prune() looks at.
 constexpr std::size_t forgotten_at_once = 20'000;
 constexpr std::size_t pruned_at_once = 2'000;
@@ -474,14 +490,14 @@ class SqliteStore : public Store {
   const SqliteOptions options_;
   const DirectoryLock lock_;
   Journal journal_;
-  JournalReader history_;     // for operators
-  JournalReader remembered_;  // for recall(), so that it waits for no operator
-  JournalReader pruning_;     // for prune()
-  SnapshotWriter writer_;     // guarded by checkpoint_mutex_
-  SnapshotReader loader_;     // for load()
-  SnapshotReader guard_;      // for append(), so that it waits for no reader
-  SnapshotReader lister_;     // for operators
-  KnownInstalls known_;       // append()'s alone, as are the next
+  JournalReader history_;              // for operators
+  JournalReader remembered_;           // for recall(), so that it waits for no operator
+  JournalReader pruning_;              // for prune()
+  SnapshotWriter writer_;              // guarded by checkpoint_mutex_
+  SnapshotReader loader_;              // for load()
+  SnapshotReader guard_;               // for append(), so that it waits for no reader
+  SnapshotReader lister_;              // for operators
+  KnownInstalls<KnownInstall> known_;  // append()'s alone, as are the next
   std::uint64_t append_number_ = 0;
   Hasher hasher_;
 

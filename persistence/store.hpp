@@ -1,4 +1,4 @@
-// The durable home of rows and entries, whatever the engine: memory (tests), SQLite.
+// The durable home of rows and entries, whatever the engine: memory (tests), SQLite, PostgreSQL.
 //
 // Who may call what from where:
 //   append    from one thread at a time (the persister)
@@ -46,6 +46,12 @@ enum class Outcome : std::uint8_t {
   conflict,  // the stored version is not the one that the mutation replaces; nothing was stored
 };
 
+// A version of an install that somebody has seen; 0: that there is no such install.
+struct Seen {
+  std::string install_id;
+  std::uint64_t version = 0;
+};
+
 struct ListQuery {
   std::string after;                // ids greater than this one; empty: from the first
   std::string prefix;               // ids that begin so; empty: all
@@ -86,6 +92,17 @@ class Store {
   // unknown (see the engine). Mutations of one install stand in the order of their versions; one
   // that conflicts makes the later ones of its install conflict too.
   virtual std::vector<Outcome> append(std::span<const Mutation> mutations) = 0;
+
+  // Whether others may write to it too, so that what was loaded may be old.
+  virtual bool is_shared() const { return false; }
+
+  // Of each, whether it is still the newest version, and of the same history. Waits for no append.
+  virtual std::vector<bool> are_current(std::span<const Seen> seen) {
+    return std::vector<bool>(seen.size(), true);
+  }
+
+  // Returns if the engine can be reached.
+  virtual void ping() {}
 
   // A page of rows, in id order.
   virtual std::vector<ledger::Row> list(const ListQuery& query) = 0;

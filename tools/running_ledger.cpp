@@ -4,6 +4,7 @@
 #include <thread>
 
 #include "http/gateway.hpp"
+#include "persistence/postgres_store.hpp"
 #include "persistence/sqlite_store.hpp"
 
 namespace credits {
@@ -17,10 +18,19 @@ actors::Tuning on_every_core(actors::Tuning tuning) {
 
 }  // namespace
 
-std::unique_ptr<persistence::Store> open_store(const std::filesystem::path& data_dir,
+std::unique_ptr<persistence::Store> open_store(const std::string& store,
+                                               const std::filesystem::path& data_dir,
                                                const actors::Tuning& tuning) {
+  const auto heads_max = [&tuning](std::size_t usual) {
+    return std::max(usual, 2 * tuning.live_installs_max);
+  };
+  if (persistence::is_postgres_uri(store)) {
+    persistence::PostgresOptions options;
+    options.heads_max = heads_max(options.heads_max);
+    return persistence::open_postgres_store(store, options);
+  }
   persistence::SqliteOptions options;
-  options.heads_max = std::max(options.heads_max, 2 * tuning.live_installs_max);
+  options.heads_max = heads_max(options.heads_max);
   return persistence::open_sqlite_store(data_dir, options);
 }
 

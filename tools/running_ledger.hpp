@@ -5,6 +5,7 @@
 #include <caf/all.hpp>
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "actors/environment.hpp"
 #include "actors/interfaces.hpp"
@@ -13,9 +14,10 @@
 
 namespace credits {
 
-// The ledger in `data_dir`, by an engine that knows as many installs as can be live. Errors:
-// open_sqlite_store().
-std::unique_ptr<persistence::Store> open_store(const std::filesystem::path& data_dir,
+// The ledger that `store` names, `sqlite` in `data_dir` or a URI of PostgreSQL, by an engine that
+// knows as many installs as can be live. Errors: open_sqlite_store(), open_postgres_store().
+std::unique_ptr<persistence::Store> open_store(const std::string& store,
+                                               const std::filesystem::path& data_dir,
                                                const actors::Tuning& tuning);
 
 class RunningLedger {

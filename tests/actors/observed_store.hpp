@@ -18,6 +18,11 @@ class ObservedStore : public persistence::MemoryStore {
     return MemoryStore::load(ids);
   }
 
+  std::vector<bool> are_current(std::span<const persistence::Seen> seen) override {
+    ++comparisons;
+    return MemoryStore::are_current(seen);
+  }
+
   std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
                                                    std::span<const ledger::Name> names) override {
     ++recalls;
@@ -28,6 +33,12 @@ class ObservedStore : public persistence::MemoryStore {
       std::span<const persistence::Mutation> mutations) override {
     ++appends;
     return MemoryStore::append(mutations);
+  }
+
+  bool is_shared() const override { return shared; }
+
+  void ping() override {
+    if (unreachable) throw persistence::StoreError{"observed store: cannot be reached"};
   }
 
   void checkpoint() override {
@@ -52,9 +63,12 @@ class ObservedStore : public persistence::MemoryStore {
     return {entries.rbegin(), entries.rend()};
   }
 
+  bool shared = false;
+  std::atomic<bool> unreachable{false};
   std::atomic<std::size_t> loaded_rows{0};
   std::atomic<std::size_t> recalls{0};
   std::atomic<std::size_t> appends{0};
+  std::atomic<std::size_t> comparisons{0};
   std::atomic<std::size_t> checkpoints{0};
   std::atomic<std::size_t> checkpoints_to_fail{0};
 };

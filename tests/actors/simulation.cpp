@@ -52,6 +52,7 @@ struct Wish {
 struct Asked {
   std::shared_ptr<Wish> wish;
   PendingAnswer answer;
+  std::uint64_t stored_version = 0;  // when it was asked
 };
 
 std::string spell(const Operation& operation) {
@@ -90,7 +91,10 @@ ledger::Quota quota_times(std::int64_t factor, std::int64_t divisor) {
 
 class Simulation {
  public:
-  explicit Simulation(bool is_long) : is_long_{is_long} { start(); }
+  explicit Simulation(const Life& life) : is_long_{life.is_long} {
+    store_.shared = life.is_shared;
+    start();
+  }
 
   void move(std::uint32_t seed) {
     Dice dice{seed};
@@ -305,7 +309,12 @@ class Simulation {
   void ask(const std::shared_ptr<Wish>& wish) {
     const Operation& operation = wish->operation;
     tell(operation.install_id + ": " + spell(operation));
-    asked_.push_back({wish, world_->send(operation)});
+    asked_.push_back({wish, world_->send(operation), stored_version(operation.install_id)});
+  }
+
+  std::uint64_t stored_version(const std::string& id) {
+    const auto row = store_.row(id);
+    return row ? row->version : 0;
   }
 
   void run_some(Dice& dice) {
@@ -339,13 +348,19 @@ class Simulation {
     const std::string what = wish.operation.install_id + ": " + spell(wish.operation);
     try {
       const Answer answer = asked.answer.get();
-      if (std::holds_alternative<Refused>(answer)) {
+      if (const auto* refused = std::get_if<Refused>(&answer)) {
+        expect(!store_.shared || refused->reason != Refusal::unknown_install ||
+                   asked.stored_version == 0,
+               what + " was told that there is none, though another has created it");
         wish.was_refused = true;
         tell("  refused: " + what);
         return;
       }
       tell("  done: " + what);
       wish.may_be_done = true;
+      const auto* view = std::get_if<InstallView>(&answer);
+      expect(!store_.shared || !view || view->row.version >= asked.stored_version,
+             what + " shows an old version, though another has written a new one");
       acknowledged(wish, answer);
     } catch (const persistence::StoreError&) {
       wish.may_be_done = true;
@@ -487,14 +502,14 @@ class Simulation {
 
 Life life_of(std::uint32_t seed) {
   std::mt19937 random{seed};
-  Life life{seed % 2 == 0, {}};
+  Life life{seed % 2 == 0, seed % 3 == 0, {}};
   life.moves.resize(moves_of_a_life);
   for (std::uint32_t& move : life.moves) move = static_cast<std::uint32_t>(random());
   return life;
 }
 
 Lived live(const Life& life) {
-  Simulation simulation{life.is_long};
+  Simulation simulation{life};
   std::optional<std::string> fault;
   try {
     for (const std::uint32_t move : life.moves) simulation.move(move);

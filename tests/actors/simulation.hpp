@@ -20,6 +20,7 @@ namespace credits::tests {
 
 struct Life {
   bool is_long = false;              // its clock moves by days; otherwise by seconds
+  bool is_shared = false;            // its store is known to be written to by others too
   std::vector<std::uint32_t> moves;  // what each draws from
 };
 

@@ -1,3 +1,4 @@
+import itertools
 import json
 import time
 
@@ -19,9 +20,10 @@ def data_dir(tmp_path):
 def start(data_dir, tmp_path):
     """Starts servers on `data_dir` and a free port; a flag given again replaces these."""
     servers = []
+    numbers = itertools.count()
 
     def start_server(*args, **settings):
-        log_path = tmp_path / f"creditsd-{len(servers)}.log"
+        log_path = tmp_path / f"creditsd-{next(numbers)}.log"
         servers.append(creditsd.Server(
             ["--listen", "127.0.0.1:0", "--data-dir", data_dir, *args], log_path, **settings))
         return servers[-1]

@@ -136,7 +136,7 @@ class PatientClient:
     def __init__(self, service, chance):
         self._service = service
         self._chance = chance
-        self._client = creditsd.Client(service.port)
+        self._clients = {}  # by port
 
     def ask(self, install_id, asked):
         deadline = time.monotonic() + PATIENCE_S
@@ -150,13 +150,16 @@ class PatientClient:
     def ask_once(self, install_id, asked):
         """None: there was no answer, and it may have been done."""
         self._service.wait_until_up()
+        port = self._service.port
+        client = self._clients.setdefault(port, creditsd.Client(port))
         try:
-            answer = self._client.request(*request_of(install_id, asked))
+            answer = client.request(*request_of(install_id, asked))
         except NO_ANSWER:
-            self._client.close()
+            client.close()
             return None
         assert answer.status != 503 or "Retry-After" in answer.headers, answer.body
         return answer
 
     def close(self):
-        self._client.close()
+        for client in self._clients.values():
+            client.close()

@@ -70,9 +70,9 @@ class Traffic:
     """Connections that commit, and some that read, until the server goes or `end` is called.
 
     Each commit is of a backend, a tier and a number of credits that chance gave it, so that one
-    entry is hardly mistaken for another."""
+    entry is hardly mistaken for another. Several ports share the connections."""
 
-    def __init__(self, port, ids, writers=24, readers=4):
+    def __init__(self, ports, ids, writers=24, readers=4):
         self.answered = defaultdict(dict)  # id to version to (commit, install)
         self.in_doubt = defaultdict(list)  # id to commits that got no answer
         self.refused = []
@@ -80,7 +80,7 @@ class Traffic:
         self._failures = []
         self._over = threading.Event()
         self._lock = threading.Lock()
-        self._port = port
+        self._ports = ports if isinstance(ports, list) else [ports]
         self._ids = ids
         self._threads = [threading.Thread(target=self._run, args=(work, n)) for n, work in
                          enumerate([self._commit] * writers + [self._read] * readers)]
@@ -107,7 +107,7 @@ class Traffic:
             raise self._failures[0]
 
     def _run(self, work, number):
-        client = creditsd.Client(self._port)
+        client = creditsd.Client(self._ports[number % len(self._ports)])
         chance = random.Random(number)
         # Each install has one turn in each round of each connection.
         ids = itertools.cycle(chance.sample(self._ids, len(self._ids)))
@@ -133,6 +133,8 @@ class Traffic:
         with self._lock:
             if answer.status != 200:
                 self.refused.append(answer)
+                if answer.json["code"] == "storage_unavailable":
+                    self.in_doubt[install_id].append(commit)
                 return
             versions = self.answered[install_id]
             assert answer.json["version"] not in versions, "two commits were given one version"

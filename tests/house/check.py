@@ -29,7 +29,7 @@ LIBRARIES = {
     r"rapidjson/": r"http/codec/.*|tools/creditsctl/json\.hpp",
     r"httplib\.h":
         r"http/(server|connection)\.[ch]pp|tools/creditsctl/client\.cpp",
-    r"(SQLiteCpp/|sqlite3|xxhash)": r"persistence/.*",
+    r"(SQLiteCpp/|sqlite3|xxhash|libpq)": r"persistence/.*",
     r"openssl/": r"persistence/.*|http/(access|connection|tls)\.[ch]pp",
     r"prometheus/": r"http/metrics\.cpp",
     r"(CLI|spdlog)/": r"tools/.*",

@@ -10,9 +10,11 @@
 #include <vector>
 
 #include "persistence/memory_store.hpp"
+#include "persistence/postgres_store.hpp"
 #include "persistence/sqlite_store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
+#include "tests/persistence/temporary_schema.hpp"
 #include "tests/temporary_directory.hpp"
 
 namespace credits::persistence {
@@ -59,7 +61,23 @@ std::vector<ledger::Row> rows_of(RowCursor& cursor) {
   return rows;
 }
 
-#define EVERY_ENGINE(name) TEMPLATE_TEST_CASE(name, "", Memory, Sqlite, CrampedSqlite)
+// With a schema of its own in the database that $CREDITS_POSTGRES names
+// (tools/cluster/postgres.py).
+struct Postgres {
+  TemporarySchema schema;
+  std::unique_ptr<Store> opened = open_postgres_store(schema.uri());
+  Store& store = *opened;
+};
+
+// That knows hardly any install's newest version.
+struct CrampedPostgres {
+  TemporarySchema schema;
+  std::unique_ptr<Store> opened = open_postgres_store(schema.uri(), {2});
+  Store& store = *opened;
+};
+
+#define EVERY_ENGINE(name) \
+  TEMPLATE_TEST_CASE(name, "", Memory, Sqlite, CrampedSqlite, Postgres, CrampedPostgres)
 
 EVERY_ENGINE("an empty ledger has nothing") {
   TestType engine;

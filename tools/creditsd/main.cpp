@@ -24,6 +24,7 @@
 #include "http/quota_file.hpp"
 #include "http/server.hpp"
 #include "http/tls.hpp"
+#include "persistence/postgres_store.hpp"
 #include "tools/creditsd/import.hpp"
 #include "tools/creditsd/log.hpp"
 #include "tools/creditsd/options.hpp"
@@ -182,6 +183,20 @@ void refuse_strangers(const Options& options) {
                            "--admin-token-file, or listen on 127.0.0.1"};
 }
 
+// For the quota file; SQLite's engine makes its own.
+void make_directory(const std::filesystem::path& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (!error && std::filesystem::is_directory(directory)) return;
+  throw std::runtime_error{"cannot make the data directory " + directory.string() + ": " +
+                           error.message() + "; choose one that this user may make"};
+}
+
+std::string name_of_ledger(const Options& options) {
+  return persistence::is_postgres_uri(options.store) ? persistence::name_of_postgres(options.store)
+                                                     : options.data_dir.string();
+}
+
 void run(const Options& options) {
   refuse_strangers(options);
   const std::string scheme = options.tls_files ? "https" : "http";
@@ -192,7 +207,8 @@ void run(const Options& options) {
   const std::size_t connections_max =
       connections_within(raise_descriptor_limit(), options.connections_max);
   const actors::Tuning tuning = tuning_of(options);
-  const auto store = open_store(options.data_dir, tuning);
+  if (persistence::is_postgres_uri(options.store)) make_directory(options.data_dir);
+  const auto store = open_store(options.store, options.data_dir, tuning);
   const auto quota_path = quota_path_of(options);
   actors::Environment environment{actors::system_time,
                                   actors::random_mutation_id,
@@ -220,7 +236,7 @@ void run(const Options& options) {
   const SignalThread signals{files, watch, server};
   const std::string url = url_of(scheme, {options.listen.host, port});
   std::cout << "listening on " << url << std::endl;
-  log_info("started", "creditsd " + std::string{version} + " serves " + options.data_dir.string() +
+  log_info("started", "creditsd " + std::string{version} + " serves " + name_of_ledger(options) +
                           " on " + url);
   server.serve();
 }

@@ -12,6 +12,7 @@
 #include "actors/environment.hpp"
 #include "http/api.hpp"
 #include "http/server.hpp"
+#include "persistence/postgres_store.hpp"
 #include "tools/version.hpp"
 
 namespace credits::creditsd {
@@ -68,7 +69,11 @@ std::string fault_of_address(const std::string& text) {
 }
 
 std::string fault_of_store(const std::string& text) {
-  return text == "sqlite" ? "" : "\"" + text + "\" is not a store; there is: sqlite";
+  if (text == "sqlite") return "";
+  if (persistence::is_postgres_uri(text)) {
+    return persistence::fault_of_postgres_uri(text).value_or("");
+  }
+  return "\"" + text + "\" is not a store; there are: sqlite, postgresql://…";
 }
 
 std::string fault_of_file(const std::string& text) {
@@ -108,7 +113,6 @@ CLI::Validator duration_in_milliseconds() {
 Options parse_options(int argc, char** argv) {
   Options options;
   std::string listen = "127.0.0.1:8787";
-  std::string store = "sqlite";
   std::string quota_file;
   std::int64_t passivate_after_ms = 0;
   std::int64_t keep_entries_ms = 0;
@@ -118,6 +122,7 @@ Options parse_options(int argc, char** argv) {
   std::string tls_cert;
   std::string tls_key;
   options.data_dir = "./data";
+  options.store = "sqlite";
   options.live_installs_max = actors::Tuning{}.live_installs_max;
   options.connections_max = http::ServerOptions{}.connections_max;
   options.requests_in_flight_max = http::ApiLimits{}.requests_in_flight_max;
@@ -135,8 +140,9 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--listen", listen, "Address to serve on; port 0 takes a free one")
       ->check(CLI::Validator{fault_of_address, "HOST:PORT"});
   app.add_option("--data-dir", options.data_dir, "Directory of the ledger; made if it is missing");
-  app.add_option("--store", store, "Where the ledger is kept")
-      ->check(CLI::Validator{fault_of_store, "sqlite"});
+  app.add_option("--store", options.store,
+                 "Where the ledger is kept: in the data directory, or in PostgreSQL")
+      ->check(CLI::Validator{fault_of_store, "sqlite|postgresql://…"});
   app.add_option("--quota", quota_file,
                  "Quota file [default: quota.json in the data directory, made if it is missing]");
   app.add_flag("--hardware,!--no-hardware", options.has_hardware,

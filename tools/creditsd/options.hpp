@@ -24,6 +24,7 @@ struct Address {
 struct Options {
   Address listen;
   std::filesystem::path data_dir;
+  std::string store;                                // sqlite, or a URI of PostgreSQL
   std::optional<std::filesystem::path> quota_file;  // none: quota.json in the data directory
   bool has_hardware = false;
   std::chrono::milliseconds passivate_after{};

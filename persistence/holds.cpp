@@ -1,0 +1,50 @@
+#include "persistence/holds.hpp"
+
+#include "persistence/encoder.hpp"
+
+namespace credits::persistence {
+
+namespace {
+
+void encode(Encoder& out, const ledger::Reservation& reservation) {
+  out.text(reservation.id);
+  out.text(reservation.tier);
+  out.integer(static_cast<std::int64_t>(reservation.backend));
+  out.integer(static_cast<std::int64_t>(reservation.counter));
+  out.integer(reservation.credits);
+  out.month(reservation.month);
+  out.time(reservation.expires_at);
+}
+
+ledger::Reservation decode_reservation(Decoder& in) {
+  ledger::Reservation reservation;
+  reservation.id = in.text();
+  reservation.tier = in.text();
+  reservation.backend = static_cast<ledger::Backend>(in.integer());
+  reservation.counter = static_cast<ledger::Counter>(in.integer());
+  reservation.credits = in.integer();
+  reservation.month = in.month();
+  reservation.expires_at = in.time();
+  return reservation;
+}
+
+}  // namespace
+
+std::string encode_holds(const ledger::Row& row) {
+  if (row.reservations.empty()) return {};
+  Encoder out;
+  out.integer(std::uint64_t{row.reservations.size()});
+  for (const ledger::Reservation& reservation : row.reservations) encode(out, reservation);
+  return out.result();
+}
+
+void decode_holds(std::string_view bytes, ledger::Row& row) {
+  if (bytes.empty()) return;
+  Decoder in{bytes};
+  for (auto left = in.unsigned_integer(); left > 0; --left) {
+    row.reservations.push_back(decode_reservation(in));
+  }
+  in.expect_end();
+}
+
+}  // namespace credits::persistence

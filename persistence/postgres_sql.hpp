@@ -1,0 +1,213 @@
+// All SQL of the PostgreSQL engine.
+//
+// Months are YYYYMM, times milliseconds since 1970, kinds, backends and counters the numbers of
+// their enums in actors/ledger. Ids compare byte by byte (COLLATE "C"), as everywhere else.
+#pragma once
+
+#include <array>
+
+namespace credits::persistence::postgres::sql {
+
+inline constexpr int schema_version = 1;
+
+// For the advisory locks of this program, whatever else uses the database.
+inline constexpr const char* lock_schema = "SELECT pg_advisory_xact_lock(7247262851001)";
+inline constexpr const char* try_lock_pruning = "SELECT pg_try_advisory_xact_lock(7247262851002)";
+
+// An answer waits for the commit of what it says, whatever the server's default is; and no
+// statement for ever.
+inline constexpr const char* set_up =
+    "SELECT set_config('synchronous_commit', 'on', false)"
+    " WHERE current_setting('synchronous_commit') = 'off';"
+    "SET statement_timeout = '10s'";
+
+inline constexpr const char* has_schema = "SELECT to_regclass('credits_ledger') IS NOT NULL";
+inline constexpr const char* select_ledger = "SELECT schema_version FROM credits_ledger";
+
+// `replaced_version` is the version that the last write of a row replaced: with it the guard of
+// that write is a part of it.
+inline constexpr const char* schema = R"(
+  CREATE TABLE credits_ledger (ledger_id text NOT NULL, schema_version integer NOT NULL);
+  INSERT INTO credits_ledger VALUES (md5(random()::text || clock_timestamp()::text), 1);
+  CREATE TABLE credits_installs (
+    install_id text COLLATE "C" PRIMARY KEY,
+    tier_snapshot text NOT NULL,
+    lifetime_consumed bigint NOT NULL,
+    lifetime_gemini_consumed bigint NOT NULL,
+    month integer NOT NULL,
+    monthly_consumed bigint NOT NULL,
+    monthly_gemini_consumed bigint NOT NULL,
+    last_active_at_ms bigint NOT NULL,
+    version bigint NOT NULL,
+    holds bytea,                 -- reservations, see holds.hpp
+    hash bytea,                  -- of the newest entry, see chain.hpp
+    replaced_version bigint NOT NULL
+  ) WITH (fillfactor = 70);
+  CREATE TABLE credits_entries (
+    install_id text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    at_ms bigint NOT NULL,
+    kind smallint NOT NULL,
+    tier text NOT NULL,
+    backend smallint,
+    credits bigint NOT NULL,
+    counter smallint NOT NULL,
+    month integer NOT NULL,
+    idempotency_key text,
+    reservation_id text,
+    expires_at_ms bigint,
+    imported bytea,              -- of an import: what the old ledger had
+    request text,                -- with status and answer: the entry's receipt
+    status integer,
+    answer text,
+    mutation_id bytea NOT NULL,
+    hash bytea,
+    PRIMARY KEY (install_id, version)
+  );
+  CREATE INDEX credits_entries_by_age ON credits_entries USING brin (at_ms);
+  CREATE TABLE credits_names (   -- by which entries are found
+    install_id text COLLATE "C" NOT NULL,
+    kind smallint NOT NULL,
+    name text COLLATE "C" NOT NULL,
+    version bigint NOT NULL,
+    at_ms bigint NOT NULL,
+    PRIMARY KEY (install_id, kind, name)
+  );
+  CREATE INDEX credits_names_by_age ON credits_names USING brin (at_ms);
+  CREATE TABLE credits_baselines (  -- the rows that the pruned entries led to
+    install_id text COLLATE "C" PRIMARY KEY,
+    tier_snapshot text NOT NULL,
+    lifetime_consumed bigint NOT NULL,
+    lifetime_gemini_consumed bigint NOT NULL,
+    month integer NOT NULL,
+    monthly_consumed bigint NOT NULL,
+    monthly_gemini_consumed bigint NOT NULL,
+    last_active_at_ms bigint NOT NULL,
+    version bigint NOT NULL,
+    holds bytea,
+    hash bytea
+  );
+)";
+
+// One statement for a batch. Rows are locked in the order of their ids, so that two batches never
+// wait for each other; of an install whose version is not the one that is replaced nothing is
+// written.
+inline constexpr const char* append = R"(
+  WITH written AS (
+    INSERT INTO credits_installs AS kept
+    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+      AS batch (install_id, tier_snapshot, lifetime_consumed, lifetime_gemini_consumed, month,
+                monthly_consumed, monthly_gemini_consumed, last_active_at_ms, version, holds, hash,
+                replaced_version)
+    WHERE replaced_version = 0
+      OR EXISTS (SELECT FROM credits_installs known WHERE known.install_id = batch.install_id)
+    ORDER BY install_id COLLATE "C"
+    ON CONFLICT (install_id) DO UPDATE SET
+      tier_snapshot = EXCLUDED.tier_snapshot,
+      lifetime_consumed = EXCLUDED.lifetime_consumed,
+      lifetime_gemini_consumed = EXCLUDED.lifetime_gemini_consumed,
+      month = EXCLUDED.month,
+      monthly_consumed = EXCLUDED.monthly_consumed,
+      monthly_gemini_consumed = EXCLUDED.monthly_gemini_consumed,
+      last_active_at_ms = EXCLUDED.last_active_at_ms,
+      version = EXCLUDED.version,
+      holds = EXCLUDED.holds,
+      hash = EXCLUDED.hash,
+      replaced_version = EXCLUDED.replaced_version
+    WHERE kept.version = EXCLUDED.replaced_version
+    RETURNING install_id
+  ), entries AS (
+    INSERT INTO credits_entries
+    SELECT * FROM unnest($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27,
+                         $28, $29, $30)
+      AS batch (install_id, version, at_ms, kind, tier, backend, credits, counter, month,
+                idempotency_key, reservation_id, expires_at_ms, imported, request, status, answer,
+                mutation_id, hash)
+    WHERE install_id IN (SELECT install_id FROM written)
+  ), names AS (
+    INSERT INTO credits_names
+    SELECT * FROM unnest($31, $32, $33, $34, $35) AS batch (install_id, kind, name, version, at_ms)
+    WHERE install_id IN (SELECT install_id FROM written)
+    ON CONFLICT (install_id, kind, name) DO UPDATE SET
+      version = EXCLUDED.version, at_ms = EXCLUDED.at_ms
+  )
+  SELECT install_id FROM written
+)";
+
+inline constexpr const char* select_heads =
+    "SELECT install_id, version, hash FROM credits_installs WHERE install_id = ANY($1)";
+
+#define CREDITS_ROW_COLUMNS                                                         \
+  "install_id, tier_snapshot, lifetime_consumed, lifetime_gemini_consumed, month, " \
+  "monthly_consumed, monthly_gemini_consumed, last_active_at_ms, version, holds, hash"
+inline constexpr const char* select_rows =
+    "SELECT " CREDITS_ROW_COLUMNS " FROM credits_installs WHERE install_id = ANY($1)";
+inline constexpr const char* select_page =
+    "SELECT " CREDITS_ROW_COLUMNS
+    " FROM credits_installs"
+    " WHERE install_id > $1 AND install_id >= $2 AND starts_with(install_id, $2)"
+    " AND ($3::text IS NULL OR tier_snapshot = $3) ORDER BY install_id LIMIT $4";
+inline constexpr const char* begin_snapshot =
+    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
+    "DECLARE credits_snapshot CURSOR FOR SELECT " CREDITS_ROW_COLUMNS
+    " FROM credits_installs ORDER BY install_id";
+inline constexpr const char* fetch_snapshot = "FETCH 1000 FROM credits_snapshot";
+inline constexpr const char* count_installs = "SELECT count(*) FROM credits_installs";
+
+// The last column is the hash of the entry before.
+#define CREDITS_ENTRY_COLUMNS                                                                    \
+  "e.install_id, e.version, e.at_ms, e.kind, e.tier, e.backend, e.credits, e.counter, e.month, " \
+  "e.idempotency_key, e.reservation_id, e.expires_at_ms, e.imported, e.request, e.status, "      \
+  "e.answer, e.mutation_id, e.hash, coalesce(before.hash, base.hash)"
+#define CREDITS_BEFORE                                                      \
+  " LEFT JOIN credits_entries before"                                       \
+  " ON before.install_id = e.install_id AND before.version = e.version - 1" \
+  " LEFT JOIN credits_baselines base"                                       \
+  " ON base.install_id = e.install_id AND base.version = e.version - 1"
+inline constexpr const char* select_entries =
+    "SELECT " CREDITS_ENTRY_COLUMNS " FROM credits_entries e" CREDITS_BEFORE
+    " WHERE e.install_id = $1 AND e.version < $2 ORDER BY e.version DESC LIMIT $3";
+// In the order of the names.
+inline constexpr const char* select_recalled =
+    "SELECT " CREDITS_ENTRY_COLUMNS
+    ", asked.place"
+    " FROM unnest($2, $3) WITH ORDINALITY asked (kind, name, place)"
+    " JOIN credits_names n ON n.install_id = $1 AND n.kind = asked.kind AND n.name = asked.name"
+    " JOIN credits_entries e ON e.install_id = $1 AND e.version = n.version" CREDITS_BEFORE;
+inline constexpr const char* select_names =
+    "SELECT kind, name FROM credits_names WHERE install_id = $1 LIMIT $2";
+
+inline constexpr const char* forget_names =
+    "DELETE FROM credits_names WHERE ctid = ANY (ARRAY("
+    " SELECT ctid FROM credits_names WHERE at_ms < $1 LIMIT $2))";
+// The oldest of an install, up to the first that is younger or that a name finds.
+inline constexpr const char* select_prunable =
+    "SELECT " CREDITS_ENTRY_COLUMNS
+    " FROM (SELECT * FROM credits_entries old WHERE at_ms < $1"
+    "  AND NOT EXISTS (SELECT FROM credits_names n"
+    "   WHERE n.install_id = old.install_id AND n.version <= old.version)"
+    "  AND NOT EXISTS (SELECT FROM credits_entries young WHERE young.install_id = old.install_id"
+    "   AND young.version < old.version AND young.at_ms >= $1) LIMIT $2) e" CREDITS_BEFORE
+    " ORDER BY e.install_id, e.version";
+inline constexpr const char* select_baselines =
+    "SELECT " CREDITS_ROW_COLUMNS " FROM credits_baselines WHERE install_id = ANY($1)";
+inline constexpr const char* upsert_baselines = R"(
+  INSERT INTO credits_baselines
+  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+  ON CONFLICT (install_id) DO UPDATE SET
+    tier_snapshot = EXCLUDED.tier_snapshot,
+    lifetime_consumed = EXCLUDED.lifetime_consumed,
+    lifetime_gemini_consumed = EXCLUDED.lifetime_gemini_consumed,
+    month = EXCLUDED.month,
+    monthly_consumed = EXCLUDED.monthly_consumed,
+    monthly_gemini_consumed = EXCLUDED.monthly_gemini_consumed,
+    last_active_at_ms = EXCLUDED.last_active_at_ms,
+    version = EXCLUDED.version,
+    holds = EXCLUDED.holds,
+    hash = EXCLUDED.hash
+)";
+inline constexpr const char* delete_pruned =
+    "DELETE FROM credits_entries e USING unnest($1, $2) AS gone (install_id, version)"
+    " WHERE e.install_id = gone.install_id AND e.version <= gone.version";
+
+}  // namespace credits::persistence::postgres::sql

@@ -1,0 +1,43 @@
+// The engine for several creditsd over one PostgreSQL 13 or later, or a database that speaks its
+// protocol and has its SQL. Any of them may write any install at any time: the version guard of
+// each write makes the later one a conflict, and are_current() tells whether a row that was read is
+// still the newest.
+//
+// Durability is the server's: each connection sets `synchronous_commit` to on if it is off, and a
+// server with `fsync` off is refused.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "persistence/store.hpp"
+
+namespace credits::persistence {
+
+struct PostgresOptions {
+  // Installs whose newest version it knows without asking, half of them for certain. All that are
+  // live should fit.
+  std::size_t heads_max = 500'000;
+};
+
+// Whether --store means this engine.
+bool is_postgres_uri(std::string_view store);
+
+// What is wrong with the URI, if anything; does not repeat it. One with a password is wrong, as
+// lists of processes would show it.
+std::optional<std::string> fault_of_postgres_uri(const std::string& uri);
+
+// The server and the database that a good URI names, for people.
+std::string name_of_postgres(const std::string& uri);
+
+// Connects to `uri`, and makes the schema if it is missing. Throws StoreError: the server cannot be
+// reached or refuses, or has a newer schema; the text says which.
+//
+// A write during which the connection is lost has an unknown outcome; it throws StoreError.
+std::unique_ptr<Store> open_postgres_store(const std::string& uri,
+                                           const PostgresOptions& options = {});
+
+}  // namespace credits::persistence

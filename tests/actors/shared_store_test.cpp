@@ -1,0 +1,155 @@
+// Two ledgers of actors over one store, as two creditsd over one database: whatever one has
+// written, the other neither overlooks nor writes over.
+#include <string>
+#include <vector>
+
+#include "tests/actors/observed_store.hpp"
+#include "tests/actors/world.hpp"
+#include "tests/catch.hpp"
+
+namespace credits::actors {
+namespace {
+
+using namespace credits::tests;
+using namespace std::chrono_literals;
+
+struct SharedStore : ObservedStore {
+  SharedStore() { shared = true; }
+};
+
+// Two nodes that both have the install "a" live.
+struct Nodes {
+  SharedStore store;
+  World first{store};
+  World second{store};
+
+  Nodes() {
+    first.commit("a", 1);
+    second.commit("a", 1);
+    first.commit("a", 1);
+  }
+};
+
+ledger::Row shown(World& world, const std::string& id = "a") {
+  return std::get<InstallView>(world.ask({id, Get{}})).row;
+}
+
+Operation commit_with_key_of(std::int64_t credits) {
+  return {"a", Commit{ledger::Backend::gemini, "core", credits}, "k",
+          "commit " + std::to_string(credits)};
+}
+
+TEST_CASE("what one node has answered, the other shows") {
+  Nodes nodes;
+  CHECK(shown(nodes.second).version == 3);
+  nodes.second.commit("a", 5);
+  CHECK(shown(nodes.first).lifetime_consumed == 8);
+  CHECK(nodes.first.environment.figures.conflicts > 0);
+}
+
+TEST_CASE("an install that one node has found missing is found once another has created it") {
+  SharedStore store;
+  World first{store};
+  World second{store};
+  CHECK(std::holds_alternative<Refused>(second.ask({"a", Get{}})));
+  first.commit("a");
+  CHECK(shown(second).version == 1);
+}
+
+TEST_CASE("nodes that commit to one install in turns lose no commit") {
+  Nodes nodes;
+  for (int i = 0; i < 20; ++i) {
+    nodes.first.commit("a");
+    nodes.second.commit("a");
+  }
+  CHECK(shown(nodes.first).version == 43);
+  CHECK(shown(nodes.second).lifetime_consumed == 43);
+}
+
+TEST_CASE("a key that was used on one node is replayed by the other") {
+  Nodes nodes;
+  nodes.first.ask(commit_with_key_of(7));
+  const auto replayed = nodes.second.ask(commit_with_key_of(7));
+  CHECK(std::get<Recorded>(replayed).replayed);
+  CHECK(std::get<Refused>(nodes.second.ask(commit_with_key_of(8))).reason ==
+        Refusal::idempotency_key_reused);
+  CHECK(shown(nodes.second).lifetime_consumed == 10);
+}
+
+TEST_CASE("credits that one node has reserved, the other does not give away") {
+  Nodes nodes;
+  nodes.first.ask({"a", Reserve{"core", true, 90}});
+  CHECK(std::get<Refused>(nodes.second.ask({"a", Reserve{"core", true, 10}})).reason ==
+        Refusal::out_of_credits);
+  CHECK(shown(nodes.second).reservations.empty());  // a view has none
+}
+
+TEST_CASE("what was judged on an old row is judged again in its order, and answered once") {
+  Nodes nodes;
+  auto read = nodes.second.send({"a", Get{}});
+  auto commit = nodes.second.send(World::commit_of("a", 10));
+  auto read_after = nodes.second.send({"a", Get{}});
+  nodes.second.run();
+  CHECK(std::get<InstallView>(read.get()).row.lifetime_consumed == 3);
+  CHECK(std::get<InstallView>(commit.get()).row.lifetime_consumed == 13);
+  CHECK(std::get<InstallView>(read_after.get()).row.lifetime_consumed == 13);
+}
+
+TEST_CASE("answers that wait at the same time are compared at once") {
+  SharedStore store;
+  World world{store};
+  std::vector<PendingAnswer> answers;
+  for (int round = 0; round < 2; ++round) {  // the second time all are live
+    store.comparisons = 0;
+    for (int i = 0; i < 50; ++i) answers.push_back(world.send({"i" + std::to_string(i), Create{}}));
+    world.run();
+  }
+  CHECK(store.comparisons > 0);
+  CHECK(store.comparisons < 10);
+  for (auto& answer : answers) CHECK(std::holds_alternative<InstallView>(answer.get()));
+}
+
+TEST_CASE("where an answer cannot be compared it is judged again, and fails as the store does") {
+  Nodes nodes;
+  nodes.store.fail_loads(2);  // the comparison, and the load after it
+  auto read = nodes.second.send({"a", Get{}});
+  nodes.second.run();
+  CHECK_THROWS_AS(read.get(), persistence::StoreError);
+  CHECK(shown(nodes.second).version == 3);
+}
+
+TEST_CASE("an idle install whose answer is still being compared is not passivated before it") {
+  Nodes nodes;
+  auto read = nodes.second.send({"a", Get{}});
+  nodes.second.forget();  // retires it at once
+  CHECK(std::get<InstallView>(read.get()).row.version == 3);
+  CHECK(nodes.second.live_installs() == 0);
+}
+
+TEST_CASE(
+    "a store that cannot be reached is known to be so without a write, and known to be back") {
+  SharedStore store;
+  World world{store};
+  const auto trouble = [&] {
+    return store_trouble(world.environment, std::chrono::steady_clock::now());
+  };
+  world.pass(1s);
+  CHECK_FALSE(trouble());
+  store.unreachable = true;
+  world.pass(1s);
+  CHECK(trouble() == "observed store: cannot be reached");
+  store.unreachable = false;
+  world.pass(1s);
+  CHECK_FALSE(trouble());
+}
+
+TEST_CASE("a store that is nobody else's is not asked whether a row is old") {
+  ObservedStore store;
+  World world{store};
+  world.commit("a");
+  shown(world);
+  CHECK(store.comparisons == 0);
+}
+
+}  // namespace
+}  // namespace credits::actors

@@ -1,0 +1,50 @@
+"""Several nodes over one PostgreSQL, and clients that are sent to any of them."""
+
+import itertools
+import random
+import signal
+import sys
+
+from creditsd import REPO
+from reserving import Service
+
+sys.path.insert(0, str(REPO / "tools/cluster"))
+import postgres  # noqa: E402
+
+_schemas = itertools.count(1)
+
+
+def new_ledger(server):
+    """The URI of an empty one."""
+    return server.new_schema(f"ledger_{next(_schemas)}")
+
+
+class Cluster:
+    """Nodes that are killed and started again, as is their database; each request goes to another."""
+
+    def __init__(self, start, server, uri, *args, nodes=2):
+        self._server = server
+        self._chance = random.Random(1)
+        self._crashes = 0
+        self.nodes = [Service(start, "--store", uri, *args) for _ in range(nodes)]
+
+    @property
+    def port(self):
+        return self._chance.choice(self.nodes).port
+
+    def crash(self):
+        """A node and the database in turns."""
+        self._crashes += 1
+        if self._crashes % 2:
+            self._chance.choice(self.nodes).crash()
+        else:
+            self._server.stop(signal.SIGQUIT)
+            self._server.start()
+
+    def stop(self):
+        for node in self.nodes:
+            node.stop()
+
+    def wait_until_up(self):
+        for node in self.nodes:
+            node.wait_until_up()

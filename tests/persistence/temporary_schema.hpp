@@ -1,0 +1,45 @@
+// A schema of a PostgreSQL database that a test has to itself and that goes with it.
+#pragma once
+
+#include <cstdlib>
+#include <stdexcept>
+#include <string>
+
+#include "persistence/postgres.hpp"
+
+namespace credits::tests {
+
+class TemporarySchema {
+ public:
+  TemporarySchema() {
+    static int number = 0;
+    name_ = "test_" + std::to_string(++number);
+    run("DROP SCHEMA IF EXISTS " + name_ + " CASCADE; CREATE SCHEMA " + name_);
+  }
+  ~TemporarySchema() {
+    try {
+      run("DROP SCHEMA " + name_ + " CASCADE");
+    } catch (const persistence::StoreError&) {
+      // the server is the test's own, and goes too
+    }
+  }
+  TemporarySchema(const TemporarySchema&) = delete;
+  TemporarySchema& operator=(const TemporarySchema&) = delete;
+
+  std::string uri() const { return server() + "?options=-csearch_path%3D" + name_; }
+
+  void run(const std::string& statements) const {
+    persistence::postgres::Connection{server()}.run_script(statements);
+  }
+
+ private:
+  static std::string server() {
+    if (const char* uri = std::getenv("CREDITS_POSTGRES")) return uri;
+    throw std::runtime_error{
+        "CREDITS_POSTGRES names no server: run this by tools/cluster/postgres.py"};
+  }
+
+  std::string name_;
+};
+
+}  // namespace credits::tests

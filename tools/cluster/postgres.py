@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""A PostgreSQL server in a directory of its own, on a free port of loopback: for trying creditsd out on one,
+and for tests and benchmarks.
+
+As a program it runs a command beside one, with its URI in $CREDITS_POSTGRES, and stops it afterwards:
+
+  tools/cluster/postgres.py build/release/bin/persistence_test
+"""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+PROGRAMS = max(Path("/usr/lib/postgresql").glob("*/bin"), default=None)
+USER = "postgres"
+START_S = 60
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def as_user():
+    """initdb and postgres refuse to run as root."""
+    if os.geteuid() != 0:
+        return {}
+    user = pwd.getpwnam(USER)
+    return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+
+
+class Postgres:
+    """A server that can be stopped, killed and started again on its data."""
+
+    def __init__(self, directory, *settings):
+        if PROGRAMS is None:
+            raise RuntimeError("there is no PostgreSQL: install the package postgresql")
+        self.directory = Path(directory)
+        self.data = self.directory / "data"
+        self.log_path = self.directory / "log"
+        self.port = free_port()
+        self.settings = settings
+        self.process = None
+
+    def make(self):
+        self._own(self.directory)
+        self.run("initdb", "-D", self.data, "-A", "trust", "-U", USER, "-E", "UTF8", "--locale=C",
+                 "--no-sync")
+        return self
+
+    def make_standby_of(self, primary):
+        """A copy of `primary` that follows it, by the name of its directory."""
+        self._own(self.directory)
+        self.run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "-d",
+                 f"host=127.0.0.1 port={primary.port} user={USER} "
+                 f"application_name={self.directory.name}")
+        return self
+
+    def start(self):
+        flags = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1",
+                 f"-cunix_socket_directories={self.directory}", *(f"-c{s}" for s in self.settings)]
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([PROGRAMS / "postgres", "-D", self.data, *flags],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            cwd=self.directory, **as_user())
+        deadline = time.monotonic() + START_S
+        while not self._is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL does not start: {self.log_path.read_text()}")
+            time.sleep(0.02)
+        return self
+
+    def stop(self, how=signal.SIGINT):
+        """SIGINT ends its sessions and writes what is to be written; SIGQUIT ends it as a crash does."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(START_S)
+
+    def kill(self):
+        """As the kernel does when memory is short: its sessions notice, and end."""
+        self.process.kill()
+        self.process.wait(START_S)
+        with contextlib.suppress(FileNotFoundError):
+            self._wait_for_sessions()
+
+    def promote(self):
+        self.run("pg_ctl", "promote", "-D", self.data, "-w")
+
+    def sql(self, statement):
+        return self.run("psql", *self.connection(), "-qAtc", statement).strip()
+
+    def connection(self):
+        return ["-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", "postgres"]
+
+    def uri(self, schema=None):
+        options = f"?options=-csearch_path%3D{schema}" if schema else ""
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres{options}"
+
+    def new_schema(self, name):
+        """The URI of an empty ledger in it."""
+        self.sql(f"CREATE SCHEMA {name}")
+        return self.uri(name)
+
+    def run(self, program, *args):
+        return subprocess.run([PROGRAMS / program, *map(str, args)], check=True, text=True,
+                              stdout=subprocess.PIPE, cwd=self.directory, **as_user()).stdout
+
+    def _is_ready(self):
+        return subprocess.run([PROGRAMS / "pg_isready", "-q", *self.connection()]).returncode == 0
+
+    def _own(self, directory):
+        directory.mkdir(exist_ok=True)
+        if as_user():
+            shutil.chown(directory, USER, USER)
+
+    def _wait_for_sessions(self):
+        """Those of a postmaster that was killed hold its memory until they notice."""
+        shared = (self.data / "postmaster.pid").read_text().split("\n")[5].split()
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline and len(shared) == 2:
+            attached = [line.split()[6] for line in Path("/proc/sysvipc/shm").read_text().split("\n")[1:]
+                        if line.split()[1:2] == shared[1:]]
+            if attached in ([], ["0"]):
+                return
+            time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def running(*settings, parent=None):
+    """A started server, in a directory that goes with it."""
+    with tempfile.TemporaryDirectory(prefix="credits-postgres-", dir=parent) as directory:
+        os.chmod(directory, 0o755)
+        server = Postgres(Path(directory) / "primary", *settings).make().start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+if __name__ == "__main__":
+    with running() as postgres:
+        sys.exit(subprocess.run(sys.argv[1:], env=os.environ | {"CREDITS_POSTGRES": postgres.uri()}).returncode)
