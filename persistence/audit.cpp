@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "actors/ledger/rules.hpp"
-#include "persistence/chain.hpp"
+#include "persistence/audited_chain.hpp"
 #include "persistence/journal.hpp"
 #include "persistence/snapshots.hpp"
 #include "persistence/sqlite_file.hpp"
@@ -20,25 +20,6 @@ namespace credits::persistence {
 namespace {
 
 constexpr std::uint64_t entries_between_reports = 1'000;
-
-std::string in_words(const ledger::Row& row) {
-  std::string text = row.tier_snapshot + ", lifetime " + std::to_string(row.lifetime_consumed) +
-                     " (" + std::to_string(row.lifetime_gemini_consumed) + " of Gemini), " +
-                     ledger::format(row.month) + " " + std::to_string(row.monthly_consumed) + " (" +
-                     std::to_string(row.monthly_gemini_consumed) + " of Gemini), last active " +
-                     ledger::format(row.last_active_at) + ", version " +
-                     std::to_string(row.version);
-  for (const ledger::Reservation& reservation : row.reservations) {
-    text += ", reservation " + reservation.id + " of " + std::to_string(reservation.credits);
-  }
-  return text;
-}
-
-std::string in_words(const ledger::Name& name) {
-  return (name.kind == ledger::Name::Kind::idempotency_key ? "idempotency key \""
-                                                           : "ended reservation \"") +
-         name.text + "\"";
-}
 
 class Audit {
  public:
@@ -113,7 +94,6 @@ class Audit {
     const std::string what = fault_of(before, record);
     if (!what.empty()) return fault(record.install_id, record.entry.version, what);
     before.last_sequence = record.sequence;
-    before.hash = record.hash;
     ++report_.entries;
     if (!record.hash) ++report_.entries_unhashed;
     follow_sequence(record);
@@ -185,16 +165,7 @@ class Audit {
     if (record.previous_sequence != before.last_sequence) {
       return "the entry before it is missing, or one is there twice";
     }
-    if (before.hash && !record.hash) return "the entry has no hash, but the one before it has";
-    if (!hasher_.fits(record.hash, before.hash, record.install_id, record.entry)) {
-      return "the entry's hash is not that of its content and the hash before it";
-    }
-    try {
-      ledger::apply(before.row, record.entry);
-      return {};
-    } catch (const std::invalid_argument& error) {
-      return error.what();
-    }
+    return chain_.follow(before.row, before.hash, record.entry, record.hash);
   }
 
   // Once, when the entries have come to where the rows are.
@@ -231,8 +202,7 @@ class Audit {
     seen_.insert(id);
     if (computed.last_sequence > progress_.sequence) return;  // a baseline that is newer
     if (stored.row != computed.row) {
-      fault(id, stored.row.version,
-            "the row is " + in_words(stored.row) + "; its entries make " + in_words(computed.row));
+      fault(id, stored.row.version, difference_between(stored.row, computed.row));
     } else if (stored.last_sequence != computed.last_sequence || stored.hash != computed.hash) {
       fault(id, stored.row.version, "the row's newest entry is not the journal's");
     }
@@ -247,7 +217,7 @@ class Audit {
   std::optional<AuditFault> missing_;
   std::unordered_map<std::uint64_t, std::vector<LedTo>> led_to_;  // by sequence number
   std::uint64_t names_found_ = 0;
-  Hasher hasher_;
+  AuditedChain chain_;
   std::unordered_map<std::string, StoredRow> computed_;
   std::unordered_set<std::string> seen_;
   bool compared_ = false;

@@ -92,6 +92,10 @@ class Journal {
   // too. One thread at a time.
   void append(const std::vector<JournalRecord>& records);
 
+  // Puts `baselines` in the place of the entries up to `last_pruned`. Throws as append() does.
+  void write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
+                    std::uint64_t last_pruned);
+
   // Prunes the oldest entries, `limit` at most and up to the first that `may_go` keeps, and brings
   // the baselines up to them. Returns whether it came to the limit. Any thread, one at a time; an
   // append waits while it writes. Throws as append() does.
@@ -101,8 +105,6 @@ class Journal {
   void insert(const JournalRecord& record);
   void fold(const JournalRecord& record, StoredRow& baseline) const;
   StoredRow baseline_of(const std::string& install_id);
-  void write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
-                    std::uint64_t last_pruned);
 
   // Runs `work` as one synced transaction.
   template <class Work>

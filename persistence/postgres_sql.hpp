@@ -154,11 +154,12 @@ inline constexpr const char* begin_snapshot =
 inline constexpr const char* fetch_snapshot = "FETCH 1000 FROM credits_snapshot";
 inline constexpr const char* count_installs = "SELECT count(*) FROM credits_installs";
 
-// The last column is the hash of the entry before.
-#define CREDITS_ENTRY_COLUMNS                                                                    \
+#define CREDITS_ENTRY                                                                            \
   "e.install_id, e.version, e.at_ms, e.kind, e.tier, e.backend, e.credits, e.counter, e.month, " \
   "e.idempotency_key, e.reservation_id, e.expires_at_ms, e.imported, e.request, e.status, "      \
-  "e.answer, e.mutation_id, e.hash, coalesce(before.hash, base.hash)"
+  "e.answer, e.mutation_id, e.hash"
+// The last column is the hash of the entry before.
+#define CREDITS_ENTRY_COLUMNS CREDITS_ENTRY ", coalesce(before.hash, base.hash)"
 #define CREDITS_BEFORE                                                      \
   " LEFT JOIN credits_entries before"                                       \
   " ON before.install_id = e.install_id AND before.version = e.version - 1" \
@@ -209,5 +210,45 @@ inline constexpr const char* upsert_baselines = R"(
 inline constexpr const char* delete_pruned =
     "DELETE FROM credits_entries e USING unnest($1, $2) AS gone (install_id, version)"
     " WHERE e.install_id = gone.install_id AND e.version <= gone.version";
+
+// --- for what reads or writes a whole ledger
+
+inline constexpr const char* stand_still = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+inline constexpr const char* count_entries = "SELECT count(*) FROM credits_entries";
+inline constexpr const char* select_all_baselines =
+    "SELECT " CREDITS_ROW_COLUMNS " FROM credits_baselines ORDER BY install_id";
+inline constexpr const char* select_all_rows =
+    "DECLARE credits_rows NO SCROLL CURSOR FOR SELECT " CREDITS_ROW_COLUMNS
+    " FROM credits_installs ORDER BY install_id";
+inline constexpr const char* fetch_rows = "FETCH 2000 FROM credits_rows";
+inline constexpr const char* select_entries_by_install =
+    "DECLARE credits_all_entries NO SCROLL CURSOR FOR SELECT " CREDITS_ENTRY
+    ", NULL::bytea FROM credits_entries e ORDER BY e.install_id, e.version";
+// As they were written, as far as their times tell, and each install's in order.
+inline constexpr const char* select_entries_by_time =
+    "DECLARE credits_all_entries NO SCROLL CURSOR FOR SELECT " CREDITS_ENTRY
+    ", NULL::bytea FROM (SELECT *, max(at_ms) OVER (PARTITION BY install_id ORDER BY version)"
+    " AS not_before FROM credits_entries) e ORDER BY not_before, e.install_id, e.version";
+inline constexpr const char* fetch_entries = "FETCH 2000 FROM credits_all_entries";
+inline constexpr const char* select_all_names =
+    "DECLARE credits_all_names NO SCROLL CURSOR FOR"
+    " SELECT install_id, kind, name, version FROM credits_names ORDER BY install_id";
+inline constexpr const char* fetch_names = "FETCH 2000 FROM credits_all_names";
+
+inline constexpr const char* lock_installs = "LOCK TABLE credits_installs IN EXCLUSIVE MODE";
+inline constexpr const char* insert_rows = R"(
+  INSERT INTO credits_installs
+  SELECT *, 0 FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
+)";
+inline constexpr const char* insert_entries = R"(
+  INSERT INTO credits_entries
+  SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17,
+                       $18)
+)";
+inline constexpr const char* insert_names = R"(
+  INSERT INTO credits_names SELECT * FROM unnest($1, $2, $3, $4, $5)
+  ON CONFLICT (install_id, kind, name) DO UPDATE SET
+    version = EXCLUDED.version, at_ms = EXCLUDED.at_ms
+)";
 
 }  // namespace credits::persistence::postgres::sql

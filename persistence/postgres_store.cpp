@@ -14,6 +14,7 @@
 #include "persistence/known_installs.hpp"
 #include "persistence/postgres.hpp"
 #include "persistence/postgres_columns.hpp"
+#include "persistence/postgres_schema.hpp"
 #include "persistence/postgres_sql.hpp"
 
 namespace credits::persistence {
@@ -40,36 +41,6 @@ constexpr std::int64_t pruned_at_once = 2'000;
 
 constexpr std::size_t installs_in_a_statement = 8'192;
 constexpr int tries_max = 5;  // of a statement that met another transaction
-
-// --- opening
-
-void make_schema(Connection& connection) {
-  connection.run_script("BEGIN");
-  connection.run(postgres::sql::lock_schema);
-  if (connection.run(postgres::sql::has_schema).integer(0, 0) == 0) {
-    connection.run_script(postgres::sql::schema);
-  }
-  const std::int64_t found = connection.run(postgres::sql::select_ledger).integer(0, 0);
-  connection.run_script("COMMIT");
-  if (found > postgres::sql::schema_version) {
-    throw StoreError{"the ledger in PostgreSQL has schema version " + std::to_string(found) +
-                     ", and this creditsd knows up to " +
-                     std::to_string(postgres::sql::schema_version) + "; use a newer creditsd"};
-  }
-}
-
-void check_server(Connection& connection) {
-  if (connection.parameter("server_encoding") != "UTF8") {
-    throw StoreError{"the PostgreSQL database has the encoding " +
-                     connection.parameter("server_encoding") + "; make one with UTF8"};
-  }
-  if (connection.run("SHOW fsync").text(0, 0) != "on") {
-    throw StoreError{
-        "the PostgreSQL server has fsync off, so a crash loses what was answered; turn it on"};
-  }
-}
-
-// --- the store
 
 // What is known of an install's newest entry, and when that was so.
 struct Head {
@@ -113,8 +84,8 @@ class PostgresStore : public Store {
   PostgresStore(const std::string& uri, const PostgresOptions& options)
       : uri_{uri}, pool_{uri, postgres::sql::set_up}, heads_{options.heads_max} {
     pool_.with([this](Connection& connection) {
-      check_server(connection);
-      make_schema(connection);
+      postgres::check_server(connection);
+      postgres::make_schema(connection);
       installs_ =
           static_cast<std::uint64_t>(connection.run(postgres::sql::count_installs).integer(0, 0));
     });

@@ -3,6 +3,7 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <random>
 
 namespace credits::persistence {
 
@@ -80,6 +81,13 @@ void expect_version(const std::filesystem::path& path, const sql::Schema& schema
     throw StoreError{path.string() + " has the old schema version " + std::to_string(version) +
                      "; start creditsd on it once, which upgrades it"};
   });
+}
+
+std::string random_ledger_id() {
+  std::random_device random;
+  std::string id;
+  for (int i = 0; i < 32; ++i) id += "0123456789abcdef"[random() % 16];
+  return id;
 }
 
 SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schema& schema,

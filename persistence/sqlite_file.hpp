@@ -24,6 +24,9 @@ SQLite::Statement prepare(const std::filesystem::path& path, const SQLite::Datab
 // Throws StoreError if the file is not of this schema's version.
 void expect_version(const std::filesystem::path& path, const sql::Schema& schema);
 
+// For a new ledger.
+std::string random_ledger_id();
+
 // The connection that writes. Makes the file, for `ledger_id`, if it is missing or empty, and
 // upgrades one of an older version. Throws StoreError if it is no ledger's, or one that a newer
 // creditsd has written.

@@ -8,7 +8,6 @@
 #include <cstring>
 #include <iterator>
 #include <mutex>
-#include <random>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -20,17 +19,11 @@
 #include "persistence/journal.hpp"
 #include "persistence/known_installs.hpp"
 #include "persistence/snapshots.hpp"
+#include "persistence/sqlite_file.hpp"
 
 namespace credits::persistence {
 
 namespace {
-
-std::string random_ledger_id() {
-  std::random_device random;
-  std::string id;
-  for (int i = 0; i < 32; ++i) id += "0123456789abcdef"[random() % 16];
-  return id;
-}
 
 // Makes the directory, durably and with those above it, if it is missing. Returns false, with
 // errno, if it cannot.

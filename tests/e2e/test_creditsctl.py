@@ -243,7 +243,7 @@ USAGE_ERRORS = {
     "nothing": ([], "subcommand"),
     "no such command": (["nonsense"], "nonsense"),
     "no such flag": (["stats", "--nonsense"], "--nonsense"),
-    "check without a directory": (["check"], "DIR"),
+    "check without a directory": (["check"], "LEDGER"),
     "show without an id": (["show"], "ID"),
     "two ids": (["show", "a", "b"], "b"),
     "quota without get or set": (["quota"], "subcommand"),
@@ -269,7 +269,7 @@ def test_a_usage_error_ends_with_2_and_names_what_is_wrong(case):
 
 
 COMMANDS = ["stats", "top", "show", "history", "list", "export", "import", "quota get",
-            "quota set", "check", "backup", "completion bash"]
+            "quota set", "check", "backup", "migrate", "completion bash"]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -286,7 +286,7 @@ def test_the_help_lists_the_commands_and_the_exit_statuses():
 
 
 COMPLETIONS = {
-    "": {"stats", "top", "show", "history", "list", "export", "import", "quota", "check", "backup",
+    "": {"stats", "top", "show", "history", "list", "export", "import", "quota", "check", "backup", "migrate",
          "completion"},
     "s": {"stats", "show"},
     "quota ": {"get", "set"},

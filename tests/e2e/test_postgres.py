@@ -1,16 +1,20 @@
 """A ledger in PostgreSQL, and several creditsd over one."""
 
+import contextlib
 import json
 import random
 import signal
+import socket
 import threading
 
 import pytest
 
+import creditsctl
 import creditsd
 import test_caps_through_crashes as caps
 import test_linearizability as linearizability
 from cluster import Cluster, new_ledger, postgres as servers
+from creditsctl import check_done, check_failed
 from creditsd import FEW_LIVE, check_problem, run, wait_until
 from reserving import rerunnable, seeds
 from traffic import Traffic, all_entries, check_count, history, ids, path_of, show
@@ -155,6 +159,7 @@ def test_traffic_on_two_nodes_loses_nothing_while_nodes_and_database_are_killed(
         check_problem(answer, 503, "storage_unavailable")
     check_count(connect(cluster), traffic)
     cluster.stop()
+    check_done(creditsctl.run("check", uri))
 
 
 @pytest.mark.parametrize("seed", seeds(1))
@@ -168,6 +173,7 @@ def test_no_cap_is_passed_over_two_nodes_while_one_is_killed_and_the_database_re
         books, installs = caps.spend_through_crashes(cluster, seed)
         caps.check_ledger(connect(cluster), books, installs)
         cluster.stop()
+        check_done(creditsctl.run("check", uri))
 
 
 @pytest.mark.parametrize("seed", seeds(1))
@@ -204,3 +210,166 @@ def test_a_database_that_is_gone_makes_it_unready_and_ready_again_when_it_is_bac
     wait_until(lambda: client.get("/readyz").status == 200, "readiness")
     assert commit(client, Idempotency_Key="k").json["version"] == 2
     assert show(client)["version"] == 2
+
+
+def test_when_the_primary_is_killed_its_standby_has_all_that_was_answered(start, connect, tmp_path):
+    with servers.running() as primary:
+        standby = servers.Postgres(primary.directory.parent / "standby")
+        standby.make_standby_of(primary).start()
+        try:
+            primary.wait_for_standby(standby)
+            uri = (f"postgresql://{servers.USER}@127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
+                   "/postgres")
+            nodes = [start("--store", uri) for _ in range(2)]
+            traffic = Traffic([node.port for node in nodes], ids(20))
+            traffic.wait_for(300)
+            primary.kill()
+            standby.promote()
+            before = traffic.count()
+            traffic.wait_for(before + 200)
+            traffic.end()
+            for answer in traffic.refused:
+                check_problem(answer, 503, "storage_unavailable")
+            check_count(connect(nodes[0]), traffic)
+            for node in nodes:
+                assert node.stop() == 0
+            check_done(creditsctl.run("check", standby.uri()))
+        finally:
+            standby.stop()
+
+
+class Cutter:
+    """Between a node and its database. When told to, it lets the next statement through, and no answer back."""
+
+    def __init__(self, port):
+        self._target = port
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.port = self._listener.getsockname()[1]
+        self.cuts = threading.Event()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def _accept(self):
+        while True:
+            client, _ = self._listener.accept()
+            server = socket.create_connection(("127.0.0.1", self._target))
+            for source, sink, is_answer in ((client, server, False), (server, client, True)):
+                threading.Thread(target=self._pass_on, args=(source, sink, is_answer), daemon=True).start()
+
+    def _pass_on(self, source, sink, is_answer):
+        try:
+            while data := source.recv(65536):
+                if is_answer and self.cuts.is_set():
+                    break
+                sink.sendall(data)
+        except OSError:
+            pass
+        for end in (source, sink):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_commit_whose_outcome_is_unknown_is_done_once(start, connect, server, uri):
+    cutter = Cutter(server.port)
+    client = connect(start("--store", uri.replace(f":{server.port}/", f":{cutter.port}/")))
+    assert commit(client).status == 200
+    for n in range(5):
+        cutter.cuts.set()
+        check_problem(commit(client, Idempotency_Key=f"k{n}"), 503, "storage_unavailable")
+        cutter.cuts.clear()
+        wait_until(lambda n=n: commit(client, Idempotency_Key=f"k{n}").status == 200, "an answer")
+        assert show(client)["version"] == n + 2
+        assert show(client)["lifetime_consumed"] == n + 2
+
+
+# --- check and migrate
+
+
+@pytest.fixture
+def filled(start, connect, uri):
+    """A ledger with entries of all kinds, of which no node runs; what was told of it."""
+    node = start("--store", uri)
+    client = connect(node)
+    for n, install_id in enumerate(ids(8)):
+        for k in range(n):
+            assert commit(client, install_id, Idempotency_Key=f"k{k}").status == 200
+        held = [client.post(f"{path_of(install_id)}/reservations", {"credits": 1}).json
+                for _ in range(3)]
+        client.post(f"{path_of(install_id)}/reservations/{held[0]['reservation_id']}/commit")
+        client.request("DELETE", f"{path_of(install_id)}/reservations/{held[1]['reservation_id']}")
+    told = history(client)
+    assert node.stop() == 0
+    return told
+
+
+def test_a_whole_ledger_in_postgresql_passes_the_check(filled, uri):
+    entries = sum(map(len, filled[1].values()))
+    assert check_done(creditsctl.run("check", uri)) == f"ok: 8 installs, {entries} entries\n"
+
+
+@pytest.mark.parametrize("change, told", [
+    ("UPDATE {}.credits_installs SET lifetime_consumed = 0 WHERE install_id = 'i0003'", "the row is"),
+    ("UPDATE {}.credits_installs SET hash = NULL WHERE install_id = 'i0003'", "hash"),
+    ("DELETE FROM {}.credits_installs WHERE install_id = 'i0003'", "the row is missing"),
+    ("UPDATE {}.credits_entries SET credits = 9 WHERE install_id = 'i0003' AND version = 2", "hash"),
+    ("DELETE FROM {}.credits_entries WHERE install_id = 'i0003' AND version = 2", "i0003"),
+    ("DELETE FROM {}.credits_names WHERE install_id = 'i0003' AND name = 'k1'", "not found by its"),
+    ("UPDATE {}.credits_names SET version = 1 WHERE install_id = 'i0003' AND name = 'k1'", "not its newest"),
+    ("INSERT INTO {}.credits_names VALUES ('x', 0, 'k', 1, 1)", "not there"),
+])
+def test_what_was_changed_in_the_tables_is_found(filled, server, uri, change, told):
+    server.sql(change.format(uri.rpartition("3D")[2]))
+    check_failed(creditsctl.run("check", uri), 1, told)
+
+
+def test_a_ledger_moves_to_files_and_to_postgresql_again(filled, server, uri, start, connect, tmp_path):
+    directory = tmp_path / "moved"
+    again = new_ledger(server)
+    out = check_done(creditsctl.run("migrate", uri, directory))
+    assert out.startswith("copied; check of the copy: ok: 8 installs")
+    ended = creditsctl.run("migrate", directory, again, "--progress")
+    assert (ended.returncode, ended.stderr) == (0, "migrate: 100 %\n")
+    for store in (["--data-dir", directory], ["--store", again]):
+        node = start(*store)
+        client = connect(node)
+        assert history(client) == filled
+        replayed = commit(client, "i0007", Idempotency_Key="k3")
+        assert replayed.headers["Idempotency-Replayed"] == "true"
+        held = client.get(path_of("i0007") + "/actor").json["held"]
+        assert held == 1
+        assert node.stop() == 0
+    check_done(creditsctl.run("check", again))
+    check_done(creditsctl.run("check", directory))
+
+
+@pytest.mark.parametrize("pruned_in_files", [True, False], ids=["from-files", "from-postgresql"])
+def test_what_was_pruned_stays_so_in_a_move(server, uri, start, connect, tmp_path, pruned_in_files):
+    directory = tmp_path / "files"
+    source, target = (directory, uri) if pruned_in_files else (uri, directory)
+    store = {directory: ["--data-dir", directory], uri: ["--store", uri]}
+    node = start(*store[source], "--keep-entries", "1s")
+    client = connect(node)
+    for _ in range(3):
+        commit(client, "old")
+        commit(client, "both")
+    wait_until(lambda: not all_entries(client, "old"), "pruning")
+    commit(client, "both")
+    told = history(client)
+    node.stop()
+    check_done(creditsctl.run("migrate", source, target))
+    client = connect(start(*store[target]))
+    assert history(client) == told
+    assert commit(client, "old").json["version"] == 4
+
+
+def test_a_move_that_cannot_be_is_refused(filled, server, uri, start, tmp_path):
+    running = start()
+    empty = new_ledger(server)
+    directory = tmp_path / "data"
+    check_failed(creditsctl.run("migrate", directory, empty), 1, str(running.process.pid))
+    running.stop()
+    check_failed(creditsctl.run("migrate", directory, uri), 1, "installs already")
+    check_failed(creditsctl.run("migrate", uri, directory), 1, "is there already")
+    for one, other in ((uri, empty), (directory, tmp_path / "other")):
+        check_failed(creditsctl.run("migrate", one, other), 2, "postgresql://")
+    check_failed(creditsctl.run("check", "postgresql://u:secret@h/d"), 2, "PGPASSFILE")
+    check_failed(creditsctl.run("check", empty), 1, "no ledger")

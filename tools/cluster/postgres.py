@@ -86,11 +86,16 @@ class Postgres:
             self.process.wait(START_S)
 
     def kill(self):
-        """As the kernel does when memory is short: its sessions notice, and end."""
+        """With SIGKILL; its sessions notice, and end."""
         self.process.kill()
         self.process.wait(START_S)
-        with contextlib.suppress(FileNotFoundError):
-            self._wait_for_sessions()
+
+    def wait_for_standby(self, standby):
+        """From here on every commit waits until `standby` has it too."""
+        self.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{standby.directory.name}'")
+        self.sql("SELECT pg_reload_conf()")
+        while self.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1":
+            time.sleep(0.02)
 
     def promote(self):
         self.run("pg_ctl", "promote", "-D", self.data, "-w")
@@ -121,17 +126,6 @@ class Postgres:
         directory.mkdir(exist_ok=True)
         if as_user():
             shutil.chown(directory, USER, USER)
-
-    def _wait_for_sessions(self):
-        """Those of a postmaster that was killed hold its memory until they notice."""
-        shared = (self.data / "postmaster.pid").read_text().split("\n")[5].split()
-        deadline = time.monotonic() + START_S
-        while time.monotonic() < deadline and len(shared) == 2:
-            attached = [line.split()[6] for line in Path("/proc/sysvipc/shm").read_text().split("\n")[1:]
-                        if line.split()[1:2] == shared[1:]]
-            if attached in ([], ["0"]):
-                return
-            time.sleep(0.02)
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ void add_import(CLI::App& app, const Options& options);
 void add_quota(CLI::App& app, const Options& options);
 void add_check(CLI::App& app, const Options& options);
 void add_backup(CLI::App& app, const Options& options);
+void add_migrate(CLI::App& app, const Options& options);
 void add_completion(CLI::App& app);
 
 }  // namespace credits::creditsctl

@@ -1,9 +1,12 @@
-// creditsctl check and backup: what works on the files of a ledger, without the server.
+// creditsctl check, backup and migrate: what works on a ledger itself, without the server.
 #include <iostream>
 #include <memory>
 
 #include "persistence/audit.hpp"
 #include "persistence/backup.hpp"
+#include "persistence/migrate.hpp"
+#include "persistence/postgres_audit.hpp"
+#include "persistence/postgres_store.hpp"
 #include "tools/creditsctl/commands.hpp"
 #include "tools/creditsctl/failure.hpp"
 #include "tools/creditsctl/fresh_file.hpp"
@@ -17,11 +20,22 @@ namespace {
 
 namespace fs = std::filesystem;
 
-persistence::AuditReport audit(const fs::path& data_dir, bool show_progress) {
+// Throws Failure if it is one of PostgreSQL, and is not right.
+bool is_postgres(const std::string& ledger) {
+  if (!persistence::is_postgres_uri(ledger)) return false;
+  if (const auto fault = persistence::fault_of_postgres_uri(ledger)) {
+    throw Failure{usage_error, *fault};
+  }
+  return true;
+}
+
+persistence::AuditReport audit(const std::string& ledger, bool show_progress) {
   Progress progress{"check", show_progress};
-  return persistence::audit(data_dir, [&progress](std::uint64_t done, std::uint64_t total) {
+  const auto report = [&progress](std::uint64_t done, std::uint64_t total) {
     progress.show(done, total);
-  });
+  };
+  return is_postgres(ledger) ? persistence::audit_postgres(ledger, report)
+                             : persistence::audit(ledger, report);
 }
 
 std::string in_json(const persistence::AuditReport& report) {
@@ -63,14 +77,32 @@ std::string in_words(const persistence::AuditReport& report) {
   return text;
 }
 
-void check(const Options& options, const fs::path& data_dir, bool show_progress) {
-  const persistence::AuditReport report = audit(data_dir, show_progress);
+void tell(const Options& options, const persistence::AuditReport& report,
+          const std::string& before = {}) {
   if (options.json) std::cout << in_json(report) << '\n';
   if (report.fault) {
     throw Failure{failed, "install \"" + report.fault->install_id + "\", version " +
                               std::to_string(report.fault->version) + ": " + report.fault->what};
   }
-  if (!options.json) std::cout << in_words(report) << '\n';
+  if (!options.json) std::cout << before << in_words(report) << '\n';
+}
+
+void migrate(const Options& options, const std::string& from, const std::string& to,
+             bool show_progress) {
+  if (is_postgres(from) == is_postgres(to)) {
+    throw Failure{usage_error,
+                  "migrate goes from a data directory to PostgreSQL, or back: one of the two is a "
+                  "directory, the other a URI like postgresql://USER@HOST/DATABASE"};
+  }
+  const auto copied = [&] {
+    Progress progress{"migrate", show_progress};
+    const auto report = [&progress](std::uint64_t done, std::uint64_t total) {
+      progress.show(done, total);
+    };
+    return is_postgres(to) ? persistence::migrate_to_postgres(from, to, report)
+                           : persistence::migrate_to_sqlite(from, to, report);
+  }();
+  tell(options, copied, "copied; check of the copy: ");
 }
 
 struct BackupOptions {
@@ -116,17 +148,39 @@ void backup(const Options& options, const BackupOptions& wanted) {
 
 void add_check(CLI::App& app, const Options& options) {
   CLI::App* command = app.add_subcommand(
-      "check",
-      "Check the files of a ledger: every row against its entries, and every entry's hash");
-  const auto data_dir = std::make_shared<fs::path>();
+      "check", "Check a ledger: every row against its entries, and every entry's hash");
+  const auto ledger = std::make_shared<std::string>();
   const auto show_progress = std::make_shared<bool>(false);
-  command->add_option("DIR", *data_dir, "The data directory of a ledger")
+  command->add_option("LEDGER", *ledger, "Its data directory, or postgresql://…")
       ->required()
       ->type_name("");
   add_progress_flag(*command, *show_progress);
-  command->footer("Example:\n  creditsctl check /var/lib/creditsd");
+  command->footer(
+      "Examples:\n  creditsctl check /var/lib/creditsd\n"
+      "  creditsctl check postgresql://credits@db.example/credits");
   command->callback(
-      [&options, data_dir, show_progress] { check(options, *data_dir, *show_progress); });
+      [&options, ledger, show_progress] { tell(options, audit(*ledger, *show_progress)); });
+}
+
+void add_migrate(CLI::App& app, const Options& options) {
+  CLI::App* command = app.add_subcommand(
+      "migrate",
+      "Copy a ledger from its data directory to PostgreSQL, or back, and check the copy");
+  const auto from = std::make_shared<std::string>();
+  const auto to = std::make_shared<std::string>();
+  const auto show_progress = std::make_shared<bool>(false);
+  command->add_option("FROM", *from, "A data directory, or postgresql://…")
+      ->required()
+      ->type_name("");
+  command->add_option("TO", *to, "The other of the two, without a ledger")
+      ->required()
+      ->type_name("");
+  add_progress_flag(*command, *show_progress);
+  command->footer(
+      "Stop creditsd before, all of its nodes. The quota file is not copied.\n\n"
+      "Example:\n  creditsctl migrate /var/lib/creditsd postgresql://credits@db.example/credits");
+  command->callback(
+      [&options, from, to, show_progress] { migrate(options, *from, *to, *show_progress); });
 }
 
 void add_backup(CLI::App& app, const Options& options) {

@@ -45,6 +45,7 @@ void set_up(CLI::App& app, Options& options) {
   add_quota(app, options);
   add_check(app, options);
   add_backup(app, options);
+  add_migrate(app, options);
   add_completion(app);
 }
 
