@@ -188,7 +188,7 @@ class EventLoop::Impl {
         if (!connection.unread().empty()) hand_over(number);
         return;
       } else if (!receive(*member)) {
-        return close(number);
+        return connection.unread().empty() ? close(number) : hand_over(number);
       }
     }
   }

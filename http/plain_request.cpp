@@ -18,10 +18,12 @@ std::string_view take_line(std::string_view& rest) {
   return line;
 }
 
-bool is_unusual(std::string_view name) {
+// `Connection: keep-alive` says what is so anyway, and some clients send it with each request.
+bool is_unusual(std::string_view name, std::string_view value) {
   return name.empty() || name.find_first_of(" \t") != std::string_view::npos ||
          equal_without_case(name, "Transfer-Encoding") || equal_without_case(name, "Expect") ||
-         equal_without_case(name, "Connection") || equal_without_case(name, "Upgrade");
+         equal_without_case(name, "Upgrade") ||
+         (equal_without_case(name, "Connection") && !equal_without_case(value, "keep-alive"));
 }
 
 std::optional<std::size_t> length_of(std::string_view text) {
@@ -39,10 +41,11 @@ std::optional<std::size_t> body_length(std::string_view headers) {
     const std::size_t colon = line.find(':');
     if (colon == std::string_view::npos) return std::nullopt;
     const std::string_view name = line.substr(0, colon);
-    if (is_unusual(name)) return std::nullopt;
+    const std::string_view value = trimmed(line.substr(colon + 1));
+    if (is_unusual(name, value)) return std::nullopt;
     if (!equal_without_case(name, "Content-Length")) continue;
     if (length) return std::nullopt;
-    length = length_of(trimmed(line.substr(colon + 1)));
+    length = length_of(value);
     if (!length) return std::nullopt;
   }
   return length.value_or(0);

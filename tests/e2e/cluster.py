@@ -14,9 +14,9 @@ import postgres  # noqa: E402
 _schemas = itertools.count(1)
 
 
-def new_ledger(server):
-    """The URI of an empty one."""
-    return server.new_schema(f"ledger_{next(_schemas)}")
+def new_ledger(server_uri):
+    """The URI of an empty one on that server."""
+    return postgres.new_schema(server_uri, f"ledger_{next(_schemas)}")
 
 
 class Cluster:

@@ -1,9 +1,11 @@
 import itertools
 import json
+import os
 import time
 
 import pytest
 
+import cluster
 import creditsd
 
 PASSIVATION_S = 0.6  # idle installs are looked for twice a second
@@ -16,16 +18,23 @@ def data_dir(tmp_path):
     return path
 
 
+def flags_of_store():
+    """Where servers keep their ledgers: each in a schema of the database in $CREDITS_POSTGRES, if any."""
+    uri = os.environ.get("CREDITS_POSTGRES")
+    return ["--store", cluster.new_ledger(uri)] if uri else []
+
+
 @pytest.fixture
 def start(data_dir, tmp_path):
     """Starts servers on `data_dir` and a free port; a flag given again replaces these."""
     servers = []
     numbers = itertools.count()
+    store = flags_of_store()
 
     def start_server(*args, **settings):
         log_path = tmp_path / f"creditsd-{next(numbers)}.log"
         servers.append(creditsd.Server(
-            ["--listen", "127.0.0.1:0", "--data-dir", data_dir, *args], log_path, **settings))
+            ["--listen", "127.0.0.1:0", "--data-dir", data_dir, *store, *args], log_path, **settings))
         return servers[-1]
 
     yield start_server
@@ -75,8 +84,8 @@ def start_with(data_dir, start, connect):
 def shared_server(tmp_path_factory):
     """For tables of cases that each have an install of their own, or change nothing."""
     path = tmp_path_factory.mktemp("shared")
-    running = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", path / "data"],
-                              path / "log")
+    running = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", path / "data",
+                               *flags_of_store()], path / "log")
     yield running
     running.kill()
 

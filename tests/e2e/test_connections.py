@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from resource import RLIMIT_NOFILE
+from signal import SIGCONT, SIGSTOP
 
 import pytest
 
@@ -292,6 +293,18 @@ def test_a_half_closed_connection_is_answered(server):
     answers = ask(server, request("POST", "/v1/installs/a/commit", body=COMMIT),
                   request("GET", "/v1/installs/a"), half_close=True)
     assert [a.json["version"] for a in answers] == [1, 1]
+
+
+@pytest.mark.parametrize("header", ["X: y", "Connection: keep-alive", "Expect: 100-continue"])
+def test_what_comes_together_with_the_end_of_the_client_is_answered(server, header):
+    with open_socket(server.port) as connection:
+        connection.sendall(request("GET", "/healthz"))
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        server.process.send_signal(SIGSTOP)
+        connection.sendall(request("POST", "/v1/installs/a/commit", header, body=COMMIT))
+        connection.shutdown(socket.SHUT_WR)
+        server.process.send_signal(SIGCONT)
+        assert b"HTTP/1.1 200 OK" in read_to_end(connection)
 
 
 def test_a_client_that_goes_before_its_answer_harms_no_one(server, client):

@@ -30,7 +30,7 @@ def server():
 
 @pytest.fixture
 def uri(server):
-    return new_ledger(server)
+    return new_ledger(server.uri())
 
 
 def commit(client, install_id="a", **headers):
@@ -99,7 +99,7 @@ def test_a_server_that_is_not_there_is_told_at_the_start(data_dir):
 
 
 def test_a_newer_schema_is_refused_and_left_alone(start, server, data_dir):
-    uri = new_ledger(server)
+    uri = new_ledger(server.uri())
     start("--store", uri).stop()
     schema = uri.rpartition("3D")[2]
     server.sql(f"UPDATE {schema}.credits_ledger SET schema_version = 9")
@@ -323,7 +323,7 @@ def test_what_was_changed_in_the_tables_is_found(filled, server, uri, change, to
 
 def test_a_ledger_moves_to_files_and_to_postgresql_again(filled, server, uri, start, connect, tmp_path):
     directory = tmp_path / "moved"
-    again = new_ledger(server)
+    again = new_ledger(server.uri())
     out = check_done(creditsctl.run("migrate", uri, directory))
     assert out.startswith("copied; check of the copy: ok: 8 installs")
     ended = creditsctl.run("migrate", directory, again, "--progress")
@@ -363,7 +363,7 @@ def test_what_was_pruned_stays_so_in_a_move(server, uri, start, connect, tmp_pat
 
 def test_a_move_that_cannot_be_is_refused(filled, server, uri, start, tmp_path):
     running = start()
-    empty = new_ledger(server)
+    empty = new_ledger(server.uri())
     directory = tmp_path / "data"
     check_failed(creditsctl.run("migrate", directory, empty), 1, str(running.process.pid))
     running.stop()

@@ -38,6 +38,17 @@ def as_user():
     return {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
 
 
+def sql(uri, statement):
+    return subprocess.run([PROGRAMS / "psql", uri, "-qAtc", statement], check=True, text=True,
+                          stdout=subprocess.PIPE).stdout.strip()
+
+
+def new_schema(uri, name):
+    """The URI of a schema of its own in that database, for an empty ledger."""
+    sql(uri, f"CREATE SCHEMA {name}")
+    return f"{uri}?options=-csearch_path%3D{name}"
+
+
 class Postgres:
     """A server that can be stopped, killed and started again on its data."""
 
@@ -67,7 +78,8 @@ class Postgres:
 
     def start(self):
         flags = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1",
-                 f"-cunix_socket_directories={self.directory}", *(f"-c{s}" for s in self.settings)]
+                 "-cunix_socket_directories=",  # whose names may not be long
+                 *(f"-c{setting}" for setting in self.settings)]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([PROGRAMS / "postgres", "-D", self.data, *flags],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
@@ -101,26 +113,17 @@ class Postgres:
         self.run("pg_ctl", "promote", "-D", self.data, "-w")
 
     def sql(self, statement):
-        return self.run("psql", *self.connection(), "-qAtc", statement).strip()
+        return sql(self.uri(), statement)
 
-    def connection(self):
-        return ["-h", "127.0.0.1", "-p", str(self.port), "-U", USER, "-d", "postgres"]
-
-    def uri(self, schema=None):
-        options = f"?options=-csearch_path%3D{schema}" if schema else ""
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres{options}"
-
-    def new_schema(self, name):
-        """The URI of an empty ledger in it."""
-        self.sql(f"CREATE SCHEMA {name}")
-        return self.uri(name)
+    def uri(self):
+        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
 
     def run(self, program, *args):
         return subprocess.run([PROGRAMS / program, *map(str, args)], check=True, text=True,
                               stdout=subprocess.PIPE, cwd=self.directory, **as_user()).stdout
 
     def _is_ready(self):
-        return subprocess.run([PROGRAMS / "pg_isready", "-q", *self.connection()]).returncode == 0
+        return subprocess.run([PROGRAMS / "pg_isready", "-q", "-d", self.uri()]).returncode == 0
 
     def _own(self, directory):
         directory.mkdir(exist_ok=True)
