@@ -15,11 +15,13 @@ inline constexpr const char* lock_schema = "SELECT pg_advisory_xact_lock(7247262
 inline constexpr const char* try_lock_pruning = "SELECT pg_try_advisory_xact_lock(7247262851002)";
 
 // An answer waits for the commit of what it says, whatever the server's default is; and no
-// statement for ever.
+// statement for ever. A plan that was made while a table was empty must not read all of it later.
 inline constexpr const char* set_up =
     "SELECT set_config('synchronous_commit', 'on', false)"
     " WHERE current_setting('synchronous_commit') = 'off';"
-    "SET statement_timeout = '10s'";
+    "SELECT set_config('statement_timeout', '10s', false)"
+    " WHERE current_setting('statement_timeout') = '0';"
+    "SET enable_seqscan = off";
 
 inline constexpr const char* has_schema = "SELECT to_regclass('credits_ledger') IS NOT NULL";
 inline constexpr const char* select_ledger = "SELECT schema_version FROM credits_ledger";
@@ -99,8 +101,6 @@ inline constexpr const char* append = R"(
       AS batch (install_id, tier_snapshot, lifetime_consumed, lifetime_gemini_consumed, month,
                 monthly_consumed, monthly_gemini_consumed, last_active_at_ms, version, holds, hash,
                 replaced_version)
-    WHERE replaced_version = 0
-      OR EXISTS (SELECT FROM credits_installs known WHERE known.install_id = batch.install_id)
     ORDER BY install_id COLLATE "C"
     ON CONFLICT (install_id) DO UPDATE SET
       tier_snapshot = EXCLUDED.tier_snapshot,

@@ -54,6 +54,8 @@ struct Merged {
   std::vector<std::size_t> places;
   std::uint64_t replaced = 0;
   std::uint64_t reached = 0;
+  std::optional<Hash> hash{};  // of the entry of the version that is replaced
+  bool is_broken_off = false;  // what comes after `reached` builds on something else
   bool conflicts = false;
 };
 
@@ -162,7 +164,7 @@ class PostgresStore : public Store {
 
   std::vector<Outcome> append(std::span<const Mutation> mutations) override {
     auto merged = merge(mutations);
-    know_heads(merged);
+    find_heads(merged);
     std::vector<Outcome> outcomes(mutations.size(), Outcome::conflict);
     std::vector<std::pair<const std::string*, Merged*>> writable;
     for (auto& [id, install] : merged) {
@@ -325,8 +327,8 @@ class PostgresStore : public Store {
       Merged& install = found->second;
       const std::uint64_t replaced = mutation.after.version - mutation.entries.size();
       if (is_new) install.replaced = install.reached = replaced;
-      if (replaced != install.reached) install.conflicts = true;
-      if (install.conflicts) continue;
+      install.is_broken_off = install.is_broken_off || replaced != install.reached;
+      if (install.is_broken_off) continue;
       install.reached = mutation.after.version;
       install.places.push_back(i);
     }
@@ -349,32 +351,44 @@ class PostgresStore : public Store {
     return heads;
   }
 
-  // So that the hash that each install's first entry follows is known. What was known when another
-  // server answered must be so still: a version that is the same may stand for another history.
-  void know_heads(std::map<std::string, Merged>& merged) {
+  // Finds the hash that each install's first entry follows. What does not replace the newest
+  // version that is known conflicts; so does what was known when another server answered, and is
+  // not so any more: a version that is the same may stand for another history.
+  void find_heads(std::map<std::string, Merged>& merged) {
     std::vector<std::string> doubtful;
     {
       const auto generation = pool_.generation();
       const std::lock_guard lock{mutex_};
       heads_.make_room();
-      for (const auto& [id, install] : merged) {
-        if (heads_.at(id).generation != generation) doubtful.push_back(id);
+      for (auto& [id, install] : merged) {
+        const Head& known = heads_.at(id);
+        if (known.generation == generation) {
+          follow(known, install);
+        } else {
+          doubtful.push_back(id);
+        }
       }
     }
     if (doubtful.empty()) return;
     const auto stored = read_heads(doubtful);
-    const auto generation = pool_.generation();
     const std::lock_guard lock{mutex_};
     for (const std::string& id : doubtful) {
-      Head& known = heads_.at(id);
       const auto found = stored.find(id);
-      Head newest = found == stored.end() ? Head{0, std::nullopt, generation} : found->second;
-      const bool was_known = known.generation != 0;
-      if (was_known && (known.version != newest.version || known.hash != newest.hash)) {
-        merged.at(id).conflicts = true;
+      const Head newest =
+          found == stored.end() ? Head{0, std::nullopt, pool_.generation()} : found->second;
+      Head& known = heads_.at(id);
+      Merged& install = merged.at(id);
+      follow(newest, install);
+      if (known.generation != 0 && (known.version != newest.version || known.hash != newest.hash)) {
+        install.conflicts = true;
       }
       known = newest;
     }
+  }
+
+  static void follow(const Head& head, Merged& install) {
+    install.conflicts = install.conflicts || head.version != install.replaced;
+    install.hash = head.hash;
   }
 
   using Writable = std::vector<std::pair<const std::string*, Merged*>>;
@@ -424,8 +438,7 @@ class PostgresStore : public Store {
     EntryArrays entries;
     NameArrays names;
     for (const auto& [id, install] : writable) {
-      if (install->places.empty()) continue;
-      std::optional<Hash> hash = head_hash(*id);
+      std::optional<Hash> hash = install->hash;
       for (const std::size_t place : install->places) {
         for (const ledger::Entry& entry : mutations[place].entries) {
           hash = hasher_(hash, *id, entry);
@@ -446,11 +459,6 @@ class PostgresStore : public Store {
     std::vector<std::string> written;
     for (int at = 0; at < result.rows(); ++at) written.push_back(result.text(at, 0));
     return written;
-  }
-
-  std::optional<Hash> head_hash(const std::string& id) {
-    const std::lock_guard lock{mutex_};
-    return heads_.at(id).hash;
   }
 
   static bool forget(Connection& connection, ledger::Time before) {

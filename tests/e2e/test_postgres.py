@@ -212,6 +212,40 @@ def test_a_database_that_is_gone_makes_it_unready_and_ready_again_when_it_is_bac
     assert show(client)["version"] == 2
 
 
+def test_a_statement_that_takes_too_long_is_given_up_and_has_done_nothing(start, connect, server, uri):
+    client = connect(start("--store", uri + "%20-cstatement_timeout%3D300"))
+    assert commit(client).status == 200
+    schema = uri.rpartition("3D")[2]
+    locked = threading.Thread(target=server.sql, args=[
+        f"SELECT FROM {schema}.credits_installs FOR UPDATE; SELECT pg_sleep(2)"])
+    locked.start()
+    wait_until(lambda: commit(client).status == 503, "a time-out")
+    locked.join()
+    version = show(client)["version"]
+    assert commit(client).json["version"] == version + 1
+    assert show(client)["lifetime_consumed"] == version + 1
+
+
+def test_transactions_that_get_into_each_others_way_are_tried_again(start, connect, server, uri):
+    client = connect(start("--store", uri))
+    assert commit(client).status == 200
+    schema = uri.rpartition("3D")[2]
+    server.sql(f"""
+        CREATE SEQUENCE {schema}.tries;
+        CREATE FUNCTION {schema}.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+          IF nextval('{schema}.tries') % 3 <> 0 THEN
+            RAISE 'as it was told to' USING ERRCODE = 'serialization_failure';
+          END IF;
+          RETURN NEW;
+        END $$;
+        CREATE TRIGGER fail BEFORE INSERT ON {schema}.credits_entries
+          FOR EACH ROW EXECUTE FUNCTION {schema}.fail()""")
+    for version in range(2, 6):
+        assert commit(client).json["version"] == version
+    assert server.sql(f"SELECT last_value FROM {schema}.tries") == "12"
+    assert client.get("/v1/stats").json["store"]["write_failures_total"] == 0
+
+
 def test_when_the_primary_is_killed_its_standby_has_all_that_was_answered(start, connect, tmp_path):
     with servers.running() as primary:
         standby = servers.Postgres(primary.directory.parent / "standby")
