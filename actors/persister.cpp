@@ -45,15 +45,31 @@ std::size_t PersisterState::author_of(const Append& append) {
   return vitals.place_in_batch;
 }
 
+namespace {
+
+// Over a shared store somebody may have been quicker.
+void tell_imported(const ImportRequest& request, const std::vector<persistence::Outcome>& outcomes,
+                   std::uint64_t installs) {
+  const auto conflicts =
+      std::count(outcomes.begin(), outcomes.end(), persistence::Outcome::conflict);
+  if (conflicts == 0) return request.imported->set_value({true, installs});
+  request.imported->set_exception(std::make_exception_ptr(persistence::StoreError{
+      "the import is not whole: " + std::to_string(conflicts) + " of " +
+      std::to_string(outcomes.size()) + " installs were created by another node meanwhile"}));
+}
+
+}  // namespace
+
 void PersisterState::import(ImportRequest request) {
   write();
   const std::uint64_t installs = store->installs();
   if (installs > 0) return request.imported->set_value({false, installs});
   environment->figures.oldest_pending.begin(std::chrono::steady_clock::now());
   try {
-    if (!request.mutations.empty()) store_and_count(request.mutations);
+    const auto outcomes = request.mutations.empty() ? std::vector<persistence::Outcome>{}
+                                                    : store_and_count(request.mutations);
     forget(request.routers);
-    request.imported->set_value({true, store->installs()});
+    tell_imported(request, outcomes, store->installs());
   } catch (const std::exception& error) {
     write_failed(error);
     forget(request.routers);

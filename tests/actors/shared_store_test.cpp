@@ -6,6 +6,7 @@
 #include "tests/actors/observed_store.hpp"
 #include "tests/actors/world.hpp"
 #include "tests/catch.hpp"
+#include "tests/told.hpp"
 
 namespace credits::actors {
 namespace {
@@ -141,6 +142,20 @@ TEST_CASE(
   store.unreachable = false;
   world.pass(1s);
   CHECK_FALSE(trouble());
+}
+
+TEST_CASE("an import that another node gets in the way of says so") {
+  struct SeemsEmpty : SharedStore {
+    std::uint64_t installs() override { return 0; }  // as it was a moment ago
+  } store;
+  World first{store};
+  World second{store};
+  first.commit("a");
+  auto imported =
+      second.import({ledger::blank_row("a", november), ledger::blank_row("b", november)});
+  second.run();
+  check_tells(told_by<persistence::StoreError>([&] { imported.get(); }), {"1 of 2 installs"});
+  CHECK_FALSE(store_trouble(second.environment, std::chrono::steady_clock::now()));
 }
 
 TEST_CASE("a store that is nobody else's is not asked whether a row is old") {
