@@ -58,7 +58,6 @@ class IntoPostgres {
   void add_baseline(const StoredRow& baseline) {
     rows_[baseline.row.install_id] = {baseline.row, baseline.hash};
     baselines_.add(baseline.row, baseline.hash);
-    has_baselines_ = true;
   }
 
   void add_entry(const JournalRecord& record) {
@@ -73,7 +72,7 @@ class IntoPostgres {
 
   std::size_t finish() {
     write_entries();
-    if (has_baselines_) run(postgres::sql::upsert_baselines, baselines_);
+    run(postgres::sql::upsert_baselines, baselines_);
     postgres::RowArrays part;
     std::size_t in_part = 0;
     for (const auto& [id, stored] : rows_) {
@@ -104,7 +103,6 @@ class IntoPostgres {
   Connection connection_;
   std::map<std::string, ChainedRow> rows_;
   postgres::RowArrays baselines_;
-  bool has_baselines_ = false;
   postgres::EntryArrays entries_;
   postgres::NameArrays names_;
   std::size_t pending_ = 0;

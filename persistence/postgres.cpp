@@ -57,10 +57,6 @@ void Parameters::add(const std::optional<std::string>& value) {
   values_.push_back({text_type, value});
 }
 
-void Parameters::add_bytes(std::string_view value) {
-  values_.push_back({bytea_type, std::string{value}});
-}
-
 void Parameters::add(const Array& array) {
   std::string bytes;
   append_integer(bytes, std::int32_t{array.count_ > 0});  // dimensions

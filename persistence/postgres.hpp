@@ -47,13 +47,10 @@ class Parameters {
   void add(std::int64_t value);
   void add(std::string_view value);
   void add(const std::optional<std::string>& value);
-  void add_bytes(std::string_view value);
 
   // Arrays, of elements that may be absent.
   class Array;
   void add(const Array& array);
-
-  std::size_t size() const { return values_.size(); }
 
  private:
   friend class Connection;
@@ -128,7 +125,6 @@ class Connection {
   void run_script(const std::string& statements);
 
   bool is_broken() const { return ::PQstatus(connection_.get()) != CONNECTION_OK; }
-  int server_version() const { return ::PQserverVersion(connection_.get()); }
   std::string parameter(const char* name) const;
 
  private:

@@ -4,8 +4,6 @@
 // their enums in actors/ledger. Ids compare byte by byte (COLLATE "C"), as everywhere else.
 #pragma once
 
-#include <array>
-
 namespace credits::persistence::postgres::sql {
 
 inline constexpr int schema_version = 1;
@@ -147,11 +145,6 @@ inline constexpr const char* select_page =
     " FROM credits_installs"
     " WHERE install_id > $1 AND install_id >= $2 AND starts_with(install_id, $2)"
     " AND ($3::text IS NULL OR tier_snapshot = $3) ORDER BY install_id LIMIT $4";
-inline constexpr const char* begin_snapshot =
-    "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
-    "DECLARE credits_snapshot CURSOR FOR SELECT " CREDITS_ROW_COLUMNS
-    " FROM credits_installs ORDER BY install_id";
-inline constexpr const char* fetch_snapshot = "FETCH 1000 FROM credits_snapshot";
 inline constexpr const char* count_installs = "SELECT count(*) FROM credits_installs";
 
 #define CREDITS_ENTRY                                                                            \
@@ -181,15 +174,16 @@ inline constexpr const char* select_names =
 inline constexpr const char* forget_names =
     "DELETE FROM credits_names WHERE ctid = ANY (ARRAY("
     " SELECT ctid FROM credits_names WHERE at_ms < $1 LIMIT $2))";
-// The oldest of an install, up to the first that is younger or that a name finds.
+// The oldest of an install, up to the first that is younger or that a name finds. In order, so that
+// of an install that does not fit in whole its oldest are among them.
 inline constexpr const char* select_prunable =
-    "SELECT " CREDITS_ENTRY_COLUMNS
-    " FROM (SELECT * FROM credits_entries old WHERE at_ms < $1"
-    "  AND NOT EXISTS (SELECT FROM credits_names n"
-    "   WHERE n.install_id = old.install_id AND n.version <= old.version)"
-    "  AND NOT EXISTS (SELECT FROM credits_entries young WHERE young.install_id = old.install_id"
-    "   AND young.version < old.version AND young.at_ms >= $1) LIMIT $2) e" CREDITS_BEFORE
-    " ORDER BY e.install_id, e.version";
+    "SELECT " CREDITS_ENTRY
+    ", NULL::bytea FROM credits_entries e WHERE at_ms < $1"
+    " AND NOT EXISTS (SELECT FROM credits_names n"
+    "  WHERE n.install_id = e.install_id AND n.version <= e.version)"
+    " AND NOT EXISTS (SELECT FROM credits_entries young WHERE young.install_id = e.install_id"
+    "  AND young.version < e.version AND young.at_ms >= $1)"
+    " ORDER BY e.install_id, e.version LIMIT $2";
 inline constexpr const char* select_baselines =
     "SELECT " CREDITS_ROW_COLUMNS " FROM credits_baselines WHERE install_id = ANY($1)";
 inline constexpr const char* upsert_baselines = R"(

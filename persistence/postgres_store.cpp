@@ -62,12 +62,13 @@ struct Merged {
 class PostgresCursor : public RowCursor {
  public:
   explicit PostgresCursor(const std::string& uri) : connection_{uri} {
-    connection_.run_script(postgres::sql::begin_snapshot);
+    connection_.run_script(postgres::sql::stand_still);
+    connection_.run_script(postgres::sql::select_all_rows);
   }
 
   std::optional<ledger::Row> next() override {
     if (at_ == rows_.size() && !is_at_end_) {
-      rows_ = postgres::read_rows(connection_.run(postgres::sql::fetch_snapshot));
+      rows_ = postgres::read_rows(connection_.run(postgres::sql::fetch_rows));
       is_at_end_ = rows_.empty();
       at_ = 0;
     }
@@ -194,8 +195,7 @@ class PostgresStore : public Store {
     std::vector<bool> current;
     const std::lock_guard lock{mutex_};
     for (const Seen& one : seen) {
-      const auto found = stored.find(one.install_id);
-      const Head newest = found == stored.end() ? Head{} : found->second;
+      const Head& newest = stored.at(one.install_id);
       Head& known = heads_.at(one.install_id);
       const bool is_current = newest.version == one.version &&
                               (known.version != one.version || known.hash == newest.hash);
@@ -335,6 +335,7 @@ class PostgresStore : public Store {
     return merged;
   }
 
+  // Of each; version 0: there is no such install.
   std::unordered_map<std::string, Head> read_heads(std::span<const std::string> ids) {
     std::unordered_map<std::string, Head> heads;
     const auto generation = pool_.generation();
@@ -343,6 +344,7 @@ class PostgresStore : public Store {
       parameters.add(texts_of(ids));
       const Result result = connection.run(postgres::sql::select_heads, parameters);
       heads.clear();
+      for (const std::string& id : ids) heads[id] = {0, std::nullopt, generation};
       for (int at = 0; at < result.rows(); ++at) {
         heads[result.text(at, 0)] = {static_cast<std::uint64_t>(result.integer(at, 1)),
                                      to_hash(result, at, 2), generation};
@@ -373,9 +375,7 @@ class PostgresStore : public Store {
     const auto stored = read_heads(doubtful);
     const std::lock_guard lock{mutex_};
     for (const std::string& id : doubtful) {
-      const auto found = stored.find(id);
-      const Head newest =
-          found == stored.end() ? Head{0, std::nullopt, pool_.generation()} : found->second;
+      const Head& newest = stored.at(id);
       Head& known = heads_.at(id);
       Merged& install = merged.at(id);
       follow(newest, install);

@@ -213,6 +213,7 @@ def test_a_database_that_is_gone_makes_it_unready_and_ready_again_when_it_is_bac
 
 
 def test_a_statement_that_takes_too_long_is_given_up_and_has_done_nothing(start, connect, server, uri):
+    start("--store", uri).stop()  # which has made the schema, in its own time
     client = connect(start("--store", uri + "%20-cstatement_timeout%3D300"))
     assert commit(client).status == 200
     schema = uri.rpartition("3D")[2]
