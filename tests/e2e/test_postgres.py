@@ -214,11 +214,11 @@ def test_a_database_that_is_gone_makes_it_unready_and_ready_again_when_it_is_bac
 
 def test_a_statement_that_takes_too_long_is_given_up_and_has_done_nothing(start, connect, server, uri):
     start("--store", uri).stop()  # which has made the schema, in its own time
-    client = connect(start("--store", uri + "%20-cstatement_timeout%3D300"))
+    client = connect(start("--store", uri + "%20-cstatement_timeout%3D1500"))
     assert commit(client).status == 200
     schema = uri.rpartition("3D")[2]
     locked = threading.Thread(target=server.sql, args=[
-        f"SELECT FROM {schema}.credits_installs FOR UPDATE; SELECT pg_sleep(2)"])
+        f"SELECT FROM {schema}.credits_installs FOR UPDATE; SELECT pg_sleep(5)"])
     locked.start()
     wait_until(lambda: commit(client).status == 503, "a time-out")
     locked.join()
