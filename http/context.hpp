@@ -11,7 +11,7 @@
 #include "http/access.hpp"
 #include "http/figures.hpp"
 #include "http/problem.hpp"
-#include "http/quota_file.hpp"
+#include "http/quota_home.hpp"
 
 namespace credits::http {
 
@@ -26,7 +26,7 @@ struct ServerFacts {
 struct ApiContext {
   actors::gateway_actor gateway;
   const actors::Environment& environment;
-  QuotaFile& quota_file;
+  QuotaKeeper& quota;
   const Access& access;
   HttpFigures& figures;
   ServerFacts facts;

@@ -185,22 +185,20 @@ HttpResponse Operators::metrics() const {
           metrics_text(context_, std::chrono::steady_clock::now())};
 }
 
-HttpResponse Operators::quota() const {
-  return answer(codec::encode(context_.quota_file.in_force()));
-}
+HttpResponse Operators::quota() const { return answer(codec::encode(context_.quota.in_force())); }
 
 HttpResponse Operators::put_quota(std::string_view body) const {
   try {
     const ledger::Quota quota = codec::decode_quota(body.empty() ? "{}" : body);
-    context_.quota_file.replace(quota);
+    context_.quota.replace(quota);
     return answer(codec::encode(quota));
   } catch (const codec::QuotaError& error) {
     if (error.is_syntax()) return to_response(invalid_json(error.what()));
     return to_response(invalid_request(error.field(), error.what()));
-  } catch (const QuotaFileError& error) {
+  } catch (const QuotaHomeError& error) {
     context_.environment.tell({"quota_write_failed", error.what()});
     return to_response(storage_unavailable(
-        "the quota file could not be written; the quota in force is as it was"));
+        "the quota could not be written; GET /v1/quota tells which one is in force"));
   }
 }
 

@@ -7,6 +7,9 @@
 
 namespace credits::persistence {
 
+// In the data directory, unless --quota names another.
+inline constexpr const char* quota_file = "quota.json";
+
 std::string read_file(const std::filesystem::path& path);
 
 // What only its owner, and perhaps a group, may read, and only its owner may write. Throws if

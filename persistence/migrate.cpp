@@ -70,6 +70,12 @@ class IntoPostgres {
     if (++pending_ == rows_at_once) write_entries();
   }
 
+  void keep_quota(std::string_view quota) {
+    Parameters parameters;
+    parameters.add(quota);
+    connection_.run(postgres::sql::replace_quota, parameters);
+  }
+
   std::size_t finish() {
     write_entries();
     run(postgres::sql::upsert_baselines, baselines_);
@@ -165,7 +171,7 @@ std::vector<ChainedEntry> fetch_entries(Connection& connection) {
 class FreshDirectory {
  public:
   explicit FreshDirectory(const std::filesystem::path& directory) : directory_{directory} {
-    for (const char* file : {journal_file, snapshots_file}) {
+    for (const char* file : {journal_file, snapshots_file, quota_file}) {
       if (std::filesystem::exists(directory / file)) {
         throw StoreError{(directory / file).string() +
                          " is there already; name a directory without a ledger"};
@@ -212,6 +218,9 @@ AuditReport migrate_to_postgres(const std::filesystem::path& data_dir, const std
     if (report && ++done % rows_at_once == 0) report(done, source.entries);
     return true;
   });
+  if (const auto quota = data_dir / quota_file; std::filesystem::exists(quota)) {
+    into.keep_quota(read_file(quota));
+  }
   const std::size_t installs = into.finish();
   AuditReport copy = audit_postgres(uri);
   compare(copy, source.entries, installs);
@@ -242,7 +251,11 @@ AuditReport migrate_to_sqlite(const std::string& uri, const std::filesystem::pat
   }
   AuditReport copy = audit(data_dir);
   compare(copy, source.entries, installs);
-  if (!copy.fault) fresh.keep();
+  if (copy.fault) return copy;
+  if (const Result quota = connection.run(postgres::sql::select_quota); quota.rows() != 0) {
+    replace_file(data_dir / quota_file, quota.bytes(0, 0));
+  }
+  fresh.keep();
   return copy;
 }
 

@@ -87,7 +87,18 @@ inline constexpr const char* schema = R"(
     holds bytea,
     hash bytea
   );
+  CREATE TABLE credits_quota (   -- one row
+    is_the_one boolean PRIMARY KEY DEFAULT true CHECK (is_the_one),
+    quota text NOT NULL
+  );
 )";
+
+inline constexpr const char* select_quota = "SELECT quota FROM credits_quota";
+inline constexpr const char* keep_first_quota =
+    "INSERT INTO credits_quota (quota) VALUES ($1) ON CONFLICT DO NOTHING";
+inline constexpr const char* replace_quota =
+    "INSERT INTO credits_quota (quota) VALUES ($1)"
+    " ON CONFLICT (is_the_one) DO UPDATE SET quota = EXCLUDED.quota";
 
 // One statement for a batch. Rows are locked in the order of their ids, so that two batches never
 // wait for each other; of an install whose version is not the one that is replaced nothing is

@@ -316,6 +316,72 @@ def test_a_commit_whose_outcome_is_unknown_is_done_once(start, connect, server, 
         assert show(client)["lifetime_consumed"] == n + 2
 
 
+# --- the quota
+
+
+OTHER_QUOTA = {"core": {"lifetime": 7, "geminiCapLifetime": 3}}
+
+
+def quota_of(client):
+    return client.get("/v1/quota").json
+
+
+def a_quota_file(tmp_path):
+    path = tmp_path / "other.json"
+    path.write_text(json.dumps(OTHER_QUOTA))
+    return path
+
+
+def test_a_put_of_the_quota_reaches_every_node_and_those_that_start_later(start, connect, uri):
+    first, second = (connect(start("--store", uri)) for _ in range(2))
+    assert quota_of(first) == quota_of(second) != OTHER_QUOTA
+    assert first.put("/v1/quota", OTHER_QUOTA).status == 200
+    assert quota_of(first) == OTHER_QUOTA
+    wait_until(lambda: quota_of(second) == OTHER_QUOTA, "the quota on the other node")
+    assert second.post(f"{path_of('a')}/plan").json["balance"]["remaining"] == 7
+    assert quota_of(connect(start("--store", uri))) == OTHER_QUOTA
+
+
+def test_the_first_node_s_quota_file_is_the_ledger_s_and_another_s_is_not(start, connect, uri, tmp_path):
+    assert quota_of(connect(start("--store", uri, "--quota", a_quota_file(tmp_path)))) == OTHER_QUOTA
+    late = tmp_path / "late.json"
+    late.write_text(json.dumps({"core": {"lifetime": 1}}))
+    node = start("--store", uri, "--quota", late)
+    assert quota_of(connect(node)) == OTHER_QUOTA
+    assert str(late) in node.log()
+    assert json.loads(late.read_text()) == {"core": {"lifetime": 1}}
+
+
+def test_a_quota_file_that_cannot_be_read_stops_a_node_of_postgresql_too(data_dir, uri, tmp_path):
+    broken = tmp_path / "broken.json"
+    broken.write_text("{")
+    ended = run("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--store", uri, "--quota", broken)
+    assert ended.returncode == 1
+    assert str(broken) in ended.stderr
+
+
+def test_a_quota_that_cannot_be_written_to_the_database_is_503_and_not_in_force(start, connect, server, uri):
+    node = start("--store", uri)
+    client = connect(node)
+    before = quota_of(client)
+    server.stop(signal.SIGQUIT)
+    check_problem(client.put("/v1/quota", OTHER_QUOTA), 503, "storage_unavailable")
+    assert quota_of(client) == before
+    wait_until(lambda: "the quota stays as it is" in node.log(), "a word about it in the log")
+    server.start()
+    wait_until(lambda: client.put("/v1/quota", OTHER_QUOTA).status == 200, "the database")
+    assert quota_of(client) == OTHER_QUOTA
+
+
+def test_a_bad_quota_in_the_database_is_told_and_not_taken(start, connect, server, uri):
+    node = start("--store", uri)
+    client = connect(node)
+    before = quota_of(client)
+    server.sql(f"UPDATE {uri.rpartition('3D')[2]}.credits_quota SET quota = '{{}}'")
+    wait_until(lambda: "the quota stays as it is" in node.log(), "a word about it in the log")
+    assert quota_of(client) == before
+
+
 # --- check and migrate
 
 
@@ -374,6 +440,17 @@ def test_a_ledger_moves_to_files_and_to_postgresql_again(filled, server, uri, st
         assert node.stop() == 0
     check_done(creditsctl.run("check", again))
     check_done(creditsctl.run("check", directory))
+
+
+def test_the_quota_moves_with_its_ledger(server, uri, start, connect, tmp_path):
+    node = start("--store", uri, "--quota", a_quota_file(tmp_path))
+    commit(connect(node))
+    node.stop()
+    directory, again = tmp_path / "moved", new_ledger(server.uri())
+    check_done(creditsctl.run("migrate", uri, directory))
+    assert json.loads((directory / "quota.json").read_text()) == OTHER_QUOTA
+    check_done(creditsctl.run("migrate", directory, again))
+    assert quota_of(connect(start("--store", again))) == OTHER_QUOTA
 
 
 @pytest.mark.parametrize("pruned_in_files", [True, False], ids=["from-files", "from-postgresql"])

@@ -26,12 +26,11 @@ using namespace std::chrono_literals;
 class Service {
  public:
   explicit Service(ApiLimits limits = {}) {
-    write_quota_file(quota_path(), quota);
+    quota_file_.write(quota);
     actors_ = actors::spawn_ledger(system_, store, environment_, {});
     gateway_ = system_.spawn(gateway, actors_);
     api_ = std::make_unique<Api>(
-        ApiContext{gateway_, environment_, quota_file_, access_, figures_, {"1.2.3", "memory"}},
-        limits);
+        ApiContext{gateway_, environment_, quota_, access_, figures_, {"1.2.3", "memory"}}, limits);
   }
   ~Service() {
     api_.reset();
@@ -63,7 +62,8 @@ class Service {
                                    record,
                                    false,
                                    actors::QuotaInForce{quota}};
-  QuotaFile quota_file_{quota_path(), environment_.quota};
+  QuotaFile quota_file_{quota_path()};
+  QuotaKeeper quota_{quota_file_, environment_.quota};
   const Access access_;
   HttpFigures figures_;
   caf::actor_system_config config_;

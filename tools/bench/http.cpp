@@ -24,7 +24,7 @@
 #include <vector>
 
 #include "http/api.hpp"
-#include "http/quota_file.hpp"
+#include "http/quota_home.hpp"
 #include "http/server.hpp"
 #include "tools/bench/setting.hpp"
 
@@ -299,11 +299,11 @@ Traffic traffic_of(const std::string& name, const Options& options) {
 void run(const Options& options) {
   Ledger ledger{options.directory, options.installs};
   if (options.fills) ledger.fill(options.installs);
-  const auto quota_path = ledger.directory() / "quota.json";
-  http::QuotaFile quota_file{quota_path, ledger.environment().quota};
+  http::QuotaFile quota_file{ledger.directory() / "quota.json"};
+  http::QuotaKeeper quota{quota_file, ledger.environment().quota};
   const http::Access access;
   http::HttpFigures figures;
-  http::Api api{{ledger.gateway(), ledger.environment(), quota_file, access, figures, {}}, {}};
+  http::Api api{{ledger.gateway(), ledger.environment(), quota, access, figures, {}}, {}};
   Nothing nothing;
   ServingThread api_server{api};
   ServingThread nothing_server{nothing};

@@ -21,13 +21,15 @@
 #include "http/answer.hpp"
 #include "http/api.hpp"
 #include "http/codec/quota.hpp"
-#include "http/quota_file.hpp"
+#include "http/quota_home.hpp"
 #include "http/server.hpp"
 #include "http/tls.hpp"
+#include "persistence/files.hpp"
 #include "persistence/postgres_store.hpp"
 #include "tools/creditsd/import.hpp"
 #include "tools/creditsd/log.hpp"
 #include "tools/creditsd/options.hpp"
+#include "tools/creditsd/quota_follower.hpp"
 #include "tools/creditsd/watch.hpp"
 #include "tools/running_ledger.hpp"
 #include "tools/version.hpp"
@@ -88,12 +90,31 @@ void import_old_ledger(const Options& options, const actors::gateway_actor& gate
 }
 
 std::filesystem::path quota_path_of(const Options& options) {
-  const auto path = options.quota_file.value_or(options.data_dir / "quota.json");
+  return options.quota_file.value_or(options.data_dir / persistence::quota_file);
+}
+
+std::unique_ptr<http::QuotaHome> quota_file_of(const Options& options) {
+  const auto path = quota_path_of(options);
+  auto file = std::make_unique<http::QuotaFile>(path);
   if (!options.quota_file && !std::filesystem::exists(path)) {
-    http::write_quota_file(path, http::codec::default_quota());
+    file->write(http::codec::default_quota());
     log_info("quota_written", "no quota file yet: wrote the default to " + path.string());
   }
-  return path;
+  return file;
+}
+
+std::unique_ptr<http::QuotaHome> quota_table_of(const Options& options) {
+  const auto path = quota_path_of(options);
+  const bool has_file = options.quota_file || std::filesystem::exists(path);
+  const auto first = has_file ? http::QuotaFile{path}.read() : http::codec::default_quota();
+  auto table = std::make_unique<http::QuotaTable>(options.store, first);
+  if (has_file && table->read() != first) {
+    log_warning(
+        "quota_file_ignored",
+        "the quota in PostgreSQL is in force, and " + path.string() +
+            " has another; PUT /v1/quota or `creditsctl quota set` replaces it for all nodes");
+  }
+  return table;
 }
 
 actors::Tuning tuning_of(const Options& options) {
@@ -108,7 +129,7 @@ actors::Tuning tuning_of(const Options& options) {
 
 // What SIGHUP reads again.
 struct Reloaded {
-  http::QuotaFile& quota_file;
+  http::QuotaKeeper& quota;
   http::Access& access;
   http::Tls* tls;
 };
@@ -125,7 +146,7 @@ void reload(const char* what, Reload read_again) {
 }
 
 void reload(const Reloaded& files) {
-  reload("the quota", [&] { files.quota_file.reload(); });
+  reload("the quota", [&] { files.quota.reload(); });
   if (files.access.has_tokens()) reload("the tokens", [&] { files.access.reload(); });
   if (files.tls) reload("the TLS certificate and key", [&] { files.tls->reload(); });
 }
@@ -183,7 +204,7 @@ void refuse_strangers(const Options& options) {
                            "--admin-token-file, or listen on 127.0.0.1"};
 }
 
-// For the quota file; SQLite's engine makes its own.
+// SQLite's engine makes its own.
 void make_directory(const std::filesystem::path& directory) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
@@ -207,22 +228,22 @@ void run(const Options& options) {
   const std::size_t connections_max =
       connections_within(raise_descriptor_limit(), options.connections_max);
   const actors::Tuning tuning = tuning_of(options);
-  if (persistence::is_postgres_uri(options.store)) make_directory(options.data_dir);
+  const bool is_shared = persistence::is_postgres_uri(options.store);
+  if (is_shared) make_directory(options.data_dir);
   const auto store = open_store(options.store, options.data_dir, tuning);
-  const auto quota_path = quota_path_of(options);
-  actors::Environment environment{actors::system_time,
-                                  actors::random_mutation_id,
-                                  log,
-                                  http::record,
-                                  options.has_hardware,
-                                  actors::QuotaInForce{http::read_quota_file(quota_path)}};
-  http::QuotaFile quota_file{quota_path, environment.quota};
+  const auto quota_home = is_shared ? quota_table_of(options) : quota_file_of(options);
+  actors::Environment environment{
+      actors::system_time, actors::random_mutation_id, log,
+      http::record,        options.has_hardware,       actors::QuotaInForce{quota_home->read()}};
+  http::QuotaKeeper quota{*quota_home, environment.quota};
+  std::optional<QuotaFollower> quota_follower;
+  if (is_shared) quota_follower.emplace(quota);
   RunningLedger running{*store, environment, tuning};
   import_old_ledger(options, running.gateway(), environment);
   http::HttpFigures figures;
   http::Api api{{running.gateway(),
                  environment,
-                 quota_file,
+                 quota,
                  access,
                  figures,
                  {version, std::string{store->engine()}}},
@@ -232,7 +253,7 @@ void run(const Options& options) {
                       api};
   const int port = server.bind();
   Watch watch{environment.figures, figures};
-  const Reloaded files{quota_file, access, tls ? &*tls : nullptr};
+  const Reloaded files{quota, access, tls ? &*tls : nullptr};
   const SignalThread signals{files, watch, server};
   const std::string url = url_of(scheme, {options.listen.host, port});
   std::cout << "listening on " << url << std::endl;

@@ -1,0 +1,64 @@
+#include "http/quota_home.hpp"
+
+#include "http/codec/quota.hpp"
+#include "persistence/files.hpp"
+#include "persistence/store.hpp"
+
+namespace credits::http {
+
+namespace {
+
+// Does `work`, and tells what of it fails as a fault of `home`.
+template <class Work>
+auto at_home(const char* verb, const std::string& home, const Work& work) {
+  try {
+    return work();
+  } catch (const persistence::StoreError& error) {
+    throw QuotaHomeError{std::string{"cannot "} + verb + " the " + home + ": " + error.what()};
+  } catch (const codec::QuotaError& error) {
+    throw QuotaHomeError{home + ": " + error.what()};
+  }
+}
+
+constexpr const char* table_name = "quota in PostgreSQL";
+
+}  // namespace
+
+ledger::Quota QuotaFile::read() {
+  return at_home("read", "quota file " + path_.string(),
+                 [&] { return codec::decode_quota(persistence::read_file(path_)); });
+}
+
+void QuotaFile::write(const ledger::Quota& quota) {
+  at_home("write", "quota file " + path_.string(),
+          [&] { persistence::replace_file(path_, codec::encode(quota) + "\n"); });
+}
+
+QuotaTable::QuotaTable(const std::string& uri, const ledger::Quota& first) : table_{uri} {
+  at_home("write", table_name,
+          [&] { return codec::decode_quota(table_.read_or_keep(codec::encode(first))); });
+}
+
+ledger::Quota QuotaTable::read() {
+  return at_home("read", table_name, [&] { return codec::decode_quota(table_.read()); });
+}
+
+void QuotaTable::write(const ledger::Quota& quota) {
+  at_home("write", table_name, [&] { table_.replace(codec::encode(quota)); });
+}
+
+bool QuotaKeeper::reload() {
+  const std::lock_guard lock{mutex_};
+  ledger::Quota quota = home_.read();
+  if (quota == *in_force_.get()) return false;
+  in_force_.set(std::move(quota));
+  return true;
+}
+
+void QuotaKeeper::replace(const ledger::Quota& quota) {
+  const std::lock_guard lock{mutex_};
+  home_.write(quota);
+  in_force_.set(quota);
+}
+
+}  // namespace credits::http
