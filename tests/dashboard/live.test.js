@@ -114,9 +114,10 @@ test('a server that starts again counts from 0 without a dent in the charts', as
   assert.equal((await operation(page, 'commit'))[1], '–');
 });
 
-// The page's clock is the test's.
-async function openWithClock(creditsd) {
+// The page's clock is the test's. `prepare` gets the page before it asks anything by that clock.
+async function openWithClock(creditsd, prepare = () => {}) {
   const page = await open(creditsd);
+  await prepare(page);
   await page.addInitScript(() => {
     Object.defineProperty(document, 'hidden', { get: () => window.testHides === true });
   });
@@ -149,20 +150,27 @@ test('a hidden page asks nothing, and asks at once when it is seen again', async
 });
 
 test('slow answers do not pile up, and the page says how old it is', async () => {
-  const { page, polls } = await openWithClock(await server());
+  let holds = false;
   let release;
-  const held = new Promise((resolve) => { release = resolve; });
-  await page.route('**/v1/stats', async (route) => {
-    await held;
-    await route.continue();
-  });
-  const asked = page.waitForRequest('**/v1/stats');
+  const released = new Promise((resolve) => { release = resolve; });
+  let isHeld;
+  const held = new Promise((resolve) => { isHeld = resolve; });
+  const { page, polls } = await openWithClock(await server(), (opened) => (
+    opened.route('**/v1/stats', async (route) => {
+      if (holds) {
+        isHeld();
+        await released;
+      }
+      await route.continue();
+    })));
+  holds = true;
   await page.clock.runFor(1000);
-  await asked;
+  await held;
   const before = polls();
   await page.clock.runFor(9000);
   assert.equal(polls(), before);
-  await page.locator('#silence').filter({ hasText: /slow to answer\. The figures are \d+ s old/ }).waitFor();
+  assert.match(await page.locator('#silence').innerText(),
+    /^The server is slow to answer\. The figures are \d+ s old/);
   release();
   await page.locator('#silence').waitFor({ state: 'hidden' });
 });
