@@ -177,7 +177,7 @@ void add_migrate(CLI::App& app, const Options& options) {
       ->type_name("");
   add_progress_flag(*command, *show_progress);
   command->footer(
-      "Stop creditsd before, all of its nodes. The quota file is not copied.\n\n"
+      "Stop creditsd before, all of its nodes. quota.json goes with the ledger.\n\n"
       "Example:\n  creditsctl migrate /var/lib/creditsd postgresql://credits@db.example/credits");
   command->callback(
       [&options, from, to, show_progress] { migrate(options, *from, *to, *show_progress); });

@@ -143,8 +143,10 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--store", options.store,
                  "Where the ledger is kept: in the data directory, or in PostgreSQL")
       ->check(CLI::Validator{fault_of_store, "sqlite|postgresql://…"});
-  app.add_option("--quota", quota_file,
-                 "Quota file [default: quota.json in the data directory, made if it is missing]");
+  app.add_option(
+      "--quota", quota_file,
+      "Quota file [default: quota.json in the data directory, made if it is missing]; over "
+      "PostgreSQL only that of the first node counts");
   app.add_flag("--hardware,!--no-hardware", options.has_hardware,
                "Whether the relays have hardware of their own, where a request does not say");
   app.add_option("--relay-token-file", relay_token_file,
