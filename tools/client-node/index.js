@@ -1,0 +1,43 @@
+// The interface of the old credits module, answered by a ledger's server, and what that can do besides.
+//
+// The functions use one client, which initCredits makes; a program that talks to several ledgers makes
+// a CreditsClient for each.
+
+import { CreditsClient } from './lib/client.js';
+
+export { CreditsClient } from './lib/client.js';
+export { CreditsError, CreditsRefusedError, CreditsUnavailableError } from './lib/errors.js';
+export { computeRemaining, planBackend } from './lib/rules.js';
+
+let client = null;
+
+function theClient() {
+  if (!client) throw new Error('call initCredits({ url, token }) first');
+  return client;
+}
+
+export async function initCredits(options) {
+  const fresh = new CreditsClient(options);
+  try {
+    await fresh.check();
+  } catch (error) {
+    await fresh.close();
+    throw new Error(`the credits service at ${options.url}: ${error.message}`, { cause: error });
+  }
+  await closeCredits();
+  client = fresh;
+}
+
+export async function closeCredits() {
+  const closing = client;
+  client = null;
+  await closing?.close();
+}
+
+export const getOrCreateRow = async (...given) => theClient().getOrCreateRow(...given);
+export const commitCredit = async (...given) => theClient().commitCredit(...given);
+export const reserve = async (...given) => theClient().reserve(...given);
+export const settle = async (...given) => theClient().settle(...given);
+export const release = async (...given) => theClient().release(...given);
+export const withCredits = async (...given) => theClient().withCredits(...given);
+export const snapshotAll = async () => theClient().snapshotAll();

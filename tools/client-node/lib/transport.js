@@ -1,0 +1,81 @@
+// Requests over connections that are kept: one at a time on each, at most `connections` of them.
+
+import http from 'node:http';
+import https from 'node:https';
+
+function parseUrl(text) {
+  let url;
+  try {
+    url = new URL(text);
+  } catch {
+    throw new TypeError(`url must be one like http://127.0.0.1:8787, not ${JSON.stringify(text)}`);
+  }
+  if (!['http:', 'https:'].includes(url.protocol) || url.username || url.search || url.hash) {
+    throw new TypeError('url must be http:// or https:// with a host, perhaps a port and a path, and nothing else:'
+      + ` not ${JSON.stringify(text)}`);
+  }
+  return url;
+}
+
+// In milliseconds; 0 where the header is missing or says nothing. Seconds or a date (RFC 9110, 10.2.3).
+function retryAfterOf(headers) {
+  const text = headers['retry-after'] ?? '';
+  const ms = /^\d+$/.test(text) ? 1000 * Number(text) : Date.parse(text) - Date.now();
+  return ms > 0 ? ms : 0;
+}
+
+async function bodyOf(response) {
+  const chunks = [];
+  for await (const chunk of response) chunks.push(chunk);
+  const text = Buffer.concat(chunks).toString();
+  if (!/^application\/(problem\+)?json\b/.test(response.headers['content-type'] ?? '')) return undefined;
+  return JSON.parse(text);
+}
+
+export class Transport {
+  #url;
+  #module;
+  #agent;
+
+  // `tls` are options of https.Agent, such as `ca`.
+  constructor({ url, connections, tls }) {
+    this.#url = parseUrl(url);
+    this.#module = this.#url.protocol === 'https:' ? https : http;
+    this.#agent = new this.#module.Agent({ keepAlive: true, maxSockets: connections, ...tls });
+  }
+
+  // The answer: {status, body, retryAfterMs}, whatever the status; the body where it is JSON. Throws
+  // what was in the way of one.
+  async send({ method, path, headers, body }, { token, timeoutMs }) {
+    const signal = AbortSignal.timeout(timeoutMs);
+    try {
+      const response = await new Promise((resolve, reject) => {
+        const request = this.#module.request({
+          method,
+          protocol: this.#url.protocol,
+          hostname: this.#url.hostname.replace(/^\[|\]$/g, ''),
+          port: this.#url.port,
+          path: this.#url.pathname.replace(/\/$/, '') + path,
+          headers: {
+            ...headers,
+            ...(body && { 'Content-Type': 'application/json', 'Content-Length': Buffer.byteLength(body) }),
+            ...(token && { Authorization: `Bearer ${token}` }),
+          },
+          agent: this.#agent,
+          signal,
+        }, resolve);
+        request.on('error', reject);
+        request.end(body);
+      });
+      const { statusCode: status } = response;
+      return { status, body: await bodyOf(response), retryAfterMs: retryAfterOf(response.headers) };
+    } catch (error) {
+      if (signal.aborted) throw new Error(`no answer in ${timeoutMs} ms`, { cause: error });
+      throw error;
+    }
+  }
+
+  close() {
+    this.#agent.destroy();
+  }
+}

@@ -1,0 +1,115 @@
+// What the old module did, by the same names.
+
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import test from 'node:test';
+import {
+  closeCredits, commitCredit, computeRemaining, getOrCreateRow, initCredits, planBackend, snapshotAll,
+} from '../index.js';
+import { ADMIN, RELAY, row, starter } from './harness.js';
+
+const decisions = JSON.parse(readFileSync(new URL('../../../tests/data/decisions.json', import.meta.url)));
+
+async function init(t, options = {}) {
+  const server = await starter(t).server(options);
+  await initCredits({ url: server.url, token: server.token || undefined });
+  t.after(closeCredits);
+  return server;
+}
+
+test('balances and plans are what the old module said', () => {
+  assert.ok(decisions.length > 100);
+  for (const { row: asked, quota, has_hardware: hasHardware, balance, plan } of decisions) {
+    assert.deepEqual(computeRemaining(asked, quota), balance);
+    assert.deepEqual(planBackend(asked, quota, { hasHardware }), plan);
+  }
+});
+
+test('a tier that is only a name of every object is no tier of the quota', () => {
+  const quota = { core: { lifetime: 3 } };
+  assert.equal(computeRemaining(row('a', { tier_snapshot: 'constructor' }), quota).remaining, 3);
+});
+
+test('the pure functions change neither row nor quota', () => {
+  const [{ row: asked, quota }] = decisions;
+  const before = structuredClone([asked, quota]);
+  planBackend(asked, quota, { hasHardware: true });
+  assert.deepEqual([asked, quota], before);
+});
+
+test('a row that is new has the eight fields and nothing consumed', async (t) => {
+  await init(t);
+  const { last_active_at: at, month, ...fields } = await getOrCreateRow('phone-1');
+  assert.deepEqual(fields, {
+    install_id: 'phone-1', tier_snapshot: 'core', lifetime_consumed: 0, lifetime_gemini_consumed: 0,
+    monthly_consumed: 0, monthly_gemini_consumed: 0,
+  });
+  assert.match(at, /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
+  assert.equal(month, at.slice(0, 7));
+});
+
+test('commits debit one credit each, by tier and backend', async (t) => {
+  await init(t);
+  for (const [tier, backend] of [['core', 'gemini'], ['core', 'hardware'], ['pro', 'gemini'], ['pro', 'hardware']]) {
+    assert.equal(await commitCredit('phone-1', { backend, tier }), undefined);
+  }
+  const { tier_snapshot: tier, ...consumed } = await getOrCreateRow('phone-1');
+  assert.equal(tier, 'pro');
+  assert.deepEqual([consumed.lifetime_consumed, consumed.lifetime_gemini_consumed], [2, 1]);
+  assert.deepEqual([consumed.monthly_consumed, consumed.monthly_gemini_consumed], [2, 1]);
+});
+
+test('the snapshot has all rows, as they would be asked for one by one', async (t) => {
+  const now = new Date().toISOString();
+  const rows = ['a/b', 'phone-1', 'x'].map((id) => row(id, { month: now.slice(0, 7), monthly_consumed: 4 }));
+  await init(t, { rows });
+  assert.deepEqual(await snapshotAll(), rows);
+  assert.deepEqual(await Promise.all(rows.map(({ install_id: id }) => getOrCreateRow(id))), rows);
+});
+
+test('calls before initCredits say so', async () => {
+  await assert.rejects(getOrCreateRow('a'), /initCredits/);
+  await assert.rejects(snapshotAll(), /initCredits/);
+});
+
+test('an id is needed, and is asked of nobody when it cannot be one', async (t) => {
+  await init(t);
+  await assert.rejects(getOrCreateRow(''), { name: 'TypeError', message: /installId/ });
+  await assert.rejects(getOrCreateRow(undefined), /installId/);
+  await assert.rejects(commitCredit('two words', { backend: 'gemini', tier: 'core' }), /"two words"/);
+});
+
+test('what the server refuses is thrown with the server’s words, and does nothing', async (t) => {
+  await init(t);
+  const refused = { name: 'CreditsRefusedError', status: 422, code: 'unknown_tier', field: 'tier', message: /"gold"/ };
+  await assert.rejects(commitCredit('a', { backend: 'gemini', tier: 'gold' }), refused);
+  assert.deepEqual(await snapshotAll(), []);
+});
+
+test('initCredits says which server does not answer, and keeps none', async () => {
+  const options = { url: 'http://127.0.0.1:1', timeoutMs: 100 };
+  await assert.rejects(initCredits(options), /the credits service at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
+  await assert.rejects(getOrCreateRow('a'), /initCredits/);
+});
+
+test('initCredits says what is wrong with its options', async () => {
+  for (const [options, named] of [
+    [{ url: 'localhost:8787' }, /url.*"localhost:8787"/],
+    [{}, /url/],
+    [{ url: 'http://127.0.0.1:1', connections: 0 }, /connections.*0/],
+    [{ url: 'http://127.0.0.1:1', token: 'a\nb' }, /token/],
+  ]) await assert.rejects(initCredits(options), { name: 'TypeError', message: named });
+});
+
+test('a token is needed where the server has some, and an admin’s for the snapshot', async (t) => {
+  const server = await starter(t).server({ tokens: true });
+  t.after(closeCredits);
+  const { url } = server;
+  await assert.rejects(initCredits({ url }), /unauthorized/);
+  await assert.rejects(initCredits({ url, token: 'wrong' }), /unauthorized/);
+  await initCredits({ url, token: RELAY });
+  const created = await getOrCreateRow('a');
+  await assert.rejects(snapshotAll(), { status: 403, code: 'forbidden' });
+  await initCredits({ url, token: RELAY, adminToken: ADMIN });
+  assert.deepEqual(await snapshotAll(), [created]);
+});

@@ -1,0 +1,146 @@
+// Reservations, and withCredits around them.
+
+import assert from 'node:assert/strict';
+import test from 'node:test';
+import { starter } from './harness.js';
+
+async function stage(t, { quota = { core: { lifetime: 10, geminiCapLifetime: 6 } }, ...options } = {}) {
+  const start = starter(t);
+  const server = await start.server({ quota });
+  const proxy = await start.proxy(server);
+  const client = await start.client({ url: proxy.url, ...options });
+  const show = () => server.call('GET', '/v1/installs/a');
+  return { server, proxy, client, show };
+}
+
+test('what is reserved is held, then debited in part, and the rest is free again', async (t) => {
+  const { client } = await stage(t);
+  const { expires_at: end, reservation_id: id, ...reservation } = await client.reserve('a', { credits: 5, ttlSeconds: 60 });
+  assert.deepEqual(reservation, {
+    allowed: true, reason: null, backend: 'gemini', tier: 'core', credits: 5,
+    balance: { remaining: 5, capped: 'lifetime', gemini_remaining: 1, held: 5 },
+  });
+  assert.ok(Date.parse(end) > Date.now());
+  const settled = await client.settle('a', id, { credits: 3 });
+  assert.deepEqual(settled.balance, { remaining: 7, capped: 'lifetime', gemini_remaining: 3, held: 0 });
+  await assert.rejects(client.release('a', id), { status: 409, code: 'reservation_settled' });
+});
+
+test('what is released is as if it had not been reserved', async (t) => {
+  const { client } = await stage(t);
+  const { reservation_id: id } = await client.reserve('a', { credits: 5 });
+  const { balance } = await client.release('a', id);
+  assert.deepEqual([balance.remaining, balance.held], [10, 0]);
+  await assert.rejects(client.settle('a', id), { code: 'reservation_released' });
+});
+
+test('a reserve that is refused reads like a plan that is', async (t) => {
+  const { client } = await stage(t);
+  const refused = (reason) => ({ allowed: false, backend: null, reason });
+  assert.deepEqual(await client.reserve('a', { credits: 11 }), refused('out_of_credits'));
+  assert.deepEqual(await client.reserve('a', { credits: 7 }), refused('gemini_cap_exceeded_no_hardware'));
+  assert.equal((await client.reserve('a', { credits: 7, hasHardware: true })).backend, 'hardware');
+});
+
+test('a reservation’s id is needed', async (t) => {
+  const { client } = await stage(t);
+  await assert.rejects(client.settle('a', undefined), { name: 'TypeError', message: /reservationId/ });
+  await assert.rejects(client.release('a', ''), /reservationId/);
+});
+
+test('withCredits debits what is reserved, and returns what the function does', async (t) => {
+  const { client, show } = await stage(t);
+  const answer = await client.withCredits('a', { credits: 4 }, async ({ backend, credits }) => {
+    assert.equal((await show()).balance.held, 4);
+    return `${credits} of ${backend}`;
+  });
+  assert.equal(answer, '4 of gemini');
+  const { balance, lifetime_gemini_consumed: gemini } = await show();
+  assert.deepEqual([balance.remaining, balance.held, gemini], [6, 0, 4]);
+});
+
+test('withCredits debits what was used, if that is told', async (t) => {
+  const { client, show } = await stage(t);
+  await client.withCredits('a', { credits: 4 }, ({ use }) => use({ credits: 1, backend: 'hardware' }));
+  const { lifetime_consumed: all, lifetime_gemini_consumed: gemini } = await show();
+  assert.deepEqual([all, gemini], [1, 0]);
+});
+
+test('a function that throws costs nothing', async (t) => {
+  const { client, show } = await stage(t);
+  await assert.rejects(client.withCredits('a', { credits: 4 }, () => { throw new Error('the model is busy'); }),
+    /the model is busy/);
+  const { balance, version } = await show();
+  assert.deepEqual([balance.remaining, balance.held, version], [10, 0, 2]);
+});
+
+test('a function whose credits cannot be given back throws what it threw', async (t) => {
+  const { client, proxy } = await stage(t, { timeoutMs: 200 });
+  await assert.rejects(client.withCredits('a', {}, () => {
+    proxy.script = () => 'break';
+    throw new Error('the model is busy');
+  }), /the model is busy/);
+});
+
+test('without credits the function is not run', async (t) => {
+  const { client } = await stage(t);
+  const refused = { name: 'CreditsRefusedError', status: 402, reason: 'out_of_credits', message: /install a/ };
+  await assert.rejects(client.withCredits('a', { credits: 11 }, () => assert.fail('run')), refused);
+});
+
+test('a function that takes longer than the reservation is debited all the same, once', async (t) => {
+  const { client, proxy, show } = await stage(t);
+  await client.withCredits('a', { credits: 2, ttlSeconds: 1 }, async () => {
+    await new Promise((resolve) => { setTimeout(resolve, 1500); });
+    proxy.script = ({ path }) => (path.endsWith('/installs/a/commit') && proxy.requests.length < 5 ? 'lose answer' : undefined);
+  });
+  assert.ok(proxy.requests.filter(({ path }) => path.endsWith('/installs/a/commit')).length > 1);
+  assert.equal((await show()).lifetime_consumed, 2);
+});
+
+test('no credits service: the function is not run', async (t) => {
+  const { client, proxy } = await stage(t, { timeoutMs: 100 });
+  proxy.script = () => 'break';
+  await assert.rejects(client.withCredits('a', {}, () => assert.fail('run')), { name: 'CreditsUnavailableError' });
+});
+
+test('a debit that gets no answer is thrown with what the function returned', async (t) => {
+  const { client, proxy } = await stage(t, { timeoutMs: 200 });
+  const work = () => {
+    proxy.script = () => 'break';
+    return 'the answer';
+  };
+  const unavailable = { name: 'CreditsUnavailableError', mayHaveBeenDone: true, result: 'the answer' };
+  await assert.rejects(client.withCredits('a', {}, work), unavailable);
+});
+
+test('a caller that fails open runs the function on what its policy says, and debits it when that can be', async (t) => {
+  const asked = [];
+  const { client, proxy, show } = await stage(t, { timeoutMs: 200 });
+  const options = {
+    tier: 'core',
+    credits: 2,
+    onUnavailable: (error, { op }) => {
+      asked.push(op);
+      return { allowed: true, backend: 'hardware', reason: null };
+    },
+  };
+  proxy.script = () => 'break';
+  const work = ({ backend }) => {
+    proxy.script = () => undefined;
+    return backend;
+  };
+  assert.equal(await client.withCredits('a', options, work), 'hardware');
+  assert.deepEqual(asked, ['reserve']);
+  const { lifetime_consumed: all, lifetime_gemini_consumed: gemini } = await show();
+  assert.deepEqual([all, gemini], [2, 0]);
+  proxy.script = () => 'break';
+  assert.equal(await client.withCredits('a', options, () => 'done'), 'done');
+  assert.deepEqual(asked, ['reserve', 'reserve', 'commit']);
+});
+
+test('a policy that answers a reserve with nothing is told so', async (t) => {
+  const { client, proxy } = await stage(t, { timeoutMs: 100, onUnavailable: () => undefined });
+  proxy.script = () => 'break';
+  await assert.rejects(client.withCredits('a', {}, () => assert.fail('run')), /onUnavailable must answer/);
+});
