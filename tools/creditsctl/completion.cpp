@@ -108,8 +108,8 @@ void add_completion(CLI::App& app) {
   command->require_subcommand(1);
   CLI::App* bash = command->add_subcommand("bash", "The script for bash");
   bash->footer(
-      "Examples:\n  source <(creditsctl completion bash)\n"
-      "  creditsctl completion bash > /etc/bash_completion.d/creditsctl");
+      "Examples:\n  $ source <(creditsctl completion bash)\n"
+      "  $ creditsctl completion bash > /etc/bash_completion.d/creditsctl");
   bash->callback([&app] { print_bash(app); });
 }
 

@@ -327,7 +327,7 @@ void top(const Options& options, const TopOptions& top) {
 
 void add_stats(CLI::App& app, const Options& options) {
   CLI::App* command = app.add_subcommand("stats", "Show the server's live figures");
-  command->footer("Examples:\n  creditsctl stats\n  creditsctl stats --json | jq .persister");
+  command->footer("Examples:\n  $ creditsctl stats\n  $ creditsctl stats --json | jq .persister");
   command->callback([&options] { stats(options); });
 }
 
@@ -342,7 +342,7 @@ void add_top(CLI::App& app, const Options& options) {
   command->add_option("--count", settings->frames_max, "Print so many plain frames and end")
       ->check(CLI::Range(1, 1'000'000'000))
       ->type_name("N");
-  command->footer("Examples:\n  creditsctl top\n  creditsctl top --interval 5s --count 12");
+  command->footer("Examples:\n  $ creditsctl top\n  $ creditsctl top --interval 5s --count 12");
   command->callback([&options, settings] { top(options, *settings); });
 }
 

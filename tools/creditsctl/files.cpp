@@ -156,8 +156,8 @@ void add_check(CLI::App& app, const Options& options) {
       ->type_name("");
   add_progress_flag(*command, *show_progress);
   command->footer(
-      "Examples:\n  creditsctl check /var/lib/creditsd\n"
-      "  creditsctl check postgresql://credits@db.example/credits");
+      "Examples:\n  $ creditsctl check /var/lib/creditsd\n"
+      "  $ creditsctl check postgresql://credits@db.example/credits");
   command->callback(
       [&options, ledger, show_progress] { tell(options, audit(*ledger, *show_progress)); });
 }
@@ -178,7 +178,7 @@ void add_migrate(CLI::App& app, const Options& options) {
   add_progress_flag(*command, *show_progress);
   command->footer(
       "Stop creditsd before, all of its nodes. quota.json goes with the ledger.\n\n"
-      "Example:\n  creditsctl migrate /var/lib/creditsd postgresql://credits@db.example/credits");
+      "Example:\n  $ creditsctl migrate /var/lib/creditsd postgresql://credits@db.example/credits");
   command->callback(
       [&options, from, to, show_progress] { migrate(options, *from, *to, *show_progress); });
 }
@@ -194,10 +194,10 @@ void add_backup(CLI::App& app, const Options& options) {
   command->add_flag("--force", wanted->force, "Replace FILE if it is there");
   add_progress_flag(*command, wanted->show_progress);
   command->footer(
-      "Examples:\n  creditsctl backup /var/lib/creditsd /backup/credits-monday.db\n\n"
+      "Examples:\n  $ creditsctl backup /var/lib/creditsd /backup/credits-monday.db\n\n"
       "To restore it, with the quota, which is not in it:\n"
-      "  mkdir -m 700 NEW && cp FILE NEW/journal.db && cp quota.json NEW/\n"
-      "  creditsctl check NEW && creditsd --data-dir NEW");
+      "  $ mkdir -m 700 NEW && cp FILE NEW/journal.db && cp quota.json NEW/\n"
+      "  $ creditsctl check NEW && creditsd --data-dir NEW");
   command->callback([&options, wanted] { backup(options, *wanted); });
 }
 

@@ -200,7 +200,7 @@ void add_show(CLI::App& app, const Options& options) {
       "show", "Show an install: its row, balance, reservations, and whether its actor is live");
   const auto id = std::make_shared<std::string>();
   command->add_option("ID", *id, "The install")->required()->type_name("");
-  command->footer("Examples:\n  creditsctl show phone-1\n  creditsctl show phone-1 --json");
+  command->footer("Examples:\n  $ creditsctl show phone-1\n  $ creditsctl show phone-1 --json");
   command->callback([&options, id] { show(options, *id); });
 }
 
@@ -211,7 +211,7 @@ void add_history(CLI::App& app, const Options& options) {
   command->add_option("ID", *id, "The install")->required()->type_name("");
   add_extent(*command, *extent);
   command->footer(
-      "Examples:\n  creditsctl history phone-1\n  creditsctl history phone-1 --limit 5");
+      "Examples:\n  $ creditsctl history phone-1\n  $ creditsctl history phone-1 --limit 5");
   command->callback([&options, id, extent] { history(options, *id, *extent); });
 }
 
@@ -222,8 +222,8 @@ void add_list(CLI::App& app, const Options& options) {
   command->add_option("--tier", wanted->tier, "Only installs of this tier")->type_name("TIER");
   add_extent(*command, wanted->extent);
   command->footer(
-      "Examples:\n  creditsctl list --prefix phone- --limit 20\n"
-      "  creditsctl list --tier pro --all --json");
+      "Examples:\n  $ creditsctl list --prefix phone- --limit 20\n"
+      "  $ creditsctl list --tier pro --all --json");
   command->callback([&options, wanted] { list(options, *wanted); });
 }
 

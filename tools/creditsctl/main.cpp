@@ -10,6 +10,7 @@
 #include "tools/creditsctl/commands.hpp"
 #include "tools/creditsctl/failure.hpp"
 #include "tools/creditsctl/table.hpp"
+#include "tools/help.hpp"
 #include "tools/version.hpp"
 
 namespace credits::creditsctl {
@@ -23,12 +24,13 @@ constexpr const char* footer = R"(Exit status:
   3  the server cannot be reached, or is unavailable (503)
 
 Examples:
-  creditsctl stats
-  creditsctl --url https://credits.example:8787 --token-file admin.token top
-  creditsctl list --prefix phone- --json)";
+  $ creditsctl stats
+  $ creditsctl --url https://credits.example:8787 --token-file admin.token top
+  $ creditsctl list --prefix phone- --json)";
 
 void set_up(CLI::App& app, Options& options) {
   app.name("creditsctl");
+  app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", version);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.fallthrough();

@@ -77,13 +77,13 @@ void add_quota(CLI::App& app, const Options& options) {
   CLI::App* get_command =
       quota->add_subcommand("get", "Show the quota in force, or write it to a file");
   get_command->add_option("FILE", *file, "Where to, as JSON; - is standard output")->type_name("");
-  get_command->footer("Examples:\n  creditsctl quota get\n  creditsctl quota get quota.json");
+  get_command->footer("Examples:\n  $ creditsctl quota get\n  $ creditsctl quota get quota.json");
   get_command->callback([&options, file] { get(options, *file); });
   CLI::App* set_command = quota->add_subcommand("set", "Replace the quota, at once and for good");
   set_command->add_option("FILE", *file, "The new quota, as JSON; - is standard input")
       ->required()
       ->type_name("");
-  set_command->footer("Example:\n  creditsctl quota set quota.json");
+  set_command->footer("Example:\n  $ creditsctl quota set quota.json");
   set_command->callback([&options, file] { set(options, *file); });
 }
 

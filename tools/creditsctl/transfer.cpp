@@ -142,7 +142,7 @@ void add_export(CLI::App& app, const Options& options) {
   const auto file = std::make_shared<std::string>();
   command->add_option("FILE", *file, "Where to; - is standard output")->required()->type_name("");
   command->footer(
-      "Examples:\n  creditsctl export credits.json\n  creditsctl export - | gzip > c.gz");
+      "Examples:\n  $ creditsctl export credits.json\n  $ creditsctl export - | gzip > c.gz");
   command->callback([&options, file] { export_ledger(options, *file); });
 }
 
@@ -155,7 +155,7 @@ void add_import(CLI::App& app, const Options& options) {
       ->required()
       ->type_name("");
   add_progress_flag(*command, *show_progress);
-  command->footer("Example:\n  creditsctl import credits.json");
+  command->footer("Example:\n  $ creditsctl import credits.json");
   command->callback(
       [&options, file, show_progress] { import_ledger(options, *file, *show_progress); });
 }

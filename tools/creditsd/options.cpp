@@ -13,6 +13,7 @@
 #include "http/api.hpp"
 #include "http/server.hpp"
 #include "persistence/postgres_store.hpp"
+#include "tools/help.hpp"
 #include "tools/version.hpp"
 
 namespace credits::creditsd {
@@ -131,15 +132,18 @@ Options parse_options(int argc, char** argv) {
 
   CLI::App app{"creditsd serves a ledger of credits to AI relays over HTTP."};
   app.name("creditsd");
+  app.formatter(std::make_shared<HelpFormatter>());
   app.option_defaults()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->always_capture_default();
   app.set_version_flag("--version", version);
-  app.set_config("--config", "", "File of settings, a line each: `listen = 127.0.0.1:8787`");
+  app.set_config("--config", "", "File of settings, a line each: `listen = 127.0.0.1:8787`")
+      ->type_name("FILE");
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_option("--listen", listen, "Address to serve on; port 0 takes a free one")
       ->check(CLI::Validator{fault_of_address, "HOST:PORT"});
-  app.add_option("--data-dir", options.data_dir, "Directory of the ledger; made if it is missing");
+  app.add_option("--data-dir", options.data_dir, "Directory of the ledger; made if it is missing")
+      ->type_name("DIR");
   app.add_option("--store", options.store,
                  "Where the ledger is kept: in the data directory, or in PostgreSQL")
       ->check(CLI::Validator{fault_of_store, "sqlite|postgresql://…"});

@@ -7,6 +7,7 @@
 #include "tools/creditsctl/failure.hpp"
 #include "tools/creditsctl/table.hpp"
 #include "tools/creditsload/report.hpp"
+#include "tools/help.hpp"
 #include "tools/version.hpp"
 
 namespace credits::creditsload {
@@ -20,9 +21,9 @@ constexpr const char* footer = R"(Exit status:
   3  the server cannot be reached
 
 Examples:
-  creditsload --connections 64 --duration 10s
-  creditsload --rate 5000 --mix plan=6,commit=3,reserve-settle=1 --html report.html
-  creditsload --installs 1000000 --zipf 1 --verify)";
+  $ creditsload --connections 64 --duration 10s
+  $ creditsload --rate 5000 --mix plan=6,commit=3,reserve-settle=1 --html report.html
+  $ creditsload --installs 1000000 --zipf 1 --verify)";
 
 int tell(int status, const std::string& what) {
   std::cerr << "creditsload: " << creditsctl::harmless(what) << '\n';
@@ -31,6 +32,7 @@ int tell(int status, const std::string& what) {
 
 void set_up(CLI::App& app, Settings& settings) {
   app.name("creditsload");
+  app.formatter(std::make_shared<HelpFormatter>());
   app.set_version_flag("--version", version);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
   app.footer(footer);
