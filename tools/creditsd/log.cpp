@@ -1,12 +1,15 @@
 #include "tools/creditsd/log.hpp"
 
 #include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/systemd_sink.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cctype>
+#include <filesystem>
 #include <iostream>
 #include <memory>
+#include <stdexcept>
 #include <utility>
 
 #include "http/codec/text.hpp"
@@ -16,6 +19,17 @@ namespace credits::creditsd {
 namespace {
 
 bool is_json = false;
+bool is_for_people = true;  // who started it, and sees what it says
+
+spdlog::sink_ptr sink_of(const std::string& format) {
+  if (format != "journal") return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  const char* const socket = "/run/systemd/journal/socket";
+  if (!std::filesystem::exists(socket)) {
+    throw std::runtime_error{"--log-format journal: this system has no journal (" +
+                             std::string{socket} + " is missing); use text or json"};
+  }
+  return std::make_shared<spdlog::sinks::systemd_sink_mt>("creditsd");
+}
 
 // A log is read line by line, so no text may begin a line of its own.
 std::string on_one_line(std::string text) {
@@ -36,9 +50,9 @@ void write(spdlog::level::level_enum level, std::string_view event, const std::s
 }  // namespace
 
 void set_up_log(const std::string& level, const std::string& format) {
+  auto logger = std::make_shared<spdlog::logger>("creditsd", sink_of(format));
   is_json = format == "json";
-  auto logger = std::make_shared<spdlog::logger>("creditsd",
-                                                 std::make_shared<spdlog::sinks::stderr_sink_mt>());
+  is_for_people = format == "text";
   logger->set_level(spdlog::level::from_str(level));
   logger->set_pattern(is_json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})"
                               : "%Y-%m-%dT%H:%M:%S.%eZ %l %v",
@@ -64,10 +78,10 @@ void log_error(std::string_view event, const std::string& text) {
 }
 
 void log_start_error(const std::string& text) {
-  if (is_json) {
-    log_error("start_failed", text);
-  } else {
+  if (is_for_people) {
     std::cerr << "creditsd: " << text << '\n';
+  } else {
+    log_error("start_failed", text);
   }
 }
 

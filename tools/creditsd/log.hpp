@@ -1,4 +1,5 @@
-// creditsd's log: one line an event, on standard error, for people or as JSON for programs.
+// creditsd's log: one line an event, on standard error, for people or as JSON for programs; or the
+// systemd journal, which keeps time and severity itself.
 #pragma once
 
 #include <string>
@@ -8,7 +9,8 @@
 
 namespace credits::creditsd {
 
-// `level`: debug, info, warn or error. `format`: text or json.
+// `level`: debug, info, warn or error. `format`: text, json or journal. Throws std::runtime_error
+// if there is no journal.
 void set_up_log(const std::string& level, const std::string& format);
 
 // What happened (`stopped`: stable, for programs), and how for people. Any thread.

@@ -3,6 +3,7 @@
 #include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <systemd/sd-daemon.h>
 
 #include <algorithm>
 #include <csignal>
@@ -164,6 +165,7 @@ void handle_signals(const Reloaded& files, Watch& watch, http::Server& server) {
     } else {
       log_info("stopping", std::string{signal == SIGTERM ? "SIGTERM" : "SIGINT"} +
                                ": finishing what is in flight");
+      ::sd_notify(0, "STOPPING=1\nSTATUS=finishing what is in flight");
       server.stop();
       return;
     }
@@ -259,6 +261,7 @@ void run(const Options& options) {
   std::cout << "listening on " << url << std::endl;
   log_info("started", "creditsd " + std::string{version} + " serves " + name_of_ledger(options) +
                           " on " + url);
+  ::sd_notify(0, ("READY=1\nSTATUS=serves " + url).c_str());
   server.serve();
 }
 

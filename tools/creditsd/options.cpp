@@ -181,8 +181,9 @@ Options parse_options(int argc, char** argv) {
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
-  app.add_option("--log-format", options.log_format, "text, or json: an object a line")
-      ->check(CLI::IsMember({"text", "json"}));
+  app.add_option("--log-format", options.log_format,
+                 "text; json: an object a line; or journal: systemd's, with severities")
+      ->check(CLI::IsMember({"text", "json", "journal"}));
   app.add_option("--slow-request", slow_request_ms, "Tell the log of requests that take as long")
       ->transform(duration_in_milliseconds())
       ->default_val("1s");

@@ -1,0 +1,37 @@
+"""What creditsd says to systemd: that it is ready, that it stops, and its log."""
+
+import os
+import socket
+
+import pytest
+
+import creditsd
+from creditsd import run
+
+JOURNAL = "/run/systemd/journal/socket"
+
+
+@pytest.fixture
+def manager(tmp_path):
+    """The socket at which a service manager listens."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
+        listening.bind(str(tmp_path / "notify"))
+        listening.settimeout(creditsd.TIMEOUT_S)
+        yield listening
+
+
+def test_it_notifies_when_it_is_ready_and_when_it_stops(start, connect, manager):
+    server = start(env={"NOTIFY_SOCKET": manager.getsockname()})
+    assert manager.recv(4096).decode().splitlines() == [
+        "READY=1", f"STATUS=serves http://127.0.0.1:{server.port}"]
+    assert connect(server).get("/readyz").status == 200
+    assert server.stop() == 0
+    assert manager.recv(4096).decode().splitlines()[0] == "STOPPING=1"
+
+
+@pytest.mark.skipif(os.path.exists(JOURNAL), reason="this system has a journal")
+def test_a_journal_that_is_not_there_is_told_at_the_start(data_dir):
+    ended = run("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log-format", "journal")
+    assert ended.returncode == 1
+    assert JOURNAL in ended.stderr and "text" in ended.stderr
+    assert not os.path.exists(data_dir / "journal.db")
