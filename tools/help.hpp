@@ -49,14 +49,15 @@ class HelpFormatter : public CLI::Formatter {
   // type before: `UINT:INT in [1 - 1000]`.
   static std::pair<std::string, std::string> value_of(const CLI::Option& option) {
     static const std::regex type{R"(^(TEXT|INT|UINT|FLOAT|FILE)( \[\w+\])?:)"};
-    static const std::regex range{R"(^(INT|FLOAT) in \[(\S+) - (\S+)\]$)"};
+    static const std::regex range{R"(^(?:(\w+):)?(?:INT|FLOAT) in \[(\S+) - (\S+)\]$)"};
     const std::string whole = option.get_type_name();
     const std::string name = std::regex_replace(whole, type, "");
     if (!option.get_positional()) {
       if (whole.find("[DURATION]") != std::string::npos) return {"DURATION", ""};
       std::smatch limits;
       if (std::regex_match(name, limits, range)) {
-        return {"N", limits[2].str() + " to " + limits[3].str()};
+        return {limits[1].matched ? limits[1].str() : "N",
+                limits[2].str() + " to " + limits[3].str()};
       }
       if (name == "UINT") return {"N", ""};
       if (name == "TEXT") return {"NAME", ""};
