@@ -205,6 +205,16 @@ def test_a_bad_line_of_the_config_file_exits_2_and_is_named(data_dir, tmp_path, 
     assert named in ended.stderr
 
 
+def test_of_a_setting_that_stands_twice_in_the_config_file_the_last_line_counts(start, connect, tmp_path):
+    config = tmp_path / "creditsd.conf"
+    quotas = [tmp_path / f"{limit}.json" for limit in (1, 2, 3)]
+    for limit, path in enumerate(quotas, 1):
+        path.write_text(json.dumps({"core": {"lifetime": limit}}))
+    lines = [f"quota = {quotas[0]}", f"quota = {quotas[1]}", "log-level = info", f"quota = {quotas[2]}"]
+    config.write_text("\n".join(lines) + "\n")
+    assert connect(start("--config", config)).get("/v1/quota").json["core"]["lifetime"] == 3
+
+
 def test_a_config_file_that_is_named_must_be_there(data_dir, tmp_path):
     ended = run("--data-dir", data_dir, "--config", tmp_path / "missing.conf")
     assert ended.returncode in (1, 2)

@@ -108,12 +108,32 @@ def format_faults(paths):
         yield checked.stderr
 
 
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
+
+
+def link_faults():
+    """Links of the documentation that lead nowhere."""
+    listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True)
+    for page in map(pathlib.Path, listed.stdout.split()):
+        for target in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
+            if not (ROOT / page.parent / target).exists():
+                yield f"{page}: there is no {target}"
+
+
+def version_faults():
+    """CMakeLists.txt sets the version; npm wants it in a file of its own, and readers in the list of changes."""
+    version = re.search(r"project\(\w+ VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text()).group(1)
+    for path, text in (("tools/client-node/package.json", f'"version": "{version}"'), ("CHANGELOG.md", f"## {version}")):
+        if text not in (ROOT / path).read_text(encoding="utf-8"):
+            yield f"{path}: it has not {text}, the version of CMakeLists.txt"
+
+
 def main():
     paths = sources()
     faults = [*check_the_check(),
               *(fault for path in paths
                 for fault in faults_of(path, (ROOT / path).read_text(encoding="utf-8"))),
-              *format_faults(paths)]
+              *format_faults(paths), *link_faults(), *version_faults()]
     print("\n".join(faults) or f"{len(paths)} files are in order")
     return 1 if faults else 0
 

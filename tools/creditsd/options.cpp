@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <cstdlib>
 #include <map>
+#include <memory>
+#include <utility>
 #include <vector>
 
 #include "actors/environment.hpp"
@@ -49,6 +51,20 @@ std::vector<std::string> arguments_of(CLI::App& app, int argc, char** argv) {
   std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 takes a vector in
   return arguments;
 }
+
+// Of a setting that stands twice the last line counts, as the last flag does. CLI11 would pass over
+// it, where other lines stand between.
+class ConfigFile : public CLI::ConfigBase {
+ public:
+  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+    std::vector<CLI::ConfigItem> last;
+    for (CLI::ConfigItem& item : CLI::ConfigBase::from_config(input)) {
+      std::erase_if(last, [&](const CLI::ConfigItem& one) { return one.name == item.name; });
+      last.push_back(std::move(item));
+    }
+    return last;
+  }
+};
 
 std::optional<Address> parse_address(const std::string& text) {
   const std::size_t colon = text.rfind(':');
@@ -139,6 +155,7 @@ Options parse_options(int argc, char** argv) {
   app.set_version_flag("--version", version);
   app.set_config("--config", "", "File of settings, a line each: `listen = 127.0.0.1:8787`")
       ->type_name("FILE");
+  app.config_formatter(std::make_shared<ConfigFile>());
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_option("--listen", listen, "Address to serve on; port 0 takes a free one")
       ->check(CLI::Validator{fault_of_address, "HOST:PORT"});
