@@ -6,6 +6,21 @@
 
 namespace credits::actors {
 
+namespace {
+
+// Over a shared store somebody may have been quicker.
+void tell_imported(const ImportRequest& request, const std::vector<persistence::Outcome>& outcomes,
+                   std::uint64_t installs) {
+  const auto conflicts =
+      std::count(outcomes.begin(), outcomes.end(), persistence::Outcome::conflict);
+  if (conflicts == 0) return request.imported->set_value({true, installs});
+  request.imported->set_exception(std::make_exception_ptr(persistence::StoreError{
+      "the import is not whole: " + std::to_string(conflicts) + " of " +
+      std::to_string(outcomes.size()) + " installs were created by another node meanwhile"}));
+}
+
+}  // namespace
+
 void PersisterState::append(Append append) {
   const bool mutates = append.mutation.has_value();
   if (const auto fenced = fenced_.find(append.author->id()); fenced != fenced_.end()) {
@@ -44,21 +59,6 @@ std::size_t PersisterState::author_of(const Append& append) {
   }
   return vitals.place_in_batch;
 }
-
-namespace {
-
-// Over a shared store somebody may have been quicker.
-void tell_imported(const ImportRequest& request, const std::vector<persistence::Outcome>& outcomes,
-                   std::uint64_t installs) {
-  const auto conflicts =
-      std::count(outcomes.begin(), outcomes.end(), persistence::Outcome::conflict);
-  if (conflicts == 0) return request.imported->set_value({true, installs});
-  request.imported->set_exception(std::make_exception_ptr(persistence::StoreError{
-      "the import is not whole: " + std::to_string(conflicts) + " of " +
-      std::to_string(outcomes.size()) + " installs were created by another node meanwhile"}));
-}
-
-}  // namespace
 
 void PersisterState::import(ImportRequest request) {
   write();

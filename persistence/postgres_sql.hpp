@@ -24,23 +24,43 @@ inline constexpr const char* set_up =
 inline constexpr const char* has_schema = "SELECT to_regclass('credits_ledger') IS NOT NULL";
 inline constexpr const char* select_ledger = "SELECT schema_version FROM credits_ledger";
 
+// The columns of a row: in the table of installs, and in that of the baselines that pruned entries
+// led to. Reservations are in `holds`, see holds.hpp; `hash` is that of the newest entry, see
+// chain.hpp.
+#define CREDITS_ROW_DEFINITION                  \
+  "install_id text COLLATE \"C\" PRIMARY KEY, " \
+  "tier_snapshot text NOT NULL, "               \
+  "lifetime_consumed bigint NOT NULL, "         \
+  "lifetime_gemini_consumed bigint NOT NULL, "  \
+  "month integer NOT NULL, "                    \
+  "monthly_consumed bigint NOT NULL, "          \
+  "monthly_gemini_consumed bigint NOT NULL, "   \
+  "last_active_at_ms bigint NOT NULL, "         \
+  "version bigint NOT NULL, "                   \
+  "holds bytea, "                               \
+  "hash bytea"
+#define CREDITS_ROW_COLUMNS                                                         \
+  "install_id, tier_snapshot, lifetime_consumed, lifetime_gemini_consumed, month, " \
+  "monthly_consumed, monthly_gemini_consumed, last_active_at_ms, version, holds, hash"
+#define CREDITS_ROW_REPLACED                                       \
+  "tier_snapshot = EXCLUDED.tier_snapshot, "                       \
+  "lifetime_consumed = EXCLUDED.lifetime_consumed, "               \
+  "lifetime_gemini_consumed = EXCLUDED.lifetime_gemini_consumed, " \
+  "month = EXCLUDED.month, "                                       \
+  "monthly_consumed = EXCLUDED.monthly_consumed, "                 \
+  "monthly_gemini_consumed = EXCLUDED.monthly_gemini_consumed, "   \
+  "last_active_at_ms = EXCLUDED.last_active_at_ms, "               \
+  "version = EXCLUDED.version, "                                   \
+  "holds = EXCLUDED.holds, "                                       \
+  "hash = EXCLUDED.hash"
+
 // `replaced_version` is the version that the last write of a row replaced: with it the guard of
 // that write is a part of it.
 inline constexpr const char* schema = R"(
   CREATE TABLE credits_ledger (ledger_id text NOT NULL, schema_version integer NOT NULL);
   INSERT INTO credits_ledger VALUES (md5(random()::text || clock_timestamp()::text), 1);
   CREATE TABLE credits_installs (
-    install_id text COLLATE "C" PRIMARY KEY,
-    tier_snapshot text NOT NULL,
-    lifetime_consumed bigint NOT NULL,
-    lifetime_gemini_consumed bigint NOT NULL,
-    month integer NOT NULL,
-    monthly_consumed bigint NOT NULL,
-    monthly_gemini_consumed bigint NOT NULL,
-    last_active_at_ms bigint NOT NULL,
-    version bigint NOT NULL,
-    holds bytea,                 -- reservations, see holds.hpp
-    hash bytea,                  -- of the newest entry, see chain.hpp
+)" CREDITS_ROW_DEFINITION R"(,
     replaced_version bigint NOT NULL
   ) WITH (fillfactor = 70);
   CREATE TABLE credits_entries (
@@ -75,17 +95,7 @@ inline constexpr const char* schema = R"(
   );
   CREATE INDEX credits_names_by_age ON credits_names USING brin (at_ms);
   CREATE TABLE credits_baselines (  -- the rows that the pruned entries led to
-    install_id text COLLATE "C" PRIMARY KEY,
-    tier_snapshot text NOT NULL,
-    lifetime_consumed bigint NOT NULL,
-    lifetime_gemini_consumed bigint NOT NULL,
-    month integer NOT NULL,
-    monthly_consumed bigint NOT NULL,
-    monthly_gemini_consumed bigint NOT NULL,
-    last_active_at_ms bigint NOT NULL,
-    version bigint NOT NULL,
-    holds bytea,
-    hash bytea
+)" CREDITS_ROW_DEFINITION R"(
   );
   CREATE TABLE credits_quota (   -- one row
     is_the_one boolean PRIMARY KEY DEFAULT true CHECK (is_the_one),
@@ -107,21 +117,9 @@ inline constexpr const char* append = R"(
   WITH written AS (
     INSERT INTO credits_installs AS kept
     SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
-      AS batch (install_id, tier_snapshot, lifetime_consumed, lifetime_gemini_consumed, month,
-                monthly_consumed, monthly_gemini_consumed, last_active_at_ms, version, holds, hash,
-                replaced_version)
+      AS batch ()" CREDITS_ROW_COLUMNS R"(, replaced_version)
     ORDER BY install_id COLLATE "C"
-    ON CONFLICT (install_id) DO UPDATE SET
-      tier_snapshot = EXCLUDED.tier_snapshot,
-      lifetime_consumed = EXCLUDED.lifetime_consumed,
-      lifetime_gemini_consumed = EXCLUDED.lifetime_gemini_consumed,
-      month = EXCLUDED.month,
-      monthly_consumed = EXCLUDED.monthly_consumed,
-      monthly_gemini_consumed = EXCLUDED.monthly_gemini_consumed,
-      last_active_at_ms = EXCLUDED.last_active_at_ms,
-      version = EXCLUDED.version,
-      holds = EXCLUDED.holds,
-      hash = EXCLUDED.hash,
+    ON CONFLICT (install_id) DO UPDATE SET )" CREDITS_ROW_REPLACED R"(,
       replaced_version = EXCLUDED.replaced_version
     WHERE kept.version = EXCLUDED.replaced_version
     RETURNING install_id
@@ -146,9 +144,6 @@ inline constexpr const char* append = R"(
 inline constexpr const char* select_heads =
     "SELECT install_id, version, hash FROM credits_installs WHERE install_id = ANY($1)";
 
-#define CREDITS_ROW_COLUMNS                                                         \
-  "install_id, tier_snapshot, lifetime_consumed, lifetime_gemini_consumed, month, " \
-  "monthly_consumed, monthly_gemini_consumed, last_active_at_ms, version, holds, hash"
 inline constexpr const char* select_rows =
     "SELECT " CREDITS_ROW_COLUMNS " FROM credits_installs WHERE install_id = ANY($1)";
 inline constexpr const char* select_page =
@@ -200,18 +195,7 @@ inline constexpr const char* select_baselines =
 inline constexpr const char* upsert_baselines = R"(
   INSERT INTO credits_baselines
   SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
-  ON CONFLICT (install_id) DO UPDATE SET
-    tier_snapshot = EXCLUDED.tier_snapshot,
-    lifetime_consumed = EXCLUDED.lifetime_consumed,
-    lifetime_gemini_consumed = EXCLUDED.lifetime_gemini_consumed,
-    month = EXCLUDED.month,
-    monthly_consumed = EXCLUDED.monthly_consumed,
-    monthly_gemini_consumed = EXCLUDED.monthly_gemini_consumed,
-    last_active_at_ms = EXCLUDED.last_active_at_ms,
-    version = EXCLUDED.version,
-    holds = EXCLUDED.holds,
-    hash = EXCLUDED.hash
-)";
+  ON CONFLICT (install_id) DO UPDATE SET )" CREDITS_ROW_REPLACED;
 inline constexpr const char* delete_pruned =
     "DELETE FROM credits_entries e USING unnest($1, $2) AS gone (install_id, version)"
     " WHERE e.install_id = gone.install_id AND e.version <= gone.version";
