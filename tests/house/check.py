@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""The rules of the house: which folder may include what, and the format of the code.
+"""The rules of the house: which folder may include what, the format of the code, links of the documentation that
+lead somewhere, and one version.
 
     http -> actors -> persistence -> actors/ledger
 
@@ -93,6 +94,8 @@ def check_the_check():
     for path, text in bad:
         if not list(faults_of(path, text)):
             yield f"tests/house/check.py would let this pass in {path}: {text}"
+    if len(list(broken_links_of("tests/README.md", "[a](../README.md) [b](#c) [d](gone.md#e)"))) != 1:
+        yield "tests/house/check.py does not tell broken links from others"
 
 
 def format_faults(paths):
@@ -111,13 +114,16 @@ def format_faults(paths):
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)[^)]*\)")
 
 
+def broken_links_of(page, text):
+    for target in LINK.findall(text):
+        if not (ROOT / page).parent.joinpath(target).exists():
+            yield f"{page}: there is no {target}"
+
+
 def link_faults():
-    """Links of the documentation that lead nowhere."""
     listed = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True)
-    for page in map(pathlib.Path, listed.stdout.split()):
-        for target in LINK.findall((ROOT / page).read_text(encoding="utf-8")):
-            if not (ROOT / page.parent / target).exists():
-                yield f"{page}: there is no {target}"
+    for page in listed.stdout.split():
+        yield from broken_links_of(page, (ROOT / page).read_text(encoding="utf-8"))
 
 
 def version_faults():
