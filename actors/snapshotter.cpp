@@ -53,7 +53,10 @@ void SnapshotterState::prune() {
 bool SnapshotterState::prune_some() {
   const ledger::Time now = environment->now();
   try {
-    return store->prune({now - tuning.keep_entries, now - ledger::names_remembered_for});
+    const bool has_more =
+        store->prune({now - tuning.keep_entries, now - ledger::names_remembered_for});
+    environment->figures.installs = store->installs();
+    return has_more;
   } catch (const persistence::StoreBrokenError& error) {
     if (environment->store_health.write_failed_for_good(error.what())) {
       environment->tell({"write_failed", std::string{"a write failed: "} + error.what()});

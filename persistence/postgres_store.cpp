@@ -89,8 +89,7 @@ class PostgresStore : public Store {
     pool_.with([this](Connection& connection) {
       postgres::check_server(connection);
       postgres::make_schema(connection);
-      installs_ =
-          static_cast<std::uint64_t>(connection.run(postgres::sql::count_installs).integer(0, 0));
+      count_installs(connection);
     });
   }
 
@@ -250,6 +249,7 @@ class PostgresStore : public Store {
 
   bool prune(const Horizon& horizon) override {
     return pool_.with([&](Connection& connection) {
+      count_installs(connection);
       const Transaction transaction{connection};
       if (connection.run(postgres::sql::try_lock_pruning).integer(0, 0) == 0) return false;
       const bool more_names = forget(connection, horizon.names_before);
@@ -260,11 +260,7 @@ class PostgresStore : public Store {
   }
 
   std::uint64_t installs() override {
-    if (installs_ > 0) return installs_;
-    read([this](Connection& connection) {  // another may have created some
-      installs_ =
-          static_cast<std::uint64_t>(connection.run(postgres::sql::count_installs).integer(0, 0));
-    });
+    if (installs_ == 0) read([this](Connection& connection) { count_installs(connection); });
     return installs_;
   }
 
@@ -298,6 +294,12 @@ class PostgresStore : public Store {
     Connection& connection_;
     mutable bool is_committed_ = false;
   };
+
+  // Others create some too. What is created meanwhile here may be missing until the next time.
+  void count_installs(Connection& connection) {
+    installs_ =
+        static_cast<std::uint64_t>(connection.run(postgres::sql::count_installs).integer(0, 0));
+  }
 
   // What only reads is tried once more where its connection turns out to be lost.
   template <class Work>

@@ -122,7 +122,7 @@ class Store {
   // is kept. Returns whether there is more, so that nobody waits for long. Rows stay as they are.
   virtual bool prune(const Horizon& horizon) = 0;
 
-  // How many installs there are.
+  // How many installs there are; of those that others have created, as of the last prune().
   virtual std::uint64_t installs() = 0;
 
   // How much checkpoint() would have to do: rows and names.

@@ -126,6 +126,15 @@ def test_what_one_node_has_answered_the_other_shows(start, connect, uri):
             for count, text in zip(conflicts, metrics)] == [True, True]
 
 
+def test_a_node_counts_the_installs_that_another_has_created(start, connect, uri):
+    first, second = (connect(start("--store", uri, "--keep-entries", "1s")) for _ in range(2))
+    for install_id in ids(5):
+        assert commit(first, install_id).status == 200
+    assert commit(second, "x").status == 200
+    for client in first, second:
+        wait_until(lambda: client.get("/v1/stats").json["store"]["installs"] == 6, "all installs")
+
+
 def test_nodes_that_start_at_once_make_one_schema(start, connect, uri, tmp_path):
     nodes = []
 
