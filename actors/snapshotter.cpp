@@ -55,7 +55,7 @@ bool SnapshotterState::prune_some() {
   try {
     const bool has_more =
         store->prune({now - tuning.keep_entries, now - ledger::names_remembered_for});
-    environment->figures.installs = store->installs();
+    if (environment->store_is_shared) environment->figures.installs = store->installs();
     return has_more;
   } catch (const persistence::StoreBrokenError& error) {
     if (environment->store_health.write_failed_for_good(error.what())) {

@@ -49,7 +49,7 @@ struct Figures {
   std::atomic<std::uint64_t> conflicts{0};  // installs that someone else had written
   std::atomic<std::uint64_t> write_failures{0};
   EntryFigures entries{};
-  std::atomic<std::uint64_t> installs{0};
+  std::atomic<std::uint64_t> installs{0};  // the snapshotter sets it too, where others create some
   std::atomic<std::uint64_t> snapshot_pending_rows{0};  // and names; the snapshotter sets it too
   std::atomic<SteadyTime> last_stored_at{SteadyTime{}};
 

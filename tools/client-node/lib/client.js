@@ -55,8 +55,8 @@ function checkSettings(settings) {
 const isAnswer = ({ status }) => status >= 200 && status < 500;
 
 // Whether a try may have done something though it has no answer.
-const isAmbiguous = ({ error, body }) => (error
-  ? !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(error.code)
+const isAmbiguous = ({ error, wasSent = true, body }) => (error
+  ? wasSent && !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(error.code)
   : body?.code !== 'overloaded');
 
 function describe({ error, status, body }) {
@@ -81,13 +81,16 @@ function unavailable({ op, operation, mayHaveBeenDone, last }, tries) {
 export class CreditsClient {
   #settings;
   #transport;
-  #queue = [];
+  #queue = []; // calls that have not been sent
+  #waiting = []; // who waits for a connection to send again
+  #idle; // connections that may be used or made
   #underWay = new Set();
   #isClosed = false;
 
   constructor({ url, token, adminToken = token, onUnavailable, tls, ...given }) {
     this.#settings = { ...DEFAULTS, token, adminToken, onUnavailable, ...given };
     checkSettings(this.#settings);
+    this.#idle = this.#settings.connections;
     this.#transport = new Transport({ url, tls, connections: this.#settings.connections });
   }
 
@@ -212,11 +215,10 @@ export class CreditsClient {
     return call.answer;
   }
 
+  // What comes while all connections are taken waits here, and then travels together.
   #flush() {
-    const calls = this.#queue;
-    this.#queue = [];
-    for (let at = 0; at < calls.length; at += this.#settings.batchMax) {
-      this.#send(calls.slice(at, at + this.#settings.batchMax));
+    while (this.#idle > 0 && this.#queue.length > 0) {
+      this.#send(this.#queue.splice(0, this.#settings.batchMax));
     }
   }
 
@@ -225,28 +227,47 @@ export class CreditsClient {
     return calls[0].answer;
   }
 
-  // Until each of them has an answer or its time is over. They were made together, so that is one time.
+  // Until each of them has an answer or its time is over.
   async #send(calls) {
-    const [{ deadline }] = calls;
     let open = calls;
     for (let tries = 1; ; ++tries) {
-      const outcomes = await this.#try(open);
+      const outcomes = await this.#onConnection(() => this.#try(open));
       open.forEach((call, i) => take(call, outcomes[i]));
       open = open.filter(({ last }) => !isAnswer(last));
       if (open.length === 0) return;
       const waitMs = backoffMs(tries) + Math.max(...open.map(({ last }) => last.retryAfterMs ?? 0));
-      if (performance.now() + waitMs >= deadline) {
-        for (const call of open) call.reject(unavailable(call, tries));
-        return;
-      }
+      open = open.filter((call) => {
+        const isInTime = performance.now() + waitMs < call.deadline;
+        if (!isInTime) call.reject(unavailable(call, tries));
+        return isInTime;
+      });
+      if (open.length === 0) return;
       await sleep(waitMs);
+    }
+  }
+
+  async #onConnection(work) {
+    if (this.#idle > 0) --this.#idle;
+    else await new Promise((resolve) => { this.#waiting.push(resolve); });
+    try {
+      return await work();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next) {
+        next();
+      } else {
+        ++this.#idle;
+        this.#flush();
+      }
     }
   }
 
   // One outcome for each: {status, body, retryAfterMs}, or {error}.
   async #try(calls) {
-    const [{ token, deadline, attemptTimeoutMs, request }] = calls;
-    const timeoutMs = Math.max(1, Math.ceil(Math.min(attemptTimeoutMs, deadline - performance.now())));
+    const [{ token, attemptTimeoutMs, request }] = calls;
+    const leftMs = calls.at(-1).deadline - performance.now(); // the last came last
+    if (leftMs < 1) return calls.map(() => ({ error: new Error('all connections were busy'), wasSent: false }));
+    const timeoutMs = Math.ceil(Math.min(attemptTimeoutMs, leftMs));
     const isBatch = calls.length > 1;
     try {
       const answer = await this.#transport.send(

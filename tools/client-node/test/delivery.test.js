@@ -5,7 +5,7 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import test from 'node:test';
 import { fileURLToPath } from 'node:url';
-import { problem, starter } from './harness.js';
+import { eventually, problem, starter } from './harness.js';
 
 const COMMIT = { backend: 'gemini', tier: 'core' };
 
@@ -68,6 +68,34 @@ test('a thousand calls under way use no more connections than they may, and keep
   }
   assert.equal(await consumed(client, 'a'), 900);
   assert.equal(proxy.connections, 3);
+});
+
+test('what comes while all connections are taken travels together', async (t) => {
+  const { proxy, client } = await stage(t, { connections: 1 });
+  const gate = {};
+  gate.open = new Promise((resolve) => { gate.release = resolve; });
+  proxy.script = (_, count) => (count === 1 ? gate.open.then(() => undefined) : undefined);
+  const first = client.commitCredit('a', COMMIT);
+  await eventually(() => proxy.requests.length === 1, 'the first request');
+  const later = [];
+  for (let tick = 0; tick < 5; tick++) {
+    later.push(client.commitCredit('a', COMMIT));
+    await new Promise(setImmediate);
+  }
+  gate.release();
+  await Promise.all([first, ...later]);
+  assert.deepEqual(proxy.operations().map(({ length }) => length), [1, 5]);
+  assert.equal(await consumed(client, 'a'), 6);
+});
+
+test('a call that no connection came free for was surely not done', async (t) => {
+  const { proxy, client } = await stage(t, { connections: 1, batchMax: 1, timeoutMs: 300 });
+  proxy.script = () => 'hang';
+  const [sent, unsent] = await Promise.allSettled([client.commitCredit('a', COMMIT), client.commitCredit('a', COMMIT)]);
+  assert.equal(sent.reason.mayHaveBeenDone, true);
+  assert.equal(unsent.reason.mayHaveBeenDone, false);
+  assert.match(unsent.reason.message, /all connections were busy/);
+  assert.equal(proxy.requests.length, 1);
 });
 
 // --- again

@@ -12,7 +12,7 @@ export class Proxy {
   connections = 0;
   // What becomes of a request: undefined passes it on; 'lose answer' passes it on and breaks the
   // connection; 'break' does only that; 'hang' says nothing; an object is the answer: {status,
-  // headers, body}; a function is given the server's answer and makes another of it.
+  // headers, body}; a function is given the server's answer and makes another of it. Or a promise of these.
   script = () => undefined;
 
   static async before(server) {
@@ -38,7 +38,7 @@ export class Proxy {
     const { method, url: path, headers } = request;
     const seen = { method, path, headers, body: text && JSON.parse(text), at: performance.now() };
     this.requests.push(seen);
-    const told = this.script(seen, this.requests.length);
+    const told = await this.script(seen, this.requests.length);
     if (told === 'hang') return;
     if (told === 'break') return request.socket.destroy();
     if (told && typeof told === 'object') return send(response, told);
