@@ -64,9 +64,10 @@ function describe({ error, status, body }) {
   return `the server answered ${status}${body?.code ? ` ${body.code}: ${body.detail}` : ''}`;
 }
 
-// Notes the last outcome of a call, and passes on what is an answer.
+// Notes the last outcome of a call, and passes on what is an answer. A try that was cut short by the end of the
+// call's time says less than the one before.
 function take(call, outcome) {
-  call.last = outcome;
+  if (!call.last || !outcome.wasCut) call.last = outcome;
   if (!isAnswer(outcome)) call.mayHaveBeenDone ||= isAmbiguous(outcome);
   else if (outcome.status < 300) call.resolve(outcome.body);
   else call.reject(new CreditsRefusedError(outcome.status, outcome.body));
@@ -277,7 +278,7 @@ export class CreditsClient {
       if (answer.body.results?.length !== calls.length) throw new Error('the answer is none to a batch');
       return answer.body.results.map(({ status, replayed, ...body }) => ({ status, body }));
     } catch (error) {
-      return calls.map(() => ({ error }));
+      return calls.map(() => ({ error, wasCut: timeoutMs < attemptTimeoutMs }));
     }
   }
 }
