@@ -11,6 +11,7 @@ import pytest
 import creditsd
 from creditsd import run
 
+PACKAGED = creditsd.REPO / "tools/package/creditsd.conf"
 FLAGS = ["--listen", "--data-dir", "--store", "--quota", "--hardware", "--no-hardware",
          "--passivate-after", "--max-live-installs", "--max-connections", "--max-in-flight",
          "--log-level", "--config", "--version", "--help"]
@@ -213,6 +214,18 @@ def test_of_a_setting_that_stands_twice_in_the_config_file_the_last_line_counts(
     lines = [f"quota = {quotas[0]}", f"quota = {quotas[1]}", "log-level = info", f"quota = {quotas[2]}"]
     config.write_text("\n".join(lines) + "\n")
     assert connect(start("--config", config)).get("/v1/quota").json["core"]["lifetime"] == 3
+
+
+def test_the_package_s_settings_are_taken(start, connect):
+    server = start("--config", PACKAGED, "--log-format", "text")
+    assert connect(server).get("/readyz").status == 200
+
+
+def test_the_package_s_settings_name_only_what_there_is(tmp_path):
+    told = run("--help", cwd=tmp_path).stdout
+    named = re.findall(r"^#?([a-z-]+) = ", PACKAGED.read_text(), re.MULTILINE)
+    assert len(named) > 8
+    assert [name for name in named if not re.search(rf"--{name}\b", told)] == []
 
 
 def test_a_config_file_that_is_named_must_be_there(data_dir, tmp_path):
