@@ -25,6 +25,20 @@ namespace {
 constexpr int usage_error = 2;
 constexpr const char* environment_prefix = "CREDITSD_";
 
+constexpr const char* footer = R"(Signals:
+  SIGTERM, SIGINT  answer what is in flight, write, and end
+  SIGHUP           read the quota, tokens and certificate again
+
+Exit status:
+  0  stopped
+  1  it cannot start or go on; the text says why and what to do
+  2  the command line or the file of settings is wrong
+
+Examples:
+  $ creditsd --data-dir /var/lib/creditsd
+  $ creditsd --store postgresql://credits@db.example/credits
+  $ creditsd --listen 0.0.0.0:8787 --relay-token-file relay.tokens --admin-token-file admin.tokens)";
+
 std::string environment_name(const CLI::Option& option) {
   std::string name = environment_prefix + option.get_lnames().front();
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) {
@@ -148,6 +162,7 @@ Options parse_options(int argc, char** argv) {
 
   CLI::App app{"creditsd serves a ledger of credits to AI relays over HTTP."};
   app.name("creditsd");
+  app.footer(footer);
   app.formatter(std::make_shared<HelpFormatter>());
   app.option_defaults()
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
