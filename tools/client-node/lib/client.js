@@ -36,20 +36,27 @@ function checkInstallId(installId) {
   }
 }
 
-function checkVisible(name, text) {
-  if (typeof text === 'string' && /^[!-~]+$/.test(text)) return;
-  throw new TypeError(`${name} must be a string of printable ASCII characters without space`);
+function checkVisible(name, text, most) {
+  if (typeof text === 'string' && /^[!-~]+$/.test(text) && text.length <= most) return;
+  throw new TypeError(`${name} must be a string of 1 to ${most} printable ASCII characters without space`);
+}
+
+// A misspelt option must not be one that is left out.
+function checkNames(what, given, names) {
+  const unknown = Object.keys(given).find((name) => !names.includes(name));
+  if (unknown) throw new TypeError(`${what} has no option ${unknown}`);
 }
 
 function checkSettings(settings) {
   for (const name of ['token', 'adminToken']) {
-    if (settings[name] !== undefined) checkVisible(name, settings[name]);
+    if (settings[name] !== undefined) checkVisible(name, settings[name], 4096);
   }
   for (const name of Object.keys(DEFAULTS)) {
     if (!Number.isInteger(settings[name]) || settings[name] < 1) {
       throw new TypeError(`${name} must be a whole number of 1 or more, not ${JSON.stringify(settings[name])}`);
     }
   }
+  if (settings.batchMax > 8192) throw new TypeError(`batchMax must be at most 8192, not ${settings.batchMax}`);
 }
 
 const isAnswer = ({ status }) => status >= 200 && status < 500;
@@ -89,6 +96,7 @@ export class CreditsClient {
   #isClosed = false;
 
   constructor({ url, token, adminToken = token, onUnavailable, tls, ...given }) {
+    checkNames('the client', given, Object.keys(DEFAULTS));
     this.#settings = { ...DEFAULTS, token, adminToken, onUnavailable, ...given };
     checkSettings(this.#settings);
     this.#idle = this.#settings.connections;
@@ -187,10 +195,12 @@ export class CreditsClient {
   }
 
   // The answer's body, as `read` reads it; or what the caller's policy says where there is none.
-  async #call(op, installId, { onUnavailable = this.#settings.onUnavailable }, fields = {}, read = (body) => body) {
+  async #call(op, installId, options, fields = {}, read = (body) => body) {
+    const { onUnavailable = this.#settings.onUnavailable, ...others } = options;
+    checkNames(op, others, []);
     checkInstallId(installId);
-    if ('idempotency_key' in fields) checkVisible('idempotencyKey', fields.idempotency_key);
-    if ('reservation_id' in fields) checkVisible('reservationId', fields.reservation_id);
+    if ('idempotency_key' in fields) checkVisible('idempotencyKey', fields.idempotency_key, 128);
+    if ('reservation_id' in fields) checkVisible('reservationId', fields.reservation_id, 128);
     try {
       return read(await this.#enqueue({ op, install_id: installId, ...fields }));
     } catch (error) {

@@ -175,6 +175,13 @@ for (const [trouble, script, told] of [
   });
 }
 
+test('an option that there is not is refused, not passed over', async (t) => {
+  const { proxy, client } = await stage(t);
+  await assert.rejects(client.commitCredit('a', { ...COMMIT, credit: 5 }), /commit has no option credit/);
+  await assert.rejects(client.reserve('a', { ttl_seconds: 5 }), /reserve has no option ttl_seconds/);
+  assert.equal(proxy.requests.length, 0);
+});
+
 test('what is refused is not sent again', async (t) => {
   const { proxy, client } = await stage(t);
   await assert.rejects(client.commitCredit('a', { ...COMMIT, credits: 0 }), { status: 422, field: 'credits' });

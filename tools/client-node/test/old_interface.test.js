@@ -98,6 +98,8 @@ test('initCredits says what is wrong with its options', async () => {
     [{}, /url/],
     [{ url: 'http://127.0.0.1:1', connections: 0 }, /connections.*0/],
     [{ url: 'http://127.0.0.1:1', token: 'a\nb' }, /token/],
+    [{ url: 'http://127.0.0.1:1', batchMax: 10_000 }, /batchMax.*8192/],
+    [{ url: 'http://127.0.0.1:1', timeout: 5 }, /no option timeout/],
   ]) await assert.rejects(initCredits(options), { name: 'TypeError', message: named });
 });
 
