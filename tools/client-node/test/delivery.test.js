@@ -89,7 +89,7 @@ test('what comes while all connections are taken travels together', async (t) =>
 });
 
 test('a call that no connection came free for was surely not done', async (t) => {
-  const { proxy, client } = await stage(t, { connections: 1, batchMax: 1, timeoutMs: 300 });
+  const { proxy, client } = await stage(t, { connections: 1, batchMax: 1, timeoutMs: 1500 });
   proxy.script = () => 'hang';
   const [sent, unsent] = await Promise.allSettled([client.commitCredit('a', COMMIT), client.commitCredit('a', COMMIT)]);
   assert.equal(sent.reason.mayHaveBeenDone, true);
@@ -164,14 +164,14 @@ for (const [trouble, script, told] of [
   ['is a proxy without a server', () => ({ status: 502, body: '<html>' }), { mayHaveBeenDone: true, message: /502/ }],
 ]) {
   test(`a server that ${trouble} is unavailable, and what may have been done is told`, async (t) => {
-    const { proxy, client } = await stage(t, { timeoutMs: 400, attemptTimeoutMs: 150 });
+    const { proxy, client } = await stage(t, { timeoutMs: 1500, attemptTimeoutMs: 300 });
     if (script) proxy.script = script;
     else await proxy.close();
     const call = { name: 'CreditsUnavailableError', ...told };
     await assert.rejects(client.commitCredit('a', { ...COMMIT, idempotencyKey: 'k' }), { ...call, idempotencyKey: 'k' });
     const both = await Promise.allSettled([client.commitCredit('a', COMMIT), client.reserve('b')]);
     for (const { reason } of both) assert.equal(reason.mayHaveBeenDone, told.mayHaveBeenDone);
-    if (script) assert.ok(proxy.requests.length > 3, 'it was tried again');
+    if (script) assert.ok(proxy.requests.length > 2, 'it was tried again');
   });
 }
 
@@ -258,6 +258,6 @@ test('HTTPS, with a certificate that the caller trusts', async (t) => {
   const client = await start.client({ url, tls: { ca: readFileSync(certificate) } });
   await client.commitCredit('a', COMMIT);
   assert.equal(await consumed(client, 'a'), 1);
-  const stranger = await start.client({ url, timeoutMs: 300 });
+  const stranger = await start.client({ url, timeoutMs: 2000 });
   await assert.rejects(stranger.check(), /certificate/);
 });

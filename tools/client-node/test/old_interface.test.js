@@ -87,7 +87,7 @@ test('what the server refuses is thrown with the server’s words, and does noth
 });
 
 test('initCredits says which server does not answer, and keeps none', async () => {
-  const options = { url: 'http://127.0.0.1:1', timeoutMs: 100 };
+  const options = { url: 'http://127.0.0.1:1', timeoutMs: 500 };
   await assert.rejects(initCredits(options), /the credits service at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
   await assert.rejects(getOrCreateRow('a'), /initCredits/);
 });

@@ -75,7 +75,7 @@ test('a function that throws costs nothing', async (t) => {
 });
 
 test('a function whose credits cannot be given back throws what it threw', async (t) => {
-  const { client, proxy } = await stage(t, { timeoutMs: 200 });
+  const { client, proxy } = await stage(t, { timeoutMs: 1500 });
   await assert.rejects(client.withCredits('a', {}, () => {
     proxy.script = () => 'break';
     throw new Error('the model is busy');
@@ -105,7 +105,7 @@ test('no credits service: the function is not run', async (t) => {
 });
 
 test('a debit that gets no answer is thrown with what the function returned', async (t) => {
-  const { client, proxy } = await stage(t, { timeoutMs: 200 });
+  const { client, proxy } = await stage(t, { timeoutMs: 1500 });
   const work = () => {
     proxy.script = () => 'break';
     return 'the answer';
@@ -116,7 +116,7 @@ test('a debit that gets no answer is thrown with what the function returned', as
 
 test('a caller that fails open runs the function on what its policy says, and debits it when that can be', async (t) => {
   const asked = [];
-  const { client, proxy, show } = await stage(t, { timeoutMs: 200 });
+  const { client, proxy, show } = await stage(t, { timeoutMs: 1500 });
   const options = {
     tier: 'core',
     credits: 2,
