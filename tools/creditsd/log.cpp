@@ -12,7 +12,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "http/codec/text.hpp"
+#include "http/codec/json_string.hpp"
 
 namespace credits::creditsd {
 

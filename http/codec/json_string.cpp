@@ -1,4 +1,4 @@
-#include "http/codec/text.hpp"
+#include "http/codec/json_string.hpp"
 
 #include "http/codec/json.hpp"
 #include "http/problem.hpp"
