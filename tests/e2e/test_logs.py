@@ -251,13 +251,28 @@ def test_shed_load_is_a_few_lines_a_second(start, connect):
     assert shed == statuses.count(503) > 100
 
 
+def refuse_connection(server):
+    request = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    assert b" 503 " in creditsd.raw(server.port, request)
+
+
+def test_what_was_shed_since_the_last_line_is_told_at_the_end(start, connect):
+    server = start(*JSON, "--max-connections", "1")
+    connect(server).get("/healthz")
+    refuse_connection(server)
+    wait_until(lambda: named(server, "shed_load"), "the first line")
+    refuse_connection(server)
+    server.stop()
+    lines, shed = counted(server, "shed_load")
+    assert (len(lines), shed) == (2, 2)
+
+
 def test_connections_too_many_are_a_few_lines_a_second(start, connect):
     server = start(*JSON, "--max-connections", "1")
     connect(server).get("/healthz")
     begun = time.monotonic()
     for _ in range(100):
-        assert b" 503 " in creditsd.raw(server.port, b"GET /healthz HTTP/1.1\r\nHost: localhost"
-                                        b"\r\n\r\n")
+        refuse_connection(server)
     server.stop()
     seconds = time.monotonic() - begun
     lines, shed = counted(server, "shed_load")

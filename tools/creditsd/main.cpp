@@ -262,6 +262,7 @@ void run(const Options& options) {
                           " on " + url);
   ::sd_notify(0, ("READY=1\nSTATUS=serves " + url).c_str());
   server.serve();
+  watch.look();
 }
 
 }  // namespace

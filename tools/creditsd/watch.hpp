@@ -17,10 +17,10 @@ class Watch {
 
   // To be called once a second, or more often.
   void look_if_due();
-
- private:
+  // To be called at the end: tells what has come since.
   void look();
 
+ private:
   const actors::Figures& figures_;
   http::HttpFigures& http_figures_;
   std::uint64_t shed_ = 0;       // that have been told of
