@@ -94,7 +94,7 @@ def test_the_same_seed_makes_the_same_load(start, tmp_path):
 
 def test_refusals_are_counted_by_their_code(server, tmp_path):
     told, ended = creditsload.report(tmp_path, "--mix", "reserve-settle", "--tiers", "core",
-                                     "--installs", 1, port=server.port)
+                                     "--installs", 1, "--duration", "2s", port=server.port)
     assert ended.returncode == 0
     # The core tier has 50 credits of gemini, and there is no hardware.
     assert told["kinds"]["settle"]["operations"] == 50
