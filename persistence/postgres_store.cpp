@@ -249,13 +249,9 @@ class PostgresStore : public Store {
 
   bool prune(const Horizon& horizon) override {
     return pool_.with([&](Connection& connection) {
-      count_installs(connection);
-      const Transaction transaction{connection};
-      if (connection.run(postgres::sql::try_lock_pruning).integer(0, 0) == 0) return false;
-      const bool more_names = forget(connection, horizon.names_before);
-      const bool more_entries = prune(connection, horizon.entries_before);
-      transaction.commit();
-      return more_names || more_entries;
+      const bool has_more = prune_part(connection, horizon);
+      if (!has_more) count_installs(connection);
+      return has_more;
     });
   }
 
@@ -294,6 +290,15 @@ class PostgresStore : public Store {
     Connection& connection_;
     mutable bool is_committed_ = false;
   };
+
+  static bool prune_part(Connection& connection, const Horizon& horizon) {
+    const Transaction transaction{connection};
+    if (connection.run(postgres::sql::try_lock_pruning).integer(0, 0) == 0) return false;
+    const bool more_names = forget(connection, horizon.names_before);
+    const bool more_entries = prune(connection, horizon.entries_before);
+    transaction.commit();
+    return more_names || more_entries;
+  }
 
   // Others create some too. What is created meanwhile here may be missing until the next time.
   void count_installs(Connection& connection) {
