@@ -47,11 +47,12 @@ class Answers {
     }
   }
 
-  // Says that the operation may have been done. Only the install's own actor calls this and the
-  // next for its operations.
-  void fail(std::size_t place, std::string reason) {
+  // Answers that the operation was not judged, or may have been done, so that what follows it on
+  // its install is not run. Only the install's own actor calls this and the next for its
+  // operations.
+  void fail(std::size_t place, Answer answer) {
     if (!failed_.empty()) failed_[place] = 1;
-    put(place, Unavailable{std::move(reason)});
+    put(place, std::move(answer));
     give();
   }
 

@@ -2,6 +2,8 @@
 // settings, whether the store takes writes, and the live figures. Outlives the actor system.
 #pragma once
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -37,46 +39,62 @@ class QuotaInForce {
   std::atomic<std::shared_ptr<const ledger::Quota>> quota_;
 };
 
-// Whether the last durable write worked. A failure is forgotten after `retry_after`, so that a
-// server that was taken out of rotation comes back and tries again; unless it is for good.
+// Why the store takes no writes, by what has failed. Trouble lasts until the same thing has worked
+// again: a write may work while checkpoints fail, and the other way round. Any thread.
 class StoreHealth {
  public:
-  static constexpr std::chrono::seconds retry_after{5};
+  enum class Part : std::uint8_t { reach, write, checkpoint };
 
-  // Returns whether that is news to the operator: not the same as just before.
-  bool write_failed(const std::string& reason) {
+  // Each returns whether that is news to the operator.
+  bool failed(Part part, const std::string& reason) {
     const std::lock_guard lock{mutex_};
-    const auto now = std::chrono::steady_clock::now();
-    const bool is_news = reason != reason_ || now - failed_at_ > retry_after;
-    reason_ = reason;
-    failed_at_ = now;
-    failing_ = true;
+    std::string& known = reasons_[static_cast<std::size_t>(part)];
+    const bool is_news = known != reason;
+    known = reason;
+    has_trouble_ = true;
     return is_news;
   }
 
-  bool write_failed_for_good(const std::string& reason) {
-    for_good_ = true;
-    return write_failed(reason);
+  bool worked(Part part) {
+    if (!has_trouble_) return false;
+    const std::lock_guard lock{mutex_};
+    const bool is_news = !std::exchange(reasons_[static_cast<std::size_t>(part)], {}).empty();
+    has_trouble_ = !for_good_.empty() || std::any_of(reasons_.begin(), reasons_.end(),
+                                                     [](const auto& r) { return !r.empty(); });
+    return is_news;
   }
 
-  void write_worked() {
-    if (failing_) failing_ = false;
+  // Nothing clears this but a new start.
+  bool failed_for_good(const std::string& reason) {
+    const std::lock_guard lock{mutex_};
+    has_trouble_ = true;
+    if (!for_good_.empty()) return false;
+    for_good_ = reason;
+    return true;
+  }
+
+  bool is_failing(Part part) const {
+    if (!has_trouble_) return false;
+    const std::lock_guard lock{mutex_};
+    return !reasons_[static_cast<std::size_t>(part)].empty();
   }
 
   // Why the store takes no writes; nothing if it does.
   std::optional<std::string> trouble() const {
-    if (!failing_ && !for_good_) return std::nullopt;
+    if (!has_trouble_) return std::nullopt;
     const std::lock_guard lock{mutex_};
-    const bool is_old = std::chrono::steady_clock::now() - failed_at_ > retry_after;
-    return is_old && !for_good_ ? std::nullopt : std::optional{reason_};
+    if (!for_good_.empty()) return for_good_;
+    for (const std::string& reason : reasons_) {
+      if (!reason.empty()) return reason;
+    }
+    return std::nullopt;
   }
 
  private:
-  std::atomic<bool> failing_{false};
-  std::atomic<bool> for_good_{false};
+  std::atomic<bool> has_trouble_{false};
   mutable std::mutex mutex_;
-  std::string reason_;                                 // guarded by mutex_
-  std::chrono::steady_clock::time_point failed_at_{};  // guarded by mutex_
+  std::array<std::string, 3> reasons_;  // guarded by mutex_; empty: no trouble
+  std::string for_good_;                // guarded by mutex_
 };
 
 enum class Severity : std::uint8_t { info, warning };
@@ -104,7 +122,7 @@ struct Environment {
 // A write that takes longer is not slow: the store has stalled.
 inline constexpr std::chrono::seconds stalled_after{5};
 
-// Why the store takes no writes at `now`; nothing if it does. Clears by itself.
+// Why the store takes no writes at `now`; nothing if it does.
 inline std::optional<std::string> store_trouble(const Environment& environment, SteadyTime now) {
   if (auto failure = environment.store_health.trouble()) return failure;
   const auto waited = environment.figures.oldest_pending.age(now);
@@ -134,7 +152,7 @@ struct Tuning {
   // not ask the store whether a key is new. With more, it asks.
   std::size_t names_known_max = 1'024;
   std::chrono::milliseconds prune_interval{60'000};
-  std::chrono::milliseconds probe_interval{1'000};  // of a shared store that nothing is written to
+  std::chrono::milliseconds probe_interval{1'000};  // how often the store is looked at
   std::chrono::milliseconds keep_entries = std::chrono::hours{24 * 400};
   bool own_threads = true;  // for the actors that block; tests run them on the test's thread
 };

@@ -28,9 +28,9 @@ void InstallState::load() {
 }
 
 void InstallState::loaded(Loaded result) {
-  if (result.error) {
+  if (result.failure) {
     phase_ = Phase::cold;
-    fail_stash(*result.error);
+    fail_stash(*result.failure);
     return leave_if_done();
   }
   phase_ = Phase::live;
@@ -57,8 +57,8 @@ void InstallState::recall() {
 void InstallState::recalled(Recalled result) {
   if (phase_ != Phase::recalling) return;  // a write has failed meanwhile
   phase_ = Phase::live;
-  if (result.error) {
-    fail_stash(*result.error);
+  if (result.failure) {
+    fail_stash(*result.failure);
   } else {
     memory_.learn(std::move(result.names), std::move(result.entries));
     judge_stash();
@@ -66,8 +66,8 @@ void InstallState::recalled(Recalled result) {
   leave_if_done();
 }
 
-void InstallState::fail_stash(const std::string& reason) {
-  for (const Request& request : std::exchange(stash_, {})) request.fail(reason);
+void InstallState::fail_stash(const ReadFailure& failure) {
+  for (const Request& request : std::exchange(stash_, {})) request.fail(failure.answer());
 }
 
 void InstallState::judge_stash() {
@@ -94,14 +94,15 @@ bool InstallState::judge_if_possible(Request& request) {
 
 void InstallState::judge_now(Request request, const Remembered& remembered) {
   if (request.previous_place && request.answers->has_failed(*request.previous_place)) {
-    return request.fail("an operation before it on the same install may have been done");
+    return request.fail(
+        Unavailable{"an operation before it on the same install may have been done"});
   }
   Verdict verdict;
   try {
     verdict = judge_on_row(request.operation, remembered);
   } catch (const std::exception& error) {
     environment->tell({"judging_failed", "install \"" + install_id + "\": " + error.what()});
-    request.fail("the operation could not be judged");
+    request.fail(Unavailable{"the operation could not be judged"});
     return wait_until_drained(Phase::spoiled);
   }
   answer(std::move(request), std::move(verdict));
@@ -164,7 +165,7 @@ void InstallState::dropped(Dropped dropped) {
   }
   for (Unanswered& unanswered : dropped.unanswered) {
     if (unanswered.mutates && dropped.failure == WriteFailure::failed) {
-      unanswered.request.fail(dropped.reason);
+      unanswered.request.fail(Unavailable{dropped.reason});
     } else {
       returned_.push_back(std::move(unanswered.request));
     }

@@ -67,7 +67,7 @@ struct InstallState {
   void load();
   void judge_stash();
   void recall();
-  void fail_stash(const std::string& reason);
+  void fail_stash(const ReadFailure& failure);
   bool is_durable() const { return row_.version == vitals->durable_version; }
 
   Phase phase_ = Phase::cold;

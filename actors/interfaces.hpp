@@ -44,10 +44,13 @@ struct Request {
   // That of the operation before it on the same install, if one came with it. When that one may
   // have been done, so may this: it is not run.
   std::optional<std::size_t> previous_place{};
+  // Nobody waits for the answer any longer than until then, so what is not judged by then is not
+  // begun.
+  SteadyTime deadline = SteadyTime::max();
 
   void put(Answer answer) const { answers->put(place, std::move(answer)); }
   void give() const { answers->give(); }
-  void fail(const std::string& reason) const { answers->fail(place, reason); }
+  void fail(Answer answer) const { answers->fail(place, std::move(answer)); }
 };
 
 struct ListRequest {
@@ -81,7 +84,19 @@ struct ReportRequest {
 // Why a write did not come to be.
 enum class WriteFailure : std::uint8_t {
   conflict,  // not stored: someone else wrote the install
+  busy,      // not stored: someone else holds the install
+  damaged,   // not stored: what is stored of the install is damaged
   failed,    // may have been stored
+};
+
+// Why the store could not be read.
+struct ReadFailure {
+  std::string reason;
+  bool is_damage = false;  // of what is stored of this install; else it is the store's
+
+  Answer answer() const {
+    return is_damage ? Answer{Damaged{reason}} : Answer{Unavailable{reason}};
+  }
 };
 
 using run_atom = caf::atom_constant<caf::atom("run")>;
@@ -115,14 +130,14 @@ using close_atom = caf::atom_constant<caf::atom("close")>;
 struct Loaded {
   std::optional<ledger::Row> row;
   std::optional<std::vector<ledger::Name>> names;
-  std::optional<std::string> error;
+  std::optional<ReadFailure> failure;
 };
 
 // What the store has for these names, or why it could not be read.
 struct Recalled {
   std::vector<ledger::Name> names;
   std::vector<std::optional<ledger::Entry>> entries;
-  std::optional<std::string> error;
+  std::optional<ReadFailure> failure;
 };
 
 // A request that has been judged, but not yet answered.

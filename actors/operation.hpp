@@ -110,7 +110,13 @@ struct Unavailable {
   std::string reason;
 };
 
-using Answer = std::variant<InstallView, PlanView, ReservationView, Recorded, Refused, Unavailable>;
+// What is stored of the install is damaged; nothing was done.
+struct Damaged {
+  std::string reason;
+};
+
+using Answer =
+    std::variant<InstallView, PlanView, ReservationView, Recorded, Refused, Unavailable, Damaged>;
 
 inline constexpr std::size_t live_reservations_max = 1'000;
 

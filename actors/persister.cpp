@@ -127,7 +127,8 @@ void PersisterState::probe() {
   if (idle < tuning.probe_interval) return;
   try {
     store->ping();
-    environment->store_health.write_worked();
+    if (environment->store_health.is_failing(StoreHealth::Part::write)) store->probe_write();
+    environment->store_health.worked(StoreHealth::Part::write);
   } catch (const std::exception& error) {
     tell_failure(error);
   }
@@ -138,7 +139,7 @@ std::vector<persistence::Outcome> PersisterState::store_and_count(
     const std::vector<persistence::Mutation>& mutations) {
   const SteadyTime began = std::chrono::steady_clock::now();
   auto outcomes = store->append(mutations);
-  environment->store_health.write_worked();
+  environment->store_health.worked(StoreHealth::Part::write);
   count_write(began, mutations.size());
   count_stored(mutations, outcomes);
   return outcomes;
@@ -152,8 +153,8 @@ void PersisterState::write_failed(const std::exception& error) {
 void PersisterState::tell_failure(const std::exception& error) {
   StoreHealth& health = environment->store_health;
   const bool is_for_good = dynamic_cast<const persistence::StoreBrokenError*>(&error) != nullptr;
-  const bool is_news =
-      is_for_good ? health.write_failed_for_good(error.what()) : health.write_failed(error.what());
+  const bool is_news = is_for_good ? health.failed_for_good(error.what())
+                                   : health.failed(StoreHealth::Part::write, error.what());
   if (is_news) environment->tell({"write_failed", std::string{"a write failed: "} + error.what()});
 }
 

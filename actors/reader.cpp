@@ -28,8 +28,10 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
       loaded[i].names = store->names(install_ids[i], names_known_max);
     }
     return loaded;
+  } catch (const persistence::StoreDamagedError& error) {
+    if (install_ids.size() == 1) return {failed({error.what(), true})};
   } catch (const std::exception& error) {
-    if (install_ids.size() == 1) return {failed(error.what())};
+    if (install_ids.size() == 1) return {failed({error.what()})};
   }
   // One of them is at fault; the others need not fail with it.
   loaded.clear();
@@ -39,9 +41,9 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
   return loaded;
 }
 
-Loaded LoaderState::failed(const std::string& reason) {
-  environment->tell({"load_failed", "an install could not be loaded: " + reason});
-  return {{}, {}, reason};
+Loaded LoaderState::failed(ReadFailure failure) {
+  environment->tell({"load_failed", "an install could not be loaded: " + failure.reason});
+  return {{}, {}, std::move(failure)};
 }
 
 void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name> names,
@@ -53,7 +55,8 @@ void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name
   } catch (const std::exception& error) {
     environment->tell(
         {"recall_failed", std::string{"a name could not be looked up: "} + error.what()});
-    recalled.error = error.what();
+    recalled.failure = {error.what(),
+                        dynamic_cast<const persistence::StoreDamagedError*>(&error) != nullptr};
   }
   self->send(asker, recalled_atom::value, std::move(recalled));
 }

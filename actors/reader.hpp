@@ -27,7 +27,7 @@ struct LoaderState {
 
  private:
   std::vector<Loaded> read_rows(std::span<const std::string> install_ids);
-  Loaded failed(const std::string& reason);
+  Loaded failed(ReadFailure failure);
 
   std::vector<std::string> install_ids_;
   std::vector<install_actor> askers_;  // one for each id

@@ -58,7 +58,7 @@ bool SnapshotterState::prune_some() {
     if (environment->store_is_shared) environment->figures.installs = store->installs();
     return has_more;
   } catch (const persistence::StoreBrokenError& error) {
-    if (environment->store_health.write_failed_for_good(error.what())) {
+    if (environment->store_health.failed_for_good(error.what())) {
       environment->tell({"write_failed", std::string{"a write failed: "} + error.what()});
     }
     return false;

@@ -49,6 +49,7 @@ std::optional<Problem> problem_of(const actors::Answer& answer) {
   if (std::holds_alternative<actors::Unavailable>(answer)) {
     return storage_unavailable("the store failed; the server's log has the reason");
   }
+  if (std::holds_alternative<actors::Damaged>(answer)) return internal_error();
   return std::nullopt;
 }
 

@@ -118,6 +118,11 @@ std::vector<bool> MemoryStore::are_current(std::span<const Seen> seen) {
   return current;
 }
 
+void MemoryStore::probe_write() {
+  const std::lock_guard lock{mutex_};
+  if (appends_to_fail_ > 0) throw StoreError{"memory store: append fails as it was told to"};
+}
+
 std::vector<ledger::Row> MemoryStore::list(const ListQuery& query) {
   const std::lock_guard lock{mutex_};
   std::vector<ledger::Row> rows;

@@ -22,6 +22,8 @@ class MemoryStore : public Store {
                                                    std::span<const ledger::Name> names) override;
   std::vector<Outcome> append(std::span<const Mutation> mutations) override;
   std::vector<bool> are_current(std::span<const Seen> seen) override;
+  // Fails as long as appends do.
+  void probe_write() override;
   std::vector<ledger::Row> list(const ListQuery& query) override;
   std::vector<ledger::Entry> entries(const std::string& install_id, std::uint64_t before_version,
                                      std::size_t limit) override;

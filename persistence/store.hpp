@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -33,6 +34,16 @@ class StoreBrokenError : public StoreError {
   using StoreError::StoreError;
 };
 
+// What the engine has of one install is not what was written. No other install is concerned.
+class StoreDamagedError : public StoreError {
+ public:
+  using StoreError::StoreError;
+};
+
+// Tells the operator what an engine has met: a stable name for programs, and a text for people. Any
+// thread.
+using Tell = std::function<void(std::string_view name, const std::string& text)>;
+
 // `entries` are what happened to one install, oldest first and at least one; `after` is the row
 // they led to. The first has the version after the one that the mutation replaces, the last that of
 // the row.
@@ -43,7 +54,10 @@ struct Mutation {
 
 enum class Outcome : std::uint8_t {
   stored,
-  conflict,  // the stored version is not the one that the mutation replaces; nothing was stored
+  // Nothing was stored, because
+  conflict,  // the stored version is not the one that the mutation replaces
+  busy,      // someone else holds the install's row, and has not let go of it in time
+  damaged,   // what is stored of the install is damaged; load() throws what tells more
 };
 
 // A version of an install that somebody has seen; 0: that there is no such install.
@@ -79,6 +93,12 @@ class Store {
   // The rows of `ids`, in their order; nothing for one that the ledger does not have.
   virtual std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) = 0;
 
+  // The same for those who will not append what follows these rows. Their server is known to take
+  // writes, so that they are not those of one that was replaced long ago.
+  virtual std::vector<std::optional<ledger::Row>> peek(std::span<const std::string> ids) {
+    return load(ids);
+  }
+
   // The names that an install's entries are remembered by; nothing if there are more than `limit`.
   virtual std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
                                                          std::size_t limit) = 0;
@@ -93,6 +113,14 @@ class Store {
   // that conflicts makes the later ones of its install conflict too.
   virtual std::vector<Outcome> append(std::span<const Mutation> mutations) = 0;
 
+  // Stores a whole ledger, or nothing if there is an install already; whether it did. Throws as
+  // append() does.
+  virtual bool import(std::span<const Mutation> mutations) {
+    if (installs() > 0) return false;
+    append(mutations);
+    return true;
+  }
+
   // Whether others may write to it too, so that what was loaded may be old.
   virtual bool is_shared() const { return false; }
 
@@ -101,8 +129,12 @@ class Store {
     return std::vector<bool>(seen.size(), true);
   }
 
-  // Returns if the engine can be reached.
+  // Returns if nothing is known to be in the way of a write. Asked every second, so it is cheap.
   virtual void ping() {}
+
+  // Does a small write of its own, as durable as append()'s. Asked after a write has failed, to
+  // know whether the next would work.
+  virtual void probe_write() {}
 
   // A page of rows, in id order.
   virtual std::vector<ledger::Row> list(const ListQuery& query) = 0;
@@ -122,7 +154,7 @@ class Store {
   // is kept. Returns whether there is more, so that nobody waits for long. Rows stay as they are.
   virtual bool prune(const Horizon& horizon) = 0;
 
-  // How many installs there are; of those that others have created, as of the last prune().
+  // How many installs there are. Over a shared store it is an estimate, as of the last prune().
   virtual std::uint64_t installs() = 0;
 
   // How much checkpoint() would have to do: rows and names.

@@ -261,8 +261,8 @@ TEST_CASE("a write that fails is told to the operator, once for each reason") {
 
 TEST_CASE("a store that has failed for good stays so, whatever works meanwhile") {
   StoreHealth health;
-  health.write_failed_for_good("broken");
-  health.write_worked();
+  health.failed_for_good("broken");
+  health.worked(StoreHealth::Part::write);
   CHECK(health.trouble() == "broken");
 }
 
