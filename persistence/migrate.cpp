@@ -48,7 +48,7 @@ class IntoPostgres {
     postgres::make_schema(connection_);
     connection_.run_script("BEGIN");
     connection_.run(postgres::sql::lock_installs);
-    if (connection_.run(postgres::sql::count_installs).integer(0, 0) != 0) {
+    if (connection_.run(postgres::sql::has_installs).integer(0, 0) != 0) {
       throw StoreError{
           "the database has a ledger with installs already; name an empty one, or another "
           "search_path"};

@@ -158,6 +158,11 @@ Result Connection::run(const char* statement, const Parameters& parameters) {
                                   values.data(), lengths.data(), formats.data(), binary));
 }
 
+void Connection::expect_writable() {
+  if (run("SELECT current_setting('transaction_read_only')").text(0, 0) != "on") return;
+  throw NotDoneError{"PostgreSQL at " + server() + " takes no writes"};
+}
+
 void Connection::run_script(const std::string& statements) {
   checked(::PQexec(connection_.get(), statements.c_str()));
 }

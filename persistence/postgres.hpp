@@ -27,6 +27,12 @@ class ConnectionError : public StoreError {
   using StoreError::StoreError;
 };
 
+// The connection is lost or given up, and what was under way was certainly not done.
+class NotDoneError : public ConnectionError {
+ public:
+  using ConnectionError::ConnectionError;
+};
+
 // The server has refused a statement, and has done nothing of it; `code` is the SQLSTATE.
 class StatementError : public StoreError {
  public:
@@ -123,6 +129,9 @@ class Connection {
   Result run(const char* statement, const Parameters& parameters = {});
   // Several statements, without values.
   void run_script(const std::string& statements);
+
+  // Gives the connection up, by NotDoneError, if the server takes no writes.
+  void expect_writable();
 
   bool is_broken() const { return ::PQstatus(connection_.get()) != CONNECTION_OK; }
   std::string parameter(const char* name) const;

@@ -21,8 +21,8 @@ std::string_view bytes_of(const Hash& hash) {
 }
 
 [[noreturn]] void throw_damaged(const std::string& what, const std::string& install_id) {
-  throw StoreError{"PostgreSQL has damaged " + what + " of install \"" + install_id +
-                   "\"; restore the ledger from a backup"};
+  throw StoreDamagedError{"PostgreSQL has damaged " + what + " of install \"" + install_id +
+                          "\"; creditsctl check tells more, restore the ledger from a backup"};
 }
 
 std::string encode_imported(const ledger::ImportedCounters& imported) {
@@ -73,6 +73,19 @@ std::optional<Hash> to_hash(const Result& result, int row, int column) {
 }
 
 void RowArrays::add(const ledger::Row& row, const std::optional<Hash>& hash) {
+  add_but_hash(row);
+  hash ? hashes_.add(bytes_of(*hash)) : hashes_.add_null();
+}
+
+void RowArrays::add_guarded(const ledger::Row& row, const Hash& hash,
+                            const std::optional<Hash>& replaced) {
+  add_but_hash(row);
+  std::string hashes{bytes_of(hash)};
+  if (replaced) hashes += bytes_of(*replaced);
+  hashes_.add(std::string_view{hashes});
+}
+
+void RowArrays::add_but_hash(const ledger::Row& row) {
   ids_.add(row.install_id);
   tiers_.add(row.tier_snapshot);
   lifetimes_.add(row.lifetime_consumed);
@@ -84,7 +97,6 @@ void RowArrays::add(const ledger::Row& row, const std::optional<Hash>& hash) {
   versions_.add(static_cast<std::int64_t>(row.version));
   const std::string holds = encode_holds(row);
   holds.empty() ? holds_.add_null() : holds_.add(std::string_view{holds});
-  hash ? hashes_.add(bytes_of(*hash)) : hashes_.add_null();
 }
 
 void RowArrays::add_to(Parameters& parameters) const {

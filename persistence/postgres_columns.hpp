@@ -29,9 +29,13 @@ struct ChainedRow {
 class RowArrays {
  public:
   void add(const ledger::Row& row, const std::optional<Hash>& hash);
+  // For the statement `append`, whose guard needs the hash that is replaced too.
+  void add_guarded(const ledger::Row& row, const Hash& hash, const std::optional<Hash>& replaced);
   void add_to(Parameters& parameters) const;
 
  private:
+  void add_but_hash(const ledger::Row& row);
+
   Parameters::Array ids_ = Parameters::Array::of_texts();
   Parameters::Array tiers_ = Parameters::Array::of_texts();
   Parameters::Array lifetimes_ = Parameters::Array::of_integers();

@@ -21,6 +21,9 @@ inline constexpr const char* set_up =
     " WHERE current_setting('statement_timeout') = '0';"
     "SET enable_seqscan = off";
 
+inline constexpr const char* begin_durable = "BEGIN";
+inline constexpr const char* barrier = "SELECT pg_logical_emit_message(true, 'creditsd', '')";
+
 inline constexpr const char* has_schema = "SELECT to_regclass('credits_ledger') IS NOT NULL";
 inline constexpr const char* select_ledger = "SELECT schema_version FROM credits_ledger";
 
@@ -42,7 +45,7 @@ inline constexpr const char* select_ledger = "SELECT schema_version FROM credits
 #define CREDITS_ROW_COLUMNS                                                         \
   "install_id, tier_snapshot, lifetime_consumed, lifetime_gemini_consumed, month, " \
   "monthly_consumed, monthly_gemini_consumed, last_active_at_ms, version, holds, hash"
-#define CREDITS_ROW_REPLACED                                       \
+#define CREDITS_ROW_REPLACED_BUT_HASH                              \
   "tier_snapshot = EXCLUDED.tier_snapshot, "                       \
   "lifetime_consumed = EXCLUDED.lifetime_consumed, "               \
   "lifetime_gemini_consumed = EXCLUDED.lifetime_gemini_consumed, " \
@@ -51,8 +54,8 @@ inline constexpr const char* select_ledger = "SELECT schema_version FROM credits
   "monthly_gemini_consumed = EXCLUDED.monthly_gemini_consumed, "   \
   "last_active_at_ms = EXCLUDED.last_active_at_ms, "               \
   "version = EXCLUDED.version, "                                   \
-  "holds = EXCLUDED.holds, "                                       \
-  "hash = EXCLUDED.hash"
+  "holds = EXCLUDED.holds"
+#define CREDITS_ROW_REPLACED CREDITS_ROW_REPLACED_BUT_HASH ", hash = EXCLUDED.hash"
 
 // `replaced_version` is the version that the last write of a row replaced: with it the guard of
 // that write is a part of it.
@@ -111,18 +114,30 @@ inline constexpr const char* replace_quota =
     " ON CONFLICT (is_the_one) DO UPDATE SET quota = EXCLUDED.quota";
 
 // One statement for a batch. Rows are locked in the order of their ids, so that two batches never
-// wait for each other; of an install whose version is not the one that is replaced nothing is
-// written.
+// wait for each other; and not for long, as one row that somebody holds would hold up the rest.
+//
+// Of an install whose version or history is not the one that is replaced nothing is written. What
+// the batch has as an install's `hash` is the new one, and behind it the one that is replaced:
+// ON CONFLICT sees no other values than those of the table's columns. An install that should be
+// there and is gone would be inserted anew; then the statement fails with division_by_zero.
+//
+// What the commit needs is set inside the transaction, as the session may not be ours alone.
 inline constexpr const char* append = R"(
-  WITH written AS (
+  WITH settings AS MATERIALIZED (
+    SELECT set_config('lock_timeout', '500ms', true), set_config('synchronous_commit',
+      CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
+        ELSE current_setting('synchronous_commit') END, true)
+  ), written AS (
     INSERT INTO credits_installs AS kept
-    SELECT * FROM unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
+    SELECT batch.* FROM settings, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)
       AS batch ()" CREDITS_ROW_COLUMNS R"(, replaced_version)
     ORDER BY install_id COLLATE "C"
-    ON CONFLICT (install_id) DO UPDATE SET )" CREDITS_ROW_REPLACED R"(,
-      replaced_version = EXCLUDED.replaced_version
-    WHERE kept.version = EXCLUDED.replaced_version
-    RETURNING install_id
+    ON CONFLICT (install_id) DO UPDATE SET )" CREDITS_ROW_REPLACED_BUT_HASH R"(,
+      hash = substr(EXCLUDED.hash, 1, 32), replaced_version = EXCLUDED.replaced_version
+    WHERE kept.version = EXCLUDED.replaced_version AND kept.hash IS NOT DISTINCT FROM
+      CASE WHEN length(EXCLUDED.hash) > 32 THEN substr(EXCLUDED.hash, 33) END
+    RETURNING install_id,
+      1 / CASE WHEN kept.xmax = 0 AND kept.replaced_version > 0 THEN 0 ELSE 1 END
   ), entries AS (
     INSERT INTO credits_entries
     SELECT * FROM unnest($13, $14, $15, $16, $17, $18, $19, $20, $21, $22, $23, $24, $25, $26, $27,
@@ -141,8 +156,22 @@ inline constexpr const char* append = R"(
   SELECT install_id FROM written
 )";
 
+// A row without an id stands for a server that takes no writes, so whose rows may be old.
 inline constexpr const char* select_heads =
-    "SELECT install_id, version, hash FROM credits_installs WHERE install_id = ANY($1)";
+    "SELECT install_id, version, hash FROM credits_installs WHERE install_id = ANY($1)"
+    " UNION ALL SELECT NULL, 0, NULL WHERE current_setting('transaction_read_only') = 'on'";
+
+// Of these installs the ones that nobody else holds, which nobody else can take any more.
+inline constexpr const char* lock_free_installs =
+    "SELECT install_id FROM credits_installs WHERE install_id = ANY($1)"
+    " ORDER BY install_id FOR UPDATE SKIP LOCKED";
+
+// What a write needs of the disk; to be taken back.
+inline constexpr const char* insert_blank_entries = R"(
+  INSERT INTO credits_entries
+  SELECT '', version, 0, 0, repeat('x', 1000), NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL,
+    NULL, ''::bytea, NULL FROM generate_series(1, 64) version
+)";
 
 inline constexpr const char* select_rows =
     "SELECT " CREDITS_ROW_COLUMNS " FROM credits_installs WHERE install_id = ANY($1)";
@@ -151,7 +180,14 @@ inline constexpr const char* select_page =
     " FROM credits_installs"
     " WHERE install_id > $1 AND install_id >= $2 AND starts_with(install_id, $2)"
     " AND ($3::text IS NULL OR tier_snapshot = $3) ORDER BY install_id LIMIT $4";
-inline constexpr const char* count_installs = "SELECT count(*) FROM credits_installs";
+// Exact where there are few; else an estimate, as the server's VACUUM and ANALYZE keep it.
+inline constexpr const char* count_installs = R"(
+  SELECT CASE WHEN few.installs <= 10000 THEN few.installs
+    ELSE greatest(few.installs, (SELECT reltuples FROM pg_class
+                                 WHERE oid = 'credits_installs'::regclass)::bigint) END
+  FROM (SELECT count(*) AS installs FROM (SELECT FROM credits_installs LIMIT 10001) counted) few
+)";
+inline constexpr const char* has_installs = "SELECT EXISTS (SELECT FROM credits_installs)";
 
 #define CREDITS_ENTRY                                                                            \
   "e.install_id, e.version, e.at_ms, e.kind, e.tier, e.backend, e.credits, e.counter, e.month, " \

@@ -2,11 +2,15 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <cstring>
+#include <iterator>
 #include <map>
 #include <mutex>
 #include <stdexcept>
+#include <string_view>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "actors/ledger/rules.hpp"
@@ -30,6 +34,7 @@ using postgres::Parameters;
 using postgres::Pool;
 using postgres::Result;
 using postgres::RowArrays;
+using postgres::StatementError;
 using postgres::texts_of;
 using postgres::to_hash;
 using postgres::to_ms;
@@ -42,11 +47,20 @@ constexpr std::int64_t pruned_at_once = 2'000;
 constexpr std::size_t installs_in_a_statement = 8'192;
 constexpr int tries_max = 5;  // of a statement that met another transaction
 
-// What is known of an install's newest entry, and when that was so.
+// An install whose row somebody held is taken to be held for so long, unless a look finds it free:
+// a batch looks before it writes, instead of waiting for what is held.
+constexpr std::chrono::seconds held_for{60};
+
+// SQLSTATEs of statements that did nothing, as some of their installs stood in the way.
+constexpr std::string_view lock_not_available = "55P03";
+constexpr std::string_view query_canceled = "57014";  // by statement_timeout
+constexpr std::string_view division_by_zero = "22012";
+
+// An install's newest entry, as its owner has loaded or written it.
 struct Head {
   std::uint64_t version = 0;
   std::optional<Hash> hash{};
-  Pool::Generation generation = 0;  // 0: nothing is known
+  bool is_known = false;
 };
 
 // The mutations of one install in a batch, as one.
@@ -56,7 +70,9 @@ struct Merged {
   std::uint64_t reached = 0;
   std::optional<Hash> hash{};  // of the entry of the version that is replaced
   bool is_broken_off = false;  // what comes after `reached` builds on something else
-  bool conflicts = false;
+  Hash newest{};               // of the entry of the version that is reached
+  bool is_written = false;     // by a statement that may not be committed yet
+  Outcome outcome = Outcome::unknown;
 };
 
 class PostgresCursor : public RowCursor {
@@ -95,28 +111,22 @@ class PostgresStore : public Store {
 
   std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
     std::unordered_map<std::string, ChainedRow> found;
-    const auto generation = pool_.generation();
-    read([&](Connection& connection) {
-      Parameters parameters;
-      parameters.add(texts_of(ids));
-      const Result result = connection.run(postgres::sql::select_rows, parameters);
-      found.clear();
-      for (int at = 0; at < result.rows(); ++at) {
-        ChainedRow stored = postgres::read_row(result, at);
-        found[stored.row.install_id] = std::move(stored);
-      }
-    });
-    std::vector<std::optional<ledger::Row>> rows;
+    read([&](Connection& connection) { found = rows_of(connection, ids); });
     const std::lock_guard lock{mutex_};
     heads_.make_room();
     for (const std::string& id : ids) {
       const auto stored = found.find(id);
-      const bool is_there = stored != found.end();
-      note_head(id, is_there ? Head{stored->second.row.version, stored->second.hash, generation}
-                             : Head{0, std::nullopt, generation});
-      rows.push_back(is_there ? std::optional{stored->second.row} : std::nullopt);
+      heads_.at(id) = stored == found.end()
+                          ? Head{0, std::nullopt, true}
+                          : Head{stored->second.row.version, stored->second.hash, true};
     }
-    return rows;
+    return in_order(ids, found);
+  }
+
+  std::vector<std::optional<ledger::Row>> peek(std::span<const std::string> ids) override {
+    std::unordered_map<std::string, ChainedRow> found;
+    read_newest([&](Connection& connection) { found = rows_of(connection, ids); });
+    return in_order(ids, found);
   }
 
   std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
@@ -165,26 +175,41 @@ class PostgresStore : public Store {
   std::vector<Outcome> append(std::span<const Mutation> mutations) override {
     auto merged = merge(mutations);
     find_heads(merged);
+    Installs installs;
+    for (auto& [id, install] : merged) installs.emplace_back(&id, &install);
+    try {
+      write(mutations, installs);
+    } catch (const StoreError&) {
+      const auto has_outcome = [](const auto& one) {
+        return one.second->outcome != Outcome::unknown;
+      };
+      if (std::none_of(installs.begin(), installs.end(), has_outcome)) throw;
+    }
     std::vector<Outcome> outcomes(mutations.size(), Outcome::conflict);
-    std::vector<std::pair<const std::string*, Merged*>> writable;
-    for (auto& [id, install] : merged) {
-      if (!install.conflicts) writable.emplace_back(&id, &install);
-    }
-    const auto generation = pool_.generation();
-    std::unordered_map<std::string, Hash> newest;
-    const auto written = write(mutations, writable, newest);
     const std::lock_guard lock{mutex_};
-    for (const std::string& id : written) {
-      const Merged& install = merged.at(id);
-      for (const std::size_t place : install.places) outcomes[place] = Outcome::stored;
-      heads_.at(id) = {install.reached, newest.at(id), generation};
-      if (install.replaced == 0) ++installs_;
-    }
-    for (std::size_t i = 0; i < mutations.size(); ++i) {
-      // What is in its way is another's: what is known of it is old.
-      if (outcomes[i] == Outcome::conflict) heads_.at(mutations[i].after.install_id) = {};
+    for (const auto& [id, install] : installs) {
+      for (const std::size_t place : install->places) outcomes[place] = install->outcome;
+      if (install->outcome != Outcome::stored) continue;
+      heads_.at(*id) = {install->reached, install->newest, true};
+      if (install->replaced == 0) ++installs_;
     }
     return outcomes;
+  }
+
+  bool import(std::span<const Mutation> mutations) override {
+    auto merged = merge(mutations);
+    Installs installs;
+    for (auto& [id, install] : merged) installs.emplace_back(&id, &install);
+    const bool was_empty = pool_.with([&](Connection& connection) {
+      const Transaction transaction{connection};
+      connection.run(postgres::sql::lock_installs);
+      if (connection.run(postgres::sql::has_installs).integer(0, 0) != 0) return false;
+      write_parts(connection, mutations, installs);
+      transaction.commit();
+      return true;
+    });
+    if (was_empty) installs_ = merged.size();
+    return was_empty;
   }
 
   std::vector<bool> are_current(std::span<const Seen> seen) override {
@@ -193,27 +218,36 @@ class PostgresStore : public Store {
     const auto stored = read_heads(ids);
     std::vector<bool> current;
     const std::lock_guard lock{mutex_};
+    heads_.make_room();
     for (const Seen& one : seen) {
       const Head& newest = stored.at(one.install_id);
-      Head& known = heads_.at(one.install_id);
-      const bool is_current = newest.version == one.version &&
-                              (known.version != one.version || known.hash == newest.hash);
-      if (!is_current) known = {};
-      current.push_back(is_current);
+      const Head& owners = heads_.at(one.install_id);
+      const bool is_of_another_history =
+          owners.is_known && owners.version == newest.version && owners.hash != newest.hash;
+      current.push_back(newest.version == one.version && !is_of_another_history);
     }
-    heads_.make_room();
     return current;
   }
 
   bool is_shared() const override { return true; }
 
   void ping() override {
-    read([](Connection& connection) { connection.run("SELECT 1"); });
+    read_newest([](Connection& /*connection*/) {});
+  }
+
+  void probe_write() override {
+    pool_.with([](Connection& connection) {
+      {
+        const Transaction taken_back{connection};
+        connection.run(postgres::sql::insert_blank_entries);
+      }
+      connection.run(postgres::sql::barrier);
+    });
   }
 
   std::vector<ledger::Row> list(const ListQuery& query) override {
     std::vector<ledger::Row> rows;
-    read([&](Connection& connection) {
+    read_newest([&](Connection& connection) {
       Parameters parameters;
       parameters.add(std::string_view{query.after});
       parameters.add(std::string_view{query.prefix});
@@ -228,7 +262,7 @@ class PostgresStore : public Store {
                                      std::size_t limit) override {
     constexpr auto most = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
     std::vector<ledger::Entry> entries;
-    read([&](Connection& connection) {
+    read_newest([&](Connection& connection) {
       Parameters parameters;
       parameters.add(std::string_view{install_id});
       parameters.add(static_cast<std::int64_t>(std::min(before_version, most)));
@@ -255,10 +289,7 @@ class PostgresStore : public Store {
     });
   }
 
-  std::uint64_t installs() override {
-    if (installs_ == 0) read([this](Connection& connection) { count_installs(connection); });
-    return installs_;
-  }
+  std::uint64_t installs() override { return installs_; }
 
   std::uint64_t pending_rows() override { return 0; }
   std::string_view engine() const override { return "postgresql"; }
@@ -268,7 +299,7 @@ class PostgresStore : public Store {
   class Transaction {
    public:
     explicit Transaction(Connection& connection) : connection_{connection} {
-      connection_.run_script("BEGIN");
+      connection_.run_script(postgres::sql::begin_durable);
     }
     ~Transaction() {
       if (is_committed_ || connection_.is_broken()) return;
@@ -300,10 +331,15 @@ class PostgresStore : public Store {
     return more_names || more_entries;
   }
 
-  // Others create some too. What is created meanwhile here may be missing until the next time.
+  // Others create some too. What is created meanwhile here may be missing until the next time. Too
+  // large a ledger for the server's statement_timeout is no reason to refuse to serve it.
   void count_installs(Connection& connection) {
-    installs_ =
-        static_cast<std::uint64_t>(connection.run(postgres::sql::count_installs).integer(0, 0));
+    try {
+      installs_ =
+          static_cast<std::uint64_t>(connection.run(postgres::sql::count_installs).integer(0, 0));
+    } catch (const StatementError& error) {
+      if (error.code() != query_canceled) throw;
+    }
   }
 
   // What only reads is tried once more where its connection turns out to be lost.
@@ -316,13 +352,36 @@ class PostgresStore : public Store {
     }
   }
 
-  // What is known from another server's answers, and is not so here, stays until its owner has met
-  // it: its row is old.
-  void note_head(const std::string& id, const Head& newest) {
-    Head& known = heads_.at(id);
-    const bool is_doubtful = known.generation != 0 && known.generation != newest.generation;
-    if (is_doubtful && (known.version != newest.version || known.hash != newest.hash)) return;
-    known = newest;
+  // The same, of a server that takes writes: the rows of another may be old.
+  template <class Work>
+  void read_newest(const Work& work) {
+    read([&](Connection& connection) {
+      connection.expect_writable();
+      work(connection);
+    });
+  }
+
+  static std::unordered_map<std::string, ChainedRow> rows_of(Connection& connection,
+                                                             std::span<const std::string> ids) {
+    Parameters parameters;
+    parameters.add(texts_of(ids));
+    const Result result = connection.run(postgres::sql::select_rows, parameters);
+    std::unordered_map<std::string, ChainedRow> rows;
+    for (int at = 0; at < result.rows(); ++at) {
+      ChainedRow stored = postgres::read_row(result, at);
+      rows[stored.row.install_id] = std::move(stored);
+    }
+    return rows;
+  }
+
+  static std::vector<std::optional<ledger::Row>> in_order(
+      std::span<const std::string> ids, std::unordered_map<std::string, ChainedRow>& found) {
+    std::vector<std::optional<ledger::Row>> rows;
+    for (const std::string& id : ids) {
+      const auto stored = found.find(id);
+      rows.push_back(stored == found.end() ? std::nullopt : std::optional{stored->second.row});
+    }
+    return rows;
   }
 
   // By install: what of the batch builds on each other.
@@ -345,106 +404,192 @@ class PostgresStore : public Store {
   // Of each; version 0: there is no such install.
   std::unordered_map<std::string, Head> read_heads(std::span<const std::string> ids) {
     std::unordered_map<std::string, Head> heads;
-    const auto generation = pool_.generation();
     read([&](Connection& connection) {
       Parameters parameters;
       parameters.add(texts_of(ids));
       const Result result = connection.run(postgres::sql::select_heads, parameters);
       heads.clear();
-      for (const std::string& id : ids) heads[id] = {0, std::nullopt, generation};
+      for (const std::string& id : ids) heads[id] = {0, std::nullopt, true};
       for (int at = 0; at < result.rows(); ++at) {
+        if (result.is_null(at, 0)) connection.expect_writable();
         heads[result.text(at, 0)] = {static_cast<std::uint64_t>(result.integer(at, 1)),
-                                     to_hash(result, at, 2), generation};
+                                     to_hash(result, at, 2), true};
       }
     });
     return heads;
   }
 
-  // Finds the hash that each install's first entry follows. What does not replace the newest
-  // version that is known conflicts; so does what was known when another server answered, and is
-  // not so any more: a version that is the same may stand for another history.
+  // Finds the hash that each install's first entry follows: that of its owner, who has judged on
+  // it. Only an install that has been forgotten is looked up.
   void find_heads(std::map<std::string, Merged>& merged) {
-    std::vector<std::string> doubtful;
+    std::vector<std::string> forgotten;
     {
-      const auto generation = pool_.generation();
       const std::lock_guard lock{mutex_};
       heads_.make_room();
       for (auto& [id, install] : merged) {
-        const Head& known = heads_.at(id);
-        if (known.generation == generation) {
-          follow(known, install);
-        } else {
-          doubtful.push_back(id);
-        }
+        const Head& head = heads_.at(id);
+        install.hash = head.version == install.replaced ? head.hash : std::nullopt;
+        if (!head.is_known && install.replaced > 0) forgotten.push_back(id);
       }
     }
-    if (doubtful.empty()) return;
-    const auto stored = read_heads(doubtful);
-    const std::lock_guard lock{mutex_};
-    for (const std::string& id : doubtful) {
-      const Head& newest = stored.at(id);
-      Head& known = heads_.at(id);
-      Merged& install = merged.at(id);
-      follow(newest, install);
-      if (known.generation != 0 && (known.version != newest.version || known.hash != newest.hash)) {
-        install.conflicts = true;
-      }
-      known = newest;
-    }
+    if (forgotten.empty()) return;
+    const auto stored = read_heads(forgotten);
+    for (const std::string& id : forgotten) merged.at(id).hash = stored.at(id).hash;
   }
 
-  static void follow(const Head& head, Merged& install) {
-    install.conflicts = install.conflicts || head.version != install.replaced;
-    install.hash = head.hash;
-  }
+  using Installs = std::vector<std::pair<const std::string*, Merged*>>;
 
-  using Writable = std::vector<std::pair<const std::string*, Merged*>>;
-
-  // The installs that were written, all in one transaction; `newest` gets the hash of each one's
-  // newest entry.
-  std::vector<std::string> write(std::span<const Mutation> mutations, const Writable& writable,
-                                 std::unordered_map<std::string, Hash>& newest) {
-    if (writable.empty()) return {};
-    for (int tried = 1;; ++tried) {
+  // Writes `installs` and sets their outcomes. What keeps some of them from being written keeps the
+  // others only until these have been found. Where it throws, some may have been written.
+  void write(std::span<const Mutation> mutations, const Installs& installs) {
+    for (int tried = 1; !installs.empty(); ++tried) {
       try {
-        return pool_.with([&](Connection& connection) {
-          if (writable.size() <= installs_in_a_statement) {
-            return write_part(connection, mutations, writable, newest);
-          }
-          return write_in_parts(connection, mutations, writable, newest);
-        });
-      } catch (const postgres::StatementError& error) {
+        return is_any_held(installs) ? write_free(mutations, installs)
+                                     : write_at_once(mutations, installs);
+      } catch (const StatementError& error) {
+        if (error.code() == lock_not_available) return write_free(mutations, installs);
+        if (error.code() == division_by_zero) return write_what_is_there(mutations, installs);
+        if (error.code() == query_canceled && installs.size() > 1) {
+          return write_halves(mutations, installs);
+        }
         if (!error.is_transient() || tried == tries_max) throw;
+      } catch (const postgres::NotDoneError&) {
+        if (tried == tries_max) throw;
       }
     }
   }
 
-  std::vector<std::string> write_in_parts(Connection& connection,
-                                          std::span<const Mutation> mutations,
-                                          const Writable& writable,
-                                          std::unordered_map<std::string, Hash>& newest) {
-    const Transaction transaction{connection};
-    std::vector<std::string> written;
-    for (std::size_t begin = 0; begin < writable.size(); begin += installs_in_a_statement) {
-      const auto first = writable.begin() + static_cast<std::ptrdiff_t>(begin);
-      const auto count = std::min(installs_in_a_statement, writable.size() - begin);
-      const Writable part{first, first + static_cast<std::ptrdiff_t>(count)};
-      for (auto& id : write_part(connection, mutations, part, newest)) {
-        written.push_back(std::move(id));
+  void write_at_once(std::span<const Mutation> mutations, const Installs& installs) {
+    pool_.with([&](Connection& connection) {
+      if (installs.size() <= installs_in_a_statement) {
+        return write_part(connection, mutations, installs);
       }
-    }
-    transaction.commit();
-    return written;
+      const Transaction transaction{connection};
+      write_parts(connection, mutations, installs);
+      transaction.commit();
+    });
+    note_outcomes(installs);
   }
 
-  std::vector<std::string> write_part(Connection& connection, std::span<const Mutation> mutations,
-                                      const Writable& writable,
-                                      std::unordered_map<std::string, Hash>& newest) {
+  static void note_outcomes(const Installs& installs) {
+    for (const auto& [id, install] : installs) {
+      install->outcome = install->is_written ? Outcome::stored : Outcome::conflict;
+    }
+  }
+
+  void write_halves(std::span<const Mutation> mutations, const Installs& installs) {
+    const auto middle = installs.begin() + static_cast<std::ptrdiff_t>(installs.size() / 2);
+    write(mutations, {installs.begin(), middle});
+    write(mutations, {middle, installs.end()});
+  }
+
+  // Those that somebody holds are busy, and the rest is written. What is found held for the first
+  // time is tried once more: a write of another node ends soon.
+  void write_free(std::span<const Mutation> mutations, const Installs& installs) {
+    Installs free;
+    Installs held;
+    try {
+      pool_.with([&](Connection& connection) {
+        const Transaction transaction{connection};
+        split(connection, installs, free, held);
+        write_parts(connection, mutations, free);
+        transaction.commit();
+      });
+    } catch (const StatementError& error) {
+      // Somebody else is creating one of them, whose row cannot be seen yet.
+      if (error.code() != lock_not_available) throw;
+      if (installs.size() > 1) return write_halves(mutations, installs);
+      return note_held(installs);
+    }
+    note_outcomes(free);
+    for (const auto& [id, install] : free) held_until_.erase(*id);
+    const Installs found_now = not_known_as_held(held);
+    note_held(held);
+    if (!found_now.empty()) try_once_more(mutations, found_now);
+  }
+
+  void try_once_more(std::span<const Mutation> mutations, const Installs& held) {
+    try {
+      write_at_once(mutations, held);
+      for (const auto& [id, install] : held) held_until_.erase(*id);
+    } catch (const StatementError&) {
+      // nothing was done: they are busy
+    }
+  }
+
+  // Rows of `free` are locked until the end of the transaction; what is new counts as free.
+  static void split(Connection& connection, const Installs& installs, Installs& free,
+                    Installs& held) {
+    std::vector<std::string> ids;
+    for (const auto& [id, install] : installs) ids.push_back(*id);
+    Parameters parameters;
+    parameters.add(texts_of(ids));
+    const Result result = connection.run(postgres::sql::lock_free_installs, parameters);
+    std::unordered_set<std::string> locked;
+    for (int at = 0; at < result.rows(); ++at) locked.insert(result.text(at, 0));
+    for (const auto& install : installs) {
+      const bool is_free = locked.contains(*install.first) || install.second->replaced == 0;
+      (is_free ? free : held).push_back(install);
+    }
+  }
+
+  bool is_any_held(const Installs& installs) {
+    const auto now = std::chrono::steady_clock::now();
+    std::erase_if(held_until_, [now](const auto& held) { return held.second < now; });
+    return not_known_as_held(installs).size() < installs.size();
+  }
+
+  Installs not_known_as_held(const Installs& installs) const {
+    Installs others;
+    std::copy_if(installs.begin(), installs.end(), std::back_inserter(others),
+                 [this](const auto& install) { return !held_until_.contains(*install.first); });
+    return others;
+  }
+
+  void note_held(const Installs& installs) {
+    const auto until = std::chrono::steady_clock::now() + held_for;
+    for (const auto& [id, install] : installs) {
+      install->outcome = Outcome::busy;
+      held_until_[*id] = until;
+    }
+  }
+
+  // Those whose rows are gone conflict, and the rest is written.
+  void write_what_is_there(std::span<const Mutation> mutations, const Installs& installs) {
+    std::vector<std::string> ids;
+    for (const auto& [id, install] : installs) ids.push_back(*id);
+    const auto stored = read_heads(ids);
+    Installs there;
+    for (const auto& install : installs) {
+      const bool is_gone = install.second->replaced > 0 && stored.at(*install.first).version == 0;
+      if (is_gone) {
+        install.second->outcome = Outcome::conflict;
+      } else {
+        there.push_back(install);
+      }
+    }
+    if (there.size() == installs.size()) {
+      throw StoreError{"PostgreSQL took a row for one that is gone, but all are there"};
+    }
+    write(mutations, there);
+  }
+
+  void write_parts(Connection& connection, std::span<const Mutation> mutations,
+                   const Installs& installs) {
+    for (std::size_t begin = 0; begin < installs.size(); begin += installs_in_a_statement) {
+      const auto first = installs.begin() + static_cast<std::ptrdiff_t>(begin);
+      const auto count = std::min(installs_in_a_statement, installs.size() - begin);
+      write_part(connection, mutations, {first, first + static_cast<std::ptrdiff_t>(count)});
+    }
+  }
+
+  void write_part(Connection& connection, std::span<const Mutation> mutations,
+                  const Installs& installs) {
     RowArrays rows;
     Array replaced = Array::of_integers();
     EntryArrays entries;
     NameArrays names;
-    for (const auto& [id, install] : writable) {
+    for (const auto& [id, install] : installs) {
       std::optional<Hash> hash = install->hash;
       for (const std::size_t place : install->places) {
         for (const ledger::Entry& entry : mutations[place].entries) {
@@ -453,9 +598,9 @@ class PostgresStore : public Store {
           names.add(*id, entry);
         }
       }
-      rows.add(mutations[install->places.back()].after, hash);
+      install->newest = *hash;
+      rows.add_guarded(mutations[install->places.back()].after, *hash, install->hash);
       replaced.add(static_cast<std::int64_t>(install->replaced));
-      newest[*id] = *hash;
     }
     Parameters parameters;
     rows.add_to(parameters);
@@ -463,9 +608,11 @@ class PostgresStore : public Store {
     entries.add_to(parameters);
     names.add_to(parameters);
     const Result result = connection.run(postgres::sql::append, parameters);
-    std::vector<std::string> written;
-    for (int at = 0; at < result.rows(); ++at) written.push_back(result.text(at, 0));
-    return written;
+    std::unordered_set<std::string_view> written;
+    for (int at = 0; at < result.rows(); ++at) written.insert(result.bytes(at, 0));
+    for (const auto& [id, install] : installs) {
+      install->is_written = written.contains(*id);
+    }
   }
 
   static bool forget(Connection& connection, ledger::Time before) {
@@ -534,7 +681,8 @@ class PostgresStore : public Store {
   Pool pool_;
   std::mutex mutex_;
   KnownInstalls<Head> heads_;  // guarded by mutex_
-  Hasher hasher_;              // append()'s alone
+  Hasher hasher_;              // append()'s alone, as is the next
+  std::unordered_map<std::string, std::chrono::steady_clock::time_point> held_until_;
   std::atomic<std::uint64_t> installs_{0};
 };
 

@@ -1,0 +1,175 @@
+// What the PostgreSQL engine promises where others work on the same tables: rows that somebody
+// holds, rows and histories that change behind a node's back, and short time-outs.
+#include "persistence/postgres_store.hpp"
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "persistence/postgres.hpp"
+#include "tests/catch.hpp"
+#include "tests/ledger_fixtures.hpp"
+#include "tests/persistence/temporary_schema.hpp"
+
+namespace credits::persistence {
+namespace {
+
+using namespace credits::tests;
+using namespace std::chrono_literals;
+using Outcomes = std::vector<Outcome>;
+
+// Two nodes over one ledger, and a session that is nobody's node.
+struct Nodes {
+  TemporarySchema schema;
+  std::unique_ptr<Store> first = open_postgres_store(schema.uri());
+  std::unique_ptr<Store> second = open_postgres_store(schema.uri());
+  postgres::Connection other{schema.uri()};
+
+  std::string value(const std::string& select) {
+    // The connection keeps its statements by their addresses.
+    statements_.push_back(std::make_unique<std::string>(select));
+    return other.run(statements_.back()->c_str()).text(0, 0);
+  }
+
+ private:
+  std::vector<std::unique_ptr<std::string>> statements_;
+};
+
+ledger::Row row_of(const std::string& id) { return ledger::blank_row(id, november); }
+
+ledger::Row load(Store& store, const std::string& id) {
+  return store.load(std::vector{id}).front().value();
+}
+
+Outcome append(Store& store, const Mutation& mutation) {
+  return store.append(std::vector{mutation}).front();
+}
+
+TEST_CASE("a row that somebody holds is busy, and the rest of the batch is written") {
+  Nodes nodes;
+  std::vector<ledger::Row> rows{row_of("a"), row_of("b"), row_of("c")};
+  nodes.first->append(std::vector{create(rows[0]), create(rows[1]), create(rows[2])});
+  nodes.other.run_script("BEGIN; SELECT FROM credits_installs WHERE install_id = 'b' FOR UPDATE");
+  for (int i = 0; i < 3; ++i) {
+    rows[1] = load(*nodes.first, "b");
+    CHECK(nodes.first->append(std::vector{commit(rows[0]), commit(rows[1]), commit(rows[2])}) ==
+          Outcomes{Outcome::stored, Outcome::busy, Outcome::stored});
+  }
+  CHECK(load(*nodes.second, "a").version == 4);
+  CHECK(load(*nodes.second, "b").version == 1);
+  nodes.other.run_script("COMMIT");
+  rows[1] = load(*nodes.first, "b");
+  CHECK(append(*nodes.first, commit(rows[1])) == Outcome::stored);
+}
+
+TEST_CASE("an install that somebody is creating is busy, and the rest of the batch is written") {
+  Nodes nodes;
+  nodes.other.run_script(
+      "BEGIN; INSERT INTO credits_installs VALUES ('b', 'core', 0, 0, 202611, 0, 0, 0, 1,"
+      " NULL, NULL, 0)");
+  std::vector<ledger::Row> rows{row_of("a"), row_of("b"), row_of("c"), row_of("d")};
+  CHECK(nodes.first->append(
+            std::vector{create(rows[0]), create(rows[1]), create(rows[2]), create(rows[3])}) ==
+        Outcomes{Outcome::stored, Outcome::busy, Outcome::stored, Outcome::stored});
+  nodes.other.run_script("ROLLBACK");
+  rows[1] = row_of("b");
+  CHECK(append(*nodes.first, create(rows[1])) == Outcome::stored);
+}
+
+TEST_CASE("a row that is held for a moment is written all the same") {
+  Nodes nodes;
+  auto row = row_of("a");
+  append(*nodes.first, create(row));
+  nodes.other.run_script("BEGIN; SELECT FROM credits_installs FOR UPDATE");
+  std::thread releases{[&] {
+    std::this_thread::sleep_for(100ms);
+    nodes.other.run_script("COMMIT");
+  }};
+  CHECK(append(*nodes.first, commit(row)) == Outcome::stored);
+  releases.join();
+}
+
+TEST_CASE("a row that is gone is a conflict, and is not made anew") {
+  Nodes nodes;
+  std::vector<ledger::Row> rows{row_of("a"), row_of("b")};
+  nodes.first->append(std::vector{create(rows[0]), create(rows[1])});
+  nodes.other.run_script(
+      "DELETE FROM credits_entries WHERE install_id = 'a';"
+      "DELETE FROM credits_installs WHERE install_id = 'a'");
+  CHECK(nodes.first->append(std::vector{commit(rows[0]), commit(rows[1])}) ==
+        Outcomes{Outcome::conflict, Outcome::stored});
+  CHECK(nodes.value("SELECT count(*)::text FROM credits_installs WHERE install_id = 'a'") == "0");
+}
+
+TEST_CASE("a row with the same version and another history is a conflict") {
+  Nodes nodes;
+  auto lost = row_of("a");
+  append(*nodes.first, create(lost));
+  append(*nodes.first, commit(lost, 7));
+  // As after a failover without the last write, where another node has written since.
+  nodes.other.run_script("DELETE FROM credits_entries; DELETE FROM credits_installs");
+  auto kept = row_of("a");
+  append(*nodes.second, create(kept));
+  append(*nodes.second, commit(kept, 1));
+  const std::vector<Seen> seen{{"a", 2}};
+  CHECK(nodes.first->are_current(seen) == std::vector<bool>{false});
+  nodes.first->peek(std::vector<std::string>{"a"});
+  CHECK(append(*nodes.first, commit(lost)) == Outcome::conflict);
+  auto loaded = load(*nodes.first, "a");
+  CHECK(loaded.lifetime_consumed == 1);
+  CHECK(append(*nodes.first, commit(loaded)) == Outcome::stored);
+}
+
+TEST_CASE("an import beside another node's commit is whole, or nothing of it is stored") {
+  Nodes nodes;
+  auto other = row_of("i00500");
+  append(*nodes.second, create(other));
+  std::vector<Mutation> mutations;
+  for (int i = 0; i < 1'000; ++i) {
+    auto row = row_of("i" + std::to_string(10'000 + i));
+    mutations.push_back(create(row));
+  }
+  CHECK_FALSE(nodes.first->import(mutations));
+  CHECK(nodes.value("SELECT count(*)::text FROM credits_installs") == "1");
+}
+
+TEST_CASE("an import of more installs than a statement takes is stored whole") {
+  Nodes nodes;
+  std::vector<Mutation> mutations;
+  for (int i = 0; i < 20'000; ++i) {
+    auto row = row_of("i" + std::to_string(i));
+    mutations.push_back(create(row));
+  }
+  CHECK(nodes.first->import(mutations));
+  CHECK(nodes.first->installs() == 20'000);
+  CHECK_FALSE(nodes.second->import(mutations));
+}
+
+TEST_CASE("a batch that is too large for the server's statement_timeout is written in parts") {
+  TemporarySchema schema;
+  open_postgres_store(schema.uri());
+  postgres::Connection{schema.uri()}.run_script(
+      "CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS"
+      " 'BEGIN PERFORM pg_sleep(0.02); RETURN NEW; END';"
+      "CREATE TRIGGER slow BEFORE INSERT ON credits_installs"
+      " FOR EACH ROW EXECUTE FUNCTION slow()");
+  const auto store = open_postgres_store(schema.uri() + "%20-cstatement_timeout%3D1s");
+  std::vector<ledger::Row> rows;
+  std::vector<Mutation> mutations;
+  for (int i = 0; i < 100; ++i) rows.push_back(row_of("i" + std::to_string(i)));
+  for (ledger::Row& row : rows) mutations.push_back(create(row));
+  CHECK(store->append(mutations) == Outcomes(rows.size(), Outcome::stored));
+}
+
+TEST_CASE("a write of the store's own needs what a write needs, and leaves nothing") {
+  Nodes nodes;
+  nodes.first->probe_write();
+  CHECK(nodes.value("SELECT count(*)::text FROM credits_entries") == "0");
+  nodes.other.run_script("ALTER TABLE credits_entries RENAME TO gone");
+  CHECK_THROWS_AS(nodes.first->probe_write(), StoreError);
+}
+
+}  // namespace
+}  // namespace credits::persistence
