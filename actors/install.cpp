@@ -5,6 +5,8 @@
 #include <iterator>
 #include <utility>
 
+#include "actors/handlers.hpp"
+
 namespace credits::actors {
 
 namespace {
@@ -35,11 +37,24 @@ void InstallState::loaded(Loaded result) {
   }
   phase_ = Phase::live;
   row_ = result.row ? *std::move(result.row) : ledger::blank_row(install_id, environment->now());
+  look_whether_it_went_back();
+  add_one(vitals->loads);
   vitals->version = row_.version;
   vitals->durable_version = row_.version;
   memory_.start(std::move(result.names), names_known_max);
   judge_stash();
   leave_if_done();
+}
+
+// As a database does whose standby took over without its last writes.
+void InstallState::look_whether_it_went_back() const {
+  const std::uint64_t acknowledged = vitals->durable_version;
+  if (row_.version >= acknowledged) return;
+  ++environment->figures.went_back;
+  environment->tell({"store_went_back", "install \"" + install_id + "\": version " +
+                                            std::to_string(acknowledged) +
+                                            " was acknowledged, and the store now has version " +
+                                            std::to_string(row_.version)});
 }
 
 void InstallState::recall() {
@@ -93,6 +108,10 @@ bool InstallState::judge_if_possible(Request& request) {
 }
 
 void InstallState::judge_now(Request request, const Remembered& remembered) {
+  if (std::chrono::steady_clock::now() > request.deadline) {
+    return request.fail(
+        Unavailable{"the time for an answer was over before the request could begin"});
+  }
   if (request.previous_place && request.answers->has_failed(*request.previous_place)) {
     return request.fail(
         Unavailable{"an operation before it on the same install may have been done"});
@@ -120,9 +139,9 @@ Verdict InstallState::judge_on_row(const Operation& operation, const Remembered&
 void InstallState::answer(Request request, Verdict verdict) {
   auto& [entries, answer] = verdict;
   request.put(std::move(answer));
-  if (entries.empty()) {
-    if (is_durable() && !environment->store_is_shared) return request.give();
-    may_be_told_old_ = environment->store_is_shared;
+  request.order = ++judged_;
+  if (entries.empty() && is_durable()) {
+    return confirmer ? hand_to_confirmer(std::move(request)) : request.give();
   }
   std::optional<persistence::Mutation> mutation;
   if (!entries.empty()) {
@@ -136,6 +155,12 @@ void InstallState::answer(Request request, Verdict verdict) {
                     std::chrono::steady_clock::now()});
 }
 
+void InstallState::hand_to_confirmer(Request request) {
+  awaits_confirmation_ = true;
+  self->send(confirmer, read_atom::value,
+             Read{install_actor{self}, vitals, std::move(request), row_.version, vitals->loads});
+}
+
 bool InstallState::has_much_on_its_way() const {
   const std::uint64_t rows = row_.version - vitals->durable_version;
   return rows * (1 + row_.reservations.size()) > holds_on_their_way_max;
@@ -147,7 +172,6 @@ void InstallState::wait_until_drained(Phase phase) {
 }
 
 void InstallState::drained() {
-  may_be_told_old_ = false;
   if (phase_ == Phase::draining) {
     phase_ = Phase::live;
     judge_stash();
@@ -161,22 +185,27 @@ void InstallState::drained() {
 void InstallState::dropped(Dropped dropped) {
   vitals->version = vitals->durable_version.load();
   if (std::exchange(phase_, Phase::fenced) != Phase::fenced) {
-    self->send(persister, resume_atom::value, install_actor{self});
+    confirmer ? self->send(confirmer, resume_atom::value, install_actor{self})
+              : self->send(persister, resume_atom::value, install_actor{self});
   }
   for (Unanswered& unanswered : dropped.unanswered) {
-    if (unanswered.mutates && dropped.failure == WriteFailure::failed) {
-      unanswered.request.fail(Unavailable{dropped.reason});
-    } else {
+    if (!unanswered.mutates || dropped.failure == WriteFailure::conflict) {
       returned_.push_back(std::move(unanswered.request));
+    } else if (dropped.failure == WriteFailure::damaged) {
+      unanswered.request.fail(Damaged{dropped.reason});
+    } else {
+      unanswered.request.fail(Unavailable{dropped.reason});
     }
   }
 }
 
 void InstallState::resumed() {
+  std::sort(returned_.begin(), returned_.end(),
+            [](const Request& a, const Request& b) { return a.order < b.order; });
   stash_.insert(stash_.begin(), std::make_move_iterator(returned_.begin()),
                 std::make_move_iterator(returned_.end()));
   returned_.clear();
-  may_be_told_old_ = false;
+  awaits_confirmation_ = false;
   phase_ = Phase::cold;
   if (!stash_.empty()) return load();
   leave_if_done();
@@ -189,7 +218,10 @@ void InstallState::retire() {
 
 void InstallState::leave_if_done() {
   if (!retiring_ || (phase_ != Phase::live && phase_ != Phase::cold)) return;
-  if (phase_ == Phase::live && (!is_durable() || may_be_told_old_)) {
+  if (phase_ == Phase::live && std::exchange(awaits_confirmation_, false)) {
+    return self->send(confirmer, drain_atom::value, install_actor{self});
+  }
+  if (phase_ == Phase::live && !is_durable()) {
     return self->send(persister, drain_atom::value, install_actor{self});
   }
   self->send(router, retired_atom::value, install_id);
@@ -198,26 +230,27 @@ void InstallState::leave_if_done() {
 
 install_actor::behavior_type install(install_actor::stateful_pointer<InstallState> self,
                                      Environment* environment, router_actor router,
-                                     persister_actor persister, loader_actor loader,
-                                     std::string install_id, std::shared_ptr<Vitals> vitals,
-                                     std::size_t names_known_max) {
+                                     persister_actor persister, confirmer_actor confirmer,
+                                     loader_actor loader, std::string install_id,
+                                     std::shared_ptr<Vitals> vitals, std::size_t names_known_max) {
   InstallState& state = self->state;
   state.environment = environment;
   state.router = std::move(router);
   state.persister = std::move(persister);
+  state.confirmer = std::move(confirmer);
   state.loader = std::move(loader);
   state.install_id = std::move(install_id);
   state.vitals = std::move(vitals);
   state.names_known_max = names_known_max;
-  return {
+  return behavior_of(
+      self, InstallState::name,
       [self](run_atom, Request& request) { self->state.run(std::move(request)); },
       [self](loaded_atom, Loaded& result) { self->state.loaded(std::move(result)); },
       [self](recalled_atom, Recalled& result) { self->state.recalled(std::move(result)); },
       [self](dropped_atom, Dropped& dropped) { self->state.dropped(std::move(dropped)); },
       [self](resumed_atom) { self->state.resumed(); },
       [self](drained_atom) { self->state.drained(); },
-      [self](retire_atom) { self->state.retire(); },
-  };
+      [self](retire_atom) { self->state.retire(); });
 }
 
 }  // namespace credits::actors

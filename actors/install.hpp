@@ -6,8 +6,8 @@
 // judged anew, and mutations whose outcome is unknown are told so. A conflict is no such case: it
 // stored nothing, so what was unanswered is judged anew, in order.
 //
-// Where others write to the store too, an answer that changes nothing goes by the persister as
-// well, and comes back as from a conflict if the row was old.
+// Where others write to the store too, an answer that changes nothing and waits for no write goes
+// by the confirmer, and comes back as from a conflict if the row was old.
 //
 // An operation under a name that the memory knows nothing of waits until the store has told, and so
 // does every later one.
@@ -40,6 +40,7 @@ struct InstallState {
   Environment* environment = nullptr;
   router_actor router;
   persister_actor persister;
+  confirmer_actor confirmer;  // none: nobody else writes to the store
   loader_actor loader;
   std::string install_id;
   std::shared_ptr<Vitals> vitals;
@@ -65,6 +66,8 @@ struct InstallState {
   bool has_much_on_its_way() const;
   void wait_until_drained(Phase phase);
   void load();
+  void look_whether_it_went_back() const;
+  void hand_to_confirmer(Request request);
   void judge_stash();
   void recall();
   void fail_stash(const ReadFailure& failure);
@@ -74,15 +77,16 @@ struct InstallState {
   bool retiring_ = false;
   ledger::Row row_;  // when live: with all that is on its way to the disk
   Memory memory_;
-  std::vector<Request> returned_;  // when fenced: what has come back and is to be judged anew
-  bool may_be_told_old_ = false;   // an answer waits to hear that no other has written the row
-  std::vector<Request> stash_;     // what came while the row could not be judged on
+  std::vector<Request> returned_;     // when fenced: what has come back and is to be judged anew
+  bool awaits_confirmation_ = false;  // an answer may still be with the confirmer
+  std::uint64_t judged_ = 0;
+  std::vector<Request> stash_;  // what came while the row could not be judged on
 };
 
 install_actor::behavior_type install(install_actor::stateful_pointer<InstallState> self,
                                      Environment* environment, router_actor router,
-                                     persister_actor persister, loader_actor loader,
-                                     std::string install_id, std::shared_ptr<Vitals> vitals,
-                                     std::size_t names_known_max);
+                                     persister_actor persister, confirmer_actor confirmer,
+                                     loader_actor loader, std::string install_id,
+                                     std::shared_ptr<Vitals> vitals, std::size_t names_known_max);
 
 }  // namespace credits::actors

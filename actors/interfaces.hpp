@@ -1,9 +1,9 @@
 // The whole conversation of the service: every actor, every message, and who sends it.
 //
 //   HTTP loops   ──▶ gateway ──▶ router ──▶ install ──▶ persister ──▶ snapshotter
-//        ▲              │           ▲        │ ▲  ▲         │  │
-//        │              └▶ reporter └retired─┘ │  └─dropped─┘  │
-//        │                                   loader            │
+//        ▲              │           ▲        │ ▲ │ ▲       ▲ │  │
+//        │              └▶ reporter └retired─┘ │ │ └dropped┼─┘  │
+//        │                                loader └▶ confirmer   │
 //        └───────────────────── answers ───────────────────────┘
 //
 // An answer does not travel back through the actors: a request carries the place that it goes to,
@@ -47,15 +47,18 @@ struct Request {
   // Nobody waits for the answer any longer than until then, so what is not judged by then is not
   // begun.
   SteadyTime deadline = SteadyTime::max();
+  std::uint64_t order = 0;  // in which its install judged it; the install's own
 
   void put(Answer answer) const { answers->put(place, std::move(answer)); }
   void give() const { answers->give(); }
   void fail(Answer answer) const { answers->fail(place, std::move(answer)); }
 };
 
+// Operators' requests have a deadline as operations have.
 struct ListRequest {
   persistence::ListQuery query;
   Promise<std::vector<ledger::Row>> rows;
+  SteadyTime deadline = SteadyTime::max();
 };
 
 struct EntriesRequest {
@@ -63,10 +66,12 @@ struct EntriesRequest {
   std::uint64_t before_version = 0;
   std::size_t limit = 0;
   Promise<std::optional<std::vector<ledger::Entry>>> entries;  // none: unknown install
+  SteadyTime deadline = SteadyTime::max();
 };
 
 struct SnapshotRequest {
   Promise<std::shared_ptr<persistence::RowCursor>> cursor;
+  SteadyTime deadline = SteadyTime::max();
 };
 
 // What is known of an install without waking it.
@@ -78,6 +83,7 @@ struct InstallReport {
 struct ReportRequest {
   std::string install_id;
   Promise<InstallReport> report;
+  SteadyTime deadline = SteadyTime::max();
   std::shared_ptr<const Vitals> vitals{};  // filled by the router
 };
 
@@ -110,6 +116,9 @@ using recall_atom = caf::atom_constant<caf::atom("recall")>;
 using recalled_atom = caf::atom_constant<caf::atom("recalled")>;
 using load_atom = caf::atom_constant<caf::atom("load")>;
 using loaded_atom = caf::atom_constant<caf::atom("loaded")>;
+using read_atom = caf::atom_constant<caf::atom("read")>;
+using confirm_atom = caf::atom_constant<caf::atom("confirm")>;
+using unconfirmed_atom = caf::atom_constant<caf::atom("unconfirm")>;
 using append_atom = caf::atom_constant<caf::atom("append")>;
 using write_atom = caf::atom_constant<caf::atom("write")>;
 using probe_atom = caf::atom_constant<caf::atom("probe")>;
@@ -192,6 +201,7 @@ struct Imported {
 struct ImportRequest {
   std::vector<persistence::Mutation> mutations;
   Promise<Imported> imported;
+  SteadyTime deadline = SteadyTime::max();
   std::vector<router_actor> routers{};  // filled by the gateway
 };
 
@@ -204,23 +214,53 @@ struct Append {
   SteadyTime judged_at;
 };
 
-// Makes mutations durable, many in one write, and gives the answers that wait for them. Where
-// others write to the store too, an answer that changes nothing waits here until the row that it
-// was judged on is known to be the newest. Blocks, so it has a thread of its own.
+// A request whose answer is in its place and changes nothing, and the durable row that it was
+// judged on: the version, and how often the author had loaded its row by then.
+struct Read {
+  install_actor author;
+  std::shared_ptr<Vitals> vitals;
+  Request request;
+  std::uint64_t version = 0;
+  std::uint64_t load = 0;
+};
+
+// A read whose row may be old.
+struct Unconfirmed {
+  Read read;
+  std::string failure;  // why the store could not tell; empty: it has another row
+};
+
+// Makes mutations durable, many in one write, and gives the answers that wait for them. Blocks, so
+// it has a thread of its own.
 using persister_actor = caf::typed_actor<
     // install: an answer to give once this mutation and those before it are durable; given back
     // by `dropped` if they do not become so
     caf::reacts_to<append_atom, Append>,
+    // confirmer: an answer to give if the row has been replaced by the install's own next write,
+    // else to give back by `dropped`
+    caf::reacts_to<unconfirmed_atom, Unconfirmed>,
     // gateway: a whole ledger, to be stored if there is none yet
     caf::reacts_to<import_atom, ImportRequest>,
-    // itself: what had queued up before this is a batch; whether the store can be reached
+    // itself: what had queued up before this is a batch; whether the store takes writes
     caf::reacts_to<write_atom>, caf::reacts_to<probe_atom>,
-    // install: it has seen `dropped`, and what follows builds on nothing lost; replied to by
-    // `resumed`
+    // install, maybe by way of the confirmer: it has seen `dropped`, and what follows builds on
+    // nothing lost; replied to by `resumed`
     caf::reacts_to<resume_atom, install_actor>,
-    // install: wants `drained` when what it has sent is done with
+    // install, maybe by way of the confirmer: wants `drained` when what it has sent is done with
     caf::reacts_to<drain_atom, install_actor>,
     // shutdown: write the rest and end
+    caf::replies_to<close_atom>::with<caf::ok_atom>>;
+
+// Gives the answers that change nothing, once the row that each was judged on is known to be the
+// newest; only where others write to the store too. Blocks, so it has a thread of its own.
+using confirmer_actor = caf::typed_actor<
+    // install: an answer to give, unless the row is old
+    caf::reacts_to<read_atom, Read>,
+    // itself: what had queued up before this is compared at once
+    caf::reacts_to<confirm_atom>,
+    // install: passed on to the persister once nothing of the install is left here
+    caf::reacts_to<resume_atom, install_actor>, caf::reacts_to<drain_atom, install_actor>,
+    // shutdown
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
 // Keeps the store's snapshots close behind its journal, and prunes what is old. Blocks, so it has a
@@ -276,3 +316,5 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::ImportRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Dropped)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Loaded)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Append)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Read)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Unconfirmed)

@@ -2,21 +2,47 @@
 
 #include <algorithm>
 #include <exception>
+#include <stdexcept>
 #include <utility>
+
+#include "actors/handlers.hpp"
 
 namespace credits::actors {
 
 namespace {
 
-// Over a shared store somebody may have been quicker.
-void tell_imported(const ImportRequest& request, const std::vector<persistence::Outcome>& outcomes,
-                   std::uint64_t installs) {
-  const auto conflicts =
-      std::count(outcomes.begin(), outcomes.end(), persistence::Outcome::conflict);
-  if (conflicts == 0) return request.imported->set_value({true, installs});
-  request.imported->set_exception(std::make_exception_ptr(persistence::StoreError{
-      "the import is not whole: " + std::to_string(conflicts) + " of " +
-      std::to_string(outcomes.size()) + " installs were created by another node meanwhile"}));
+// How often the log repeats trouble that lasts.
+constexpr std::chrono::seconds reminder_interval{60};
+
+std::string reason_of(WriteFailure failure) {
+  switch (failure) {
+    case WriteFailure::conflict:
+      return "someone else wrote the install";
+    case WriteFailure::busy:
+      return "another transaction holds the install's row; nothing was done";
+    case WriteFailure::damaged:
+      return "what is stored of the install is damaged; nothing was done";
+    case WriteFailure::failed:
+      break;
+  }
+  return "a write failed";
+}
+
+// Nothing if it was stored.
+std::optional<WriteFailure> failure_of(persistence::Outcome outcome) {
+  switch (outcome) {
+    case persistence::Outcome::stored:
+      return std::nullopt;
+    case persistence::Outcome::unknown:
+      return WriteFailure::failed;
+    case persistence::Outcome::conflict:
+      return WriteFailure::conflict;
+    case persistence::Outcome::busy:
+      return WriteFailure::busy;
+    case persistence::Outcome::damaged:
+      return WriteFailure::damaged;
+  }
+  throw std::logic_error{"an outcome without a name"};
 }
 
 }  // namespace
@@ -30,19 +56,34 @@ void PersisterState::append(Append append) {
                       Dropped{failure, reason, {{std::move(append.request), mutates}}});
   }
   // Nothing that a read could wait for is under way: its author's mutations came before it.
-  const bool may_be_old = environment->store_is_shared;
-  if (!mutates && !may_be_old && !is_author(*append.vitals)) {
-    return append.request.give();
-  }
+  if (!mutates && !is_author(*append.vitals)) return append.request.give();
   const std::size_t author = author_of(append);
   waiting_.push_back({author, mutates, std::move(append.request)});
-  if (mutates) {
-    if (!authors_[author].first_mutation) authors_[author].first_mutation = batch_.size();
-    if (batch_.empty()) environment->figures.oldest_pending.begin(append.judged_at);
-    batch_.push_back(*std::move(append.mutation));
-    if (batch_.size() >= tuning.batch_mutations_max) return write();
+  if (!mutates) return;
+  if (batch_.empty()) environment->figures.oldest_pending.begin(append.judged_at);
+  batch_.push_back(*std::move(append.mutation));
+  if (batch_.size() >= tuning.batch_mutations_max) return write();
+  write_soon();
+}
+
+void PersisterState::unconfirmed(Unconfirmed unconfirmed) {
+  auto& [author, vitals, request, version, load] = unconfirmed.read;
+  const bool is_of_this_load = load == vitals->loads;
+  const bool is_fenced = fenced_.contains(author->id());
+  // The install's own write has replaced the version, so it was the newest until then.
+  if (is_of_this_load && vitals->durable_version > version) return request.give();
+  if (is_of_this_load && !is_fenced && is_author(*vitals)) {
+    // So it will be, if what is in the batch is stored.
+    return waiting_.push_back({vitals->place_in_batch, false, std::move(request)});
   }
-  if (mutates || may_be_old) write_soon();
+  const auto failure = unconfirmed.failure.empty() ? WriteFailure::conflict : WriteFailure::failed;
+  const auto reason =
+      unconfirmed.failure.empty() ? reason_of(failure) : std::move(unconfirmed.failure);
+  if (!is_fenced) {
+    if (failure == WriteFailure::conflict) ++environment->figures.conflicts;
+    fenced_[author->id()] = {failure, reason};
+  }
+  self->send(author, dropped_atom::value, Dropped{failure, reason, {{std::move(request), false}}});
 }
 
 void PersisterState::write_soon() {
@@ -62,15 +103,19 @@ std::size_t PersisterState::author_of(const Append& append) {
 
 void PersisterState::import(ImportRequest request) {
   write();
-  const std::uint64_t installs = store->installs();
-  if (installs > 0) return request.imported->set_value({false, installs});
-  environment->figures.oldest_pending.begin(std::chrono::steady_clock::now());
+  const SteadyTime began = std::chrono::steady_clock::now();
+  if (began > request.deadline) return;  // nobody waits for it, so it is not begun
+  environment->figures.oldest_pending.begin(began);
   try {
-    const auto outcomes = request.mutations.empty() ? std::vector<persistence::Outcome>{}
-                                                    : store_and_count(request.mutations);
-    forget(request.routers);
-    tell_imported(request, outcomes, store->installs());
-  } catch (const std::exception& error) {
+    const bool was_empty = store->import(request.mutations);
+    if (was_empty) {
+      write_worked(began, request.mutations.size());
+      count_stored(request.mutations,
+                   std::vector(request.mutations.size(), persistence::Outcome::stored));
+      forget(request.routers);
+    }
+    request.imported->set_value({was_empty, store->installs()});
+  } catch (const persistence::StoreError& error) {
     write_failed(error);
     forget(request.routers);
     request.imported->set_exception(std::current_exception());
@@ -95,10 +140,8 @@ void PersisterState::write() {
 
 std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
   try {
-    auto outcomes = batch_.empty() ? std::vector<persistence::Outcome>{} : store_and_count(batch_);
-    if (environment->store_is_shared) look_for_conflicts();
-    return outcomes;
-  } catch (const std::exception& error) {
+    return store_and_count(batch_);
+  } catch (const persistence::StoreError& error) {
     write_failed(error);
     batch_is_done_with();
     give_all_back(error.what());
@@ -106,32 +149,23 @@ std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
   }
 }
 
-// A write that was stored was judged on the newest row; what was only read has to be compared.
-void PersisterState::look_for_conflicts() {
-  std::vector<persistence::Seen> seen;
-  std::vector<Author*> readers;
-  for (Author& author : authors_) {
-    if (author.first_mutation) continue;
-    seen.push_back({author.install_id, author.vitals->durable_version});
-    readers.push_back(&author);
-  }
-  if (seen.empty()) return;
-  const std::vector<bool> current = store->are_current(seen);
-  for (std::size_t i = 0; i < readers.size(); ++i) readers[i]->conflicts = !current[i];
-}
-
-// A store that is elsewhere may be gone without a write that would tell.
+// The store may be gone, or have come back, without a write that would tell.
 void PersisterState::probe() {
   self->delayed_send(self, tuning.probe_interval, probe_atom::value);
-  const auto idle = std::chrono::steady_clock::now() - environment->figures.last_stored_at.load();
-  if (idle < tuning.probe_interval) return;
+  StoreHealth& health = environment->store_health;
+  auto part = StoreHealth::Part::reach;
   try {
     store->ping();
-    if (environment->store_health.is_failing(StoreHealth::Part::write)) store->probe_write();
-    environment->store_health.worked(StoreHealth::Part::write);
-  } catch (const std::exception& error) {
-    tell_failure(error);
+    tell_recovery(health.worked(part));
+    part = StoreHealth::Part::write;
+    if (health.is_failing(part)) {
+      store->probe_write();
+      tell_recovery(health.worked(part));
+    }
+  } catch (const persistence::StoreError& error) {
+    tell_failure(part, error);
   }
+  remind();
 }
 
 // Counted and known to work before an answer shows it.
@@ -139,26 +173,44 @@ std::vector<persistence::Outcome> PersisterState::store_and_count(
     const std::vector<persistence::Mutation>& mutations) {
   const SteadyTime began = std::chrono::steady_clock::now();
   auto outcomes = store->append(mutations);
-  environment->store_health.worked(StoreHealth::Part::write);
-  count_write(began, mutations.size());
+  write_worked(began, mutations.size());
   count_stored(mutations, outcomes);
   return outcomes;
 }
 
 void PersisterState::write_failed(const std::exception& error) {
   ++environment->figures.write_failures;
-  tell_failure(error);
+  tell_failure(StoreHealth::Part::write, error);
 }
 
-void PersisterState::tell_failure(const std::exception& error) {
+void PersisterState::tell_failure(StoreHealth::Part part, const std::exception& error) {
   StoreHealth& health = environment->store_health;
   const bool is_for_good = dynamic_cast<const persistence::StoreBrokenError*>(&error) != nullptr;
-  const bool is_news = is_for_good ? health.failed_for_good(error.what())
-                                   : health.failed(StoreHealth::Part::write, error.what());
-  if (is_news) environment->tell({"write_failed", std::string{"a write failed: "} + error.what()});
+  const bool is_news =
+      is_for_good ? health.failed_for_good(error.what()) : health.failed(part, error.what());
+  if (!is_news) return;
+  told_of_trouble_at_ = std::chrono::steady_clock::now();
+  environment->tell({"write_failed", std::string{"the store takes no writes: "} + error.what()});
 }
 
-void PersisterState::count_write(SteadyTime began, std::size_t rows) {
+void PersisterState::tell_recovery(bool has_recovered) {
+  if (!has_recovered || environment->store_health.trouble()) return;
+  environment->tell({"store_recovered", "the store takes writes again", Severity::info});
+}
+
+void PersisterState::remind() {
+  const auto trouble = environment->store_health.trouble();
+  const SteadyTime now = std::chrono::steady_clock::now();
+  if (trouble && now - told_of_trouble_at_ < reminder_interval) return;
+  told_of_trouble_at_ = now;
+  if (!trouble) return;
+  environment->tell({"write_failed", "the store still takes no writes: " + *trouble});
+}
+
+void PersisterState::write_worked(SteadyTime began, std::size_t rows) {
+  StoreHealth& health = environment->store_health;
+  const bool was_out_of_reach = health.worked(StoreHealth::Part::reach);
+  tell_recovery(health.worked(StoreHealth::Part::write) || was_out_of_reach);
   Figures& figures = environment->figures;
   const SteadyTime now = std::chrono::steady_clock::now();
   figures.sync_us.record(microseconds_between(began, now), now);
@@ -173,7 +225,7 @@ void PersisterState::count_stored(const std::vector<persistence::Mutation>& muta
   std::uint64_t entries = 0;
   environment->figures.entries.change([&](StoredEntries& stored) {
     for (std::size_t i = 0; i < mutations.size(); ++i) {
-      if (outcomes[i] == persistence::Outcome::conflict) continue;
+      if (outcomes[i] != persistence::Outcome::stored) continue;
       for (const ledger::Entry& entry : mutations[i].entries) stored.add(entry);
       entries += mutations[i].entries.size();
     }
@@ -187,31 +239,32 @@ void PersisterState::batch_is_done_with() {
 }
 
 void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcomes) {
-  for (Author& author : authors_) {
-    // What it read before was of a row that was old then.
-    if (author.first_mutation) {
-      author.conflicts = outcomes[*author.first_mutation] == persistence::Outcome::conflict;
-    }
-  }
   std::size_t next_mutation = 0;
   for (Waiting& waiting : waiting_) {
     Author& author = authors_[waiting.author];
     if (waiting.mutates) {
       const std::size_t mutation = next_mutation++;
-      author.conflicts = author.conflicts || outcomes[mutation] == persistence::Outcome::conflict;
-      if (!author.conflicts) author.vitals->durable_version = batch_[mutation].after.version;
+      if (!author.failure) author.failure = failure_of(outcomes[mutation]);
+      if (!author.failure) author.vitals->durable_version = batch_[mutation].after.version;
     }
-    if (author.conflicts) {
+    if (author.failure) {
       author.unanswered.push_back({std::move(waiting.request), waiting.mutates});
     } else {
       waiting.request.give();
     }
   }
   for (Author& author : authors_) {
-    if (!author.conflicts) continue;
-    ++environment->figures.conflicts;
-    fence(author, WriteFailure::conflict, "someone else wrote the install");
+    if (!author.failure) continue;
+    count_not_stored(*author.failure);
+    fence(author, *author.failure, reason_of(*author.failure));
   }
+}
+
+void PersisterState::count_not_stored(WriteFailure failure) {
+  Figures& figures = environment->figures;
+  if (failure == WriteFailure::conflict) ++figures.conflicts;
+  if (failure == WriteFailure::busy) ++figures.busy_installs;
+  if (failure == WriteFailure::damaged) ++figures.damaged_installs;
 }
 
 void PersisterState::give_all_back(const std::string& reason) {
@@ -267,16 +320,18 @@ persister_actor::behavior_type persister(persister_actor::stateful_pointer<Persi
   state.environment = environment;
   state.snapshotter = std::move(snapshotter);
   state.tuning = tuning;
-  if (store->is_shared()) self->delayed_send(self, tuning.probe_interval, probe_atom::value);
-  return {
+  self->delayed_send(self, tuning.probe_interval, probe_atom::value);
+  return behavior_of(
+      self, PersisterState::name,
       [self](append_atom, Append& append) { self->state.append(std::move(append)); },
+      [self](unconfirmed_atom, Unconfirmed& unconfirmed) {
+        self->state.unconfirmed(std::move(unconfirmed));
+      },
       [self](import_atom, ImportRequest& request) { self->state.import(std::move(request)); },
-      [self](write_atom) { self->state.write(); },
-      [self](probe_atom) { self->state.probe(); },
+      [self](write_atom) { self->state.write(); }, [self](probe_atom) { self->state.probe(); },
       [self](resume_atom, const install_actor& author) { self->state.resume(author); },
       [self](drain_atom, const install_actor& author) { self->state.drain(author); },
-      [self](close_atom) { return self->state.close(); },
-  };
+      [self](close_atom) { return self->state.close(); });
 }
 
 }  // namespace credits::actors

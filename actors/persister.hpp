@@ -23,6 +23,7 @@ struct PersisterState {
   explicit PersisterState(persister_actor::stateful_pointer<PersisterState> actor) : self{actor} {}
 
   void append(Append append);
+  void unconfirmed(Unconfirmed unconfirmed);
   void import(ImportRequest request);
   void write();
   void probe();
@@ -44,8 +45,7 @@ struct PersisterState {
     install_actor install;
     std::shared_ptr<Vitals> vitals;
     std::string install_id;
-    std::optional<std::size_t> first_mutation{};  // in batch_; none: it has only read
-    bool conflicts = false;
+    std::optional<WriteFailure> failure{};
     bool wants_drained = false;
     std::vector<Unanswered> unanswered{};  // what is to be given back
   };
@@ -66,8 +66,6 @@ struct PersisterState {
   bool is_author(const Vitals& vitals) const { return vitals.batch == batch_number_; }
   std::size_t author_of(const Append& append);
   void write_soon();
-  // Marks those whose row is old, of those that have only read.
-  void look_for_conflicts();
   void acknowledge(const std::vector<persistence::Outcome>& outcomes);
   void forget(const std::vector<router_actor>& routers);
   // Nothing if it has failed, and all has been given back.
@@ -75,12 +73,15 @@ struct PersisterState {
   std::vector<persistence::Outcome> store_and_count(
       const std::vector<persistence::Mutation>& mutations);
   void write_failed(const std::exception& error);
-  void tell_failure(const std::exception& error);
+  void tell_failure(StoreHealth::Part part, const std::exception& error);
+  void tell_recovery(bool has_recovered);
+  void remind();
   void give_all_back(const std::string& reason);
   void fence(Author& author, WriteFailure failure, const std::string& reason);
   void clear_batch();
   void batch_is_done_with();
-  void count_write(SteadyTime began, std::size_t rows);
+  void write_worked(SteadyTime began, std::size_t rows);
+  void count_not_stored(WriteFailure failure);
   void count_stored(const std::vector<persistence::Mutation>& mutations,
                     const std::vector<persistence::Outcome>& outcomes);
 
@@ -90,6 +91,7 @@ struct PersisterState {
   std::uint64_t batch_number_ = 1;
   std::unordered_map<caf::actor_id, Fence> fenced_;
   bool write_is_due_ = false;
+  SteadyTime told_of_trouble_at_{};
 };
 
 persister_actor::behavior_type persister(persister_actor::stateful_pointer<PersisterState> self,

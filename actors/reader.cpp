@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "actors/handlers.hpp"
+
 namespace credits::actors {
 
 void LoaderState::load(std::string install_id, install_actor asker) {
@@ -30,10 +32,10 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
     return loaded;
   } catch (const persistence::StoreDamagedError& error) {
     if (install_ids.size() == 1) return {failed({error.what(), true})};
-  } catch (const std::exception& error) {
-    if (install_ids.size() == 1) return {failed({error.what()})};
+  } catch (const persistence::StoreError& error) {
+    return std::vector(install_ids.size(), failed({error.what()}));
   }
-  // One of them is at fault; the others need not fail with it.
+  // One of them is damaged; the others need not fail with it.
   loaded.clear();
   for (std::size_t i = 0; i < install_ids.size(); ++i) {
     loaded.push_back(read_rows(install_ids.subspan(i, 1)).front());
@@ -52,7 +54,7 @@ void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name
   try {
     recalled.entries = store->recall(install_id, names);
     recalled.names = std::move(names);
-  } catch (const std::exception& error) {
+  } catch (const persistence::StoreError& error) {
     environment->tell(
         {"recall_failed", std::string{"a name could not be looked up: "} + error.what()});
     recalled.failure = {error.what(),
@@ -67,7 +69,8 @@ loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> s
   self->state.store = store;
   self->state.environment = environment;
   self->state.names_known_max = names_known_max;
-  return {
+  return behavior_of(
+      self, LoaderState::name,
       [self](load_atom, std::string& install_id, install_actor& asker) {
         self->state.load(std::move(install_id), std::move(asker));
       },
@@ -79,54 +82,57 @@ loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> s
       [self](close_atom) {
         self->quit();
         return caf::ok_atom::value;
-      },
-  };
+      });
 }
 
 namespace {
 
-// Fulfils `promise` with what `read` returns or throws.
-template <class Result, class Read>
-void fulfil(const Promise<Result>& promise, Read read) {
+// Fulfils the request's promise with what `read` returns or throws; drops it if nobody waits any
+// more.
+template <class Request, class Promise, class Read>
+void fulfil(const Request& request, const Promise& promise, Read read) {
+  if (std::chrono::steady_clock::now() > request.deadline) return;
   try {
     promise->set_value(read());
-  } catch (const std::exception&) {
+  } catch (const persistence::StoreError&) {
     promise->set_exception(std::current_exception());
   }
 }
 
+std::optional<ledger::Row> row_of(persistence::Store& store, const std::string& install_id) {
+  return store.peek(std::vector{install_id}).front();
+}
+
 std::optional<std::vector<ledger::Entry>> entries_of(persistence::Store& store,
                                                      const EntriesRequest& request) {
-  const bool is_known = store.load(std::vector{request.install_id}).front().has_value();
-  if (!is_known) return std::nullopt;
+  if (!row_of(store, request.install_id)) return std::nullopt;
   return store.entries(request.install_id, request.before_version, request.limit);
 }
 
 }  // namespace
 
 reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence::Store* store) {
-  return {
+  return behavior_of(
+      self, "reporter",
       [store](list_atom, const ListRequest& request) {
-        fulfil(request.rows, [&] { return store->list(request.query); });
+        fulfil(request, request.rows, [&] { return store->list(request.query); });
       },
       [store](entries_atom, const EntriesRequest& request) {
-        fulfil(request.entries, [&] { return entries_of(*store, request); });
+        fulfil(request, request.entries, [&] { return entries_of(*store, request); });
       },
       [store](snapshot_atom, const SnapshotRequest& request) {
-        fulfil(request.cursor,
+        fulfil(request, request.cursor,
                [&] { return std::shared_ptr<persistence::RowCursor>{store->snapshot()}; });
       },
       [store](report_atom, const ReportRequest& request) {
-        fulfil(request.report, [&] {
-          return InstallReport{request.vitals,
-                               store->load(std::vector{request.install_id}).front()};
+        fulfil(request, request.report, [&] {
+          return InstallReport{request.vitals, row_of(*store, request.install_id)};
         });
       },
       [self](close_atom) {
         self->quit();
         return caf::ok_atom::value;
-      },
-  };
+      });
 }
 
 }  // namespace credits::actors

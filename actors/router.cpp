@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "actors/handlers.hpp"
 #include "actors/install.hpp"
 
 namespace credits::actors {
@@ -34,7 +35,7 @@ RouterState::Slot& RouterState::find_or_spawn(const std::string& install_id) {
 
 void RouterState::spawn_install(const std::string& install_id, Slot& slot) {
   slot.vitals = std::make_shared<Vitals>(environment->now());
-  slot.install = self->spawn(install, environment, router_actor{self}, persister, loader,
+  slot.install = self->spawn(install, environment, router_actor{self}, persister, confirmer, loader,
                              install_id, slot.vitals, tuning.names_known_max);
   ++environment->figures.spawned;
 }
@@ -106,15 +107,18 @@ void RouterState::finish_closing() {
 
 router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> self,
                                    Environment* environment, persister_actor persister,
-                                   loader_actor loader, reporter_actor reporter, Tuning tuning) {
+                                   confirmer_actor confirmer, loader_actor loader,
+                                   reporter_actor reporter, Tuning tuning) {
   RouterState& state = self->state;
   state.environment = environment;
   state.persister = std::move(persister);
+  state.confirmer = std::move(confirmer);
   state.loader = std::move(loader);
   state.reporter = std::move(reporter);
   state.tuning = tuning;
   state.start();
-  return {
+  return behavior_of(
+      self, RouterState::name,
       [self](run_atom, Request& request) { self->state.run(std::move(request)); },
       [self](run_atom, std::vector<Request>& requests) {
         for (Request& request : requests) self->state.run(std::move(request));
@@ -123,8 +127,7 @@ router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> s
       [self](forget_atom) { self->state.retire_all(); },
       [self](tick_atom) { self->state.retire_idle(); },
       [self](retired_atom, const std::string& install_id) { self->state.retired(install_id); },
-      [self](close_atom) { return self->state.close(); },
-  };
+      [self](close_atom) { return self->state.close(); });
 }
 
 }  // namespace credits::actors

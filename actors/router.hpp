@@ -34,6 +34,7 @@ struct RouterState {
   router_actor::stateful_pointer<RouterState> self;
   Environment* environment = nullptr;
   persister_actor persister;
+  confirmer_actor confirmer;  // none: nobody else writes to the store
   loader_actor loader;
   reporter_actor reporter;
   Tuning tuning;
@@ -64,6 +65,7 @@ struct RouterState {
 
 router_actor::behavior_type router(router_actor::stateful_pointer<RouterState> self,
                                    Environment* environment, persister_actor persister,
-                                   loader_actor loader, reporter_actor reporter, Tuning tuning);
+                                   confirmer_actor confirmer, loader_actor loader,
+                                   reporter_actor reporter, Tuning tuning);
 
 }  // namespace credits::actors

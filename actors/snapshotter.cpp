@@ -1,5 +1,7 @@
 #include "actors/snapshotter.hpp"
 
+#include "actors/handlers.hpp"
+
 namespace credits::actors {
 
 void SnapshotterState::stored(std::uint64_t entries) {
@@ -27,10 +29,23 @@ void SnapshotterState::checkpoint() {
   try {
     store->checkpoint();
     caught_up_to(began);
-  } catch (const std::exception& error) {
-    environment->tell({"checkpoint_failed",
-                       std::string{"checkpoint failed, will be tried again: "} + error.what()});
+    checkpoint_worked();
+  } catch (const persistence::StoreError& error) {
+    checkpoint_failed(error.what());
     schedule(tuning.checkpoint_retry_interval);
+  }
+}
+
+void SnapshotterState::checkpoint_worked() {
+  if (!environment->store_health.worked(StoreHealth::Part::checkpoint)) return;
+  environment->tell({"checkpoint_recovered", "checkpoints work again", Severity::info});
+}
+
+void SnapshotterState::checkpoint_failed(const std::string& reason) {
+  ++environment->figures.checkpoint_failures;
+  const std::string text = "checkpoint failed, will be tried again: " + reason;
+  if (environment->store_health.failed(StoreHealth::Part::checkpoint, text)) {
+    environment->tell({"checkpoint_failed", text});
   }
 }
 
@@ -62,7 +77,7 @@ bool SnapshotterState::prune_some() {
       environment->tell({"write_failed", std::string{"a write failed: "} + error.what()});
     }
     return false;
-  } catch (const std::exception& error) {
+  } catch (const persistence::StoreError& error) {
     environment->tell(
         {"pruning_failed",
          std::string{"old entries stay, pruning will be tried again: "} + error.what()});
@@ -84,12 +99,12 @@ snapshotter_actor::behavior_type snapshotter(
   state.environment = environment;
   state.tuning = tuning;
   self->delayed_send(self, tuning.prune_interval, prune_atom::value);
-  return {
+  return behavior_of(
+      self, SnapshotterState::name,
       [self](stored_atom, std::uint64_t entries) { self->state.stored(entries); },
       [self](tick_atom, std::uint64_t before) { self->state.tick(before); },
       [self](prune_atom) { self->state.prune(); },
-      [self](close_atom) { return self->state.close(); },
-  };
+      [self](close_atom) { return self->state.close(); });
 }
 
 }  // namespace credits::actors

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <chrono>
+#include <string>
 
 #include "actors/environment.hpp"
 #include "actors/interfaces.hpp"
@@ -29,6 +30,8 @@ struct SnapshotterState {
  private:
   void schedule(std::chrono::milliseconds delay);
   bool prune_some();
+  void checkpoint_worked();
+  void checkpoint_failed(const std::string& reason);
   void caught_up_to(SteadyTime time);
 
   bool is_scheduled_ = false;

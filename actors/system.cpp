@@ -5,6 +5,7 @@
 #include <random>
 #include <utility>
 
+#include "actors/confirmer.hpp"
 #include "actors/persister.hpp"
 #include "actors/reader.hpp"
 #include "actors/router.hpp"
@@ -31,6 +32,9 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
   actors.snapshotter = spawn_blocking(system, tuning, snapshotter, &store, &environment, tuning);
   actors.persister =
       spawn_blocking(system, tuning, persister, &store, &environment, actors.snapshotter, tuning);
+  if (store.is_shared()) {
+    actors.confirmer = spawn_blocking(system, tuning, confirmer, &store, actors.persister);
+  }
   actors.loader =
       spawn_blocking(system, tuning, loader, &store, &environment, tuning.names_known_max);
   actors.reporter = spawn_blocking(system, tuning, reporter, &store);
@@ -38,8 +42,8 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
   share.live_installs_max =
       std::max<std::size_t>(1, tuning.live_installs_max / tuning.router_shards);
   for (std::size_t i = 0; i < tuning.router_shards; ++i) {
-    actors.routers.push_back(system.spawn(router, &environment, actors.persister, actors.loader,
-                                          actors.reporter, share));
+    actors.routers.push_back(system.spawn(router, &environment, actors.persister, actors.confirmer,
+                                          actors.loader, actors.reporter, share));
   }
   // What a crash has left to the snapshots.
   if (store.pending_rows() > 0)
@@ -57,11 +61,12 @@ const router_actor& router_of(const std::vector<router_actor>& routers,
 }
 
 void close_ledger(caf::scoped_actor& self, LedgerActors& actors) {
-  for (router_actor& router : actors.routers) close_actor(self, router);
-  close_actor(self, actors.persister);
-  close_actor(self, actors.snapshotter);
-  close_actor(self, actors.loader);
-  close_actor(self, actors.reporter);
+  for (router_actor& router : actors.routers) close_actor(self, router, "router");
+  close_actor(self, actors.confirmer, "confirmer");
+  close_actor(self, actors.persister, "persister");
+  close_actor(self, actors.snapshotter, "snapshotter");
+  close_actor(self, actors.loader, "loader");
+  close_actor(self, actors.reporter, "reporter");
 }
 
 ledger::Time system_time() {

@@ -1,15 +1,18 @@
 // Brings the actors of one ledger up, and down again in the order that loses nothing.
 #pragma once
 
+#include <chrono>
 #include <vector>
 
 #include "actors/environment.hpp"
+#include "actors/handlers.hpp"
 #include "actors/interfaces.hpp"
 
 namespace credits::actors {
 
 struct LedgerActors {
   persister_actor persister;
+  confirmer_actor confirmer;  // none: nobody else writes to the store
   snapshotter_actor snapshotter;
   loader_actor loader;
   reporter_actor reporter;
@@ -29,11 +32,17 @@ const router_actor& router_of(const std::vector<router_actor>& routers,
 // more.
 void close_ledger(caf::scoped_actor& self, LedgerActors& actors);
 
+// No actor takes longer to end: a write and a checkpoint, with all the waits of PROMISES.md.
+inline constexpr std::chrono::seconds closing_max{60};
+
 // Asks one actor to end, and waits until it says that it does.
 template <class Handle>
-void close_actor(caf::scoped_actor& self, Handle& actor) {
-  self->request(actor, caf::infinite, close_atom::value)
-      .receive([](caf::ok_atom) {}, [](const caf::error&) {});
+void close_actor(caf::scoped_actor& self, Handle& actor, const char* name) {
+  if (!actor) return;
+  self->request(actor, closing_max, close_atom::value)
+      .receive(
+          [](caf::ok_atom) {},
+          [name](const caf::error& error) { end_process(name, "close", caf::to_string(error)); });
   actor = nullptr;
 }
 

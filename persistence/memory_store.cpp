@@ -1,7 +1,6 @@
 #include "persistence/memory_store.hpp"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
 namespace credits::persistence {
@@ -35,6 +34,7 @@ std::vector<std::optional<ledger::Row>> MemoryStore::load(std::span<const std::s
   fail_read_if_told();
   std::vector<std::optional<ledger::Row>> rows;
   for (const std::string& id : ids) {
+    expect_whole(id);
     const auto found = installs_.find(id);
     rows.push_back(found == installs_.end() ? std::nullopt : std::optional{found->second.row});
   }
@@ -43,6 +43,11 @@ std::vector<std::optional<ledger::Row>> MemoryStore::load(std::span<const std::s
 
 void MemoryStore::fail_read_if_told() {
   if (take_one(loads_to_fail_)) throw StoreError{"memory store: a read fails as it was told to"};
+}
+
+void MemoryStore::expect_whole(const std::string& install_id) const {
+  if (!damaged_installs_.contains(install_id)) return;
+  throw StoreDamagedError{"memory store: install \"" + install_id + "\" is damaged"};
 }
 
 std::optional<std::vector<ledger::Name>> MemoryStore::names(const std::string& install_id,
@@ -80,16 +85,32 @@ std::vector<Outcome> MemoryStore::append(std::span<const Mutation> mutations) {
   is_holding_ = false;
   if (take_one(appends_to_fail_)) throw StoreError{"memory store: append fails as it was told to"};
   std::vector<Outcome> outcomes;
-  std::set<std::string> conflicting;
+  std::map<std::string, Outcome> not_stored;
   for (const Mutation& mutation : mutations) {
-    const bool stored = !conflicting.contains(mutation.after.install_id) && append_one(mutation);
-    if (!stored) conflicting.insert(mutation.after.install_id);
-    outcomes.push_back(stored ? Outcome::stored : Outcome::conflict);
+    const auto before = not_stored.find(mutation.after.install_id);
+    const Outcome outcome = before == not_stored.end() ? outcome_of(mutation) : before->second;
+    if (outcome != Outcome::stored) not_stored.emplace(mutation.after.install_id, outcome);
+    outcomes.push_back(outcome);
   }
   if (std::exchange(fails_after_storing_, false)) {
     throw StoreError{"memory store: the outcome of the append is unknown, as it was told to be"};
   }
   return outcomes;
+}
+
+Outcome MemoryStore::outcome_of(const Mutation& mutation) {
+  if (damaged_installs_.contains(mutation.after.install_id)) return Outcome::damaged;
+  if (held_installs_.contains(mutation.after.install_id)) return Outcome::busy;
+  return append_one(mutation) ? Outcome::stored : Outcome::conflict;
+}
+
+bool MemoryStore::import(std::span<const Mutation> mutations) {
+  {
+    const std::lock_guard lock{mutex_};
+    if (!installs_.empty()) return false;
+  }
+  append(mutations);
+  return true;
 }
 
 bool MemoryStore::append_one(const Mutation& mutation) {
@@ -194,8 +215,24 @@ void MemoryStore::fail_loads(std::size_t count) {
   loads_to_fail_ = count;
 }
 
+void MemoryStore::hold_install(const std::string& id) {
+  const std::lock_guard lock{mutex_};
+  held_installs_.insert(id);
+}
+
+void MemoryStore::let_go_of_install(const std::string& id) {
+  const std::lock_guard lock{mutex_};
+  held_installs_.erase(id);
+}
+
+void MemoryStore::damage_install(const std::string& id) {
+  const std::lock_guard lock{mutex_};
+  damaged_installs_.insert(id);
+}
+
 void MemoryStore::heal() {
   const std::lock_guard lock{mutex_};
+  held_installs_.clear();
   appends_to_fail_ = 0;
   loads_to_fail_ = 0;
   fails_after_storing_ = false;

@@ -5,6 +5,7 @@
 #include <deque>
 #include <map>
 #include <mutex>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -21,6 +22,7 @@ class MemoryStore : public Store {
   std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
                                                    std::span<const ledger::Name> names) override;
   std::vector<Outcome> append(std::span<const Mutation> mutations) override;
+  bool import(std::span<const Mutation> mutations) override;
   std::vector<bool> are_current(std::span<const Seen> seen) override;
   // Fails as long as appends do.
   void probe_write() override;
@@ -43,6 +45,13 @@ class MemoryStore : public Store {
   // The next `count` reads for an install that starts or recalls throw.
   void fail_loads(std::size_t count);
 
+  // Whoever else holds an install keeps it from being written, until it is let go.
+  void hold_install(const std::string& id);
+  void let_go_of_install(const std::string& id);
+
+  // What is stored of it is damaged from now on.
+  void damage_install(const std::string& id);
+
   // Takes back the faults that have not come yet.
   void heal();
 
@@ -59,6 +68,8 @@ class MemoryStore : public Store {
   };
 
   void fail_read_if_told();
+  void expect_whole(const std::string& install_id) const;
+  Outcome outcome_of(const Mutation& mutation);
 
   // False if the mutation is not one of the version that follows.
   bool append_one(const Mutation& mutation);
@@ -66,6 +77,8 @@ class MemoryStore : public Store {
   std::mutex mutex_;  // guards all below
   std::condition_variable held_or_released_;
   std::map<std::string, Install> installs_;
+  std::set<std::string> held_installs_;
+  std::set<std::string> damaged_installs_;
   std::size_t appends_to_fail_ = 0;
   std::size_t loads_to_fail_ = 0;
   bool fails_after_storing_ = false;

@@ -54,6 +54,7 @@ struct Mutation {
 
 enum class Outcome : std::uint8_t {
   stored,
+  unknown,  // of an install alone: it may have been stored
   // Nothing was stored, because
   conflict,  // the stored version is not the one that the mutation replaces
   busy,      // someone else holds the install's row, and has not let go of it in time
@@ -108,8 +109,8 @@ class Store {
                                                            std::span<const ledger::Name> names) = 0;
 
   // One durable write for all, one outcome for each. When it returns, what was stored survives a
-  // power cut. When it throws, nothing of it was stored, unless the engine says that the outcome is
-  // unknown (see the engine). Mutations of one install stand in the order of their versions; one
+  // power cut. When it throws, nothing of it was stored, unless the engine says that the outcome of
+  // all is unknown (see the engine). Mutations of one install stand in the order of their versions; one
   // that conflicts makes the later ones of its install conflict too.
   virtual std::vector<Outcome> append(std::span<const Mutation> mutations) = 0;
 

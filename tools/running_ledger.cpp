@@ -42,7 +42,7 @@ RunningLedger::RunningLedger(persistence::Store& store, actors::Environment& env
 
 RunningLedger::~RunningLedger() {
   caf::scoped_actor self{system_};
-  actors::close_actor(self, gateway_);
+  actors::close_actor(self, gateway_, "gateway");
   actors::close_ledger(self, actors_);
 }
 

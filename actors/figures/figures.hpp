@@ -42,11 +42,16 @@ struct Figures {
   // Installs add, the persister subtracts: mutations that are not durable yet.
   std::atomic<std::int64_t> pending_mutations{0};
 
+  // Installs: rows that the store has in an older version than it had acknowledged.
+  std::atomic<std::uint64_t> went_back{0};
+
   // The persister.
   Measured batch_rows{};
   Measured sync_us{};  // a durable write, from its first statement to the end of its sync
   Since oldest_pending{};
   std::atomic<std::uint64_t> conflicts{0};  // installs that someone else had written
+  std::atomic<std::uint64_t> busy_installs{0};     // not written, as someone else held them
+  std::atomic<std::uint64_t> damaged_installs{0};  // not written, as what is stored is damaged
   std::atomic<std::uint64_t> write_failures{0};
   EntryFigures entries{};
   std::atomic<std::uint64_t> installs{0};  // the snapshotter sets it too, where others create some
@@ -55,6 +60,10 @@ struct Figures {
 
   // The snapshotter.
   Since snapshots_behind{};  // the journal
+  std::atomic<std::uint64_t> checkpoint_failures{0};
+
+  // The log.
+  std::atomic<std::uint64_t> log_lines_dropped{0};  // as nobody took them in time
 
   std::uint64_t live_actors() const {
     const std::uint64_t ended = passivated;  // first, so that there are no more than were spawned

@@ -17,11 +17,14 @@ class PendingAnswer {
  public:
   explicit PendingAnswer(std::future<std::vector<actors::Answer>> all) : all_{std::move(all)} {}
 
-  // Throws StoreError if the operation may or may not have been done.
+  // Throws StoreError if the operation may or may not have been done, StoreDamagedError if its
+  // install is damaged.
   actors::Answer get() {
     actors::Answer answer = all_.get().front();
     const auto* unavailable = std::get_if<actors::Unavailable>(&answer);
     if (unavailable) throw persistence::StoreError{unavailable->reason};
+    const auto* damaged = std::get_if<actors::Damaged>(&answer);
+    if (damaged) throw persistence::StoreDamagedError{damaged->reason};
     return answer;
   }
 
@@ -32,6 +35,10 @@ class PendingAnswer {
  private:
   std::future<std::vector<actors::Answer>> all_;
 };
+
+inline bool is_answered(const PendingAnswer& answer) {
+  return answer.wait_for(std::chrono::milliseconds{0}) == std::future_status::ready;
+}
 
 struct Question {
   actors::Request request;

@@ -227,26 +227,54 @@ TEST_CASE(
   CHECK(store.appends - appends_before > 1);
 }
 
-TEST_CASE("an install that cannot be loaded fails alone, and the operator is told why") {
-  class StoreWithBadRow : public ObservedStore {
-   public:
-    std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
-      const bool has_bad = std::find(ids.begin(), ids.end(), "bad") != ids.end();
-      if (has_bad) throw persistence::StoreError{"the row of \"bad\" is bad"};
-      return ObservedStore::load(ids);
-    }
-  };
-  StoreWithBadRow store;
+TEST_CASE("a damaged install fails alone, and the operator is told which it is") {
+  ObservedStore store;
   World world{store};
+  world.commit("bad");
+  world.forget();
+  store.damage_install("bad");
   auto good = world.send(World::commit_of("good"));
   auto bad = world.send(World::commit_of("bad"));
   auto other = world.send(World::commit_of("other"));
   world.run();
   CHECK(std::get<InstallView>(good.get()).row.version == 1);
   CHECK(std::get<InstallView>(other.get()).row.version == 1);
-  CHECK_THROWS_AS(bad.get(), persistence::StoreError);
+  CHECK_THROWS_AS(bad.get(), persistence::StoreDamagedError);
   REQUIRE(world.warnings.size() == 1);
-  CHECK(world.warnings.front().find("the row of \"bad\" is bad") != std::string::npos);
+  CHECK(world.warnings.front().find("install \"bad\" is damaged") != std::string::npos);
+}
+
+TEST_CASE("a live install whose damage a write meets fails alone") {
+  ObservedStore store;
+  World world{store};
+  world.commit("bad");
+  store.damage_install("bad");
+  auto good = world.send(World::commit_of("good"));
+  auto bad = world.send(World::commit_of("bad"));
+  world.run();
+  CHECK(std::get<InstallView>(good.get()).row.version == 1);
+  CHECK_THROWS_AS(bad.get(), persistence::StoreDamagedError);
+  CHECK_FALSE(world.environment.store_health.trouble());
+  CHECK(world.environment.figures.damaged_installs == 1);
+}
+
+TEST_CASE("a store that cannot be read is asked once for all who wait, and told once") {
+  ObservedStore store;
+  World world{store};
+  store.fail_loads(1);
+  std::vector<PendingAnswer> answers;
+  for (int i = 0; i < 20; ++i) answers.push_back(world.send({"i" + std::to_string(i), Get{}}));
+  world.run();
+  int failed = 0;
+  for (auto& answer : answers) {
+    try {
+      answer.get();
+    } catch (const persistence::StoreError&) {
+      ++failed;
+    }
+  }
+  CHECK(failed > 1);
+  CHECK(world.warnings.size() == 1);
 }
 
 TEST_CASE("a write that fails is told to the operator, once for each reason") {
@@ -257,6 +285,75 @@ TEST_CASE("a write that fails is told to the operator, once for each reason") {
   CHECK_THROWS_AS(world.commit("a"), persistence::StoreError);
   REQUIRE(world.warnings.size() == 1);
   CHECK(world.warnings.front().find("append fails") != std::string::npos);
+}
+
+TEST_CASE("trouble lasts until what has failed works again") {
+  StoreHealth health;
+  CHECK(health.failed(StoreHealth::Part::write, "no room for a write"));
+  CHECK_FALSE(health.failed(StoreHealth::Part::write, "no room for a write"));
+  CHECK(health.failed(StoreHealth::Part::checkpoint, "no room for a checkpoint"));
+  CHECK_FALSE(health.worked(StoreHealth::Part::reach));
+  CHECK(health.trouble() == "no room for a write");
+  CHECK(health.worked(StoreHealth::Part::write));
+  CHECK(health.trouble() == "no room for a checkpoint");
+  CHECK(health.worked(StoreHealth::Part::checkpoint));
+  CHECK_FALSE(health.trouble());
+}
+
+TEST_CASE("a failed write is forgotten once a write of the store's own has worked, not before") {
+  ObservedStore store;
+  World world{store};
+  store.fail_appends(2);
+  CHECK_THROWS_AS(world.commit("a"), persistence::StoreError);
+  world.pass(1s);
+  CHECK(world.environment.store_health.trouble());
+  store.heal();
+  world.pass(1s);
+  CHECK_FALSE(world.environment.store_health.trouble());
+}
+
+TEST_CASE("failing checkpoints are trouble by themselves, until one works") {
+  ObservedStore store;
+  World world{store};
+  store.checkpoints_to_fail = 2;
+  world.commit("a");
+  world.pass(4s);
+  world.commit("a");
+  CHECK(world.environment.store_health.trouble());
+  world.pass(1s);
+  CHECK(world.environment.store_health.trouble());
+  CHECK(world.environment.figures.checkpoint_failures == 2);
+  world.pass(1s);
+  CHECK_FALSE(world.environment.store_health.trouble());
+}
+
+TEST_CASE("what nobody waits for any more is not begun") {
+  ObservedStore store;
+  World world{store};
+  Question question = question_of(World::commit_of("a"));
+  question.request.deadline = std::chrono::steady_clock::now() - 1ms;
+  caf::anon_send(world.router_of("a"), run_atom::value, std::move(question.request));
+  world.run();
+  CHECK_THROWS_AS(question.answer.get(), persistence::StoreError);
+  CHECK_FALSE(store.row("a"));
+}
+
+TEST_CASE("an install that someone else holds fails alone, and goes on once it is let go") {
+  ObservedStore store;
+  World world{store};
+  world.commit("held");
+  store.hold_install("held");
+  auto held = world.send(World::commit_of("held"));
+  auto read = world.send({"held", Get{}});
+  auto free = world.send(World::commit_of("free"));
+  world.run();
+  CHECK(std::get<InstallView>(free.get()).row.version == 1);
+  CHECK_THROWS_AS(held.get(), persistence::StoreError);
+  CHECK(std::get<InstallView>(read.get()).row.version == 1);
+  CHECK_FALSE(world.environment.store_health.trouble());
+  CHECK(world.environment.figures.busy_installs == 1);
+  store.let_go_of_install("held");
+  CHECK(world.commit("held").row.version == 2);
 }
 
 TEST_CASE("a store that has failed for good stays so, whatever works meanwhile") {

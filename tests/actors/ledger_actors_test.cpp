@@ -16,10 +16,6 @@ using namespace credits::tests;
 using namespace std::chrono_literals;
 using persistence::StoreError;
 
-bool is_answered(const PendingAnswer& answer) {
-  return answer.wait_for(0s) == std::future_status::ready;
-}
-
 InstallView view_in(PendingAnswer& answer) { return std::get<InstallView>(answer.get()); }
 
 TEST_CASE("a commit on a new install is answered once the store has it") {

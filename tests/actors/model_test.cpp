@@ -142,6 +142,7 @@ struct AnswerSpelling {
     return "refused " + std::string{refusals[static_cast<std::size_t>(refused.reason)]};
   }
   std::string operator()(const Unavailable&) const { return "unavailable"; }
+  std::string operator()(const Damaged&) const { return "damaged"; }
 };
 
 std::string spell(const Answer& answer) { return std::visit(AnswerSpelling{}, answer); }

@@ -124,7 +124,7 @@ class Simulation {
       case 6:
         return dice.chance(50) ? change_quota(dice) : void();
       case 7:
-        return dice.chance(25) ? restart() : void();
+        return dice.chance(25) ? restart() : hold_or_let_go(dice);
       case 8:
         return dice.chance(50) ? crash(dice) : void();
       case 9:
@@ -216,6 +216,13 @@ class Simulation {
       if (store_.appends > appends) return;
       look_at_answers();
     }
+  }
+
+  void hold_or_let_go(Dice& dice) {
+    const std::string& id = dice.one_of(ids_);
+    const bool holds = dice.chance(50);
+    tell((holds ? "another transaction holds " : "no other transaction holds ") + id);
+    holds ? store_.hold_install(id) : store_.let_go_of_install(id);
   }
 
   void move_clock(Dice& dice) {

@@ -134,6 +134,7 @@ class World {
   // What creditsd does at SIGTERM.
   void close() {
     for (auto& router : actors_.routers) close(router);
+    close(actors_.confirmer);
     close(actors_.persister);
     close(actors_.snapshotter);
     close(actors_.loader);

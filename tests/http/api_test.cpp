@@ -35,7 +35,7 @@ class Service {
   ~Service() {
     api_.reset();
     caf::scoped_actor self{system_};
-    actors::close_actor(self, gateway_);
+    actors::close_actor(self, gateway_, "gateway");
     actors::close_ledger(self, actors_);
   }
   Service(const Service&) = delete;

@@ -1,0 +1,73 @@
+#include "actors/confirmer.hpp"
+
+#include <utility>
+
+#include "actors/handlers.hpp"
+
+namespace credits::actors {
+
+namespace {
+
+// Which of the rows are the newest; of each that there may be a newer one, if the store cannot
+// tell. Throws StoreError.
+std::vector<bool> are_current(persistence::Store& store, const std::vector<Read>& reads) {
+  std::vector<persistence::Seen> seen;
+  seen.reserve(reads.size());
+  for (const Read& read : reads) seen.push_back({read.request.operation.install_id, read.version});
+  return store.are_current(seen);
+}
+
+}  // namespace
+
+void ConfirmerState::add(Read read) {
+  if (reads_.empty()) self->send(self, confirm_atom::value);
+  reads_.push_back(std::move(read));
+}
+
+void ConfirmerState::confirm() {
+  auto reads = std::exchange(reads_, {});
+  if (reads.empty()) return;
+  std::vector<bool> current(reads.size(), false);
+  std::string failure;
+  try {
+    current = are_current(*store, reads);
+  } catch (const persistence::StoreError& error) {
+    failure = error.what();
+  }
+  for (std::size_t i = 0; i < reads.size(); ++i) {
+    if (current[i]) {
+      reads[i].request.give();
+    } else {
+      self->send(persister, unconfirmed_atom::value, Unconfirmed{std::move(reads[i]), failure});
+    }
+  }
+}
+
+void ConfirmerState::resume(const install_actor& author) {
+  confirm();
+  self->send(persister, resume_atom::value, author);
+}
+
+void ConfirmerState::drain(const install_actor& author) {
+  confirm();
+  self->send(persister, drain_atom::value, author);
+}
+
+confirmer_actor::behavior_type confirmer(confirmer_actor::stateful_pointer<ConfirmerState> self,
+                                         persistence::Store* store, persister_actor persister) {
+  self->state.store = store;
+  self->state.persister = std::move(persister);
+  return behavior_of(
+      self, ConfirmerState::name,
+      [self](read_atom, Read& read) { self->state.add(std::move(read)); },
+      [self](confirm_atom) { self->state.confirm(); },
+      [self](resume_atom, const install_actor& author) { self->state.resume(author); },
+      [self](drain_atom, const install_actor& author) { self->state.drain(author); },
+      [self](close_atom) {
+        self->state.confirm();
+        self->quit();
+        return caf::ok_atom::value;
+      });
+}
+
+}  // namespace credits::actors
