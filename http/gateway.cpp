@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "actors/handlers.hpp"
 #include "actors/system.hpp"
 
 namespace credits::http {
@@ -28,7 +29,8 @@ std::vector<std::pair<router_actor, std::vector<Request>>> shares_of(
 gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<GatewayState> self,
                                      LedgerActors ledger_actors) {
   self->state.actors = std::move(ledger_actors);
-  return {
+  return behavior_of(
+      self, "gateway",
       [self](run_atom, Request& request) {
         const auto& router = router_of(self->state.actors.routers, request.operation.install_id);
         self->send(router, run_atom::value, std::move(request));
@@ -58,8 +60,7 @@ gateway_actor::behavior_type gateway(gateway_actor::stateful_pointer<GatewayStat
       [self](close_atom) {
         self->quit();
         return caf::ok_atom::value;
-      },
-  };
+      });
 }
 
 }  // namespace credits::http
