@@ -125,10 +125,9 @@ class EventLoop::Impl {
                                      milliseconds_to_deadline());
       now_ = steady_clock::now();
       for (int i = 0; i < ready; ++i) handle(events[static_cast<std::size_t>(i)]);
-      for (auto content = inbox_->take(); !content.is_empty(); content = inbox_->take()) {
-        handle(content);
-      }
-      expire();
+      do {
+        handle_inbox();
+      } while (expire());
     }
   }
 
@@ -140,6 +139,12 @@ class EventLoop::Impl {
     if ((event.events & EPOLLRDHUP) != 0) member->client_has_ended = true;
     if (member->state == sending) send(event.data.u64, *member);
     go_on(event.data.u64);
+  }
+
+  void handle_inbox() {
+    for (auto content = inbox_->take(); !content.is_empty(); content = inbox_->take()) {
+      handle(content);
+    }
   }
 
   void handle(Inbox::Content& content) {
@@ -253,12 +258,16 @@ class EventLoop::Impl {
     member.deadline = deadline;
   }
 
-  void expire() {
+  // Returns whether something had: the requests that come after it are begun, and may put into the
+  // inbox what nobody is woken for.
+  bool expire() {
+    bool has_expired = false;
     for (const State state : {idle, answering, sending}) {
       while (!waiting_[state].empty()) {
         const std::uint64_t number = waiting_[state].front();
         Member& member = members_.at(number);
         if (member.deadline > now_) break;
+        has_expired = true;
         if (state != answering) {
           close(number);
         } else {
@@ -267,6 +276,7 @@ class EventLoop::Impl {
         }
       }
     }
+    return has_expired;
   }
 
   int milliseconds_to_deadline() {

@@ -67,7 +67,8 @@ class Client {
 // Is answered when the test says so.
 class Later : public Ongoing {
  public:
-  explicit Later(std::shared_ptr<Listener> listener) : listener_{std::move(listener)} {}
+  Later(std::shared_ptr<Listener> listener, std::chrono::milliseconds patience)
+      : listener_{std::move(listener)}, deadline_{std::chrono::steady_clock::now() + patience} {}
 
   void give() {
     is_ready_ = true;
@@ -83,11 +84,12 @@ class Later : public Ongoing {
 
  private:
   const std::shared_ptr<Listener> listener_;
-  const std::chrono::steady_clock::time_point deadline_ = std::chrono::steady_clock::now() + 300ms;
+  const std::chrono::steady_clock::time_point deadline_;
   std::atomic<bool> is_ready_{false};
 };
 
-// Answers `echo` and the target; /slow waits until it is let go, /later until it is given.
+// Answers `echo` and the target; /slow waits until it is let go, /later and /much-later until they
+// are given, and /gives gives the latter on the thread that it comes on.
 class Echo : public Service {
  public:
   explicit Echo(ServerOptions options = {}, std::size_t body_bytes_max = 1'000'000)
@@ -129,8 +131,10 @@ class Echo : public Service {
     return target != "/slow" && target != "/breaks";
   }
   Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) override {
+    if (request.target == "/much-later") return much_later_ = begin_later(listener, 60s);
+    if (request.target == "/gives" && much_later_) much_later_->give();
     if (request.target != "/later") return answer(request);
-    const auto later = std::make_shared<Later>(listener);
+    const auto later = begin_later(listener, 1s);
     begun_.set_value(later);
     return later;
   }
@@ -139,6 +143,11 @@ class Echo : public Service {
   std::shared_ptr<Later> begun() { return begun_.get_future().get(); }
 
  private:
+  static std::shared_ptr<Later> begin_later(const std::shared_ptr<Listener>& listener,
+                                            std::chrono::milliseconds patience) {
+    return std::make_shared<Later>(listener, patience);
+  }
+
   HttpResponse answer(const HttpRequest& request) {
     if (request.target == "/slow") {
       std::unique_lock lock{mutex_};
@@ -161,6 +170,7 @@ class Echo : public Service {
 
   const std::size_t body_bytes_max_;
   std::promise<std::shared_ptr<Later>> begun_;
+  std::shared_ptr<Later> much_later_;  // of one loop's thread
   std::mutex mutex_;
   std::condition_variable changed_;
   bool is_waiting_ = false;
@@ -209,6 +219,20 @@ TEST_CASE("an answer that does not come in time is given up, and its connection 
   check_tells(client.receive("too late"), {"503 Service Unavailable"});
   later->give();
   check_tells(client.get("/after"), {"200 OK"});
+}
+
+TEST_CASE("an answer that a loop gives as it gives up another is sent at once") {
+  Echo echo;
+  Client patient{echo.port()};
+  check_tells(patient.get("/a"), {"200 OK"});
+  Client of_the_other_loop{echo.port()};
+  check_tells(of_the_other_loop.get("/a"), {"200 OK"});
+  Client impatient{echo.port()};
+  impatient.send(later_request + "GET /gives HTTP/1.1\r\nHost: x\r\n\r\n");
+  echo.begun();
+  patient.send("GET /much-later HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(impatient.receive("echo /gives"), {"echo too late", "echo /gives"});
+  check_tells(patient.receive("echo /later"), {"200 OK", "echo /later"});
 }
 
 TEST_CASE("at the end, an answer that is on its way is given, and its connection closed") {
