@@ -1,7 +1,9 @@
 #include "http/api.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <exception>
+#include <future>
 #include <memory>
 #include <memory_resource>
 #include <optional>
@@ -24,7 +26,7 @@ namespace {
 
 constexpr std::size_t body_bytes_max = 8 * 1024 * 1024;
 constexpr std::size_t import_bytes_max = 1024 * 1024 * 1024;
-constexpr std::chrono::minutes import_timeout{10};  // for its body
+constexpr std::chrono::minutes import_body_timeout{10};
 
 std::string decode_install_id(std::string_view segment) {
   const auto install_id = percent_decoded(segment);
@@ -73,7 +75,8 @@ std::size_t operations_in(const DecodedBatch& batch) {
 
 // Takes the operations of `batch` as requests to the actors, to be answered to `asker`.
 std::vector<actors::Request> requests_of(DecodedBatch& batch,
-                                         const std::shared_ptr<actors::Asker>& asker) {
+                                         const std::shared_ptr<actors::Asker>& asker,
+                                         actors::SteadyTime deadline) {
   const auto answers = std::make_shared<actors::Answers>(operations_in(batch), asker);
   std::vector<actors::Request> requests;
   requests.reserve(operations_in(batch));      // so that the ids stay where they are
@@ -83,7 +86,7 @@ std::vector<actors::Request> requests_of(DecodedBatch& batch,
     auto* operation = std::get_if<actors::Operation>(&member);
     if (!operation) continue;
     const std::size_t place = requests.size();
-    requests.push_back({std::move(*operation), answers, place});
+    requests.push_back({std::move(*operation), answers, place, {}, deadline});
     const auto [last, is_first] =
         last_places.try_emplace(requests.back().operation.install_id, place);
     if (!is_first) requests.back().previous_place = std::exchange(last->second, place);
@@ -123,7 +126,7 @@ Admission Api::admit(const HttpRequest& request) {
 Admission Api::admit_import(const Route* route) {
   Admission admission;
   admission.body_bytes_max = import_bytes_max;
-  admission.request_timeout = import_timeout;
+  admission.request_timeout = import_body_timeout;
   // The persister looks again, but by then all of the file would be in memory.
   if (const std::uint64_t installs = context_.environment.figures.installs; installs > 0) {
     admission.refuse_body = [this, route, installs] {
@@ -153,7 +156,8 @@ class Api::Asked : public Ongoing,
                    public actors::Asker,
                    public std::enable_shared_from_this<Api::Asked> {
  public:
-  // The last two count until its answer is taken; `operations` those of a batch.
+  // The last two count until it has been answered and the actors are done with it, even if that
+  // is long after; `operations` those of a batch.
   Asked(Api& api, const Routed& routed, InFlight request, std::optional<InFlight> operations = {})
       : api_{api},
         route_{*routed.match.route},
@@ -179,15 +183,23 @@ class Api::Asked : public Ongoing,
     HttpResponse response = answer();
     api_.count(&route_, response);
     api_.measure(route_.call, request_, began_);
-    in_flight_.reset();  // here, as an actor may keep this for a moment longer
-    operations_.reset();
+    give_back_places_if_last();
     return response;
   }
 
  private:
   enum class Outcome : std::uint8_t { none, answered, dropped };
 
+  // Whoever gives the answer does so, and whoever takes it; on which thread that comes last, the
+  // places are free again. (The last actor that has this may keep it for a moment longer.)
+  void give_back_places_if_last() {
+    if (--hands_left_ > 0) return;
+    in_flight_.reset();
+    operations_.reset();
+  }
+
   void tell(Outcome outcome) {
+    give_back_places_if_last();
     outcome_ = outcome;
     listener_->ready();
   }
@@ -221,6 +233,7 @@ class Api::Asked : public Ongoing,
   const std::string request_;
   const actors::SteadyTime began_;
   const std::shared_ptr<Listener> listener_;
+  std::atomic<int> hands_left_{2};
   std::optional<InFlight> in_flight_;
   std::optional<InFlight> operations_;
   std::optional<DecodedBatch> batch_;  // none: it is one operation
@@ -301,7 +314,9 @@ Service::Begun Api::run(Call call, const Routed& routed) {
       break;
   }
   InFlight in_flight{context_.figures.in_flight};
-  if (in_flight.count() > limits_.requests_in_flight_max) {
+  // Figures wait for nobody, and are wanted most when too much is under way.
+  const bool is_watching = call == Call::get_stats || call == Call::metrics;
+  if (in_flight.count() > limits_.requests_in_flight_max && !is_watching) {
     return shed("there are too many requests under way");
   }
   if (call != Call::list_installs && call != Call::list_entries) {
@@ -364,9 +379,12 @@ Service::Begun Api::run_operation(codec::Op op, const Routed& routed, InFlight i
   const HttpRequest& request = routed.request;
   auto operation = codec::decode_operation(op, address_of(op, routed.match, request), request.body);
   const auto asked = std::make_shared<Asked>(*this, routed, std::move(in_flight));
-  actors::send_and_run(
-      context_.gateway, actors::run_atom::value,
-      actors::Request{std::move(operation), std::make_shared<actors::Answers>(1, asked)});
+  actors::send_and_run(context_.gateway, actors::run_atom::value,
+                       actors::Request{std::move(operation),
+                                       std::make_shared<actors::Answers>(1, asked),
+                                       0,
+                                       {},
+                                       asked->deadline()});
   return asked;
 }
 
@@ -376,8 +394,9 @@ Service::Begun Api::run_batch(const Routed& routed, InFlight in_flight) {
   if (operations.count() > limits_.operations_in_flight_max) {
     return shed("there are too many operations under way");
   }
-  const auto asked = std::make_shared<Asked>(*this, routed, std::move(in_flight));
-  auto requests = requests_of(decoded, asked);
+  const auto asked =
+      std::make_shared<Asked>(*this, routed, std::move(in_flight), std::move(operations));
+  auto requests = requests_of(decoded, asked, asked->deadline());
   asked->set_batch(std::move(decoded));
   if (requests.empty()) {
     asked->answered({});

@@ -1,7 +1,6 @@
 // The calls of the wire contract: from a request to its answer, by way of the gateway actor.
 #pragma once
 
-#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <exception>
@@ -23,8 +22,10 @@ namespace credits::http {
 struct ApiLimits {
   std::size_t requests_in_flight_max = 10'000;       // beyond: 503, and nothing was done
   std::size_t operations_in_flight_max = 131'072;    // of batches; beyond: the same
+  std::size_t operator_calls_max = 256;              // that wait for the store; beyond: the same
   std::chrono::milliseconds answer_timeout{30'000};  // for the actors; beyond: 503, outcome unknown
-  std::chrono::milliseconds slow_request{1'000};     // what takes as long is told to the operator
+  std::chrono::milliseconds import_timeout{600'000};  // the same, for an import
+  std::chrono::milliseconds slow_request{1'000};      // what takes as long is told to the operator
 };
 
 class Api : public Service {
@@ -32,7 +33,8 @@ class Api : public Service {
   Api(ApiContext context, ApiLimits limits)
       : context_{std::move(context)},
         limits_{limits},
-        operators_{context_, limits_.answer_timeout} {}
+        operators_{context_,
+                   {limits_.operator_calls_max, limits_.answer_timeout, limits_.import_timeout}} {}
 
   Admission admit(const HttpRequest& request) override;
   bool is_prompt(std::string_view method, std::string_view target) const override;
@@ -66,7 +68,7 @@ class Api : public Service {
   const ApiContext context_;
   const ApiLimits limits_;
   const Operators operators_;
-  std::atomic<std::size_t> operations_in_flight_{0};
+  InFlightCount operations_in_flight_;
 };
 
 }  // namespace credits::http

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "actors/figures/recent.hpp"
+#include "http/in_flight.hpp"
 #include "http/message.hpp"
 #include "http/problem.hpp"
 #include "http/routes.hpp"
@@ -84,7 +85,7 @@ struct HttpFigures {
   ProblemFigures problems{};
   SlowRequests slow_requests{};
   std::atomic<std::int64_t> connections{0};
-  std::atomic<std::size_t> in_flight{0};
+  InFlightCount in_flight{};
   std::atomic<std::uint64_t> shed{0};  // connections and requests answered `overloaded`
 };
 

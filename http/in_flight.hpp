@@ -3,19 +3,28 @@
 
 #include <atomic>
 #include <cstddef>
+#include <memory>
 #include <utility>
 
 namespace credits::http {
 
+// How much is under way. What it counts may outlive it.
+class InFlightCount {
+ public:
+  std::size_t get() const { return *count_; }
+
+ private:
+  friend class InFlight;
+  const std::shared_ptr<std::atomic<std::size_t>> count_ =
+      std::make_shared<std::atomic<std::size_t>>(0);
+};
+
 // Counts as long as it lives.
 class InFlight {
  public:
-  explicit InFlight(std::atomic<std::size_t>& counter, std::size_t weight = 1)
-      : counter_{&counter}, weight_{weight}, count_{counter += weight} {}
-  InFlight(InFlight&& other) noexcept
-      : counter_{std::exchange(other.counter_, nullptr)},
-        weight_{other.weight_},
-        count_{other.count_} {}
+  explicit InFlight(const InFlightCount& of, std::size_t weight = 1)
+      : counter_{of.count_}, weight_{weight}, count_{* counter_ += weight} {}
+  InFlight(InFlight&& other) noexcept = default;
   ~InFlight() {
     if (counter_) *counter_ -= weight_;
   }
@@ -25,7 +34,7 @@ class InFlight {
   std::size_t count() const { return count_; }
 
  private:
-  std::atomic<std::size_t>* counter_;
+  std::shared_ptr<std::atomic<std::size_t>> counter_;  // none: it has been moved from
   std::size_t weight_;
   std::size_t count_;  // with this one
 };

@@ -178,8 +178,9 @@ void add_store(Metrics& metrics, const ApiContext& context, actors::SteadyTime n
 void add_http(Metrics& metrics, const HttpFigures& figures) {
   metrics.gauge("credits_http_connections", "Open connections.",
                 static_cast<double>(figures.connections));
-  metrics.gauge("credits_http_requests_in_flight", "Requests under way.",
-                static_cast<double>(figures.in_flight));
+  metrics.gauge("credits_http_requests_in_flight",
+                "Requests under way, with those that nobody waits for any more.",
+                static_cast<double>(figures.in_flight.get()));
   metrics.counter("credits_shed_total", "Connections and requests answered with 503 overloaded.",
                   figures.shed);
 }

@@ -1,6 +1,7 @@
 #include "http/operators.hpp"
 
 #include <charconv>
+#include <future>
 #include <limits>
 #include <memory>
 #include <optional>
@@ -22,7 +23,6 @@ namespace {
 constexpr std::uint64_t page_limit_default = 100;
 constexpr std::uint64_t page_limit_max = 1'000;
 constexpr std::size_t snapshot_chunk_bytes = 64 * 1024;
-constexpr std::chrono::minutes import_timeout{10};
 
 HttpResponse answer(std::string body) { return {200, "application/json", std::move(body)}; }
 
@@ -46,6 +46,42 @@ std::string text_of(const QueryParameters& parameters, std::string_view name) {
   const auto found = parameters.find(name);
   return found == parameters.end() ? std::string{} : found->second;
 }
+
+// What an actor is asked, with the place that this takes until it is answered or dropped: longer
+// than anyone waits, if the store stands still.
+template <class Result>
+class Question {
+ public:
+  explicit Question(InFlight place)
+      : place_{std::make_shared<std::optional<InFlight>>(std::move(place))},
+        asked_{std::make_shared<Asked>(Asked{place_, {}})},
+        answer_{asked_->promise.get_future()} {}
+
+  // For the actor's message. Once.
+  actors::Promise<Result> promise() {
+    auto* const promise = &asked_->promise;
+    return {std::exchange(asked_, nullptr), promise};
+  }
+
+  // Throws the problem that `unavailable` makes if that takes longer than `timeout`.
+  Result wait_for_answer(std::chrono::milliseconds timeout, Problem (*unavailable)(std::string)) {
+    if (answer_.wait_for(timeout) != std::future_status::ready) {
+      throw ProblemError{unavailable("there was no answer in time")};
+    }
+    place_->reset();  // here, as the actor may keep its message for a moment longer
+    return answer_.get();
+  }
+
+ private:
+  struct Asked {
+    std::shared_ptr<std::optional<InFlight>> place;
+    std::promise<Result> promise;
+  };
+
+  std::shared_ptr<std::optional<InFlight>> place_;
+  std::shared_ptr<Asked> asked_;
+  std::future<Result> answer_;
+};
 
 // Turns rows into the text of the JSON ledger, piece by piece.
 class LedgerText {
@@ -88,6 +124,23 @@ std::vector<ledger::Row> rows_of(std::string_view body, ledger::Time now) {
 
 }  // namespace
 
+InFlight Operators::place_of_call() const {
+  InFlight place{calls_};
+  if (place.count() > limits_.calls_max) shed("too many calls wait for the store");
+  return place;
+}
+
+InFlight Operators::place_of_import() const {
+  InFlight place{imports_};
+  if (place.count() > 1) shed("another import is under way");
+  return place;
+}
+
+void Operators::shed(std::string reason) const {
+  ++context_.figures.shed;
+  throw ProblemError{overloaded(std::move(reason))};
+}
+
 HttpResponse Operators::list_installs(std::string_view query) const {
   const auto parameters = decode_query(query, {"limit", "after", "tier", "prefix"});
   persistence::ListQuery list;
@@ -97,10 +150,10 @@ HttpResponse Operators::list_installs(std::string_view query) const {
   list.prefix = text_of(parameters, "prefix");
   if (parameters.contains("tier")) list.tier = text_of(parameters, "tier");
 
-  Question<std::vector<ledger::Row>> question;
+  Question<std::vector<ledger::Row>> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::list_atom::value,
-                 actors::ListRequest{std::move(list), std::move(question.promise)});
-  auto rows = wait_for(std::move(question.answer), answer_timeout_);
+                 actors::ListRequest{std::move(list), question.promise()});
+  auto rows = question.wait_for_answer(limits_.answer_timeout, storage_unavailable);
 
   codec::InstallPage page;
   if (rows.size() > limit) {
@@ -119,11 +172,10 @@ HttpResponse Operators::list_entries(const std::string& install_id, std::string_
   const std::size_t limit = integer_of(parameters, "limit", page_limit_default, 1, page_limit_max);
   const std::uint64_t before = integer_of(parameters, "before", any_version, 1, any_version);
 
-  Question<std::optional<std::vector<ledger::Entry>>> question;
-  caf::anon_send(
-      context_.gateway, actors::entries_atom::value,
-      actors::EntriesRequest{install_id, before, limit + 1, std::move(question.promise)});
-  auto entries = wait_for(std::move(question.answer), answer_timeout_);
+  Question<std::optional<std::vector<ledger::Entry>>> question{place_of_call()};
+  caf::anon_send(context_.gateway, actors::entries_atom::value,
+                 actors::EntriesRequest{install_id, before, limit + 1, question.promise()});
+  auto entries = question.wait_for_answer(limits_.answer_timeout, storage_unavailable);
   if (!entries) return to_response(unknown_install(install_id));
 
   codec::EntryPage page{*std::move(entries), std::nullopt};
@@ -135,32 +187,32 @@ HttpResponse Operators::list_entries(const std::string& install_id, std::string_
 }
 
 HttpResponse Operators::snapshot() const {
-  Question<std::shared_ptr<persistence::RowCursor>> question;
+  Question<std::shared_ptr<persistence::RowCursor>> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::snapshot_atom::value,
-                 actors::SnapshotRequest{std::move(question.promise)});
+                 actors::SnapshotRequest{question.promise()});
   HttpResponse response;
-  response.next_chunk = [this,
-                         text = LedgerText{wait_for(std::move(question.answer), answer_timeout_)}](
-                            std::string& chunk) mutable {
-    try {
-      return text(chunk);
-    } catch (const persistence::StoreError& error) {
-      context_.environment.tell(
-          {"snapshot_broken_off", std::string{"snapshot broken off: "} + error.what()});
-      throw;
-    }
-  };
+  response.next_chunk =
+      [this, text = LedgerText{question.wait_for_answer(
+                 limits_.answer_timeout, storage_unavailable)}](std::string& chunk) mutable {
+        try {
+          return text(chunk);
+        } catch (const persistence::StoreError& error) {
+          context_.environment.tell(
+              {"snapshot_broken_off", std::string{"snapshot broken off: "} + error.what()});
+          throw;
+        }
+      };
   return response;
 }
 
 HttpResponse Operators::import_ledger(std::string_view body) const {
   const auto& environment = context_.environment;
-  Question<actors::Imported> question;
+  Question<actors::Imported> question{place_of_import()};
   caf::anon_send(
       context_.gateway, actors::import_atom::value,
       actors::ImportRequest{actors::import_of(rows_of(body, environment.now()), environment),
-                            std::move(question.promise)});
-  const auto imported = wait_for(std::move(question.answer), import_timeout);
+                            question.promise()});
+  const auto imported = question.wait_for_answer(limits_.import_timeout, storage_unavailable);
   if (!imported.was_empty) return to_response(ledger_not_empty(imported.installs));
   environment.tell({"import", "imported " + std::to_string(imported.installs) + " installs",
                     actors::Severity::info});
@@ -168,10 +220,10 @@ HttpResponse Operators::import_ledger(std::string_view body) const {
 }
 
 HttpResponse Operators::actor(const std::string& install_id) const {
-  Question<actors::InstallReport> question;
+  Question<actors::InstallReport> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::report_atom::value,
-                 actors::ReportRequest{install_id, std::move(question.promise)});
-  const auto report = wait_for(std::move(question.answer), answer_timeout_);
+                 actors::ReportRequest{install_id, question.promise()});
+  const auto report = question.wait_for_answer(limits_.answer_timeout, storage_unavailable);
   if (!report.row) return to_response(unknown_install(install_id));
   return answer(codec::encode(*report.row, report.vitals.get(), context_.environment.now()));
 }

@@ -2,19 +2,27 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <string>
 #include <string_view>
 
 #include "http/context.hpp"
+#include "http/in_flight.hpp"
 #include "http/message.hpp"
 
 namespace credits::http {
 
+struct OperatorLimits {
+  std::size_t calls_max;  // that wait for the store; beyond: 503, and nothing was done
+  std::chrono::milliseconds answer_timeout;
+  std::chrono::milliseconds import_timeout;
+};
+
 // Any number of threads may use it at once.
 class Operators {
  public:
-  Operators(const ApiContext& context, std::chrono::milliseconds answer_timeout)
-      : context_{context}, answer_timeout_{answer_timeout} {}
+  Operators(const ApiContext& context, const OperatorLimits& limits)
+      : context_{context}, limits_{limits} {}
 
   HttpResponse list_installs(std::string_view query) const;
   HttpResponse list_entries(const std::string& install_id, std::string_view query) const;
@@ -28,8 +36,14 @@ class Operators {
   HttpResponse readyz() const;
 
  private:
+  InFlight place_of_call() const;
+  InFlight place_of_import() const;
+  [[noreturn]] void shed(std::string reason) const;
+
   const ApiContext& context_;
-  const std::chrono::milliseconds answer_timeout_;
+  const OperatorLimits limits_;
+  InFlightCount calls_;
+  InFlightCount imports_;
 };
 
 }  // namespace credits::http

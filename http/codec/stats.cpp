@@ -72,7 +72,7 @@ void write_persister(Writer& out, const Figures& figures, SteadyTime now) {
 
 void write_http(Writer& out, const HttpFigures& figures) {
   field(out, "connections", figures.connections.load());
-  field(out, "in_flight", std::uint64_t{figures.in_flight});
+  field(out, "in_flight", std::uint64_t{figures.in_flight.get()});
   field(out, "shed_total", figures.shed.load());
 }
 

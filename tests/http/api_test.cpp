@@ -3,9 +3,11 @@
 
 #include <chrono>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "actors/system.hpp"
 #include "http/answer.hpp"
@@ -22,6 +24,21 @@ namespace {
 
 using namespace credits::tests;
 using namespace std::chrono_literals;
+
+// Stands still on command, where operators' pages are read.
+class StillStore : public persistence::MemoryStore {
+ public:
+  void stand_still() { gate_.lock(); }
+  void go_on() { gate_.unlock(); }
+
+  std::vector<ledger::Row> list(const persistence::ListQuery& query) override {
+    const std::lock_guard lock{gate_};
+    return MemoryStore::list(query);
+  }
+
+ private:
+  std::mutex gate_;
+};
 
 class Service {
  public:
@@ -45,6 +62,10 @@ class Service {
     return answer_of(*api_, {method, target, body});
   }
 
+  void begin_and_leave(std::string_view method, std::string_view target) {
+    api_->begin({method, target}, std::make_shared<Bell>());
+  }
+
   HttpResponse commit(std::string_view id) {
     return call("POST", "/v1/installs/" + std::string{id} + "/commit",
                 R"({"backend":"gemini","tier":"core"})");
@@ -52,7 +73,7 @@ class Service {
 
   std::filesystem::path quota_path() const { return directory_.path() / "quota.json"; }
 
-  persistence::MemoryStore store;
+  StillStore store;
 
  private:
   TemporaryDirectory directory_;
@@ -195,6 +216,73 @@ TEST_CASE("beyond the operations in flight, a batch is refused, and nothing of i
   check_problem(service.call("GET", "/v1/installs/a"), 404, "unknown_install");
   CHECK(service.call("POST", "/v1/batch", R"({"operations":[)" + create + "]}")
             .body.find("\"status\":201") != std::string::npos);
+}
+
+// Until what stood still has been done with.
+void wait_for_room(Service& service, std::string_view method, std::string_view target,
+                   std::string_view body = "") {
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  while (service.call(method, target, body).status == 503) {
+    REQUIRE(std::chrono::steady_clock::now() < deadline);
+    std::this_thread::yield();
+  }
+}
+
+TEST_CASE("a request that was given up keeps its place in flight until it is done with") {
+  Service service{{.requests_in_flight_max = 2, .answer_timeout = 20ms}};
+  service.store.hold_appends();
+  check_problem(service.commit("a"), 503, "storage_unavailable");
+  check_problem(service.commit("a"), 503, "storage_unavailable");
+  check_problem(service.commit("b"), 503, "overloaded");
+  CHECK(service.call("GET", "/v1/stats").status == 200);
+  CHECK(service.call("GET", "/metrics").status == 200);
+  service.store.release_appends();
+  wait_for_room(service, "PUT", "/v1/installs/c");
+  check_problem(service.call("GET", "/v1/installs/b"), 404, "unknown_install");
+}
+
+TEST_CASE("a batch that was given up keeps the places of its operations until it is done with") {
+  Service service{{.operations_in_flight_max = 1, .answer_timeout = 20ms}};
+  service.store.hold_appends();
+  const std::string batch = R"({"operations":[{"op":"create","install_id":"a"}]})";
+  check_problem(service.call("POST", "/v1/batch", batch), 503, "storage_unavailable");
+  check_problem(service.call("POST", "/v1/batch", batch), 503, "overloaded");
+  service.store.release_appends();
+  wait_for_room(service, "POST", "/v1/batch", batch);
+}
+
+TEST_CASE("a request whose client is gone keeps its place in flight until it is done with") {
+  Service service{{.requests_in_flight_max = 1}};
+  service.store.hold_appends();
+  service.begin_and_leave("PUT", "/v1/installs/a");
+  check_problem(service.commit("b"), 503, "overloaded");
+  service.store.release_appends();
+  wait_for_room(service, "PUT", "/v1/installs/c");
+}
+
+TEST_CASE("what operators ask for is refused where too much of it waits for the store already") {
+  Service service{{.operator_calls_max = 2, .answer_timeout = 20ms}};
+  service.store.stand_still();
+  check_problem(service.call("GET", "/v1/installs"), 503, "storage_unavailable");
+  check_problem(service.call("GET", "/v1/snapshot"), 503, "storage_unavailable");
+  for (const std::string_view target :
+       {"/v1/installs", "/v1/installs/a/entries", "/v1/installs/a/actor", "/v1/snapshot"}) {
+    check_problem(service.call("GET", target), 503, "overloaded");
+  }
+  CHECK(service.commit("a").status == 200);
+  service.store.go_on();
+  wait_for_room(service, "GET", "/v1/installs");
+}
+
+TEST_CASE("an import that was given up is refused another beside it") {
+  Service service{{.import_timeout = 20ms}};
+  service.store.hold_appends();
+  const std::string_view ledger = R"({"rows":{"a":{"lifetime_consumed":1}}})";
+  check_problem(service.call("POST", "/v1/import", ledger), 503, "storage_unavailable");
+  check_problem(service.call("POST", "/v1/import", ledger), 503, "overloaded");
+  service.store.release_appends();
+  wait_for_room(service, "POST", "/v1/import", ledger);
+  check_problem(service.call("POST", "/v1/import", ledger), 409, "ledger_not_empty");
 }
 
 TEST_CASE("in a batch, a store that fails is told in the place of each operation that it failed") {
