@@ -44,12 +44,15 @@ Problem problem_of(const actors::Refused& refused) {
 }
 
 // What is wrong, if anything.
-std::optional<Problem> problem_of(const actors::Answer& answer) {
+std::optional<Problem> problem_of(const actors::Answer& answer, const Subject& subject) {
   if (const auto* refused = std::get_if<actors::Refused>(&answer)) return problem_of(*refused);
   if (std::holds_alternative<actors::Unavailable>(answer)) {
-    return storage_unavailable("the store failed; the server's log has the reason");
+    const std::string detail = "the store failed; the server's log has the reason";
+    return subject.is_read ? storage_unreadable(detail) : storage_unavailable(detail);
   }
-  if (std::holds_alternative<actors::Damaged>(answer)) return internal_error();
+  if (std::holds_alternative<actors::Damaged>(answer)) {
+    return install_damaged(std::string{subject.install_id});
+  }
   return std::nullopt;
 }
 
@@ -65,16 +68,16 @@ actors::Recorded record(const actors::Answer& answer) {
   return {install.created ? 201 : 200, codec::encode(install)};
 }
 
-HttpResponse to_response(const actors::Answer& answer) {
-  if (const auto problem = problem_of(answer)) return to_response(*problem);
+HttpResponse to_response(const actors::Answer& answer, const Subject& subject) {
+  if (const auto problem = problem_of(answer, subject)) return to_response(*problem);
   actors::Recorded recorded = record(answer);
   HttpResponse response{recorded.status, "application/json", std::move(recorded.body)};
   if (recorded.replayed) response.headers.emplace_back("Idempotency-Replayed", "true");
   return response;
 }
 
-codec::Result to_result(const actors::Answer& answer) {
-  if (const auto problem = problem_of(answer)) return to_result(*problem);
+codec::Result to_result(const actors::Answer& answer, const Subject& subject) {
+  if (const auto problem = problem_of(answer, subject)) return to_result(*problem);
   actors::Recorded recorded = record(answer);
   return {recorded.status, std::move(recorded.body), {}, recorded.replayed};
 }

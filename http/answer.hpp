@@ -1,6 +1,8 @@
 // From what the actors answer to what the client reads, be it alone or in a batch.
 #pragma once
 
+#include <string_view>
+
 #include "actors/operation.hpp"
 #include "http/codec/response.hpp"
 #include "http/message.hpp"
@@ -11,9 +13,15 @@ namespace credits::http {
 // For answers that are kept word for word: of an operation that was done.
 actors::Recorded record(const actors::Answer& answer);
 
-HttpResponse to_response(const actors::Answer& answer);
+// The operation that an answer is to.
+struct Subject {
+  std::string_view install_id;
+  bool is_read = false;  // it changes nothing
+};
 
-codec::Result to_result(const actors::Answer& answer);
+HttpResponse to_response(const actors::Answer& answer, const Subject& subject);
+
+codec::Result to_result(const actors::Answer& answer, const Subject& subject);
 codec::Result to_result(const Problem& problem);
 
 }  // namespace credits::http

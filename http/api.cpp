@@ -87,11 +87,17 @@ std::vector<actors::Request> requests_of(DecodedBatch& batch,
     if (!operation) continue;
     const std::size_t place = requests.size();
     requests.push_back({std::move(*operation), answers, place, {}, deadline});
-    const auto [last, is_first] =
-        last_places.try_emplace(requests.back().operation.install_id, place);
+    const std::string& install_id = requests.back().operation.install_id;
+    operation->install_id = install_id;  // stays, for a problem that names it
+    const auto [last, is_first] = last_places.try_emplace(install_id, place);
     if (!is_first) requests.back().previous_place = std::exchange(last->second, place);
   }
   return requests;
+}
+
+// What was moved away but for its id and its kind.
+Subject subject_of(const actors::Operation& operation) {
+  return {operation.install_id, std::holds_alternative<actors::Get>(operation.action)};
 }
 
 // The results of a batch in its order; `answers` are those to its operations.
@@ -102,9 +108,23 @@ std::vector<codec::Result> results_of(const DecodedBatch& batch,
   auto next = answers.begin();
   for (const auto& member : batch) {
     const auto* problem = std::get_if<Problem>(&member);
-    results.push_back(problem ? to_result(*problem) : to_result(*next++));
+    results.push_back(problem
+                          ? to_result(*problem)
+                          : to_result(*next++, subject_of(std::get<actors::Operation>(member))));
   }
   return results;
+}
+
+bool is_read(const Route* route) { return route && route->method == "GET"; }
+
+Problem unavailable(const Route* route, std::string detail) {
+  return is_read(route) ? storage_unreadable(std::move(detail))
+                        : storage_unavailable(std::move(detail));
+}
+
+Problem damaged(const RouteMatch& match, const persistence::StoreDamagedError& error) {
+  return match.variables.empty() ? storage_damaged(error.what())
+                                 : install_damaged(decode_install_id(match.variables.front()));
 }
 
 }  // namespace
@@ -168,6 +188,7 @@ class Api::Asked : public Ongoing,
         operations_{std::move(operations)} {}
 
   void set_batch(DecodedBatch batch) { batch_ = std::move(batch); }
+  void set_install(std::string install_id) { install_id_ = std::move(install_id); }
 
   void answered(std::vector<actors::Answer> answers) override {
     answers_ = std::move(answers);
@@ -207,14 +228,15 @@ class Api::Asked : public Ongoing,
   HttpResponse answer() {
     switch (outcome_) {
       case Outcome::none:
-        return to_response(storage_unavailable("there was no answer in time"));
+        return to_response(unavailable(&route_, "there was no answer in time"));
       case Outcome::dropped:
-        return to_response(storage_unavailable("the server gave the request up"));
+        return to_response(unavailable(&route_, "the server gave the request up"));
       case Outcome::answered:
         break;
     }
     try {
-      return batch_ ? answer_batch() : to_response(answers_.front());
+      return batch_ ? answer_batch()
+                    : to_response(answers_.front(), {install_id_, is_read(&route_)});
     } catch (const std::exception& error) {
       return api_.unexpected(error);
     }
@@ -237,6 +259,7 @@ class Api::Asked : public Ongoing,
   std::optional<InFlight> in_flight_;
   std::optional<InFlight> operations_;
   std::optional<DecodedBatch> batch_;  // none: it is one operation
+  std::string install_id_;             // of the one operation
   std::vector<actors::Answer> answers_;
   std::atomic<Outcome> outcome_{Outcome::none};
 };
@@ -278,11 +301,15 @@ Service::Begun Api::begin_or_refuse(const Routed& routed) {
     return run(routed);
   } catch (const ProblemError& error) {
     return to_response(error.problem());
+  } catch (const persistence::StoreDamagedError& error) {
+    environment.tell({"request_failed", std::string{"request failed: "} + error.what()});
+    return to_response(damaged(routed.match, error));
   } catch (const persistence::StoreError& error) {
     environment.tell({"request_failed", std::string{"request failed: "} + error.what()});
-    return to_response(storage_unavailable("the store failed; the server's log has the reason"));
+    return to_response(
+        unavailable(routed.match.route, "the store failed; the server's log has the reason"));
   } catch (const std::future_error&) {
-    return to_response(storage_unavailable("the server gave the request up"));
+    return to_response(unavailable(routed.match.route, "the server gave the request up"));
   } catch (const std::exception& error) {
     return unexpected(error);
   }
@@ -379,6 +406,7 @@ Service::Begun Api::run_operation(codec::Op op, const Routed& routed, InFlight i
   const HttpRequest& request = routed.request;
   auto operation = codec::decode_operation(op, address_of(op, routed.match, request), request.body);
   const auto asked = std::make_shared<Asked>(*this, routed, std::move(in_flight));
+  asked->set_install(operation.install_id);
   actors::send_and_run(context_.gateway, actors::run_atom::value,
                        actors::Request{std::move(operation),
                                        std::make_shared<actors::Answers>(1, asked),

@@ -153,7 +153,7 @@ HttpResponse Operators::list_installs(std::string_view query) const {
   Question<std::vector<ledger::Row>> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::list_atom::value,
                  actors::ListRequest{std::move(list), question.promise()});
-  auto rows = question.wait_for_answer(limits_.answer_timeout, storage_unavailable);
+  auto rows = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
 
   codec::InstallPage page;
   if (rows.size() > limit) {
@@ -175,7 +175,7 @@ HttpResponse Operators::list_entries(const std::string& install_id, std::string_
   Question<std::optional<std::vector<ledger::Entry>>> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::entries_atom::value,
                  actors::EntriesRequest{install_id, before, limit + 1, question.promise()});
-  auto entries = question.wait_for_answer(limits_.answer_timeout, storage_unavailable);
+  auto entries = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   if (!entries) return to_response(unknown_install(install_id));
 
   codec::EntryPage page{*std::move(entries), std::nullopt};
@@ -193,7 +193,7 @@ HttpResponse Operators::snapshot() const {
   HttpResponse response;
   response.next_chunk =
       [this, text = LedgerText{question.wait_for_answer(
-                 limits_.answer_timeout, storage_unavailable)}](std::string& chunk) mutable {
+                 limits_.answer_timeout, storage_unreadable)}](std::string& chunk) mutable {
         try {
           return text(chunk);
         } catch (const persistence::StoreError& error) {
@@ -223,7 +223,7 @@ HttpResponse Operators::actor(const std::string& install_id) const {
   Question<actors::InstallReport> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::report_atom::value,
                  actors::ReportRequest{install_id, question.promise()});
-  const auto report = question.wait_for_answer(limits_.answer_timeout, storage_unavailable);
+  const auto report = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   if (!report.row) return to_response(unknown_install(install_id));
   return answer(codec::encode(*report.row, report.vitals.get(), context_.environment.now()));
 }

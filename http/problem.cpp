@@ -163,6 +163,23 @@ Problem storage_unavailable(std::string detail) {
           retry_after};
 }
 
+Problem storage_unreadable(std::string detail) {
+  Problem problem = storage_unavailable(std::move(detail));
+  problem.title = "The store cannot be read now";
+  return problem;
+}
+
+Problem install_damaged(const std::string& install_id) {
+  return storage_damaged("the record of install \"" + install_id + "\" is damaged");
+}
+
+Problem storage_damaged(const std::string& found) {
+  return {500, "storage_damaged", "The ledger is damaged where the request needs it",
+          found +
+              "; nothing was done, and no other install is concerned: run `creditsctl check`, and "
+              "restore the ledger from a backup"};
+}
+
 Problem internal_error() {
   return {500, "internal_error", "The service failed", "the service's log has the reason"};
 }

@@ -1,5 +1,6 @@
-// Every error that this service answers, as RFC 9457 application/problem+json. One function for
-// each `code`, so that status, code and title always go together.
+// Every error that this service answers, as RFC 9457 application/problem+json. A function for each
+// `code`, so that status, code and title always go together; for `storage_unavailable` there are
+// two, as only what changes something may have been done.
 #pragma once
 
 #include <chrono>
@@ -17,7 +18,7 @@ namespace credits::http {
 struct Problem {
   int status = 500;
   std::string code;                                   // stable, for programs
-  std::string title;                                  // the same for every problem of this code
+  std::string title;                                  // for people: what kind of problem it is
   std::string detail;                                 // for people: what was wrong with which value
   std::optional<std::string> field{};                 // the one field at fault
   std::optional<std::string> reason{};                // why a request is denied, on every 402
@@ -62,7 +63,13 @@ Problem payload_too_large(std::size_t bytes_max);
 Problem uri_too_long(std::size_t bytes_max);
 Problem unsupported_media_type(const std::string& content_type);
 Problem overloaded(std::string detail);
+// To what may change something.
 Problem storage_unavailable(std::string detail);
+// To what changes nothing: the same code.
+Problem storage_unreadable(std::string detail);
+// Of an install, or as `found` tells.
+Problem install_damaged(const std::string& install_id);
+Problem storage_damaged(const std::string& found);
 Problem internal_error();
 Problem unauthorized(std::string detail, bool has_token);
 Problem forbidden(std::string detail);

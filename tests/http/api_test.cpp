@@ -1,9 +1,13 @@
 // From a request to its answer, with real actors on a store that fails on command.
 #include "http/api.hpp"
 
+#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
+#include <span>
 #include <string>
 #include <thread>
 #include <utility>
@@ -25,19 +29,43 @@ namespace {
 using namespace credits::tests;
 using namespace std::chrono_literals;
 
-// Stands still on command, where operators' pages are read.
-class StillStore : public persistence::MemoryStore {
+// Stands still on command where operators' pages are read, and fails in part or whole.
+class FaultyStore : public persistence::MemoryStore {
  public:
   void stand_still() { gate_.lock(); }
   void go_on() { gate_.unlock(); }
 
+  // From here on, before it is asked for the first time: no read works, or none of `install_id`.
+  void break_reads() { reads_fail_ = true; }
+  void damage(std::string install_id) { damaged_ = std::move(install_id); }
+
+  std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
+    fail_if_told(ids);
+    return MemoryStore::load(ids);
+  }
   std::vector<ledger::Row> list(const persistence::ListQuery& query) override {
     const std::lock_guard lock{gate_};
+    fail_if_told({});
     return MemoryStore::list(query);
+  }
+  std::unique_ptr<persistence::RowCursor> snapshot() override {
+    fail_if_told({});
+    return MemoryStore::snapshot();
   }
 
  private:
+  // No ids: all of them.
+  void fail_if_told(std::span<const std::string> ids) const {
+    if (reads_fail_) throw persistence::StoreError{"told to fail"};
+    if (!damaged_.empty() &&
+        (ids.empty() || std::find(ids.begin(), ids.end(), damaged_) != ids.end())) {
+      throw persistence::StoreDamagedError{"told that \"" + damaged_ + "\" is damaged"};
+    }
+  }
+
   std::mutex gate_;
+  std::atomic<bool> reads_fail_{false};
+  std::string damaged_;
 };
 
 class Service {
@@ -73,7 +101,7 @@ class Service {
 
   std::filesystem::path quota_path() const { return directory_.path() / "quota.json"; }
 
-  StillStore store;
+  FaultyStore store;
 
  private:
   TemporaryDirectory directory_;
@@ -297,6 +325,76 @@ TEST_CASE("in a batch, a store that fails is told in the place of each operation
   const std::string& body = response.body;
   CHECK(body.find("\"status\":200") < body.find("\"status\":503"));
   CHECK(body.find("\"status\":503") < body.rfind("\"status\":503"));
+}
+
+const std::vector<std::string> reads{"/v1/installs/a",       "/v1/installs/a/entries",
+                                     "/v1/installs/a/actor", "/v1/installs",
+                                     "/v1/snapshot",         "/v1/installs?tier=core"};
+
+TEST_CASE("a read that the store fails is 503, and is not said to have been done") {
+  Service service;
+  service.store.break_reads();
+  for (const std::string_view method : {"GET", "HEAD"}) {
+    for (const std::string& target : reads) {
+      const HttpResponse response = service.call(method, target);
+      check_problem(response, 503, "storage_unavailable");
+      check_tells(response.body, {R"("title":"The store cannot be read now")"});
+      CHECK(response.body.find("done") == std::string::npos);
+    }
+  }
+  check_tells(service.call("PUT", "/v1/installs/a").body, {"may have been done"});
+  check_tells(service.call("POST", "/v1/installs/a/plan").body, {"may have been done"});
+}
+
+TEST_CASE("a read that is not answered in time is not said to have been done") {
+  Service service{{.answer_timeout = 20ms}};
+  service.commit("a");
+  service.store.hold_appends();
+  check_tells(service.commit("a").body, {"may have been done"});
+  check_tells(service.call("GET", "/v1/installs/a").body, {"cannot be read now", "in time"});
+  service.store.release_appends();
+  service.store.stand_still();
+  check_tells(service.call("GET", "/v1/installs").body, {"cannot be read now", "in time"});
+  service.store.go_on();
+}
+
+TEST_CASE("in a batch, a get that the store fails is not said to have been done") {
+  Service service;
+  service.store.break_reads();
+  const std::string body = service
+                               .call("POST", "/v1/batch", R"({"operations":[
+      {"op":"get","install_id":"a"},{"op":"create","install_id":"b"}]})")
+                               .body;
+  CHECK(body.find("cannot be read now") < body.find("may have been done"));
+  CHECK(body.find("may have been done") != std::string::npos);
+}
+
+TEST_CASE("a damaged install is told as that, and no other is concerned") {
+  Service service;
+  service.store.damage("a/b");
+  for (const std::string_view target :
+       {"/v1/installs/a%2Fb", "/v1/installs/a%2Fb/entries", "/v1/installs/a%2Fb/actor",
+        "/v1/installs", "/v1/snapshot"}) {
+    const HttpResponse response = service.call("GET", target);
+    check_problem(response, 500, "storage_damaged");
+    check_tells(response.body, {R"(\"a/b\")", "creditsctl check", "backup"});
+  }
+  check_problem(service.commit("a%2Fb"), 500, "storage_damaged");
+  CHECK(service.commit("c").status == 200);
+}
+
+TEST_CASE("in a batch, a damaged install is told in its place") {
+  Service service;
+  service.store.damage("an-install-with-a-name-that-is-long");
+  const HttpResponse response = service.call("POST", "/v1/batch", R"({"operations":[
+      {"op":"create","install_id":"a"},
+      {"op":"commit","install_id":"an-install-with-a-name-that-is-long","backend":"gemini","tier":"core"},
+      {"op":"create","install_id":"c"}]})");
+  CHECK(response.status == 200);
+  const std::string& body = response.body;
+  check_tells(body, {R"(install \"an-install-with-a-name-that-is-long\")", "storage_damaged"});
+  CHECK(body.find("\"status\":201") < body.find("\"status\":500"));
+  CHECK(body.find("\"status\":500") < body.rfind("\"status\":201"));
 }
 
 TEST_CASE("a quota that cannot be written is not put in force") {
