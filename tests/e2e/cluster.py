@@ -5,7 +5,7 @@ import random
 import signal
 import sys
 
-from creditsd import REPO
+from creditsd import REPO, Client, wait_until
 from reserving import Service
 
 sys.path.insert(0, str(REPO / "tools/cluster"))
@@ -17,6 +17,14 @@ _schemas = itertools.count(1)
 def new_ledger(server_uri):
     """The URI of an empty one on that server."""
     return postgres.new_schema(server_uri, f"ledger_{next(_schemas)}")
+
+
+def wait_until_ready(*nodes):
+    """Each may find its database again at another time."""
+    for node in nodes:
+        client = Client(node.port)
+        wait_until(lambda client=client: client.get("/readyz").status == 200, "readiness of every node")
+        client.close()
 
 
 class Cluster:
@@ -48,3 +56,6 @@ class Cluster:
     def wait_until_up(self):
         for node in self.nodes:
             node.wait_until_up()
+
+    def wait_until_ready(self):
+        wait_until_ready(*self.nodes)

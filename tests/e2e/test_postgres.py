@@ -13,7 +13,7 @@ import creditsctl
 import creditsd
 import test_caps_through_crashes as caps
 import test_linearizability as linearizability
-from cluster import Cluster, new_ledger, postgres as servers
+from cluster import Cluster, new_ledger, postgres as servers, wait_until_ready
 from creditsctl import check_done, check_failed
 from creditsd import FEW_LIVE, check_problem, run, wait_until
 from reserving import rerunnable, seeds
@@ -166,6 +166,7 @@ def test_traffic_on_two_nodes_loses_nothing_while_nodes_and_database_are_killed(
     traffic.end()
     for answer in traffic.refused:
         check_problem(answer, 503, "storage_unavailable")
+    cluster.wait_until_ready()
     check_count(connect(cluster), traffic)
     cluster.stop()
     check_done(creditsctl.run("check", uri))
@@ -180,6 +181,7 @@ def test_no_cap_is_passed_over_two_nodes_while_one_is_killed_and_the_database_re
     with rerunnable(seed, __file__):
         cluster = Cluster(start, server, uri, "--quota", quota)
         books, installs = caps.spend_through_crashes(cluster, seed)
+        cluster.wait_until_ready()
         caps.check_ledger(connect(cluster), books, installs)
         cluster.stop()
         check_done(creditsctl.run("check", uri))
@@ -257,29 +259,23 @@ def test_transactions_that_get_into_each_others_way_are_tried_again(start, conne
 
 
 def test_when_the_primary_is_killed_its_standby_has_all_that_was_answered(start, connect, tmp_path):
-    with servers.running() as primary:
-        standby = servers.Postgres(primary.directory.parent / "standby")
-        standby.make_standby_of(primary).start()
-        try:
-            primary.wait_for_standby(standby)
-            uri = (f"postgresql://{servers.USER}@127.0.0.1:{primary.port},127.0.0.1:{standby.port}"
-                   "/postgres")
-            nodes = [start("--store", uri) for _ in range(2)]
-            traffic = Traffic([node.port for node in nodes], ids(20))
-            traffic.wait_for(300)
-            primary.kill()
-            standby.promote()
-            before = traffic.count()
-            traffic.wait_for(before + 200)
-            traffic.end()
-            for answer in traffic.refused:
-                check_problem(answer, 503, "storage_unavailable")
-            check_count(connect(nodes[0]), traffic)
-            for node in nodes:
-                assert node.stop() == 0
-            check_done(creditsctl.run("check", standby.uri()))
-        finally:
-            standby.stop()
+    with servers.running() as primary, servers.following(primary) as standby:
+        primary.wait_for_standby(standby)
+        nodes = [start("--store", servers.uri_of(primary, standby)) for _ in range(2)]
+        traffic = Traffic([node.port for node in nodes], ids(20))
+        traffic.wait_for(300)
+        primary.kill()
+        standby.promote()
+        before = traffic.count()
+        traffic.wait_for(before + 200)
+        traffic.end()
+        for answer in traffic.refused:
+            check_problem(answer, 503, "storage_unavailable")
+        wait_until_ready(*nodes)
+        check_count(connect(nodes[0]), traffic)
+        for node in nodes:
+            assert node.stop() == 0
+        check_done(creditsctl.run("check", standby.uri()))
 
 
 class Cutter:

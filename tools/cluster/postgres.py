@@ -49,6 +49,12 @@ def new_schema(uri, name):
     return f"{uri}?options=-csearch_path%3D{name}"
 
 
+def uri_of(*hosts):
+    """Of several servers, or what stands before them, of which one takes writes."""
+    names = ",".join(f"127.0.0.1:{host.port}" for host in hosts)
+    return f"postgresql://{USER}@{names}/postgres"
+
+
 class Postgres:
     """A server that can be stopped, killed and started again on its data."""
 
@@ -94,6 +100,7 @@ class Postgres:
     def stop(self, how=signal.SIGINT):
         """SIGINT ends its sessions and writes what is to be written; SIGQUIT ends it as a crash does."""
         if self.process is not None and self.process.poll() is None:
+            self.thaw()
             self.process.send_signal(how)
             self.process.wait(START_S)
 
@@ -102,11 +109,39 @@ class Postgres:
         self.process.kill()
         self.process.wait(START_S)
 
+    def restart(self, how=signal.SIGINT):
+        self.stop(how)
+        return self.start()
+
+    def freeze(self):
+        """It answers nothing from here on, though the kernel goes on taking what is sent to it."""
+        self._signal_all(signal.SIGSTOP)
+
+    def thaw(self):
+        self._signal_all(signal.SIGCONT)
+
+    def set(self, name, value):
+        """A setting of the whole server, in force in all its sessions from their next statement on."""
+        self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
+        self._reload()
+
+    def reset(self, name):
+        self.sql(f"ALTER SYSTEM RESET {name}")
+        self._reload()
+
+    def log(self):
+        return self.log_path.read_text(errors="replace")
+
     def wait_for_standby(self, standby):
         """From here on every commit waits until `standby` has it too."""
-        self.sql(f"ALTER SYSTEM SET synchronous_standby_names = '{standby.directory.name}'")
-        self.sql("SELECT pg_reload_conf()")
+        self.set("synchronous_standby_names", standby.directory.name)
         while self.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1":
+            time.sleep(0.02)
+
+    def unfollow(self):
+        """A standby that gets no more from its primary, and lacks what that writes from here on."""
+        self.set("primary_conninfo", "")
+        while self.sql("SELECT count(*) FROM pg_stat_wal_receiver") != "0":
             time.sleep(0.02)
 
     def promote(self):
@@ -115,12 +150,28 @@ class Postgres:
     def sql(self, statement):
         return sql(self.uri(), statement)
 
-    def uri(self):
-        return f"postgresql://{USER}@127.0.0.1:{self.port}/postgres"
+    def uri(self, user=USER, database="postgres"):
+        return f"postgresql://{user}@127.0.0.1:{self.port}/{database}"
 
     def run(self, program, *args):
         return subprocess.run([PROGRAMS / program, *map(str, args)], check=True, text=True,
                               stdout=subprocess.PIPE, cwd=self.directory, **as_user()).stdout
+
+    def _signal_all(self, how):
+        """The postmaster first: it would start anew what seems to have died."""
+        parent = self.process.pid
+        self.process.send_signal(how)
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        for child in map(int, children):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, how)
+
+    def _reload(self):
+        """Returns when all sessions have been told: the postmaster tells them before it starts another."""
+        loaded = self.sql("SELECT pg_conf_load_time()")
+        self.sql("SELECT pg_reload_conf()")
+        while self.sql("SELECT pg_conf_load_time()") == loaded:
+            time.sleep(0.02)
 
     def _is_ready(self):
         return subprocess.run([PROGRAMS / "pg_isready", "-q", "-d", self.uri()]).returncode == 0
@@ -140,7 +191,17 @@ def running(*settings, parent=None):
         try:
             yield server
         finally:
-            server.stop()
+            server.stop(signal.SIGQUIT)  # its data goes with it
+
+
+@contextlib.contextmanager
+def following(primary, *settings):
+    """A started standby of `primary`, beside it, that is ended before it."""
+    server = Postgres(primary.directory.parent / "standby", *settings).make_standby_of(primary).start()
+    try:
+        yield server
+    finally:
+        server.stop(signal.SIGQUIT)
 
 
 if __name__ == "__main__":
