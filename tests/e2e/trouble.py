@@ -1,0 +1,125 @@
+"""What tests of a PostgreSQL in trouble share: calls that are waited for later, a session of somebody
+else's, a creditsd that does not listen yet, and a look at what a server is doing."""
+
+import concurrent.futures
+import contextlib
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import creditsd
+from cluster import postgres as servers
+from creditsd import check_problem, wait_until
+from traffic import path_of
+
+PATIENCE_S = 90  # for what comes after a wait of creditsd's own
+COMMIT = {"backend": "gemini", "tier": "core"}
+
+
+def patient(client):
+    """The same, for calls that may be answered only at creditsd's own deadline."""
+    client.connection.timeout = PATIENCE_S
+    return client
+
+
+def commit(client, install_id="a", key=None, **fields):
+    return client.request("POST", f"{path_of(install_id)}/commit", COMMIT | fields,
+                          {"Idempotency-Key": key})
+
+
+def schema_of(uri):
+    """The one that `cluster.new_ledger` made."""
+    return uri.rpartition("3D")[2]
+
+
+def check_unavailable(answer):
+    return check_problem(answer, 503, "storage_unavailable")
+
+
+def wait_long_until(condition, what):
+    """Also for calls that are themselves answered only after half a minute."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen in {PATIENCE_S} s"
+        time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def in_background():
+    """A pool whose `submit` makes a call that is waited for later; at the end all of them have ended."""
+    with concurrent.futures.ThreadPoolExecutor(64) as pool:
+        yield pool
+
+
+@contextlib.contextmanager
+def session(uri, statements):
+    """Somebody else's, in a transaction in which it has done these; it is rolled back at the end."""
+    with subprocess.Popen([servers.PROGRAMS / "psql", uri, "-qAtX", "-v", "ON_ERROR_STOP=1"], text=True,
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE) as psql:
+        try:
+            psql.stdin.write(f"BEGIN;\n{statements};\n\\echo done\n")
+            psql.stdin.flush()
+            while (line := psql.stdout.readline()) != "done\n":
+                assert line, f"psql ended in: {statements}"
+            yield
+        finally:
+            psql.stdin.close()
+            psql.wait(creditsd.TIMEOUT_S)
+
+
+def is_waiting(server, event):
+    """Whether some session waits for what pg_stat_activity calls so."""
+    return server.sql(f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = '{event}'") != "0"
+
+
+class Starting:
+    """A creditsd that may not listen for long."""
+
+    def __init__(self, directory, *args):
+        self._log_path, self._out_path = directory / "starting.log", directory / "starting.out"
+        flags = ["--listen", "127.0.0.1:0", "--data-dir", directory / "data", *args]
+        with open(self._log_path, "wb") as log, open(self._out_path, "wb") as out:
+            self.process = subprocess.Popen([creditsd.BINARY, *map(str, flags)], stdout=out, stderr=log,
+                                            env=creditsd.environment(None), stdin=subprocess.DEVNULL)
+
+    def log(self):
+        return self._log_path.read_text(errors="replace")
+
+    @property
+    def port(self):
+        """Waits for it."""
+        wait_until(lambda: self._listening() or not self.running(), "the line `listening on`")
+        assert self.running(), f"it ended at start: {self.log()}"
+        return int(self._listening().group(2))
+
+    def is_listening(self):
+        return self._listening() is not None
+
+    def running(self):
+        return self.process.poll() is None
+
+    def stop(self):
+        """The exit status after a SIGTERM."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(creditsd.TIMEOUT_S)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(creditsd.TIMEOUT_S)
+
+    def _listening(self):
+        return creditsd.LISTENING.search(self._out_path.read_text())
+
+
+def has_gone(pid):
+    return not Path(f"/proc/{pid}").exists()
+
+
+def end_idle_sessions(server, name):
+    """Those of that application which are idle now; returns when their processes have gone, so that nothing
+    of theirs is on its way any more."""
+    pids = server.sql("SELECT pid FROM pg_stat_activity WHERE state = 'idle' AND "
+                      f"application_name = '{name}' AND pg_terminate_backend(pid)").split()
+    wait_until(lambda: all(map(has_gone, pids)), "the end of sessions")
+    return len(pids)
