@@ -151,11 +151,25 @@ ledger::Entry JournalReader::selected_entry() {
 }
 
 void JournalReader::throw_selected_damaged() {
-  throw StoreError{path_.string() + ": entry " +
-                   std::to_string(unsigned_of(select_entry_, sequence)) + ", version " +
-                   std::to_string(unsigned_of(select_entry_, version)) + " of install \"" +
-                   select_entry_.getColumn(install_id).getString() +
-                   "\", is damaged; creditsctl check tells more, restore the ledger from a backup"};
+  throw StoreDamagedError{
+      path_.string() + ": entry " + std::to_string(unsigned_of(select_entry_, sequence)) +
+      ", version " + std::to_string(unsigned_of(select_entry_, version)) + " of install \"" +
+      select_entry_.getColumn(install_id).getString() +
+      "\", is damaged; creditsctl check tells more, restore the ledger from a backup"};
+}
+
+bool JournalReader::select(const std::string& id, std::uint64_t wanted) {
+  select_entry_.bind(1, to_integer(wanted));
+  if (!select_entry_.executeStep()) {
+    if (wanted <= read_pruned_sequence(database_)) return false;
+    throw to_damaged_error(path_, install_in_words(id),
+                           "its entry " + std::to_string(wanted) + " is missing");
+  }
+  const std::string found = select_entry_.getColumn(install_id).getString();
+  if (found == id) return true;
+  throw to_damaged_error(
+      path_, install_in_words(id),
+      "its entry " + std::to_string(wanted) + " is of install \"" + found + "\"");
 }
 
 std::optional<Hash> JournalReader::hash_before_selected(const std::string& id) {
@@ -168,26 +182,24 @@ std::optional<Hash> JournalReader::hash_before_selected(const std::string& id) {
   return read_hash(select_hash_.getColumn(0));
 }
 
-std::optional<ledger::Entry> JournalReader::entry(std::uint64_t wanted) {
+std::optional<ledger::Entry> JournalReader::entry(const std::string& id, std::uint64_t wanted) {
   const std::lock_guard lock{mutex_};
-  return on_file(path_, [&]() -> std::optional<ledger::Entry> {
+  return on_install(path_, id, [&]() -> std::optional<ledger::Entry> {
     const Rewind rewind{select_entry_};
-    select_entry_.bind(1, to_integer(wanted));
-    if (!select_entry_.executeStep()) return std::nullopt;
-    return selected_entry();
+    return select(id, wanted) ? std::optional{selected_entry()} : std::nullopt;
   });
 }
 
-std::vector<ledger::Entry> JournalReader::entries(std::uint64_t last_sequence,
+std::vector<ledger::Entry> JournalReader::entries(const std::string& id,
+                                                  std::uint64_t last_sequence,
                                                   std::uint64_t before_version, std::size_t limit) {
   const std::lock_guard lock{mutex_};
-  return on_file(path_, [&] {
+  return on_install(path_, id, [&] {
     std::vector<ledger::Entry> page;
     std::uint64_t newer_version = 0;
     for (std::uint64_t next = last_sequence; next != 0 && page.size() < limit;) {
       const Rewind rewind{select_entry_};
-      select_entry_.bind(1, to_integer(next));
-      if (!select_entry_.executeStep()) break;  // pruned
+      if (!select(id, next)) break;
       const std::uint64_t found_version = unsigned_of(select_entry_, version);
       next = unsigned_of(select_entry_, previous_sequence);
       const bool follows = newer_version == 0 || found_version + 1 == newer_version;

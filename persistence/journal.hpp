@@ -39,17 +39,18 @@ struct JournalRecord {
 using VisitRecord = std::function<bool(const JournalRecord&)>;
 
 // Reads through a connection of its own. Any thread; one at a time gets on. Where single entries
-// are read, each is compared with its hash: StoreError says which one is damaged.
+// are read, each is compared with its hash: StoreDamagedError says which one is damaged.
 class JournalReader {
  public:
   explicit JournalReader(const std::filesystem::path& path);
 
-  std::optional<ledger::Entry> entry(std::uint64_t sequence);
+  // The install's entry of that number; nothing if it has been pruned.
+  std::optional<ledger::Entry> entry(const std::string& install_id, std::uint64_t sequence);
 
   // The entries of one install, newest first, from `last_sequence` back: `limit` of those with
   // versions below `before_version`.
-  std::vector<ledger::Entry> entries(std::uint64_t last_sequence, std::uint64_t before_version,
-                                     std::size_t limit);
+  std::vector<ledger::Entry> entries(const std::string& install_id, std::uint64_t last_sequence,
+                                     std::uint64_t before_version, std::size_t limit);
 
   // The records after `sequence`, in order.
   void visit_after(std::uint64_t sequence, const VisitRecord& visit);
@@ -64,7 +65,9 @@ class JournalReader {
   void stand_still();
 
  private:
-  // Of what select_entry_ stands on.
+  // Whether select_entry_ stands on the install's entry of that number now; not if it is pruned.
+  bool select(const std::string& install_id, std::uint64_t sequence);
+  // Of what it stands on.
   ledger::Entry selected_entry();
   std::optional<Hash> hash_before_selected(const std::string& id);
   [[noreturn]] void throw_selected_damaged();

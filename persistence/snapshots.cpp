@@ -54,7 +54,7 @@ SnapshotReader::SnapshotReader(const std::filesystem::path& path)
 
 std::optional<StoredRow> SnapshotReader::load(const std::string& id) {
   const std::lock_guard lock{mutex_};
-  return on_file(path_, [&]() -> std::optional<StoredRow> {
+  return on_install(path_, id, [&]() -> std::optional<StoredRow> {
     const Rewind rewind{select_row_};
     select_row_.bindNoCopy(1, id);
     if (!select_row_.executeStep()) return std::nullopt;
@@ -64,7 +64,7 @@ std::optional<StoredRow> SnapshotReader::load(const std::string& id) {
 
 std::vector<ledger::Row> SnapshotReader::list(const ListQuery& query) {
   const std::lock_guard lock{mutex_};
-  return on_file(path_, [&] {
+  return on_part(path_, "a row after install \"" + query.after + "\"", [&] {
     const Rewind rewind{select_page_};
     const std::string first = std::max(query.prefix, query.after + least_byte);
     select_page_.bind(1, first);
@@ -80,12 +80,12 @@ std::vector<ledger::Row> SnapshotReader::list(const ListQuery& query) {
 std::optional<std::uint64_t> SnapshotReader::find(const std::string& install_id,
                                                   const ledger::Name& name) {
   const std::lock_guard lock{mutex_};
-  return on_file(path_, [&] { return find_name(select_name_, install_id, name); });
+  return on_install(path_, install_id, [&] { return find_name(select_name_, install_id, name); });
 }
 
 std::vector<ledger::Name> SnapshotReader::names(const std::string& install_id, std::size_t limit) {
   const std::lock_guard lock{mutex_};
-  return on_file(path_, [&] {
+  return on_install(path_, install_id, [&] {
     const Rewind rewind{select_names_};
     select_names_.bindNoCopy(1, install_id);
     select_names_.bind(2, static_cast<std::int64_t>(limit));
@@ -173,7 +173,7 @@ SnapshotCursor::SnapshotCursor(const std::filesystem::path& path)
       database_{open_reader(path)},
       select_{prepare(path_, database_, sql::select_all_rows)},
       select_name_{prepare(path_, database_, sql::select_name)} {
-  on_file(path_, [this] {
+  on_part(path_, "the first row", [this] {
     database_.exec("BEGIN");
     has_row_ = select_.executeStep();  // from here on, the file stands still for this connection
   });
@@ -181,8 +181,9 @@ SnapshotCursor::SnapshotCursor(const std::filesystem::path& path)
 
 std::optional<StoredRow> SnapshotCursor::next_stored() {
   if (!has_row_) return std::nullopt;
-  return on_file(path_, [this] {
+  return on_part(path_, "a row after install \"" + last_id_ + "\"", [this] {
     std::optional<StoredRow> stored = read_row(select_, path_);
+    last_id_ = stored->row.install_id;
     has_row_ = select_.executeStep();
     return stored;
   });

@@ -41,7 +41,8 @@ struct OldName {
   std::uint64_t sequence = 0;
 };
 
-// Reads rows through a connection of its own. Any thread; one at a time gets on.
+// Reads rows through a connection of its own. Any thread; one at a time gets on. What is damaged is
+// a StoreDamagedError that names the install, be it one of a page of many.
 class SnapshotReader {
  public:
   explicit SnapshotReader(const std::filesystem::path& path);
@@ -114,6 +115,7 @@ class SnapshotCursor : public RowCursor {
   SQLite::Statement select_;
   SQLite::Statement select_name_;
   bool has_row_ = false;
+  std::string last_id_;
 };
 
 }  // namespace credits::persistence

@@ -114,6 +114,17 @@ std::string read_ledger_id(SQLite::Database& database) {
 
 int primary_code_of(const SQLite::Exception& error) { return error.getErrorCode() & 0xff; }
 
+bool is_damage(const SQLite::Exception& error) {
+  const int code = primary_code_of(error);
+  return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
+}
+
+StoreDamagedError to_damaged_error(const std::filesystem::path& path, const std::string& whose,
+                                   const std::string& what) {
+  return StoreDamagedError{path.string() + ": " + whose + ": " + what +
+                           "; creditsctl check tells more, restore the ledger from a backup"};
+}
+
 StoreError to_store_error(const std::filesystem::path& path, const SQLite::Exception& error) {
   std::string hint;
   switch (primary_code_of(error)) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "persistence/sql.hpp"
@@ -48,6 +49,31 @@ auto on_file(const std::filesystem::path& path, Work work) {
   } catch (const SQLite::Exception& error) {
     throw to_store_error(path, error);
   }
+}
+
+// SQLite has found a page that is not as it was written.
+bool is_damage(const SQLite::Exception& error);
+
+// `whose` is what is damaged, as "install \"a\"".
+StoreDamagedError to_damaged_error(const std::filesystem::path& path, const std::string& whose,
+                                   const std::string& what);
+
+inline std::string install_in_words(const std::string& id) { return "install \"" + id + "\""; }
+
+// The same for what reads no more than `whose`: pages that are damaged are the damage of that.
+template <class Work>
+auto on_part(const std::filesystem::path& path, const std::string& whose, Work work) {
+  try {
+    return work();
+  } catch (const SQLite::Exception& error) {
+    if (is_damage(error)) throw to_damaged_error(path, whose, error.what());
+    throw to_store_error(path, error);
+  }
+}
+
+template <class Work>
+auto on_install(const std::filesystem::path& path, const std::string& id, Work work) {
+  return on_part(path, install_in_words(id), std::move(work));
 }
 
 // As SQLite has them: its integers are signed, and a time is in milliseconds since 1970.

@@ -119,8 +119,7 @@ class SqliteStore : public Store {
     std::vector<std::optional<ledger::Entry>> entries;
     entries.reserve(names.size());
     for (const ledger::Name& name : names) {
-      const auto sequence = find(install_id, name);
-      entries.push_back(sequence ? remembered_.entry(*sequence) : std::nullopt);
+      entries.push_back(recall(install_id, name));
     }
     return entries;
   }
@@ -143,7 +142,7 @@ class SqliteStore : public Store {
                                      std::size_t limit) override {
     const auto stored = find(install_id, lister_);
     if (!stored) return {};
-    return history_.entries(stored->last_sequence, before_version, limit);
+    return history_.entries(install_id, stored->last_sequence, before_version, limit);
   }
 
   std::unique_ptr<RowCursor> snapshot() override {
@@ -211,8 +210,8 @@ class SqliteStore : public Store {
   // What an append will do to an install.
   struct Planned {
     KnownInstall& known;
-    Head head;  // after it
-    bool conflicts = false;
+    Head head;                          // after it
+    Outcome outcome = Outcome::stored;  // of its next mutation
   };
 
   // What an append will do.
@@ -311,6 +310,16 @@ class SqliteStore : public Store {
     return loader_.find(id, name);
   }
 
+  std::optional<ledger::Entry> recall(const std::string& id, const ledger::Name& name) {
+    const auto sequence = find(id, name);
+    auto entry = sequence ? remembered_.entry(id, *sequence) : std::nullopt;
+    if (!entry) return entry;
+    const auto names = ledger::names_of(*entry);
+    if (std::find(names.begin(), names.end(), name) != names.end()) return entry;
+    throw to_damaged_error(snapshots_path_, install_in_words(id),
+                           "\"" + name.text + "\" leads to an entry of another name");
+  }
+
   void wait_for_room() {
     std::unique_lock lock{mutex_};
     const bool has_room = has_room_.wait_for(lock, options_.overlay_wait_max, [this] {
@@ -329,17 +338,23 @@ class SqliteStore : public Store {
   std::size_t place_of(const std::string& id, std::vector<Planned>& installs) {
     KnownInstall& known = known_.at(id);
     if (known.append_number == append_number_) return known.place;
-    if (!known.has_head) known.head = stored_head(id);
-    known.has_head = true;
+    const bool is_damaged = !known.has_head && !look_for_head(id, known);
     known.append_number = append_number_;
     known.place = static_cast<std::uint32_t>(installs.size());
-    installs.push_back({known, known.head});
+    installs.push_back({known, known.head, is_damaged ? Outcome::damaged : Outcome::stored});
     return known.place;
   }
 
-  Head stored_head(const std::string& id) {
-    const auto stored = find(id, guard_);
-    return stored ? Head{stored->row.version, stored->last_sequence, stored->hash} : Head{};
+  // Whether what is stored of the install can be trusted.
+  bool look_for_head(const std::string& id, KnownInstall& known) {
+    try {
+      const auto stored = find(id, guard_);
+      known.head = stored ? Head{stored->row.version, stored->last_sequence, stored->hash} : Head{};
+      known.has_head = true;
+      return true;
+    } catch (const StoreDamagedError&) {
+      return false;
+    }
   }
 
   Plan plan_append(std::span<const Mutation> mutations) {
@@ -355,9 +370,10 @@ class SqliteStore : public Store {
       const std::size_t place = place_of(after.install_id, plan.installs);
       Planned& install = plan.installs[place];
       Head& head = install.head;
-      install.conflicts = install.conflicts || entries.front().version != head.version + 1;
-      plan.outcomes.push_back(install.conflicts ? Outcome::conflict : Outcome::stored);
-      if (install.conflicts) continue;
+      const bool follows = entries.front().version == head.version + 1;
+      if (install.outcome == Outcome::stored && !follows) install.outcome = Outcome::conflict;
+      plan.outcomes.push_back(install.outcome);
+      if (install.outcome != Outcome::stored) continue;
       plan.stored.emplace_back(i, place);
       for (const ledger::Entry& entry : entries) {
         const Hash hash = hasher_(head.hash, after.install_id, entry);
@@ -372,7 +388,7 @@ class SqliteStore : public Store {
   void publish(std::span<const Mutation> mutations, const Plan& plan) {
     const std::lock_guard lock{mutex_};
     auto record = plan.records.begin();
-    for (const auto& [known, head, conflicts] : plan.installs) known.head = head;
+    for (const Planned& install : plan.installs) install.known.head = install.head;
     for (const auto& [i, place] : plan.stored) {
       const auto& [after, entries] = mutations[i];
       KnownInstall& install = plan.installs[place].known;

@@ -390,9 +390,10 @@ TEST_CASE("a row that does not match its checksum is not served") {
   execute(directory.path() / "snapshots.db", "UPDATE rows SET " + change);
   const auto store = open_sqlite_store(directory.path());
   const auto check_refused = [](auto read) {
-    check_tells(told_by<StoreError>(read), {"install \"a\"", "checksum", "backup"});
+    check_tells(told_by<StoreDamagedError>(read), {"install \"a\"", "checksum", "backup"});
   };
   check_refused([&] { load(*store, "a"); });
+  check_refused([&] { store->entries("a", any_version, 10); });
   check_refused([&] { store->list({}); });
   check_refused([&] { store->snapshot()->next(); });
 }
@@ -417,10 +418,107 @@ TEST_CASE("an entry that is not what was written is not served") {
   execute(directory.path() / "journal.db", "UPDATE entries SET " + change + " WHERE version = 2");
   const auto store = open_sqlite_store(directory.path());
   for (const std::string id : {"a", "b"}) {
-    check_tells(told_by<StoreError>([&] { store->entries(id, any_version, 10); }),
-                {"journal.db", "version", "is damaged", "backup"});
+    check_tells(told_by<StoreDamagedError>([&] { store->entries(id, any_version, 10); }),
+                {"journal.db", "install", "backup"});
   }
-  CHECK_THROWS_AS(store->recall("b", std::vector{key("k")}), StoreError);
+  CHECK_THROWS_AS(store->recall("b", std::vector{key("k")}), StoreDamagedError);
+}
+
+TEST_CASE("an entry that is missing or is another's is damage, not an install without a history") {
+  const TemporaryDirectory directory;
+  const std::string change = GENERATE(values<std::string>({
+      "DELETE FROM entries WHERE sequence = 2",
+      "DELETE FROM entries WHERE sequence = 2; UPDATE entries SET sequence = 2 WHERE sequence = 4",
+  }));
+  INFO(change);
+  auto a = row_of("a");
+  auto b = row_of("b");
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(std::vector{create(a), commit_with_key(a, "k"), create(b), commit(b), commit(b)});
+    store->checkpoint();
+  }
+  execute(directory.path() / "journal.db", change);
+  const auto store = open_sqlite_store(directory.path());
+  const auto check_damaged = [](auto read) {
+    check_tells(told_by<StoreDamagedError>(read),
+                {"journal.db", "install \"a\"", "entry 2", "backup"});
+  };
+  check_damaged([&] { store->entries("a", any_version, 10); });
+  check_damaged([&] { store->recall("a", std::vector{key("k")}); });
+  CHECK(load(*store, "a") == a);
+}
+
+TEST_CASE("a name that leads to an entry of another name is damage") {
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(std::vector{create(a), commit_with_key(a, "k"), commit_with_key(a, "l")});
+    store->checkpoint();
+  }
+  execute(directory.path() / "snapshots.db", "UPDATE names SET sequence = 3 WHERE name = 'k'");
+  const auto store = open_sqlite_store(directory.path());
+  check_tells(told_by<StoreDamagedError>([&] { store->recall("a", std::vector{key("k")}); }),
+              {"snapshots.db", "install \"a\"", "\"k\"", "backup"});
+  CHECK(store->recall("a", std::vector{key("l")}).front());
+}
+
+TEST_CASE("of a batch, what is of a damaged install is not stored, and the rest is") {
+  const TemporaryDirectory directory;
+  auto a = make_ledger(directory.path(), "a");
+  auto b = row_of("b");
+  execute(directory.path() / "snapshots.db", "UPDATE rows SET lifetime_consumed = 0");
+  const auto store = open_sqlite_store(directory.path());
+  for (int round = 0; round < 2; ++round) {
+    const auto first = round == 0 ? create(b) : commit(b);
+    CHECK(store->append(std::vector{commit(a), first, commit(a), commit(b)}) ==
+          std::vector{Outcome::damaged, Outcome::stored, Outcome::damaged, Outcome::stored});
+    store->checkpoint();
+  }
+  CHECK(load(*store, "b") == b);
+  CHECK_THROWS_AS(load(*store, "a"), StoreDamagedError);
+}
+
+TEST_CASE("a page of a file that is damaged is the damage of the installs that are on it") {
+  const TemporaryDirectory directory;
+  const std::string padding(100, 'x');
+  const auto id = [&](int n) { return std::to_string(1000 + n) + padding; };
+  std::vector<ledger::Row> rows;
+  {
+    const auto store = open_sqlite_store(directory.path());
+    std::vector<Mutation> mutations;
+    for (int n = 0; n < 200; ++n) {
+      rows.push_back(row_of(id(n)));
+      mutations.push_back(create(rows.back()));
+    }
+    store->append(mutations);
+    store->checkpoint();
+  }
+  const auto file = directory.path() / "snapshots.db";
+  const auto page = [&] {
+    SQLite::Database database{file.string()};
+    return database
+        .execAndGet("SELECT pageno FROM dbstat WHERE name = 'rows' AND pagetype = 'leaf' LIMIT 1")
+        .getInt64();
+  }();
+  std::fstream{file, std::ios::in | std::ios::out | std::ios::binary}
+      .seekp((page - 1) * 4096)
+      .write("\xff\xff\xff\xff", 4);
+  const auto store = open_sqlite_store(directory.path());
+  int damaged = 0;
+  for (const ledger::Row& row : rows) {
+    try {
+      const auto loaded = load(*store, row.install_id);
+      CHECK(loaded == row);
+    } catch (const StoreDamagedError& error) {
+      ++damaged;
+      check_tells(error.what(), {row.install_id, "snapshots.db", "backup"});
+    }
+  }
+  CHECK(damaged > 0);
+  CHECK(damaged < 200);
+  check_tells(told_by<StoreDamagedError>([&] { store->list({}); }), {"after install"});
 }
 
 TEST_CASE("entries whose predecessors are pruned are compared with the hash of the baseline") {
@@ -432,7 +530,7 @@ TEST_CASE("entries whose predecessors are pruned are compared with the hash of t
   store->prune({december, december});
   CHECK(store->entries("a", any_version, 10).size() == 1);
   execute(directory.path() / "journal.db", "UPDATE baselines SET hash = zeroblob(32)");
-  CHECK_THROWS_AS(store->entries("a", any_version, 10), StoreError);
+  CHECK_THROWS_AS(store->entries("a", any_version, 10), StoreDamagedError);
 }
 
 TEST_CASE("a replay does not take an entry that does not match its hash") {
