@@ -11,6 +11,7 @@
 #include "tools/creditsctl/failure.hpp"
 #include "tools/creditsctl/table.hpp"
 #include "tools/help.hpp"
+#include "tools/standard_descriptors.hpp"
 #include "tools/version.hpp"
 
 namespace credits::creditsctl {
@@ -102,4 +103,7 @@ int run(int argc, char** argv) {
 
 }  // namespace credits::creditsctl
 
-int main(int argc, char** argv) { return credits::creditsctl::run(argc, argv); }
+int main(int argc, char** argv) {
+  credits::open_standard_descriptors();
+  return credits::creditsctl::run(argc, argv);
+}

@@ -33,6 +33,7 @@
 #include "tools/creditsd/quota_follower.hpp"
 #include "tools/creditsd/watch.hpp"
 #include "tools/running_ledger.hpp"
+#include "tools/standard_descriptors.hpp"
 #include "tools/version.hpp"
 
 namespace credits::creditsd {
@@ -271,6 +272,7 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   using namespace credits::creditsd;
+  credits::open_standard_descriptors();
   try {
     const Options options = parse_options(argc, argv);
     ::umask(S_IRWXG | S_IRWXO);  // the ledger is its owner's alone

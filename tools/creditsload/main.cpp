@@ -8,6 +8,7 @@
 #include "tools/creditsctl/table.hpp"
 #include "tools/creditsload/report.hpp"
 #include "tools/help.hpp"
+#include "tools/standard_descriptors.hpp"
 #include "tools/version.hpp"
 
 namespace credits::creditsload {
@@ -91,4 +92,7 @@ int run(int argc, char** argv) {
 
 }  // namespace credits::creditsload
 
-int main(int argc, char** argv) { return credits::creditsload::run(argc, argv); }
+int main(int argc, char** argv) {
+  credits::open_standard_descriptors();
+  return credits::creditsload::run(argc, argv);
+}
