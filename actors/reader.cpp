@@ -44,6 +44,7 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
 }
 
 Loaded LoaderState::failed(ReadFailure failure) {
+  if (failure.is_damage) ++environment->figures.damaged_installs;
   environment->tell({"load_failed", "an install could not be loaded: " + failure.reason});
   return {{}, {}, std::move(failure)};
 }

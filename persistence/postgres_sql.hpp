@@ -7,6 +7,7 @@
 namespace credits::persistence::postgres::sql {
 
 inline constexpr int schema_version = 1;
+#define CREDITS_SCHEMA_VERSION "1"
 
 // For the advisory locks of this program, whatever else uses the database.
 inline constexpr const char* lock_schema = "SELECT pg_advisory_xact_lock(7247262851001)";
@@ -121,12 +122,16 @@ inline constexpr const char* replace_quota =
 // ON CONFLICT sees no other values than those of the table's columns. An install that should be
 // there and is gone would be inserted anew; then the statement fails with division_by_zero.
 //
-// What the commit needs is set inside the transaction, as the session may not be ours alone.
+// What the commit needs is set inside the transaction, as the session may not be ours alone. A
+// schema that a newer program has upgraded meanwhile fails the statement with
+// invalid_argument_for_logarithm, as this program would drop what it does not know.
 inline constexpr const char* append = R"(
   WITH settings AS MATERIALIZED (
     SELECT set_config('lock_timeout', '500ms', true), set_config('synchronous_commit',
       CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
-        ELSE current_setting('synchronous_commit') END, true)
+        ELSE current_setting('synchronous_commit') END, true),
+      ln(CASE WHEN schema_version > )" CREDITS_SCHEMA_VERSION R"( THEN 0 ELSE 1 END)
+    FROM credits_ledger
   ), written AS (
     INSERT INTO credits_installs AS kept
     SELECT batch.* FROM settings, unnest($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)

@@ -53,8 +53,9 @@ constexpr std::chrono::seconds held_for{60};
 
 // SQLSTATEs of statements that did nothing, as some of their installs stood in the way.
 constexpr std::string_view lock_not_available = "55P03";
-constexpr std::string_view query_canceled = "57014";  // by statement_timeout
-constexpr std::string_view division_by_zero = "22012";
+constexpr std::string_view query_canceled = "57014";                  // by statement_timeout
+constexpr std::string_view division_by_zero = "22012";                // a row is gone
+constexpr std::string_view invalid_argument_for_logarithm = "2201E";  // the schema is newer
 
 // An install's newest entry, as its owner has loaded or written it.
 struct Head {
@@ -232,7 +233,10 @@ class PostgresStore : public Store {
   bool is_shared() const override { return true; }
 
   void ping() override {
-    read_newest([](Connection& /*connection*/) {});
+    read_newest([](Connection& connection) {
+      const auto version = connection.run(postgres::sql::select_ledger).integer(0, 0);
+      if (version > postgres::sql::schema_version) throw_newer_schema();
+    });
   }
 
   void probe_write() override {
@@ -448,6 +452,7 @@ class PostgresStore : public Store {
                                      : write_at_once(mutations, installs);
       } catch (const StatementError& error) {
         if (error.code() == lock_not_available) return write_free(mutations, installs);
+        if (error.code() == invalid_argument_for_logarithm) throw_newer_schema();
         if (error.code() == division_by_zero) return write_what_is_there(mutations, installs);
         if (error.code() == query_canceled && installs.size() > 1) {
           return write_halves(mutations, installs);
@@ -457,6 +462,12 @@ class PostgresStore : public Store {
         if (tried == tries_max) throw;
       }
     }
+  }
+
+  [[noreturn]] static void throw_newer_schema() {
+    throw StoreBrokenError{
+        "a newer creditsd has upgraded the ledger's schema in PostgreSQL, and this one would lose "
+        "what it does not know; run the newer program"};
   }
 
   void write_at_once(std::span<const Mutation> mutations, const Installs& installs) {

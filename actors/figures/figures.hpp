@@ -49,9 +49,10 @@ struct Figures {
   Measured batch_rows{};
   Measured sync_us{};  // a durable write, from its first statement to the end of its sync
   Since oldest_pending{};
-  std::atomic<std::uint64_t> conflicts{0};  // installs that someone else had written
-  std::atomic<std::uint64_t> busy_installs{0};     // not written, as someone else held them
-  std::atomic<std::uint64_t> damaged_installs{0};  // not written, as what is stored is damaged
+  std::atomic<std::uint64_t> conflicts{0};      // installs that someone else had written
+  std::atomic<std::uint64_t> busy_installs{0};  // not written, as someone else held them
+  // Not written or loaded, as what is stored is damaged; the loader adds to it too.
+  std::atomic<std::uint64_t> damaged_installs{0};
   std::atomic<std::uint64_t> write_failures{0};
   EntryFigures entries{};
   std::atomic<std::uint64_t> installs{0};  // the snapshotter sets it too, where others create some

@@ -163,6 +163,16 @@ TEST_CASE("a batch that is too large for the server's statement_timeout is writt
   CHECK(store->append(mutations) == Outcomes(rows.size(), Outcome::stored));
 }
 
+TEST_CASE("a node does not write to a schema that a newer program has upgraded meanwhile") {
+  Nodes nodes;
+  auto row = row_of("a");
+  append(*nodes.first, create(row));
+  nodes.other.run_script("UPDATE credits_ledger SET schema_version = 9");
+  CHECK_THROWS_AS(append(*nodes.first, commit(row)), StoreBrokenError);
+  CHECK_THROWS_AS(nodes.second->ping(), StoreBrokenError);
+  CHECK(load(*nodes.first, "a").version == 1);
+}
+
 TEST_CASE("a write of the store's own needs what a write needs, and leaves nothing") {
   Nodes nodes;
   nodes.first->probe_write();
