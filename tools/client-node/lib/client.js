@@ -59,7 +59,8 @@ function checkSettings(settings) {
   if (settings.batchMax > 8192) throw new TypeError(`batchMax must be at most 8192, not ${settings.batchMax}`);
 }
 
-const isAnswer = ({ status }) => status >= 200 && status < 500;
+// Damage stays until somebody restores the ledger, so trying again would not help.
+const isAnswer = ({ status, body }) => status >= 200 && (status < 500 || body?.code === 'storage_damaged');
 
 // Whether a try may have done something though it has no answer.
 const isAmbiguous = ({ error, wasSent = true, body }) => (error
@@ -181,13 +182,14 @@ export class CreditsClient {
     this.#transport.close();
   }
 
-  // What a reservation led to; plainly where there is none, or its time is over.
+  // What a reservation led to; plainly where there is none, its time is over, or a failover of the server's
+  // database has lost it.
   async #debit(installId, { reservation_id: id, backend, tier, credits }, used, onUnavailable) {
     if (id) {
       try {
         return await this.settle(installId, id, { ...used, onUnavailable });
       } catch (error) {
-        if (error.code !== 'reservation_expired') throw error;
+        if (!['reservation_expired', 'unknown_reservation'].includes(error.code)) throw error;
       }
     }
     if (used.credits === 0) return undefined;

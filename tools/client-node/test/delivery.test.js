@@ -261,3 +261,10 @@ test('HTTPS, with a certificate that the caller trusts', async (t) => {
   const stranger = await start.client({ url, timeoutMs: 2000 });
   await assert.rejects(stranger.check(), /certificate/);
 });
+
+test('an install whose row is damaged is refused at once, and is not tried again', async (t) => {
+  const { client, proxy } = await stage(t);
+  proxy.script = () => problem(500, 'storage_damaged');
+  await assert.rejects(client.reserve('a'), { name: 'CreditsRefusedError', status: 500, code: 'storage_damaged' });
+  assert.equal(proxy.requests.length, 1);
+});

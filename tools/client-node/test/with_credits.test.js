@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
-import { starter } from './harness.js';
+import { problem, starter } from './harness.js';
 
 async function stage(t, { quota = { core: { lifetime: 10, geminiCapLifetime: 6 } }, ...options } = {}) {
   const start = starter(t);
@@ -143,4 +143,18 @@ test('a policy that answers a reserve with nothing is told so', async (t) => {
   const { client, proxy } = await stage(t, { timeoutMs: 100, onUnavailable: () => undefined });
   proxy.script = () => 'break';
   await assert.rejects(client.withCredits('a', {}, () => assert.fail('run')), /onUnavailable must answer/);
+});
+
+test('withCredits debits plainly, under the reservation’s id, what a failover has lost the hold of', async (t) => {
+  const { client, proxy, show } = await stage(t);
+  proxy.script = ({ path, body }) => {
+    const isSettle = path.includes('/reservations/') || body?.operations?.[0].op === 'settle';
+    return isSettle ? problem(404, 'unknown_reservation') : undefined;
+  };
+  let id;
+  await client.withCredits('a', { credits: 4 }, async (reservation) => { id = reservation.reservation_id; });
+  const { balance } = await show();
+  assert.deepEqual([balance.remaining, balance.held], [6, 0]);
+  const commit = proxy.requests.at(-1);
+  assert.equal(commit.headers['idempotency-key'] ?? commit.body.operations?.[0].idempotency_key, id);
 });
