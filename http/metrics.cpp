@@ -145,6 +145,23 @@ void add_entries(Metrics& metrics, const actors::EntryFigures& figures) {
   }
 }
 
+void add_trouble(Metrics& metrics, const actors::Figures& figures) {
+  metrics.counter("credits_checkpoint_failures_total",
+                  "Times that the snapshots could not be brought up to the journal.",
+                  figures.checkpoint_failures);
+  metrics.counter("credits_busy_installs_total",
+                  "Times that an install was not written as someone else held its row.",
+                  figures.busy_installs);
+  metrics.counter("credits_damaged_installs_total",
+                  "Times that the record of an install was found damaged.",
+                  figures.damaged_installs);
+  metrics.counter("credits_database_went_back_total",
+                  "Times that the database lacked what it had confirmed before.",
+                  figures.went_back);
+  metrics.counter("credits_log_lines_dropped_total",
+                  "Log lines dropped as nobody read the log in time.", figures.log_lines_dropped);
+}
+
 void add_store(Metrics& metrics, const ApiContext& context, actors::SteadyTime now) {
   const actors::Figures& figures = context.environment.figures;
   metrics.gauge("credits_store_info", "The engine of the store.", 1,
@@ -173,6 +190,7 @@ void add_store(Metrics& metrics, const ApiContext& context, actors::SteadyTime n
                   figures.conflicts);
   metrics.counter("credits_write_failures_total", "Durable writes that failed.",
                   figures.write_failures);
+  add_trouble(metrics, figures);
 }
 
 void add_http(Metrics& metrics, const HttpFigures& figures) {

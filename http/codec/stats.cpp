@@ -22,6 +22,10 @@ void write_store(Writer& out, const ApiContext& context, SteadyTime now) {
   field(out, "installs", figures.installs.load());
   field(out, "conflicts_total", figures.conflicts.load());
   field(out, "write_failures_total", figures.write_failures.load());
+  field(out, "checkpoint_failures_total", figures.checkpoint_failures.load());
+  field(out, "busy_installs_total", figures.busy_installs.load());
+  field(out, "damaged_installs_total", figures.damaged_installs.load());
+  field(out, "went_back_total", figures.went_back.load());
   field(out, "trouble", actors::store_trouble(context.environment, now));
   field(out, "snapshot_lag_ms", figures.snapshots_behind.age(now).count());
   field(out, "snapshot_pending_rows", figures.snapshot_pending_rows.load());
@@ -117,6 +121,8 @@ std::string encode_stats(const ApiContext& context, SteadyTime now) {
       object_field(out, "requests", [&] { write_requests(out, context.figures, now); });
       object_field(out, "persister", [&] { write_persister(out, figures, now); });
       object_field(out, "http", [&] { write_http(out, context.figures); });
+      object_field(out, "log",
+                   [&] { field(out, "lines_dropped_total", figures.log_lines_dropped.load()); });
     });
   });
 }

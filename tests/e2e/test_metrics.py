@@ -140,6 +140,10 @@ def test_gauges_tell_what_stats_tell(client):
                        ("credits_actors_passivated_total", 0),
                        ("credits_http_connections", 1), ("credits_store_up", 1),
                        ("credits_store_conflicts_total", 0), ("credits_write_failures_total", 0),
+                       ("credits_checkpoint_failures_total", 0), ("credits_busy_installs_total", 0),
+                       ("credits_damaged_installs_total", 0),
+                       ("credits_database_went_back_total", 0),
+                       ("credits_log_lines_dropped_total", 0),
                        ("credits_shed_total", 0)):
         assert metrics.value(name) == told, name
     assert (stats["store"]["installs"], stats["actors"]["live"]) == (5, 5)

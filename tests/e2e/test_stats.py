@@ -23,7 +23,8 @@ OF_OPERATION = {"count": int, "errors": int, "p50_us": NUMBER, "p99_us": NUMBER,
 SHAPE = {
     "started_at": str, "uptime_seconds": NUMBER, "version": str,
     "store": {"engine": str, "installs": int, "conflicts_total": int, "write_failures_total": int,
-              "trouble": type(None), "snapshot_lag_ms": NUMBER, "snapshot_pending_rows": int},
+              "checkpoint_failures_total": int, "busy_installs_total": int,
+              "damaged_installs_total": int, "went_back_total": int, "trouble": type(None), "snapshot_lag_ms": NUMBER, "snapshot_pending_rows": int},
     "actors": {"live": int, "spawned_total": int, "passivated_total": int, "mailbox_max": int,
                "hottest": [{"install_id": str, "messages_handled": int}]},
     "requests": {operation: OF_OPERATION for operation in OPERATIONS},
@@ -31,6 +32,7 @@ SHAPE = {
                   "rows_per_batch_p99": NUMBER, "queue_depth": int, "sync_p50_us": NUMBER,
                   "sync_p99_us": NUMBER, "oldest_pending_ms": NUMBER},
     "http": {"connections": int, "in_flight": int, "shed_total": int},
+    "log": {"lines_dropped_total": int},
 }
 ACTOR_SHAPE = {
     "install_id": str, "live": bool, "version": int, "mailbox_depth": int, "pending_writes": int,
@@ -90,11 +92,14 @@ def test_stats_of_a_new_ledger_have_each_figure_and_count_nothing(client):
     check_shape(stats, SHAPE)
     assert stats["version"] == creditsd.run("--version").stdout.split()[-1]
     assert stats["store"] == {"engine": "sqlite", "installs": 0, "conflicts_total": 0,
-                              "write_failures_total": 0, "trouble": None, "snapshot_lag_ms": 0,
+                              "write_failures_total": 0, "checkpoint_failures_total": 0,
+                              "busy_installs_total": 0, "damaged_installs_total": 0,
+                              "went_back_total": 0, "trouble": None, "snapshot_lag_ms": 0,
                               "snapshot_pending_rows": 0}
     assert stats["actors"] == {"live": 0, "spawned_total": 0, "passivated_total": 0,
                                "mailbox_max": 0, "hottest": []}
     assert stats["http"] == {"connections": 1, "in_flight": 1, "shed_total": 0}
+    assert stats["log"] == {"lines_dropped_total": 0}
     del stats["requests"]["stats"]
     assert all(set(figures.values()) == {0} for figures in stats["requests"].values())
 

@@ -72,7 +72,7 @@ class Service {
  public:
   explicit Service(ApiLimits limits = {}) {
     quota_file_.write(quota);
-    actors_ = actors::spawn_ledger(system_, store, environment_, {});
+    actors_ = actors::spawn_ledger(system_, store, environment_, {.probe_interval = 1h});
     gateway_ = system_.spawn(gateway, actors_);
     api_ = std::make_unique<Api>(
         ApiContext{gateway_, environment_, quota_, access_, figures_, {"1.2.3", "memory"}}, limits);
@@ -100,6 +100,9 @@ class Service {
   }
 
   std::filesystem::path quota_path() const { return directory_.path() / "quota.json"; }
+
+  actors::Figures& figures() { return environment_.figures; }
+  actors::StoreHealth& health() { return environment_.store_health; }
 
   FaultyStore store;
 
@@ -395,6 +398,38 @@ TEST_CASE("in a batch, a damaged install is told in its place") {
   check_tells(body, {R"(install \"an-install-with-a-name-that-is-long\")", "storage_damaged"});
   CHECK(body.find("\"status\":201") < body.find("\"status\":500"));
   CHECK(body.find("\"status\":500") < body.rfind("\"status\":201"));
+}
+
+TEST_CASE("figures of trouble are in the metrics and the stats") {
+  Service service;
+  service.figures().checkpoint_failures = 11;
+  service.figures().busy_installs = 12;
+  service.figures().damaged_installs = 13;
+  service.figures().went_back = 14;
+  service.figures().log_lines_dropped = 15;
+  check_tells(service.call("GET", "/metrics").body,
+              {"\ncredits_checkpoint_failures_total 11\n", "\ncredits_busy_installs_total 12\n",
+               "\ncredits_damaged_installs_total 13\n", "\ncredits_database_went_back_total 14\n",
+               "\ncredits_log_lines_dropped_total 15\n"});
+  check_tells(service.call("GET", "/v1/stats").body,
+              {R"("checkpoint_failures_total":11)", R"("busy_installs_total":12)",
+               R"("damaged_installs_total":13)", R"("went_back_total":14)",
+               R"("log":{"lines_dropped_total":15})"});
+}
+
+TEST_CASE("the store is down as long as any part of it is in trouble") {
+  Service service;
+  using Part = actors::StoreHealth::Part;
+  for (const Part part : {Part::reach, Part::write, Part::checkpoint}) {
+    service.health().failed(part, "told to fail");
+    check_problem(service.call("GET", "/readyz"), 503, "storage_unavailable");
+    check_tells(service.call("GET", "/readyz").body, {"told to fail", "takes no writes"});
+    check_tells(service.call("GET", "/metrics").body, {"\ncredits_store_up 0\n"});
+    check_tells(service.call("GET", "/v1/stats").body, {R"("trouble":"told to fail")"});
+    service.health().worked(part);
+    CHECK(service.call("GET", "/readyz").status == 200);
+    check_tells(service.call("GET", "/metrics").body, {"\ncredits_store_up 1\n"});
+  }
 }
 
 TEST_CASE("a quota that cannot be written is not put in force") {
