@@ -20,6 +20,8 @@ COMMIT = {"backend": "gemini", "tier": "core"}
 def patient(client):
     """The same, for calls that may be answered only at creditsd's own deadline."""
     client.connection.timeout = PATIENCE_S
+    if client.connection.sock is not None:
+        client.connection.sock.settimeout(PATIENCE_S)
     return client
 
 

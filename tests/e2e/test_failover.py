@@ -1,0 +1,299 @@
+"""A primary that is fenced, frozen or gone, and its standby in its place: the nodes go to the one that takes
+writes, and nothing that was answered is denied, shown as it was long ago, or written over."""
+
+import re
+import signal
+
+import pytest
+
+import creditsctl
+from cluster import postgres as servers, wait_until_ready
+from creditsctl import check_done
+from creditsd import wait_until
+from traffic import Traffic, all_entries, check_count, ids, path_of, show
+from trouble import PATIENCE_S, check_unavailable, commit, in_background, is_waiting, patient, wait_long_until
+
+WENT_BACK = re.compile(r"\b(went|gone|goes) back\b")
+
+
+@pytest.fixture
+def pair():
+    with servers.running() as primary, servers.following(primary) as standby:
+        yield primary, standby
+
+
+def fence(primary):
+    """Its sessions and their connections stay."""
+    primary.set("default_transaction_read_only", "on")
+
+
+def wait_for_row(server, install_id, version):
+    statement = f"SELECT version FROM credits_installs WHERE install_id = '{install_id}'"
+    wait_until(lambda: server.sql(statement) == str(version), f"version {version} on the standby")
+
+
+def insist(client, *args, **fields):
+    """The answer that is none of 503, in the end."""
+    answers = []
+
+    def ask():
+        answers.append(commit(patient(client), *args, **fields))
+        return answers[-1].status != 503
+
+    wait_long_until(ask, "an answer")
+    return answers[-1]
+
+
+# --- a primary that takes no writes, or answers nothing, though no connection breaks
+
+
+def test_rows_of_a_fenced_primary_are_not_shown_once_another_node_has_written_newer_ones(start, connect, pair):
+    primary, standby = pair
+    uri = servers.uri_of(*pair)
+    client = connect(start("--store", uri))
+    assert commit(client).json["version"] == 1
+    wait_for_row(standby, "a", 1)
+    fence(primary)
+    standby.promote()
+    other = connect(start("--store", uri))
+    assert [insist(other).json["version"] for _ in range(2)] == [2, 3]
+
+    def reads():
+        answer = client.get(path_of("a"))
+        if answer.status == 503:
+            return False
+        assert answer.json["version"] == 3, "the row of the old primary"
+        return True
+
+    wait_long_until(reads, "a read from the new primary")
+    assert client.get("/v1/installs").json["installs"][0]["version"] == 3
+    assert len(all_entries(client, "a")) == 3
+    assert insist(client).json["version"] == 4
+    wait_until(lambda: client.get("/readyz").status == 200, "readiness")
+
+
+@pytest.mark.parametrize("ail", [fence, servers.Postgres.freeze], ids=["fenced", "frozen"])
+def test_nodes_leave_a_primary_that_ails_for_the_one_that_was_promoted(start, connect, pair, ail):
+    primary, standby = pair
+    nodes = [start("--store", servers.uri_of(*pair)) for _ in range(2)]
+    clients = [connect(node) for node in nodes]
+    for client in clients:
+        assert commit(client).status == 200
+    wait_for_row(standby, "a", 2)
+    logs = [node.log() for node in nodes]
+    ail(primary)
+    standby.promote()
+    with in_background() as background:
+        calls = [background.submit(insist, client, "a", f"k{n}") for n, client in enumerate(clients)]
+        assert sorted(call.result().json["version"] for call in calls) == [3, 4]
+    wait_until_ready(*nodes)
+    assert [show(client)["version"] for client in clients] == [4, 4]
+    for node, log in zip(nodes, logs):
+        assert node.log() != log, "not a word about it in the log"
+        assert node.stop() == 0
+    check_done(creditsctl.run("check", standby.uri()))
+
+
+def test_a_frozen_database_is_not_waited_for_without_end(start, connect):
+    with servers.running() as server:
+        node = start("--store", server.uri())
+        client = patient(connect(node))
+        assert commit(client).status == 200
+        server.freeze()
+        check_unavailable(commit(client, "a", "k"))
+        check_unavailable(client.get(path_of("a")))
+        wait_until(lambda: client.get("/readyz").status == 503, "unreadiness")
+        server.thaw()
+        assert insist(client, "a", "k").json["version"] == 2
+        wait_until(lambda: client.get("/readyz").status == 200, "readiness")
+        server.freeze()
+        with in_background() as background:
+            waiting = background.submit(commit, client)
+            wait_until(lambda: client_in_flight(connect, node), "a commit in flight")
+            node.stop(timeout_s=60)
+            assert waiting.exception() or waiting.result().status == 503
+
+
+def client_in_flight(connect, node):
+    return connect(node).get("/v1/stats").json["http"]["in_flight"] > 1
+
+
+def test_while_there_is_a_host_left_to_try_it_is_tried_often(start, connect, pair):
+    """So that a promotion is not noticed long after it was done."""
+    primary, standby = pair
+    standby.set("log_connections", "on")
+    client = connect(start("--store", servers.uri_of(*pair)))
+    assert commit(client).status == 200
+    wait_for_row(standby, "a", 1)
+    primary.stop(signal.SIGQUIT)
+    tries = standby.log().count("connection authorized")
+    wait_until(lambda: standby.log().count("connection authorized") >= tries + 30, "30 tries")
+    standby.promote()
+    assert insist(client).json["version"] == 2
+
+
+# --- a synchronous standby
+
+
+class Retry:
+    """A commit and reads of its install, again and again until told 200 or 404; what was told meanwhile."""
+
+    def __init__(self, background, connect, node, key):
+        self.told = []
+        self.shown = []
+        self._calls = [background.submit(self._commit, patient(connect(node)), key),
+                       background.submit(self._read, patient(connect(node)))]
+
+    def _commit(self, client, key):
+        while 200 not in self.told:
+            self.told.append(commit(client, "a", key).status)
+
+    def _read(self, client):
+        while 2 not in self.shown:
+            answer = client.get(path_of("a"))
+            self.shown.append(answer.json["version"] if answer.status == 200 else None)
+
+    def end(self):
+        for call in self._calls:
+            call.result(PATIENCE_S)
+
+    def check_nothing_is_told(self, server):
+        """Neither that it is done, nor the row that it led to, though there was the time to tell."""
+        wait_long_until(lambda: is_waiting(server, "SyncRep") or len(self.told) > 2 or 200 in self.told,
+                        "a wait for the standby")
+        for _ in range(20):  # statements that the server has done, one after the other
+            server.sql("SELECT pg_sleep(0.05)")
+        assert 200 not in self.told
+        assert 2 not in self.shown
+
+
+@pytest.fixture
+def synchronous(pair):
+    primary, standby = pair
+    primary.wait_for_standby(standby)
+    return pair
+
+
+def test_a_commit_whose_wait_for_the_standby_was_cancelled_is_not_told_as_done(start, connect, synchronous):
+    primary, standby = synchronous
+    node = start("--store", servers.uri_of(*synchronous))
+    assert commit(connect(node)).status == 200
+    standby.freeze()
+    with in_background() as background:
+        first = background.submit(commit, patient(connect(node)), "a", "k")
+        wait_until(lambda: is_waiting(primary, "SyncRep"), "a wait for the standby")
+        primary.sql("SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event = 'SyncRep'")
+        check_unavailable(first.result())
+        retry = Retry(background, connect, node, "k")
+        try:
+            retry.check_nothing_is_told(primary)
+        finally:
+            standby.thaw()
+            retry.end()
+    wait_for_row(standby, "a", 2)
+
+
+def test_a_primary_that_came_back_without_its_standby_tells_nothing_that_the_standby_lacks(start, connect,
+                                                                                         synchronous):
+    primary, standby = synchronous
+    node = start("--store", servers.uri_of(*synchronous))
+    assert commit(connect(node)).status == 200
+    standby.stop()
+    with in_background() as background:
+        first = background.submit(commit, patient(connect(node)), "a", "k")
+        wait_until(lambda: is_waiting(primary, "SyncRep"), "a wait for the standby")
+        primary.stop(signal.SIGQUIT)
+        check_unavailable(first.result())
+        primary.start()
+        retry = Retry(background, connect, node, "k")
+        try:
+            retry.check_nothing_is_told(primary)
+        finally:
+            standby.start()
+            retry.end()
+    wait_for_row(standby, "a", 2)
+
+
+# --- an asynchronous standby, and commits that it lacks
+
+
+def fence_and_cut_the_writer(primary):
+    """The node writes to the new primary from here on; its reads may have stayed."""
+    fence(primary)
+    primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE application_name = 'moved' AND query ILIKE '%INSERT%'")
+
+
+WAYS_TO_AIL = [servers.Postgres.kill, servers.Postgres.freeze, fence, fence_and_cut_the_writer]
+
+
+@pytest.mark.parametrize("ail", WAYS_TO_AIL, ids=["killed", "frozen", "fenced", "fenced-and-cut"])
+def test_what_was_written_after_a_failover_that_lost_commits_is_not_written_over(start, connect, pair, ail):
+    """With versions that are the same on both servers, of installs that the node knows and of one that it does
+    not."""
+    primary, standby = pair
+    node = start("--store", servers.uri_of(*pair) + "?application_name=moved")
+    other = start("--store", servers.uri_of(*pair))
+    client, strange = connect(node), connect(other)
+    assert commit(client, "live").status == commit(strange, "cold").status == 200
+    for install_id in ("live", "cold"):
+        wait_for_row(standby, install_id, 1)
+    standby.unfollow()
+    for n in range(2):
+        assert commit(client, "live", credits=5).json["version"] == n + 2
+        assert commit(strange, "cold", credits=5).json["version"] == n + 2
+    other.kill()
+    ail(primary)
+    standby.promote()
+    other = connect(start("--store", servers.uri_of(standby)))
+    for install_id in ("live", "cold"):
+        assert [commit(other, install_id).json["version"] for _ in range(2)] == [2, 3]
+    if ail == fence_and_cut_the_writer:
+        assert insist(client, "another", "first").status == 200
+    for install_id in ("cold", "live"):
+        install = insist(client, install_id, "k", credits=2).json
+        assert (install["version"], install["lifetime_consumed"]) == (4, 5)
+        assert [entry["credits"] for entry in all_entries(other, install_id)] == [1, 1, 1, 2]
+        assert show(other, install_id)["lifetime_consumed"] == 5
+    check_done(creditsctl.run("check", standby.uri()))
+    wait_until(lambda: WENT_BACK.search(node.log()), "a word about it in the log")
+
+
+def test_commits_that_a_failover_has_lost_are_not_shown_by_a_node_that_has_seen_them(start, connect, pair):
+    primary, standby = pair
+    node = start("--store", servers.uri_of(*pair))
+    client = connect(node)
+    assert commit(client).status == 200
+    wait_for_row(standby, "a", 1)
+    standby.unfollow()
+    held = client.post(path_of("a") + "/reservations", {"credits": 5}).json["reservation_id"]
+    assert commit(client, "gone").status == 200
+    fence(primary)
+    standby.promote()
+    wait_long_until(lambda: commit(client, "another", "k").status == 200, "the new primary")
+    assert client.get(path_of("gone")).status == 404
+    assert (show(client)["version"], show(client)["balance"]["held"]) == (1, 0)
+    assert client.post(f"{path_of('a')}/reservations/{held}/commit").status == 404
+    assert insist(client).json["version"] == 2
+    check_done(creditsctl.run("check", standby.uri()))
+    wait_until(lambda: WENT_BACK.search(node.log()), "a word about it in the log")
+
+
+def test_traffic_through_a_fence_and_a_promotion_counts_once(start, connect, pair):
+    primary, standby = pair
+    primary.wait_for_standby(standby)
+    nodes = [start("--store", servers.uri_of(*pair)) for _ in range(2)]
+    traffic = Traffic([node.port for node in nodes], ids(20))
+    traffic.wait_for(200)
+    fence(primary)
+    standby.promote()
+    before = traffic.count()
+    traffic.wait_for(before + 200)
+    traffic.end()
+    for answer in traffic.refused:
+        check_unavailable(answer)
+    wait_until_ready(*nodes)
+    check_count(connect(nodes[0]), traffic)
+    for node in nodes:
+        assert node.stop() == 0
+    check_done(creditsctl.run("check", standby.uri()))
