@@ -75,6 +75,10 @@ def is_waiting(server, event):
     return server.sql(f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = '{event}'") != "0"
 
 
+def locks_waited_for(server):
+    return int(server.sql("SELECT count(*) FROM pg_locks WHERE NOT granted"))
+
+
 class Starting:
     """A creditsd that may not listen for long."""
 
@@ -122,6 +126,8 @@ def end_idle_sessions(server, name):
     """Those of that application which are idle now; returns when their processes have gone, so that nothing
     of theirs is on its way any more."""
     pids = server.sql("SELECT pid FROM pg_stat_activity WHERE state = 'idle' AND "
-                      f"application_name = '{name}' AND pg_terminate_backend(pid)").split()
+                      f"application_name = '{name}'").split()
+    for pid in pids:
+        server.sql(f"SELECT pg_terminate_backend({pid})")
     wait_until(lambda: all(map(has_gone, pids)), "the end of sessions")
     return len(pids)
