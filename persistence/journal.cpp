@@ -267,18 +267,29 @@ void Journal::append(const std::vector<JournalRecord>& records) {
   });
 }
 
+void Journal::probe() {
+  guarded([this] { write_again(writer_); });
+}
+
 template <class Work>
 void Journal::write(Work work) {
-  const std::lock_guard lock{mutex_};
-  if (is_broken_) throw_broken("a sync has failed before");
-  try {
+  guarded([&] {
     SQLite::Transaction transaction{writer_};
     work();
     transaction.commit();
+  });
+}
+
+template <class Work>
+void Journal::guarded(Work work) {
+  const std::lock_guard lock{mutex_};
+  if (is_broken_) throw_broken("a sync has failed before");
+  try {
+    work();
   } catch (const SQLite::Exception& error) {
-    is_broken_ = primary_code_of(error) == SQLITE_IOERR;
+    is_broken_ = is_for_good(error);
     if (is_broken_) throw_broken(error.what());
-    throw to_store_error(path_, error);
+    throw to_store_error(path_, writer_, error);
   }
 }
 

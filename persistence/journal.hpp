@@ -90,10 +90,14 @@ class Journal {
   // Of the newest entry that was ever stored; 0: none was.
   std::uint64_t last_sequence();
 
-  // One transaction, synced when it returns. Throws StoreError having stored nothing, or
-  // StoreBrokenError: the disk has failed, the outcome is unknown, and every later write throws
-  // too. One thread at a time.
+  // One transaction, synced when it returns. Throws StoreError: nothing is stored, unless the disk
+  // kept what it said it could not write, and the process ends before the next write. Throws
+  // StoreBrokenError: a sync has failed, the outcome is unknown, and every later write throws too.
+  // One thread at a time.
   void append(const std::vector<JournalRecord>& records);
+
+  // A write that changes nothing, as durable as an append. Throws as that does.
+  void probe();
 
   // Puts `baselines` in the place of the entries up to `last_pruned`. Throws as append() does.
   void write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
@@ -112,6 +116,9 @@ class Journal {
   // Runs `work` as one synced transaction.
   template <class Work>
   void write(Work work);
+  // Runs it as it is, and knows its failures.
+  template <class Work>
+  void guarded(Work work);
   [[noreturn]] void throw_broken(const std::string& reason) const;
 
   const std::filesystem::path path_;

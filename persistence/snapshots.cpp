@@ -118,7 +118,7 @@ Progress SnapshotWriter::progress() {
 }
 
 void SnapshotWriter::write(const std::vector<const PendingRow*>& rows, const Progress& progress) {
-  on_file(path_, [&] {
+  on_file(path_, database_, [&] {
     SQLite::Transaction transaction{database_};
     for (const PendingRow* pending : rows) {
       const Rewind rewind{upsert_row_};
@@ -139,7 +139,7 @@ void SnapshotWriter::write(const std::vector<const PendingRow*>& rows, const Pro
 }
 
 void SnapshotWriter::forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence) {
-  on_file(path_, [&] {
+  on_file(path_, database_, [&] {
     SQLite::Transaction transaction{database_};
     SQLite::Statement remove{database_, sql::delete_name};
     for (const OldName& old : names) {
@@ -154,7 +154,7 @@ void SnapshotWriter::forget(const std::vector<OldName>& names, std::uint64_t for
 }
 
 void SnapshotWriter::forget_through(std::uint64_t sequence) {
-  on_file(path_, [&] {
+  on_file(path_, database_, [&] {
     SQLite::Transaction transaction{database_};
     execute(sql::delete_names_through, sequence);
     execute(sql::update_forgotten, sequence);

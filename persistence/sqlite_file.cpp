@@ -3,6 +3,8 @@
 #include <sqlite3.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <random>
 
 namespace credits::persistence {
@@ -57,7 +59,39 @@ void expect_whole_pages(const std::filesystem::path& path, SQLite::Database& dat
   throw StoreError{path.string() + " was cut short; restore it from a backup"};
 }
 
+// What the system said the last time that SQLite's log of this file failed, or 0. (SQLite 3.40's
+// sqlite3_system_errno() knows nothing of a commit that failed.)
+int system_error_of(SQLite::Database& database) {
+  ::sqlite3_file* log = nullptr;
+  ::sqlite3_file_control(database.getHandle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
+  int reason = 0;
+  if (log != nullptr && log->pMethods != nullptr) {
+    log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &reason);
+  }
+  return reason;
+}
+
+// SQLite opens a file that it may only read without a word. Where there is no room now there may be
+// some later, and what is there can be read until then.
+void expect_writable(const std::filesystem::path& path, SQLite::Database& database) {
+  if (::sqlite3_db_readonly(database.getHandle(), "main") != 0) {
+    throw StoreError{path.string() + " may only be read; make it writable for this user"};
+  }
+  try {
+    write_again(database);
+  } catch (const SQLite::Exception& error) {
+    if (!is_without_room(database, error)) throw;
+  }
+}
+
 }  // namespace
+
+void write_again(SQLite::Database& database) {
+  SQLite::Transaction transaction{database};
+  const int version = database.execAndGet("PRAGMA user_version").getInt();
+  database.exec("PRAGMA user_version = " + std::to_string(version));
+  transaction.commit();
+}
 
 SQLite::Database open_reader(const std::filesystem::path& path) {
   return on_file(path, [&] {
@@ -92,10 +126,12 @@ std::string random_ledger_id() {
 
 SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schema& schema,
                              const std::string& ledger_id) {
-  return on_file(path, [&] {
-    SQLite::Database database{path.string(),
-                              SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
-                              busy_timeout_ms};
+  SQLite::Database database = on_file(path, [&] {
+    return SQLite::Database{path.string(),
+                            SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
+                            busy_timeout_ms};
+  });
+  on_file(path, database, [&] {
     ::sqlite3_extended_result_codes(database.getHandle(), 1);
     // Before anything is written: a foreign file must stay as it is.
     const int version = database.execAndGet("PRAGMA user_version").getInt();
@@ -104,8 +140,9 @@ SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schem
     expect_whole_pages(path, database);
     database.exec("PRAGMA journal_mode = WAL");
     bring_up_to_date(database, version, schema, ledger_id);
-    return database;
+    expect_writable(path, database);
   });
+  return database;
 }
 
 std::string read_ledger_id(SQLite::Database& database) {
@@ -113,6 +150,27 @@ std::string read_ledger_id(SQLite::Database& database) {
 }
 
 int primary_code_of(const SQLite::Exception& error) { return error.getErrorCode() & 0xff; }
+
+bool is_without_room(SQLite::Database& database, const SQLite::Exception& error) {
+  if (primary_code_of(error) == SQLITE_FULL) return true;
+  // The index of the log, which SQLite failed to make larger.
+  if (error.getExtendedErrorCode() == SQLITE_IOERR_SHMSIZE) return true;
+  if (error.getExtendedErrorCode() != SQLITE_IOERR_WRITE) return false;
+  const int reason = system_error_of(database);
+  return reason == ENOSPC || reason == EDQUOT || reason == EFBIG;
+}
+
+bool is_for_good(const SQLite::Exception& error) {
+  switch (error.getExtendedErrorCode()) {
+    case SQLITE_IOERR_FSYNC:
+    case SQLITE_IOERR_DIR_FSYNC:
+    case SQLITE_IOERR_CORRUPTFS:
+    case SQLITE_IOERR:  // of an unknown kind
+      return true;
+    default:
+      return false;
+  }
+}
 
 bool is_damage(const SQLite::Exception& error) {
   const int code = primary_code_of(error);
@@ -144,6 +202,16 @@ StoreError to_store_error(const std::filesystem::path& path, const SQLite::Excep
       break;
   }
   return StoreError{path.string() + ": " + error.what() + hint};
+}
+
+StoreError to_store_error(const std::filesystem::path& path, SQLite::Database& database,
+                          const SQLite::Exception& error) {
+  if (primary_code_of(error) != SQLITE_IOERR) return to_store_error(path, error);
+  const int reason = system_error_of(database);
+  const std::string what = path.string() + ": " + error.what() +
+                           (reason != 0 ? std::string{": "} + std::strerror(reason) : "");
+  if (!is_without_room(database, error)) return StoreError{what + "; see to the disk"};
+  return StoreError{what + "; make room on its disk, or raise the limit"};
 }
 
 }  // namespace credits::persistence

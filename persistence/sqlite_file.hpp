@@ -29,17 +29,33 @@ void expect_version(const std::filesystem::path& path, const sql::Schema& schema
 std::string random_ledger_id();
 
 // The connection that writes. Makes the file, for `ledger_id`, if it is missing or empty, and
-// upgrades one of an older version. Throws StoreError if it is no ledger's, or one that a newer
-// creditsd has written.
+// upgrades one of an older version. Throws StoreError if it is no ledger's, one that a newer
+// creditsd has written, or one that cannot be written.
 SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schema& schema,
                              const std::string& ledger_id);
+
+// Writes a page of the file, as it is, durably as a commit on this connection is. An UPDATE of a
+// value to itself writes none.
+void write_again(SQLite::Database& database);
 
 std::string read_ledger_id(SQLite::Database& database);
 
 // One of SQLite's result codes, without what an extended one adds.
 int primary_code_of(const SQLite::Exception& error);
 
+// Whether SQLite found no room on the disk, in the quota or below the limit of a file's size, the
+// last thing that failed on the connection. It knows only the first by itself.
+bool is_without_room(SQLite::Database& database, const SQLite::Exception& error);
+
+// Whether what a file has on the disk is unknown from now on. What failed to be written is not: it
+// lies after the newest commit in SQLite's log, and the next write goes over it.
+bool is_for_good(const SQLite::Exception& error);
+
 StoreError to_store_error(const std::filesystem::path& path, const SQLite::Exception& error);
+
+// The same, with what the system said.
+StoreError to_store_error(const std::filesystem::path& path, SQLite::Database& database,
+                          const SQLite::Exception& error);
 
 // Runs `work`; what SQLite throws in it becomes a StoreError that names the file.
 template <class Work>
@@ -48,6 +64,16 @@ auto on_file(const std::filesystem::path& path, Work work) {
     return work();
   } catch (const SQLite::Exception& error) {
     throw to_store_error(path, error);
+  }
+}
+
+// The same with what the system said to the connection.
+template <class Work>
+auto on_file(const std::filesystem::path& path, SQLite::Database& database, Work work) {
+  try {
+    return work();
+  } catch (const SQLite::Exception& error) {
+    throw to_store_error(path, database, error);
   }
 }
 

@@ -133,6 +133,8 @@ class SqliteStore : public Store {
     return plan.outcomes;
   }
 
+  void probe_write() override { journal_.probe(); }
+
   std::vector<ledger::Row> list(const ListQuery& query) override {
     checkpoint();
     return lister_.list(query);

@@ -1,6 +1,7 @@
-// Preloaded into creditsd: while the file $FAULTY_IO exists, writing to a journal fails with an I/O
-// error. What that file contains says what fails: "write" or "sync". With "stall" in it nothing
-// fails, but a sync takes as long as the file is there; with "slow", 20 ms longer.
+// Preloaded into creditsd: while the file $FAULTY_IO exists, writing to a journal fails. What that
+// file contains says what fails: "write" or "sync", and the number of the error, if it is not EIO.
+// With "stall" in it nothing fails, but a sync takes as long as the file is there; with "slow",
+// 20 ms longer.
 #include <dlfcn.h>
 #include <unistd.h>
 
@@ -21,17 +22,21 @@ bool is_journal(int descriptor) {
          std::string(path, static_cast<std::size_t>(size)).find("journal.db") != std::string::npos;
 }
 
-bool is_told(const char* what, int descriptor) {
+bool is_told(const char* what, int descriptor, int* error = nullptr) {
   std::ifstream file{std::getenv("FAULTY_IO")};
   std::string told;
-  return file >> told && told == what && is_journal(descriptor);
+  if (!(file >> told) || told != what || !is_journal(descriptor)) return false;
+  int number = 0;
+  if (error != nullptr) *error = file >> number ? number : EIO;
+  return true;
 }
 
 template <class Call, class... Arguments>
 auto call_or_fail(const char* name, const char* what, int descriptor, Arguments... arguments) {
   static const auto next = reinterpret_cast<Call*>(dlsym(RTLD_NEXT, name));
-  if (!is_told(what, descriptor)) return next(descriptor, arguments...);
-  errno = EIO;
+  int error = 0;
+  if (!is_told(what, descriptor, &error)) return next(descriptor, arguments...);
+  errno = error;
   return decltype(next(descriptor, arguments...)){-1};
 }
 

@@ -1,0 +1,178 @@
+// What the SQLite engine does on a disk that has no room, fails, may not be written, or goes away
+// beneath it.
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "persistence/audit.hpp"
+#include "persistence/sqlite_store.hpp"
+#include "tests/catch.hpp"
+#include "tests/ledger_fixtures.hpp"
+#include "tests/persistence/failing_sync.hpp"
+#include "tests/persistence/refusing_disk.hpp"
+#include "tests/temporary_directory.hpp"
+#include "tests/told.hpp"
+
+namespace credits::persistence {
+namespace {
+
+using namespace credits::tests;
+namespace fs = std::filesystem;
+
+ledger::Row row_of(const std::string& id) { return ledger::blank_row(id, november); }
+
+std::optional<ledger::Row> load(Store& store, const std::string& id) {
+  return store.load(std::vector{id}).front();
+}
+
+// What `work` throws, which must not be for good.
+template <class Work>
+std::string told_for_now(Work work) {
+  try {
+    work();
+  } catch (const StoreBrokenError& error) {
+    FAIL("for good: " << error.what());
+  } catch (const StoreError& error) {
+    return error.what();
+  }
+  return "nothing was thrown";
+}
+
+TEST_CASE("a write that finds no room, whatever the system calls it, does not break the journal") {
+  const int error = GENERATE(ENOSPC, EDQUOT, EFBIG);
+  INFO(std::strerror(error));
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  const auto first = create(a);
+  const auto second = commit(a);
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(std::vector{first});
+    {
+      const RefusingDisk full{"journal.db", error};
+      for (int i = 0; i < 2; ++i) {
+        const auto told = told_for_now([&] { store->append(std::vector{second}); });
+        check_tells(told, {"journal.db", "make room"});
+      }
+      check_tells(told_for_now([&] { store->probe_write(); }), {"journal.db", "make room"});
+      CHECK(load(*store, "a") == first.after);
+    }
+    store->probe_write();
+    CHECK(store->append(std::vector{second}).front() == Outcome::stored);
+  }
+  CHECK_FALSE(audit(directory.path()).fault);
+  CHECK(load(*open_sqlite_store(directory.path()), "a") == a);
+}
+
+TEST_CASE("a checkpoint that finds no room says so, and works when there is some") {
+  const int error = GENERATE(ENOSPC, EDQUOT, EFBIG);
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  const auto store = open_sqlite_store(directory.path());
+  store->append(std::vector{create(a)});
+  {
+    const RefusingDisk full{"snapshots.db", error};
+    check_tells(told_for_now([&] { store->checkpoint(); }), {"snapshots.db", "make room"});
+  }
+  store->checkpoint();
+  CHECK(store->pending_rows() == 0);
+}
+
+// SQLite makes its index of the log larger after it has written and synced a transaction.
+TEST_CASE("an index of the log that finds no room does not break the journal") {
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  const auto large_commit = [&](ledger::Row& row) {
+    ledger::Entry entry =
+        ledger::commit_entry(row, {ledger::Backend::gemini, "core", 1}, quota, november);
+    entry.idempotency_key = "k" + std::to_string(row.version);
+    entry.receipt = ledger::Receipt{"request", 200, std::string(1'000'000, 'x')};
+    return mutate(row, std::move(entry));
+  };
+  {
+    const auto store = open_sqlite_store(directory.path());
+    bool has_failed = false;
+    {
+      const RefusingDisk full{"journal.db-shm", ENOSPC};
+      for (int i = 0; i < 40 && !has_failed; ++i) {
+        auto after = a;
+        const auto mutation = large_commit(after);
+        try {
+          store->append(std::vector{mutation});
+          a = after;
+        } catch (const StoreBrokenError& error) {
+          FAIL("for good: " << error.what());
+        } catch (const StoreError& error) {
+          has_failed = true;
+          check_tells(error.what(), {"journal.db", "make room"});
+        }
+      }
+    }
+    CHECK(has_failed);
+    CHECK(store->append(std::vector{commit(a)}).front() == Outcome::stored);
+  }
+  CHECK_FALSE(audit(directory.path()).fault);
+  CHECK(load(*open_sqlite_store(directory.path()), "a") == a);
+}
+
+TEST_CASE("after a write that failed the journal goes on, as only a sync says what is lost") {
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  const auto first = create(a);
+  const auto second = commit(a);
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(std::vector{first});
+    {
+      const RefusingDisk failing{"journal.db", EIO};
+      check_tells(told_for_now([&] { store->append(std::vector{second}); }),
+                  {"journal.db", "Input/output error", "see to the disk"});
+    }
+    CHECK(store->append(std::vector{second}).front() == Outcome::stored);
+  }
+  CHECK_FALSE(audit(directory.path()).fault);
+}
+
+TEST_CASE("a probe of the journal is a write that is synced, and leaves all as it is") {
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(std::vector{create(a)});
+    const auto log = directory.path() / "journal.db-wal";
+    const auto size = fs::file_size(log);
+    store->probe_write();
+    CHECK(fs::file_size(log) > size);
+    const FailingSync broken_disk;
+    CHECK_THROWS_AS(store->probe_write(), StoreBrokenError);
+    CHECK_THROWS_AS(store->append(std::vector{commit(a)}), StoreBrokenError);
+  }
+  CHECK_FALSE(audit(directory.path()).fault);
+}
+
+TEST_CASE("a file that may only be read is found at the start, with what to do") {
+  const TemporaryDirectory directory;
+  const bool is_new = GENERATE(false, true);
+  if (!is_new) open_sqlite_store(directory.path());
+  const std::string name =
+      GENERATE("journal.db", "journal.db-wal", "snapshots.db", "snapshots.db-wal");
+  INFO(name << (is_new ? ", new" : ", there"));
+  const ReadOnlyFile read_only{name};
+  check_tells(told_by<StoreError>([&] { open_sqlite_store(directory.path()); }),
+              {directory.path().string(), "writable for this user"});
+}
+
+TEST_CASE("a ledger on a disk without room is opened, and its rows are there") {
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  open_sqlite_store(directory.path())->append(std::vector{create(a)});
+  const RefusingDisk full{".db-wal", GENERATE(ENOSPC, EDQUOT)};
+  const auto store = open_sqlite_store(directory.path());
+  CHECK(load(*store, "a") == a);
+  check_tells(told_for_now([&] { store->probe_write(); }), {"journal.db", "make room"});
+}
+
+}  // namespace
+}  // namespace credits::persistence
