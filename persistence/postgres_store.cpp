@@ -18,6 +18,7 @@
 #include "persistence/known_installs.hpp"
 #include "persistence/postgres.hpp"
 #include "persistence/postgres_columns.hpp"
+#include "persistence/postgres_refusal.hpp"
 #include "persistence/postgres_schema.hpp"
 #include "persistence/postgres_sql.hpp"
 
@@ -701,7 +702,15 @@ class PostgresStore : public Store {
 
 std::unique_ptr<Store> open_postgres_store(const std::string& uri, const PostgresOptions& options) {
   if (const auto fault = fault_of_postgres_uri(uri)) throw StoreError{*fault};
-  return std::make_unique<PostgresStore>(uri, options);
+  try {
+    return std::make_unique<PostgresStore>(uri, options);
+  } catch (const postgres::ConnectionError& error) {
+    if (postgres::refuses_for_good(uri)) throw;
+    throw StoreUnreachableError{error.what()};
+  } catch (const postgres::StatementError& error) {
+    if (!postgres::is_passing(error.code())) throw;
+    throw StoreUnreachableError{error.what()};
+  }
 }
 
 }  // namespace credits::persistence
