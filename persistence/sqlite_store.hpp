@@ -4,7 +4,9 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 
 #include "persistence/store.hpp"
@@ -19,6 +21,9 @@ struct SqliteOptions {
   // Installs whose version append() knows without a look at the files, half of them for certain;
   // about 200 bytes each.
   std::size_t heads_max = 500'000;
+  // Told, as the journal is replayed, how many of its entries have been; on the thread that opens
+  // the ledger.
+  std::function<void(std::uint64_t replayed, std::uint64_t total)> progress{};
 };
 
 // Opens the ledger in `data_dir`, which is made if it is missing. Throws StoreError: if another

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <thread>
+#include <utility>
 
 #include "http/gateway.hpp"
 #include "persistence/postgres_store.hpp"
@@ -18,9 +19,9 @@ actors::Tuning on_every_core(actors::Tuning tuning) {
 
 }  // namespace
 
-std::unique_ptr<persistence::Store> open_store(const std::string& store,
-                                               const std::filesystem::path& data_dir,
-                                               const actors::Tuning& tuning) {
+std::unique_ptr<persistence::Store> open_store(
+    const std::string& store, const std::filesystem::path& data_dir, const actors::Tuning& tuning,
+    std::function<void(std::uint64_t, std::uint64_t)> replay_progress) {
   const auto heads_max = [&tuning](std::size_t usual) {
     return std::max(usual, 2 * tuning.live_installs_max);
   };
@@ -31,6 +32,7 @@ std::unique_ptr<persistence::Store> open_store(const std::string& store,
   }
   persistence::SqliteOptions options;
   options.heads_max = heads_max(options.heads_max);
+  options.progress = std::move(replay_progress);
   return persistence::open_sqlite_store(data_dir, options);
 }
 
