@@ -91,13 +91,6 @@ def test_a_uri_that_is_none_is_refused(store, data_dir):
     assert "postgresql://USER@HOST:5432/DATABASE" in ended.stderr and "secret" not in ended.stderr
 
 
-def test_a_server_that_is_not_there_is_told_at_the_start(data_dir):
-    port = servers.free_port()
-    ended = run("--store", f"postgresql://127.0.0.1:{port}/d", "--data-dir", data_dir)
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert "cannot connect to PostgreSQL" in ended.stderr and str(port) in ended.stderr
-
-
 def test_a_newer_schema_is_refused_and_left_alone(start, server, data_dir):
     uri = new_ledger(server.uri())
     start("--store", uri).stop()

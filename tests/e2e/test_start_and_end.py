@@ -1,18 +1,25 @@
 """How the programs start and end where something is missing, stands still, or does not end by itself."""
 
+import contextlib
 import itertools
 import json
 import os
+import re
+import resource
 import signal
+import socket
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
 import creditsctl
 import creditsd
 import creditsload
-from cluster import postgres as servers
+from cluster import new_ledger, postgres as servers
 from creditsd import TIMEOUT_S, wait_until
+from test_faults import faulty_io, preload  # noqa: F401
 
 INSTALL = "/v1/installs/a"
 COMMIT = {"backend": "gemini", "tier": "core"}
@@ -56,6 +63,11 @@ def end(process):
     return process.wait(TIMEOUT_S)
 
 
+def limit_files(process, size):
+    """From now on a write beyond that size of a file fails, and SIGXFSZ is sent."""
+    resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
+
+
 # --- descriptors that are closed
 
 
@@ -87,3 +99,296 @@ def test_closed_standard_descriptors_are_in_no_file_that_a_program_writes(server
     assert (tmp_path / "rows.json").read_bytes() == (tmp_path / "usual").read_bytes()
     assert json.loads((tmp_path / "report.json").read_text())
     assert (tmp_path / "report.html").read_text().startswith("<!")
+
+
+# --- a log that nobody reads
+
+
+@pytest.fixture
+def full_pipe():
+    """Both ends of a pipe that takes nothing until somebody reads it."""
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writing, b"x" * 4096)
+    os.set_blocking(writing, True)
+    yield reading, writing
+    os.close(reading)
+    os.close(writing)
+
+
+def read_from(pipe, until):
+    """What comes, up to a line that has `until`, but for what the pipe was filled with."""
+    text = b""
+    os.set_blocking(pipe, False)
+
+    def has_come():
+        nonlocal text
+        with contextlib.suppress(BlockingIOError):
+            text += os.read(pipe, 65536)
+        return until.encode() in text and text.endswith(b"\n")
+
+    wait_until(has_come, f"the line with {until}")
+    return text.decode().lstrip("x")
+
+
+def quota_of(process):
+    client = creditsd.Client(process.port)
+    try:
+        return client.get("/v1/quota").json["core"]["lifetime"]
+    finally:
+        client.close()
+
+
+def set_quota(data_dir, lifetime):
+    (data_dir / "quota.json").write_text(json.dumps({"core": {"lifetime": lifetime}}))
+
+
+def test_signals_are_taken_while_nobody_reads_what_it_says(launch, data_dir, full_pipe):
+    process = launch(stdout=full_pipe[1], stderr=full_pipe[1])
+    wait_until(lambda: answers(process), "readiness")
+    set_quota(data_dir, 7)
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: quota_of(process) == 7, "the new quota")
+    assert end(process) == 0
+
+
+def test_calls_are_answered_while_nobody_reads_what_the_disk_does(launch, connect, data_dir, full_pipe):
+    process = launch(stdout=full_pipe[1], stderr=full_pipe[1])
+    wait_until(lambda: answers(process), "readiness")
+    client = connect(process)
+    assert client.post(INSTALL + "/commit", COMMIT).status == 200
+    limit_files(process, 16 * 1024)
+    for _ in range(3):
+        creditsd.check_problem(client.post(INSTALL + "/commit", COMMIT), 503, "storage_unavailable")
+    assert client.get(INSTALL).json["version"] == 1
+    creditsd.check_problem(client.get("/readyz"), 503, "storage_unavailable")
+    assert end(process) == 0
+
+
+def test_lines_that_nobody_read_in_time_are_counted_where_they_are_missing(launch, data_dir, full_pipe):
+    process = launch(stdout=subprocess.DEVNULL, stderr=full_pipe[1])
+    wait_until(lambda: answers(process), "readiness")
+    for number in range(1100):
+        set_quota(data_dir, number + 1)
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: quota_of(process) == number + 1, "the new quota")
+    text = read_from(full_pipe[0], "log_lines_dropped")
+    process.send_signal(signal.SIGHUP)
+    text += read_from(full_pipe[0], "reloaded")
+    process.terminate()
+    text += read_from(full_pipe[0], "stopped")
+    [dropped] = re.findall(r" warning log_lines_dropped: (\d+) lines", text)
+    assert 0 < int(dropped) < 1100
+    assert int(dropped) + len(re.findall(" reloaded: ", text)) >= 1100
+    assert process.wait(TIMEOUT_S) == 0
+    moments = re.findall(r"^\S+Z", text, re.MULTILINE)
+    assert moments == sorted(moments)
+
+
+def test_a_start_that_fails_ends_though_nobody_reads_why(launch, data_dir, full_pipe):
+    (data_dir / "quota.json").write_text("{")
+    assert launch(stdout=full_pipe[1], stderr=full_pipe[1]).wait(TIMEOUT_S) == 1
+
+
+# --- a file that may not grow
+
+
+def test_a_limit_of_the_files_size_is_a_failed_write_and_ends_nothing(server, client):
+    assert client.put(INSTALL).status == 201
+    limit_files(server.process, 16 * 1024)
+    creditsd.check_problem(client.post(INSTALL + "/commit", COMMIT), 503, "storage_unavailable")
+    assert client.get(INSTALL).json["version"] == 1
+    assert server.stop() == 0
+
+
+# --- an exception that nothing handles
+
+
+@pytest.fixture(scope="module")
+def throwing(tmp_path_factory):
+    library = tmp_path_factory.mktemp("throwing") / "throwing.so"
+    subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library,
+                    Path(__file__).with_name("throwing.cpp")], check=True)
+    return library
+
+
+def test_an_exception_that_nothing_handles_is_named_and_ends_by_abort(start, connect, throwing, tmp_path):
+    switch = tmp_path / "throw"
+    server = start(env=preload(throwing) | {"THROWING": str(switch)}, limits={resource.RLIMIT_CORE: 0})
+    assert connect(server).post(INSTALL + "/commit", COMMIT).status == 200
+    switch.write_text("an odd thing\n")
+    assert server.process.wait(TIMEOUT_S) == -signal.SIGABRT
+    [line] = [line for line in server.log().splitlines() if " aborted: " in line]
+    assert " error " in line and "std::runtime_error: an odd thing" in line
+    assert connect(start()).get(INSTALL).json["version"] == 1
+
+
+def test_an_exception_that_nothing_handles_ends_it_though_nobody_reads_why(launch, throwing, tmp_path, full_pipe):
+    switch = tmp_path / "throw"
+    process = launch(stderr=full_pipe[1], stdout=full_pipe[1], env=preload(throwing) | {"THROWING": str(switch)},
+                     preexec_fn=creditsd.with_limits({resource.RLIMIT_CORE: 0}))
+    wait_until(lambda: answers(process), "readiness")
+    switch.write_text("an odd thing\n")
+    assert process.wait(TIMEOUT_S) == -signal.SIGABRT
+
+
+# --- an end that does not come
+
+
+@pytest.fixture
+def stalled(start, connect, faulty_io, tmp_path):
+    """A server whose disk stands still from now on, with a commit in flight; one is answered."""
+    switch = tmp_path / "faulty"
+    server = start(env=preload(faulty_io) | {"FAULTY_IO": str(switch)})
+    assert connect(server).post(INSTALL + "/commit", COMMIT).status == 200
+    switch.write_text("stall")
+    with creditsd.open_socket(server.port) as connection:
+        connection.sendall(b"POST /v1/installs/a/commit HTTP/1.1\r\nHost: a\r\nContent-Length: 35\r\n"
+                           b"Content-Type: application/json\r\n\r\n"
+                           b'{"backend":"gemini","tier": "core"}')
+        client = connect(server)
+        wait_until(lambda: client.get("/v1/stats").json["persister"]["oldest_pending_ms"] > 0, "the wait")
+        yield server
+    switch.unlink()
+
+
+def check_kept(start, connect):
+    assert connect(start()).get(INSTALL).json["version"] in (1, 2)
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+def test_a_second_signal_ends_at_once_and_tells_what_is_unfinished(stalled, start, connect, first, second):
+    stalled.process.send_signal(first)
+    wait_until(lambda: " stopping: " in stalled.log(), "the end's beginning")
+    stalled.process.send_signal(second)
+    assert stalled.process.wait(TIMEOUT_S) == 1
+    assert f"error stopped_at_once: {second.name} while the end was under way" in stalled.log()
+    assert "answering what is in flight" in stalled.log()
+    check_kept(start, connect)
+
+
+def test_an_end_that_does_not_come_is_given_up(stalled, start, connect):
+    assert stalled.stop(timeout_s=120) == 1
+    assert "error stopped_unfinished: " in stalled.log() and "info stopped: " not in stalled.log()
+    check_kept(start, connect)
+
+
+# --- a store that is not there yet
+
+
+@pytest.fixture(scope="module")
+def database():
+    with servers.running() as running:
+        yield running
+
+
+@pytest.fixture
+def absent(database):
+    """A PostgreSQL that is not there, with a ledger of its own, until it is started."""
+    database.uri_of_ledger = new_ledger(database.uri())
+    database.stop()
+    yield database
+    database.start()
+
+
+def launch_logged(launch, tmp_path, *args, **settings):
+    process = launch("--log-format", "json", *args, stdout=open(tmp_path / "out", "wb"),
+                     stderr=open(tmp_path / "log", "wb"), **settings)
+    process.events = lambda: [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    process.named = lambda name: [event["message"] for event in process.events() if event["event"] == name]
+    return process
+
+
+def test_a_database_that_comes_up_later_is_waited_for(launch, connect, tmp_path, absent):
+    process = launch_logged(launch, tmp_path, "--store", absent.uri_of_ledger)
+    wait_until(lambda: process.named("waiting_for_store"), "the wait")
+    process.send_signal(signal.SIGHUP)
+    time.sleep(2)  # of tries
+    [told] = process.named("waiting_for_store")
+    assert "cannot connect to PostgreSQL" in told and str(absent.port) in told
+    assert (tmp_path / "out").read_text() == "" and not listens(process)
+    absent.start()
+    wait_until(lambda: answers(process), "readiness")
+    wait_until(lambda: (tmp_path / "out").read_text() == f"listening on http://127.0.0.1:{process.port}\n", "a word")
+    wait_until(lambda: process.named("reloaded"), "what SIGHUP asked for")
+    assert connect(process).post(INSTALL + "/commit", COMMIT).status == 200
+    assert end(process) == 0
+
+
+def listens(process):
+    try:
+        creditsd.open_socket(process.port).close()
+    except OSError:
+        return False
+    return True
+
+
+@pytest.fixture
+def silent():
+    """The port of a server that accepts connections and never says a word."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening.getsockname()[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
+@pytest.mark.parametrize("is_silent", [False, True])
+def test_a_signal_ends_the_wait_for_a_database(launch, tmp_path, silent, is_silent, number):
+    port = silent if is_silent else servers.free_port()
+    process = launch_logged(launch, tmp_path, "--store", f"postgresql://127.0.0.1:{port}/d")
+    if not is_silent:
+        wait_until(lambda: process.named("waiting_for_store"), "the wait")
+    wait_until(lambda: hears_signals(process), "signals to be heard")
+    process.send_signal(number)
+    assert process.wait(TIMEOUT_S) == 0
+    assert [event["event"] for event in process.events()][-1] == "stopped"
+    assert (tmp_path / "out").read_text() == ""
+
+
+def hears_signals(process):
+    """Whether it has got as far as to block them."""
+    blocked = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())[1]
+    return int(blocked, 16) >> signal.SIGTERM - 1 & 1
+
+
+def test_a_database_without_a_connection_to_spare_is_waited_for(launch, tmp_path, database):
+    uri = new_ledger(database.uri()).replace("postgres@", "app@")
+    database.sql("CREATE ROLE app LOGIN CONNECTION LIMIT 0")
+    database.sql(f"GRANT ALL ON SCHEMA {uri.rpartition('3D')[2]} TO app")
+    process = launch_logged(launch, tmp_path, "--store", uri)
+    wait_until(lambda: process.named("waiting_for_store"), "the wait")
+    assert "too many connections" in process.named("waiting_for_store")[0]
+    database.sql("ALTER ROLE app CONNECTION LIMIT -1")
+    wait_until(lambda: answers(process), "readiness")
+    assert end(process) == 0
+
+
+@pytest.mark.parametrize("user, name, reason", [
+    ("nobody", "postgres", 'role "nobody" does not exist'), ("postgres", "none", 'database "none" does not exist')])
+def test_what_a_wait_does_not_mend_is_told_at_once(database, data_dir, user, name, reason):
+    ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--store",
+                         f"postgresql://{user}@127.0.0.1:{database.port}/{name}")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert reason in ended.stderr and "waiting" not in ended.stderr
+
+
+# --- what each call meets while the store is away
+
+
+def test_what_each_call_meets_is_a_line_a_second_with_a_count(launch, connect, tmp_path, absent):
+    absent.start()
+    process = launch_logged(launch, tmp_path, "--store", absent.uri_of_ledger)
+    wait_until(lambda: answers(process), "readiness")
+    absent.stop()
+    client = connect(process)
+    begun = time.monotonic()
+    for number in range(400):
+        assert client.get(f"/v1/installs/i{number}").status == 503
+    seconds = time.monotonic() - begun
+    assert end(process) == 0
+    lines = process.named("load_failed")
+    assert 1 <= len(lines) <= seconds + 3
+    told = sum(1 + int(more) for line in lines for more in re.findall(r"and (\d+) more", line) or [0])
+    assert told >= 400

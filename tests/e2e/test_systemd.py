@@ -6,7 +6,9 @@ import socket
 import pytest
 
 import creditsd
+from cluster import postgres as servers
 from creditsd import run
+from test_start_and_end import launch  # noqa: F401
 
 JOURNAL = "/run/systemd/journal/socket"
 
@@ -35,3 +37,11 @@ def test_a_journal_that_is_not_there_is_told_at_the_start(data_dir):
     assert ended.returncode == 1
     assert JOURNAL in ended.stderr and "text" in ended.stderr
     assert not os.path.exists(data_dir / "journal.db")
+
+
+def test_it_asks_for_more_time_while_it_waits_for_its_store(launch, manager):
+    launch("--store", f"postgresql://127.0.0.1:{servers.free_port()}/d", env={"NOTIFY_SOCKET": manager.getsockname()})
+    for _ in range(3):
+        extension, status = manager.recv(4096).decode().splitlines()
+        assert extension.startswith("EXTEND_TIMEOUT_USEC=")
+        assert status.startswith("STATUS=waiting for the store: cannot connect to PostgreSQL")

@@ -1,25 +1,37 @@
 #include "tools/creditsd/log.hpp"
 
+#include <spdlog/logger.h>
+#include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/systemd_sink.h>
-#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cctype>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
 #include <filesystem>
-#include <iostream>
 #include <memory>
 #include <stdexcept>
 #include <utility>
+#include <vector>
 
 #include "http/codec/json_string.hpp"
+#include "tools/creditsd/line_queue.hpp"
+#include "tools/creditsd/throttle.hpp"
 
 namespace credits::creditsd {
 
 namespace {
 
+constexpr std::size_t lines_max = 1'000;
+constexpr std::chrono::seconds flush_max{1};
+
 bool is_json = false;
 bool is_for_people = true;  // who started it, and sees what it says
+spdlog::level::level_enum level_min = spdlog::level::info;
+LineQueue* queue = nullptr;  // until set_up_log()
+Throttle throttle;
 
 spdlog::sink_ptr sink_of(const std::string& format) {
   if (format != "journal") return std::make_shared<spdlog::sinks::stderr_sink_mt>();
@@ -38,13 +50,40 @@ std::string on_one_line(std::string text) {
   return text;
 }
 
+std::string text_of(std::string_view event, const std::string& text) {
+  if (!is_json) return std::string{event} + ": " + on_one_line(text);
+  return "\"event\":" + http::codec::json_string(event) +
+         ",\"message\":" + http::codec::json_string(text);
+}
+
 void write(spdlog::level::level_enum level, std::string_view event, const std::string& text) {
-  if (is_json) {
-    spdlog::log(level, R"("event":{},"message":{})", http::codec::json_string(event),
-                http::codec::json_string(text));
+  if (queue == nullptr || level < level_min) return;
+  queue->add({spdlog::log_clock::now(), level, text_of(event, text)});
+}
+
+void write_line(spdlog::logger& logger, const Line& line) {
+  if (line.level) {
+    logger.log(line.at, spdlog::source_loc{}, *line.level, line.text);
   } else {
-    spdlog::log(level, "{}: {}", event, on_one_line(text));
+    std::fputs(line.text.c_str(), stderr);
   }
+}
+
+LineQueue::Write writer_of(std::shared_ptr<spdlog::logger> logger) {
+  return [logger = std::move(logger)](const Line& line, std::uint64_t dropped) {
+    if (dropped > 0) {
+      write_line(*logger,
+                 {line.at, spdlog::level::warn,
+                  text_of("log_lines_dropped", std::to_string(dropped) +
+                                                   " lines are missing before this one, as "
+                                                   "nobody read the log")});
+    }
+    write_line(*logger, line);
+  };
+}
+
+void tell(const std::vector<Throttle::Held>& held) {
+  for (const auto& [name, text] : held) log_warning(name, text);
 }
 
 }  // namespace
@@ -53,12 +92,13 @@ void set_up_log(const std::string& level, const std::string& format) {
   auto logger = std::make_shared<spdlog::logger>("creditsd", sink_of(format));
   is_json = format == "json";
   is_for_people = format == "text";
-  logger->set_level(spdlog::level::from_str(level));
+  level_min = spdlog::level::from_str(level);
+  logger->set_level(spdlog::level::trace);
   logger->set_pattern(is_json ? R"({"time":"%Y-%m-%dT%H:%M:%S.%eZ","level":"%l",%v})"
                               : "%Y-%m-%dT%H:%M:%S.%eZ %l %v",
                       spdlog::pattern_time_type::utc);
-  logger->flush_on(spdlog::level::debug);
-  spdlog::set_default_logger(std::move(logger));
+  logger->flush_on(spdlog::level::trace);
+  queue = new LineQueue{lines_max, writer_of(std::move(logger))};
 }
 
 void log_debug(std::string_view event, const std::string& text) {
@@ -78,16 +118,41 @@ void log_error(std::string_view event, const std::string& text) {
 }
 
 void log_start_error(const std::string& text) {
-  if (is_for_people) {
-    std::cerr << "creditsd: " << text << '\n';
+  if (is_for_people && queue != nullptr) {
+    queue->add({spdlog::log_clock::now(), std::nullopt, "creditsd: " + text + "\n"});
+  } else if (is_for_people) {
+    std::fputs(("creditsd: " + text + "\n").c_str(), stderr);
   } else {
     log_error("start_failed", text);
   }
 }
 
 void log(const actors::Event& event) {
+  if (event.severity == actors::Severity::warning) {
+    if (throttle.passes(event.name, event.text, std::chrono::steady_clock::now())) {
+      log_warning(event.name, event.text);
+    }
+    return;
+  }
+  // What was held back came before it, and this one may tell the end of it.
+  tell(throttle.take_all());
   const bool is_info = event.severity == actors::Severity::info;
-  write(is_info ? spdlog::level::info : spdlog::level::warn, event.name, event.text);
+  write(is_info ? spdlog::level::info : spdlog::level::err, event.name, event.text);
 }
+
+void log_what_was_held_back() { tell(throttle.take_due(std::chrono::steady_clock::now())); }
+
+bool flush_log() {
+  if (queue == nullptr) return true;
+  tell(throttle.take_all());
+  return queue->flush(flush_max);
+}
+
+void flush_log_and_exit(int status) {
+  flush_log();
+  std::_Exit(status);
+}
+
+std::uint64_t log_lines_dropped() { return queue == nullptr ? 0 : queue->dropped(); }
 
 }  // namespace credits::creditsd

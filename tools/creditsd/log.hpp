@@ -1,7 +1,9 @@
 // creditsd's log: one line an event, on standard error, for people or as JSON for programs; or the
-// systemd journal, which keeps time and severity itself.
+// systemd journal, which keeps time and severity itself. A reader that stands still holds up
+// nobody: lines that it does not take in time are dropped, and counted.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -19,9 +21,22 @@ void log_info(std::string_view event, const std::string& text);
 void log_warning(std::string_view event, const std::string& text);
 void log_error(std::string_view event, const std::string& text);
 
+// Of warnings of one name a line a second at most: what is held back is counted.
 void log(const actors::Event& event);
+// To be called once a second, or more often: tells what was held back.
+void log_what_was_held_back();
 
 // Why the program cannot start, as the last thing that it says.
 void log_start_error(const std::string& text);
+
+// Writes what has not been written yet. Waits a second at most for a reader that stands still;
+// whether all is written.
+bool flush_log();
+
+// Ends the process at once, once the log is flushed.
+[[noreturn]] void flush_log_and_exit(int status);
+
+// Lines that nobody took in time, since the program was started.
+std::uint64_t log_lines_dropped();
 
 }  // namespace credits::creditsd

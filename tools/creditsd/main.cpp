@@ -1,19 +1,20 @@
 // creditsd: puts the store, the actors and the HTTP server together, and takes them down in the
 // order that loses nothing that was answered.
-#include <pthread.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <systemd/sd-daemon.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <csignal>
-#include <ctime>
+#include <cstdlib>
 #include <exception>
 #include <filesystem>
-#include <iostream>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <thread>
 #include <utility>
 
@@ -28,9 +29,12 @@
 #include "persistence/files.hpp"
 #include "persistence/postgres_store.hpp"
 #include "tools/creditsd/import.hpp"
+#include "tools/creditsd/last_words.hpp"
 #include "tools/creditsd/log.hpp"
 #include "tools/creditsd/options.hpp"
 #include "tools/creditsd/quota_follower.hpp"
+#include "tools/creditsd/signals.hpp"
+#include "tools/creditsd/start.hpp"
 #include "tools/creditsd/watch.hpp"
 #include "tools/running_ledger.hpp"
 #include "tools/standard_descriptors.hpp"
@@ -68,13 +72,6 @@ std::size_t connections_within(rlim_t descriptors, std::size_t wanted) {
                                          " is taken as " + std::to_string(possible) + ": " + found +
                                          "; " + advice);
   return possible;
-}
-
-sigset_t handled_signals() {
-  sigset_t signals;
-  ::sigemptyset(&signals);
-  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&signals, signal);
-  return signals;
 }
 
 void import_old_ledger(const Options& options, const actors::gateway_actor& gateway,
@@ -152,42 +149,6 @@ void reload(const Reloaded& files) {
   if (files.tls) reload("the TLS certificate and key", [&] { files.tls->reload(); });
 }
 
-// Waits for signals until one says stop.
-void handle_signals(const Reloaded& files, Watch& watch, http::Server& server) {
-  constexpr timespec second{1, 0};
-  const sigset_t signals = handled_signals();
-  while (true) {
-    const int signal = ::sigtimedwait(&signals, nullptr, &second);
-    watch.look_if_due();
-    if (signal < 0) continue;
-    if (signal == SIGHUP) {
-      reload(files);
-    } else {
-      log_info("stopping", std::string{signal == SIGTERM ? "SIGTERM" : "SIGINT"} +
-                               ": finishing what is in flight");
-      ::sd_notify(0, "STOPPING=1\nSTATUS=finishing what is in flight");
-      server.stop();
-      return;
-    }
-  }
-}
-
-// Handles signals until it is destroyed or one of them has said stop.
-class SignalThread {
- public:
-  SignalThread(const Reloaded& files, Watch& watch, http::Server& server)
-      : thread_{[&] { handle_signals(files, watch, server); }} {}
-  ~SignalThread() {
-    ::pthread_kill(thread_.native_handle(), SIGTERM);
-    thread_.join();
-  }
-  SignalThread(const SignalThread&) = delete;
-  SignalThread& operator=(const SignalThread&) = delete;
-
- private:
-  std::thread thread_;
-};
-
 http::ServerOptions server_options_of(const Options& options, std::size_t connections_max,
                                       const http::Tls* tls) {
   http::ServerOptions server_options;
@@ -220,7 +181,19 @@ std::string name_of_ledger(const Options& options) {
                                                      : options.data_dir.string();
 }
 
-void run(const Options& options) {
+// For whoever started the program, and may not read it: a thread that waits for that ends with the
+// process.
+void announce(std::string line) {
+  std::thread{[line = std::move(line)] {
+    for (std::string_view left = line; !left.empty();) {
+      const ssize_t written = ::write(STDOUT_FILENO, left.data(), left.size());
+      if (written < 0 && errno != EINTR) return;
+      if (written > 0) left.remove_prefix(static_cast<std::size_t>(written));
+    }
+  }}.detach();
+}
+
+void run(const Options& options, Signals& signals) {
   refuse_strangers(options);
   const std::string scheme = options.tls_files ? "https" : "http";
   http::Access access{options.token_files, scheme};
@@ -232,7 +205,8 @@ void run(const Options& options) {
   const actors::Tuning tuning = tuning_of(options);
   const bool is_shared = persistence::is_postgres_uri(options.store);
   if (is_shared) make_directory(options.data_dir);
-  const auto store = open_store(options.store, options.data_dir, tuning);
+  const auto store = open_store_when_there(options.store, options.data_dir, tuning);
+  const Ending closing_store{signals, "closing the ledger"};
   const auto quota_home = is_shared ? quota_table_of(options) : quota_file_of(options);
   actors::Environment environment{
       actors::system_time, actors::random_mutation_id, log,
@@ -241,6 +215,7 @@ void run(const Options& options) {
   std::optional<QuotaFollower> quota_follower;
   if (is_shared) quota_follower.emplace(quota);
   RunningLedger running{*store, environment, tuning};
+  const Ending closing_actors{signals, "writing what came last, and the snapshots"};
   import_old_ledger(options, running.gateway(), environment);
   http::HttpFigures figures;
   http::Api api{{running.gateway(),
@@ -256,14 +231,34 @@ void run(const Options& options) {
   const int port = server.bind();
   Watch watch{environment.figures, figures};
   const Reloaded files{quota, access, tls ? &*tls : nullptr};
-  const SignalThread signals{files, watch, server};
   const std::string url = url_of(scheme, {options.listen.host, port});
-  std::cout << "listening on " << url << std::endl;
+  announce("listening on " + url + "\n");
   log_info("started", "creditsd " + std::string{version} + " serves " + name_of_ledger(options) +
                           " on " + url);
   ::sd_notify(0, ("READY=1\nSTATUS=serves " + url).c_str());
-  server.serve();
+  signals.attend({.stop = [&] { server.stop(); },
+                  .reload = [&] { reload(files); },
+                  .look = [&] { watch.look_if_due(); }},
+                 [&] { server.serve(); });
   watch.look();
+}
+
+// A write that finds no reader, or no room below a limit of the file's size, fails by its error.
+void ignore_signals_of_writes() {
+  for (const int signal : {SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_IGN);
+}
+
+// Returns the exit status.
+int run_to_the_end(const Options& options) {
+  Signals signals;
+  try {
+    run(options, signals);
+    log_info("stopped", "all that was answered is on the disk");
+    return EXIT_SUCCESS;
+  } catch (const std::exception& error) {
+    log_start_error(error.what());
+    return start_error;
+  }
 }
 
 }  // namespace
@@ -273,16 +268,16 @@ void run(const Options& options) {
 int main(int argc, char** argv) {
   using namespace credits::creditsd;
   credits::open_standard_descriptors();
+  ignore_signals_of_writes();
   try {
     const Options options = parse_options(argc, argv);
     ::umask(S_IRWXG | S_IRWXO);  // the ledger is its owner's alone
+    block_handled_signals();
     set_up_log(options.log_level, options.log_format);
-    // Before any thread starts: each inherits it, so that sigwait() alone sees them.
-    const sigset_t signals = handled_signals();
-    ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
-    run(options);
-    log_info("stopped", "all that was answered is on the disk");
-    return 0;
+    tell_before_abort();
+    const int status = run_to_the_end(options);
+    if (!flush_log()) std::_Exit(status);  // the thread that writes is still at it
+    return status;
   } catch (const Exit& exit) {
     return exit.status;
   } catch (const std::exception& error) {

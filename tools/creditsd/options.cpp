@@ -26,12 +26,13 @@ constexpr int usage_error = 2;
 constexpr const char* environment_prefix = "CREDITSD_";
 
 constexpr const char* footer = R"(Signals:
-  SIGTERM, SIGINT  answer what is in flight, write, and end
+  SIGTERM, SIGINT  answer what is in flight, write, and end, in 40 s at most; another one
+                   ends at once, as does the first while it starts
   SIGHUP           read the quota, tokens and certificate again
 
 Exit status:
   0  stopped
-  1  it cannot start or go on; the text says why and what to do
+  1  it cannot start or go on, or has ended unfinished; the text says why and what to do
   2  the command line or the file of settings is wrong
 
 Examples:

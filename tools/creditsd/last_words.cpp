@@ -1,0 +1,53 @@
+#include "tools/creditsd/last_words.hpp"
+
+#include <cxxabi.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <exception>
+#include <memory>
+#include <string>
+
+#include "tools/creditsd/log.hpp"
+
+namespace credits::creditsd {
+
+namespace {
+
+// The log may be what this thread was at: past this the process ends without its line.
+constexpr unsigned last_words_seconds = 3;
+
+std::string name_of(const std::type_info& type) {
+  int status = 0;
+  const std::unique_ptr<char, decltype(&std::free)> name{
+      abi::__cxa_demangle(type.name(), nullptr, nullptr, &status), std::free};
+  return name ? name.get() : type.name();
+}
+
+std::string reason() {
+  const std::exception_ptr exception = std::current_exception();
+  const std::type_info* const type = abi::__cxa_current_exception_type();
+  if (!exception || type == nullptr) return "std::terminate() was called";
+  try {
+    std::rethrow_exception(exception);
+  } catch (const std::exception& error) {
+    return "nothing handles " + name_of(*type) + ": " + error.what();
+  } catch (...) {
+    return "nothing handles " + name_of(*type);
+  }
+}
+
+[[noreturn]] void tell_and_abort() {
+  std::signal(SIGALRM, [](int) { std::abort(); });
+  ::alarm(last_words_seconds);
+  log_error("aborted", reason() + "; what was answered is kept, and a new start goes on from it");
+  flush_log();
+  std::abort();
+}
+
+}  // namespace
+
+void tell_before_abort() { std::set_terminate(tell_and_abort); }
+
+}  // namespace credits::creditsd

@@ -1,0 +1,133 @@
+#include "tools/creditsd/signals.hpp"
+
+#include <pthread.h>
+#include <systemd/sd-daemon.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <ctime>
+#include <system_error>
+#include <utility>
+
+#include "tools/creditsd/log.hpp"
+
+namespace credits::creditsd {
+
+namespace {
+
+constexpr int end_error = 1;
+
+sigset_t handled_signals() {
+  sigset_t signals;
+  ::sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) ::sigaddset(&signals, signal);
+  return signals;
+}
+
+}  // namespace
+
+void block_handled_signals() {
+  const sigset_t signals = handled_signals();
+  ::pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+}
+
+Signals::~Signals() {
+  {
+    const std::lock_guard lock{mutex_};
+    is_done_ = true;
+  }
+  ::pthread_kill(thread_.native_handle(), SIGHUP);  // so that it looks
+  thread_.join();
+}
+
+void Signals::attend(Service service, const std::function<void()>& serve) {
+  struct Attended {
+    Signals& signals;
+    ~Attended() { signals.detach(); }
+  };
+  {
+    const std::lock_guard lock{mutex_};
+    service_ = std::move(service);
+    reload_if_wanted();
+  }
+  const Attended attended{*this};
+  serve();
+}
+
+// A reload that is under way uses what the service has.
+void Signals::detach() {
+  std::future<void> reload;
+  {
+    const std::lock_guard lock{mutex_};
+    begin_end("reading the quota again");
+    service_.reset();
+    reload = std::move(reload_);
+  }
+  if (reload.valid()) reload.wait();
+}
+
+void Signals::ending(const char* step) {
+  const std::lock_guard lock{mutex_};
+  begin_end(step);
+}
+
+void Signals::begin_end(const char* step) {
+  if (!step_) ends_by_ = std::chrono::steady_clock::now() + end_max;
+  step_ = step;
+}
+
+void Signals::hear() {
+  constexpr timespec second{1, 0};
+  const sigset_t signals = handled_signals();
+  while (true) {
+    const int signal = ::sigtimedwait(&signals, nullptr, &second);
+    const std::lock_guard lock{mutex_};
+    if (is_done_) return;
+    if (signal == SIGHUP) is_reload_wanted_ = true;
+    if (signal == SIGTERM) end("SIGTERM");
+    if (signal == SIGINT) end("SIGINT");
+    if (service_) {
+      reload_if_wanted();
+      service_->look();
+    }
+    log_what_was_held_back();
+    give_up_if_due();
+  }
+}
+
+void Signals::end(const std::string& signal) {
+  if (step_) {
+    log_error("stopped_at_once", signal + " while the end was under way: unfinished is " + step_);
+    flush_log_and_exit(end_error);
+  }
+  ::sd_notify(0, "STOPPING=1\nSTATUS=finishing what is in flight");
+  if (!service_) {
+    log_info("stopped", signal + " during the start: nothing had been answered");
+    flush_log_and_exit(EXIT_SUCCESS);
+  }
+  log_info("stopping", signal + ": finishing what is in flight");
+  begin_end("answering what is in flight");
+  service_->stop();
+}
+
+void Signals::give_up_if_due() {
+  if (!step_ || std::chrono::steady_clock::now() < ends_by_) return;
+  log_error("stopped_unfinished", "the end has taken " + std::to_string(end_max.count()) +
+                                      " s: unfinished is " + step_ +
+                                      "; what was not answered may have been done or not");
+  flush_log_and_exit(end_error);
+}
+
+void Signals::reload_if_wanted() {
+  const bool is_busy =
+      reload_.valid() && reload_.wait_for(std::chrono::seconds{0}) != std::future_status::ready;
+  if (!is_reload_wanted_ || is_busy) return;
+  is_reload_wanted_ = false;
+  try {
+    reload_ = std::async(std::launch::async, service_->reload);
+  } catch (const std::system_error& error) {
+    log_error("reload_failed", std::string{"SIGHUP: no thread for it: "} + error.what());
+  }
+}
+
+}  // namespace credits::creditsd

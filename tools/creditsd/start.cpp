@@ -1,0 +1,65 @@
+#include "tools/creditsd/start.hpp"
+
+#include <systemd/sd-daemon.h>
+
+#include <chrono>
+#include <cstdint>
+#include <thread>
+
+#include "persistence/postgres_store.hpp"
+#include "tools/creditsd/log.hpp"
+#include "tools/running_ledger.hpp"
+
+namespace credits::creditsd {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::chrono::milliseconds try_again_after{500};
+constexpr std::chrono::seconds notify_interval{1};
+constexpr std::chrono::seconds log_interval{5};
+
+// A service manager would end what takes longer to start than it allows. It gives it a minute from
+// now on, as there is progress.
+void tell_manager(const std::string& status) {
+  ::sd_notify(0, ("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=" + status).c_str());
+}
+
+class Replay {
+ public:
+  void operator()(std::uint64_t replayed, std::uint64_t total) {
+    const auto now = steady_clock::now();
+    if (now - notified_at_ < notify_interval) return;
+    notified_at_ = now;
+    const std::string text = "replaying the journal: " + std::to_string(replayed) + " of " +
+                             std::to_string(total) + " entries";
+    tell_manager(text);
+    if (now - logged_at_ < log_interval) return;
+    logged_at_ = now;
+    log_info("replaying", text);
+  }
+
+ private:
+  steady_clock::time_point notified_at_ = steady_clock::now();
+  steady_clock::time_point logged_at_ = steady_clock::now();
+};
+
+}  // namespace
+
+std::unique_ptr<persistence::Store> open_store_when_there(const std::string& store,
+                                                          const std::filesystem::path& data_dir,
+                                                          const actors::Tuning& tuning) {
+  for (std::string told;;) {
+    try {
+      return open_store(store, data_dir, tuning, Replay{});
+    } catch (const persistence::StoreUnreachableError& error) {
+      tell_manager("waiting for the store: " + std::string{error.what()});
+      if (told != error.what()) log({"waiting_for_store", error.what()});
+      told = error.what();
+    }
+    std::this_thread::sleep_for(try_again_after);
+  }
+}
+
+}  // namespace credits::creditsd
