@@ -47,8 +47,15 @@ void QuotaTable::write(const ledger::Quota& quota) {
   at_home("write", table_name, [&] { table_.replace(codec::encode(quota)); });
 }
 
+std::unique_lock<std::timed_mutex> QuotaKeeper::lock() {
+  std::unique_lock held{mutex_, patience_};
+  if (held.owns_lock()) return held;
+  throw QuotaHomeError{
+      "the quota is being read or replaced already, and its home does not answer; try again"};
+}
+
 bool QuotaKeeper::reload() {
-  const std::lock_guard lock{mutex_};
+  const auto held = lock();
   ledger::Quota quota = home_.read();
   if (quota == *in_force_.get()) return false;
   in_force_.set(std::move(quota));
@@ -56,7 +63,7 @@ bool QuotaKeeper::reload() {
 }
 
 void QuotaKeeper::replace(const ledger::Quota& quota) {
-  const std::lock_guard lock{mutex_};
+  const auto held = lock();
   home_.write(quota);
   in_force_.set(quota);
 }

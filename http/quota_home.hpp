@@ -1,6 +1,7 @@
 // Where the quota lives, and the quota in force that is read from there.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <mutex>
 #include <stdexcept>
@@ -49,10 +50,13 @@ class QuotaTable : public QuotaHome {
   persistence::PostgresQuota table_;
 };
 
-// Any thread may use it.
+// Any thread may use it. Whoever finds another at it for longer than `patience`, as over a database
+// that does not answer, gives up.
 class QuotaKeeper {
  public:
-  QuotaKeeper(QuotaHome& home, actors::QuotaInForce& in_force) : home_{home}, in_force_{in_force} {}
+  QuotaKeeper(QuotaHome& home, actors::QuotaInForce& in_force,
+              std::chrono::milliseconds patience = std::chrono::seconds{10})
+      : home_{home}, in_force_{in_force}, patience_{patience} {}
 
   // Puts what the home says in force; whether that is another quota than before. Throws
   // QuotaHomeError, and changes nothing.
@@ -65,9 +69,12 @@ class QuotaKeeper {
   ledger::Quota in_force() const { return *in_force_.get(); }
 
  private:
+  std::unique_lock<std::timed_mutex> lock();
+
   QuotaHome& home_;
   actors::QuotaInForce& in_force_;
-  std::mutex mutex_;  // one change at a time
+  const std::chrono::milliseconds patience_;
+  std::timed_mutex mutex_;  // one change at a time
 };
 
 }  // namespace credits::http
