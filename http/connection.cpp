@@ -131,13 +131,36 @@ bool Connection::flush() {
     if (sent > 0) {
       rest.remove_prefix(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN) {
-      failed_ = !wait_until(needed_, steady_clock::now() + limits_.send_timeout);
+      failed_ = !wait_to_send();
     } else if (errno != EINTR) {
       failed_ = true;
     }
   }
   output_.clear();
   return !failed_;
+}
+
+bool Connection::wait_to_send() {
+  auto deadline = steady_clock::now() + limits_.send_timeout;
+  while (true) {
+    if (send_deadline_) deadline = std::min(deadline, *send_deadline_);
+    if (steady_clock::now() >= deadline) return false;
+    std::array<pollfd, 2> descriptors{{{socket_, needed_, 0}, {end_event_, POLLIN, 0}}};
+    const int ready =
+        ::poll(descriptors.data(), send_deadline_ ? 1 : 2, milliseconds_until(deadline));
+    if (ready < 0 && errno == EINTR) continue;
+    if (ready <= 0) return false;
+    if (descriptors[0].revents != 0) return true;
+    send_deadline_ = steady_clock::now() + limits_.send_timeout;
+  }
+}
+
+bool Connection::may_send_more() {
+  pollfd end{end_event_, POLLIN, 0};
+  if (!send_deadline_ && ::poll(&end, 1, 0) == 1) {
+    send_deadline_ = steady_clock::now() + limits_.send_timeout;
+  }
+  return !send_deadline_ || steady_clock::now() < *send_deadline_;
 }
 
 void Connection::finish() {
@@ -258,7 +281,7 @@ ssize_t Connection::result_of_tls(int result) {
 
 ssize_t Connection::write(const char* data, std::size_t size) {
   output_.append(data, size);
-  if (output_.size() >= output_bytes_max && !is_shared_ && !flush()) return -1;
+  if (output_.size() >= output_bytes_max && !is_shared_ && !(may_send_more() && flush())) return -1;
   return failed_ ? -1 : static_cast<ssize_t>(size);
 }
 

@@ -13,6 +13,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,9 +25,10 @@ namespace credits::http {
 struct ConnectionLimits {
   std::chrono::milliseconds idle_timeout{60'000};     // between two requests
   std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
-  std::chrono::milliseconds send_timeout{10'000};     // for a client that does not read
-  std::size_t head_bytes_max = 64 * 1024;             // request line and headers
-  std::chrono::milliseconds end_grace{100};           // for a request on its way at the end
+  // For a client that does not read; at the end, for all that is left of an answer.
+  std::chrono::milliseconds send_timeout{10'000};
+  std::size_t head_bytes_max = 64 * 1024;    // request line and headers
+  std::chrono::milliseconds end_grace{100};  // for a request on its way at the end
 };
 
 // How far an attempt to send that does not wait came.
@@ -102,6 +104,8 @@ class Connection : public httplib::Stream {
 
  private:
   bool wait_until(short events, std::chrono::steady_clock::time_point deadline) const;
+  bool wait_to_send();
+  bool may_send_more();
   bool wait_for_input(std::chrono::steady_clock::time_point& deadline,
                       std::chrono::milliseconds end_grace);
   bool wait_for_peer(std::chrono::steady_clock::time_point& deadline,
@@ -123,6 +127,8 @@ class Connection : public httplib::Stream {
   const ConnectionLimits& limits_;
   const int end_event_;
   std::chrono::steady_clock::time_point request_deadline_{};
+  // Once the server ends, what is being sent has so long in all, be it taken fast or slowly.
+  std::optional<std::chrono::steady_clock::time_point> send_deadline_{};
   std::unique_ptr<char[]> input_;  // none while there is nothing unread, if shared
   std::size_t input_begin_ = 0;
   std::size_t input_end_ = 0;

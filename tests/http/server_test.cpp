@@ -52,6 +52,18 @@ class Client {
     return std::exchange(received_, {});
   }
 
+  // What came last before the connection ended.
+  std::string last_received() {
+    std::string last;
+    std::array<char, 64 * 1024> buffer{};
+    ssize_t got = 0;
+    while ((got = ::recv(socket_, buffer.data(), buffer.size(), 0)) > 0) {
+      last.append(buffer.data(), static_cast<std::size_t>(got));
+      if (last.size() > 100) last.erase(0, last.size() - 100);
+    }
+    return last;
+  }
+
   std::string receive_to_end() { return receive("\xff"); }
 
   std::string get(const std::string& path) {
@@ -89,7 +101,7 @@ class Later : public Ongoing {
 };
 
 // Answers `echo` and the target; /slow waits until it is let go, /later and /much-later until they
-// are given, and /gives gives the latter on the thread that it comes on.
+// are given, and /gives gives the latter on the thread that it comes on; /long goes on and on.
 class Echo : public Service {
  public:
   explicit Echo(ServerOptions options = {}, std::size_t body_bytes_max = 1'000'000)
@@ -128,7 +140,7 @@ class Echo : public Service {
     return admission;
   }
   bool is_prompt(std::string_view, std::string_view target) const override {
-    return target != "/slow" && target != "/breaks";
+    return target != "/slow" && target != "/breaks" && target != "/long";
   }
   Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) override {
     if (request.target == "/much-later") return much_later_ = begin_later(listener, 60s);
@@ -156,6 +168,15 @@ class Echo : public Service {
       changed_.wait(lock, [this] { return is_free_; });
     }
     if (request.target == "/throws") throw std::runtime_error{"handler"};
+    if (request.target == "/long") {
+      HttpResponse response;
+      const auto end = std::chrono::steady_clock::now() + 20s;  // of a test that fails
+      response.next_chunk = [end](std::string& chunk) {
+        chunk = std::string(64 * 1024, 'x');
+        return std::chrono::steady_clock::now() < end;
+      };
+      return response;
+    }
     if (request.target == "/breaks") {
       HttpResponse response;
       response.next_chunk = [rounds = 0](std::string& chunk) mutable -> bool {
@@ -394,6 +415,16 @@ TEST_CASE("stopping ends idle connections and answers what is under way") {
   CHECK(idle.receive_to_end().empty());
   echo.let_go();
   check_tells(busy.receive_to_end(), {"200 OK", "echo /slow"});
+  stopper.join();
+}
+
+TEST_CASE("stopping breaks off an answer that goes on for too long, though its client reads it") {
+  Echo echo{{.send_timeout = 300ms}};
+  Client client{echo.port()};
+  client.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(client.receive("xxx"), {"200 OK"});
+  std::thread stopper{[&echo] { echo.stop(); }};
+  CHECK(client.last_received().find("\r\n0\r\n\r\n") == std::string::npos);
   stopper.join();
 }
 
