@@ -22,6 +22,7 @@ namespace credits::http {
 struct ApiLimits {
   std::size_t requests_in_flight_max = 10'000;       // beyond: 503, and nothing was done
   std::size_t operations_in_flight_max = 131'072;    // of batches; beyond: the same
+  std::size_t snapshots_max = 8;                     // that are being sent; beyond: the same
   std::size_t operator_calls_max = 256;              // that wait for the store; beyond: the same
   std::chrono::milliseconds answer_timeout{30'000};  // for the actors; beyond: 503, outcome unknown
   std::chrono::milliseconds import_timeout{600'000};  // the same, for an import
@@ -34,7 +35,8 @@ class Api : public Service {
       : context_{std::move(context)},
         limits_{limits},
         operators_{context_,
-                   {limits_.operator_calls_max, limits_.answer_timeout, limits_.import_timeout}} {}
+                   {limits_.operator_calls_max, limits_.snapshots_max, limits_.answer_timeout,
+                    limits_.import_timeout}} {}
 
   Admission admit(const HttpRequest& request) override;
   bool is_prompt(std::string_view method, std::string_view target) const override;

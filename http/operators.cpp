@@ -86,8 +86,9 @@ class Question {
 // Turns rows into the text of the JSON ledger, piece by piece.
 class LedgerText {
  public:
-  explicit LedgerText(std::shared_ptr<persistence::RowCursor> cursor)
-      : cursor_{std::move(cursor)} {}
+  // `place` is taken as long as there is the cursor, which is a burden to the store.
+  LedgerText(std::shared_ptr<persistence::RowCursor> cursor, InFlight place)
+      : place_{std::make_shared<InFlight>(std::move(place))}, cursor_{std::move(cursor)} {}
 
   bool operator()(std::string& chunk) {
     if (std::exchange(is_first_, false)) chunk = R"({"rows":{)";
@@ -104,6 +105,7 @@ class LedgerText {
   }
 
  private:
+  std::shared_ptr<InFlight> place_;
   std::shared_ptr<persistence::RowCursor> cursor_;
   bool is_first_ = true;
   bool has_rows_ = false;
@@ -133,6 +135,12 @@ InFlight Operators::place_of_call() const {
 InFlight Operators::place_of_import() const {
   InFlight place{imports_};
   if (place.count() > 1) shed("another import is under way");
+  return place;
+}
+
+InFlight Operators::place_of_snapshot() const {
+  InFlight place{snapshots_};
+  if (place.count() > limits_.snapshots_max) shed("too many snapshots are being sent");
   return place;
 }
 
@@ -187,13 +195,14 @@ HttpResponse Operators::list_entries(const std::string& install_id, std::string_
 }
 
 HttpResponse Operators::snapshot() const {
+  InFlight place = place_of_snapshot();
   Question<std::shared_ptr<persistence::RowCursor>> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::snapshot_atom::value,
                  actors::SnapshotRequest{question.promise()});
+  auto cursor = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   HttpResponse response;
   response.next_chunk =
-      [this, text = LedgerText{question.wait_for_answer(
-                 limits_.answer_timeout, storage_unreadable)}](std::string& chunk) mutable {
+      [this, text = LedgerText{std::move(cursor), std::move(place)}](std::string& chunk) mutable {
         try {
           return text(chunk);
         } catch (const persistence::StoreError& error) {

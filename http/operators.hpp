@@ -13,7 +13,8 @@
 namespace credits::http {
 
 struct OperatorLimits {
-  std::size_t calls_max;  // that wait for the store; beyond: 503, and nothing was done
+  std::size_t calls_max;      // that wait for the store; beyond: 503, and nothing was done
+  std::size_t snapshots_max;  // that are being sent; beyond: the same
   std::chrono::milliseconds answer_timeout;
   std::chrono::milliseconds import_timeout;
 };
@@ -38,12 +39,14 @@ class Operators {
  private:
   InFlight place_of_call() const;
   InFlight place_of_import() const;
+  InFlight place_of_snapshot() const;
   [[noreturn]] void shed(std::string reason) const;
 
   const ApiContext& context_;
   const OperatorLimits limits_;
   InFlightCount calls_;
   InFlightCount imports_;
+  InFlightCount snapshots_;
 };
 
 }  // namespace credits::http

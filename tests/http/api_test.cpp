@@ -305,6 +305,16 @@ TEST_CASE("what operators ask for is refused where too much of it waits for the 
   wait_for_room(service, "GET", "/v1/installs");
 }
 
+TEST_CASE("beyond the snapshots that are being sent, one is refused") {
+  Service service{{.snapshots_max = 1}};
+  service.commit("a");
+  std::optional<HttpResponse> first = service.call("GET", "/v1/snapshot");
+  check_problem(service.call("GET", "/v1/snapshot"), 503, "overloaded");
+  CHECK(service.call("GET", "/v1/installs").status == 200);
+  first.reset();
+  CHECK(body_of(service.call("GET", "/v1/snapshot")).find("\"a\"") != std::string::npos);
+}
+
 TEST_CASE("an import that was given up is refused another beside it") {
   Service service{{.import_timeout = 20ms}};
   service.store.hold_appends();
