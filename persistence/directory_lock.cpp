@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <array>
@@ -32,7 +33,7 @@ std::string holder_of(int descriptor) {
 DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {
   // What is in it may be writable all the same, for the first while.
   if (::access(directory.c_str(), W_OK | X_OK) != 0) refuse(directory);
-  const std::filesystem::path path = directory / "lock";
+  const std::filesystem::path path = directory / lock_file;
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (descriptor_ < 0) {
     refuse(directory);
@@ -56,5 +57,56 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {
 }
 
 DirectoryLock::~DirectoryLock() { ::close(descriptor_); }
+
+Ground::Ground(const std::filesystem::path& directory, const std::vector<std::string>& files) {
+  try {
+    hold(directory);
+    for (const std::string& file : files) hold(directory / file);
+  } catch (...) {
+    let_go();
+    throw;
+  }
+}
+
+Ground::~Ground() { let_go(); }
+
+// Only as a path: closing any other descriptor of a file lets go of SQLite's locks on it.
+void Ground::hold(const std::filesystem::path& path) {
+  const int descriptor = ::open(path.c_str(), O_PATH | O_CLOEXEC);
+  if (descriptor < 0) throw StoreError{path.string() + ": " + std::strerror(errno)};
+  held_.push_back({path, descriptor});
+}
+
+void Ground::let_go() {
+  for (const Held& held : held_) ::close(held.descriptor);
+}
+
+std::optional<std::string> Ground::find_loss() const {
+  for (const auto& [path, descriptor] : held_) {
+    struct ::stat held {};
+    struct ::stat there {};
+    if (::fstat(descriptor, &held) != 0) {
+      throw StoreError{path.string() + ": " + std::strerror(errno)};
+    }
+    if (::stat(path.c_str(), &there) != 0) {
+      if (errno == ENOENT || errno == ENOTDIR) return path.string() + " was removed or moved away";
+      throw StoreError{path.string() + ": " + std::strerror(errno)};
+    }
+    if (held.st_dev != there.st_dev || held.st_ino != there.st_ino) {
+      return path.string() + " was replaced";
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<std::string> Ground::find_removed() const {
+  for (const auto& [path, descriptor] : held_) {
+    struct ::stat held {};
+    if (::fstat(descriptor, &held) == 0 && held.st_nlink == 0) {
+      return path.string() + " was removed";
+    }
+  }
+  return std::nullopt;
+}
 
 }  // namespace credits::persistence

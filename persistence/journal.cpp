@@ -283,19 +283,27 @@ void Journal::write(Work work) {
 template <class Work>
 void Journal::guarded(Work work) {
   const std::lock_guard lock{mutex_};
-  if (is_broken_) throw_broken("a sync has failed before");
+  expect_unbroken();
   try {
     work();
   } catch (const SQLite::Exception& error) {
-    is_broken_ = is_for_good(error);
-    if (is_broken_) throw_broken(error.what());
+    if (is_for_good(error)) {
+      give_up(path_.string() + ": a sync has failed (" + error.what() +
+              "); nothing can be promised any more, see to the disk and start again");
+    }
     throw to_store_error(path_, writer_, error);
   }
 }
 
-void Journal::throw_broken(const std::string& reason) const {
-  throw StoreBrokenError{path_.string() + ": " + reason +
-                         "; nothing can be promised any more, see to the disk and start again"};
+void Journal::give_up(const std::string& reason) {
+  const std::lock_guard lock{broken_mutex_};
+  if (broken_.empty()) broken_ = reason;
+  throw StoreBrokenError{broken_};
+}
+
+void Journal::expect_unbroken() const {
+  const std::lock_guard lock{broken_mutex_};
+  if (!broken_.empty()) throw StoreBrokenError{broken_};
 }
 
 void Journal::insert(const JournalRecord& record) {

@@ -21,6 +21,7 @@
 #include "actors/ledger/entry.hpp"
 #include "persistence/chain.hpp"
 #include "persistence/row_table.hpp"
+#include "persistence/sqlite_file.hpp"
 
 namespace credits::persistence {
 
@@ -99,6 +100,15 @@ class Journal {
   // A write that changes nothing, as durable as an append. Throws as that does.
   void probe();
 
+  // Every later write throws StoreBrokenError with this reason, as this does. Any thread.
+  [[noreturn]] void give_up(const std::string& reason);
+
+  // Throws StoreBrokenError if every write will. Any thread; waits for none.
+  void expect_unbroken() const;
+
+  // When the file's log is closed it stays where it is, as another may be in its place.
+  void leave_log() { persistence::leave_log(writer_); }
+
   // Puts `baselines` in the place of the entries up to `last_pruned`. Throws as append() does.
   void write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
                     std::uint64_t last_pruned);
@@ -119,7 +129,6 @@ class Journal {
   // Runs it as it is, and knows its failures.
   template <class Work>
   void guarded(Work work);
-  [[noreturn]] void throw_broken(const std::string& reason) const;
 
   const std::filesystem::path path_;
   std::mutex mutex_;
@@ -127,9 +136,11 @@ class Journal {
   const std::string ledger_id_;
   SQLite::Statement insert_entry_;
   SQLite::Statement insert_import_;
-  bool is_broken_ = false;
 
   SQLite::Database pruning_reader_;  // the pruning thread's
+
+  mutable std::mutex broken_mutex_;
+  std::string broken_;  // guarded by broken_mutex_; why every write fails, if it does
 };
 
 }  // namespace credits::persistence

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "persistence/row_table.hpp"
+#include "persistence/sqlite_file.hpp"
 #include "persistence/store.hpp"
 
 namespace credits::persistence {
@@ -81,6 +82,8 @@ class SnapshotWriter {
 
   // All names and the new mark, or nothing. Throws StoreError.
   void forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence);
+
+  void leave_log() { persistence::leave_log(database_); }
 
   // Forgets the names of all entries up to `sequence`. Looks at every name. Throws StoreError.
   void forget_through(std::uint64_t sequence);

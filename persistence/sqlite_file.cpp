@@ -93,6 +93,11 @@ void write_again(SQLite::Database& database) {
   transaction.commit();
 }
 
+void leave_log(SQLite::Database& database) {
+  int stays = 1;
+  ::sqlite3_file_control(database.getHandle(), "main", SQLITE_FCNTL_PERSIST_WAL, &stays);
+}
+
 SQLite::Database open_reader(const std::filesystem::path& path) {
   return on_file(path, [&] {
     return SQLite::Database{path.string(), SQLite::OPEN_READONLY | SQLITE_OPEN_NOMUTEX,

@@ -38,6 +38,9 @@ SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schem
 // value to itself writes none.
 void write_again(SQLite::Database& database);
 
+// When the connection is closed, the file's log stays where it is.
+void leave_log(SQLite::Database& database);
+
 std::string read_ledger_id(SQLite::Database& database);
 
 // One of SQLite's result codes, without what an extended one adds.

@@ -83,10 +83,22 @@ class SqliteStore : public Store {
         loader_{snapshots_path_},
         guard_{snapshots_path_},
         lister_{snapshots_path_},
+        ground_{data_dir, ground_files()},
         known_{options.heads_max} {
     sync_directory(data_dir);
     recover();
   }
+
+  // SQLite removes the logs by name when it closes their files: not those of a ledger that has come
+  // into the place of this one.
+  ~SqliteStore() override {
+    if (is_ground_whole()) return;
+    journal_.leave_log();
+    writer_.leave_log();
+  }
+
+  SqliteStore(const SqliteStore&) = delete;
+  SqliteStore& operator=(const SqliteStore&) = delete;
 
   std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
     std::vector<std::optional<ledger::Row>> rows;
@@ -129,8 +141,15 @@ class SqliteStore : public Store {
     known_.make_room();
     const Plan plan = plan_append(mutations);
     if (!plan.records.empty()) journal_.append(plan.records);
+    // After it: until here, what is gone now may have taken the write.
+    if (const auto removed = ground_.find_removed()) give_up(*removed);
     publish(mutations, plan);
     return plan.outcomes;
+  }
+
+  void ping() override {
+    journal_.expect_unbroken();
+    if (const auto loss = ground_.find_loss()) give_up(*loss);
   }
 
   void probe_write() override { journal_.probe(); }
@@ -149,7 +168,9 @@ class SqliteStore : public Store {
 
   std::unique_ptr<RowCursor> snapshot() override {
     checkpoint();
-    return std::make_unique<SnapshotCursor>(snapshots_path_);
+    auto cursor = std::make_unique<SnapshotCursor>(snapshots_path_);
+    ping();  // it has opened the file by its name
+    return cursor;
   }
 
   void checkpoint() override {
@@ -223,6 +244,30 @@ class SqliteStore : public Store {
     std::vector<Planned> installs;
     std::vector<std::pair<std::size_t, std::size_t>> stored;  // mutations, and places in installs
   };
+
+  // Without its log a file is not what was written, and without the index of the log two processes
+  // do not know of each other.
+  static std::vector<std::string> ground_files() {
+    std::vector<std::string> files{lock_file};
+    for (const char* file : {journal_file, snapshots_file}) {
+      for (const char* suffix : {"", "-wal", "-shm"}) files.push_back(std::string{file} + suffix);
+    }
+    return files;
+  }
+
+  bool is_ground_whole() const {
+    try {
+      return !ground_.find_loss();
+    } catch (const StoreError&) {
+      return false;
+    }
+  }
+
+  [[noreturn]] void give_up(const std::string& loss) {
+    journal_.give_up(loss +
+                     " while the ledger was open, so nothing is stored any more; put the data "
+                     "directory back, or restore it from a backup, and start again");
+  }
 
   static std::vector<const PendingRow*> sorted(const Overlay& overlay) {
     std::vector<const PendingRow*> rows;
@@ -501,13 +546,14 @@ class SqliteStore : public Store {
   const SqliteOptions options_;
   const DirectoryLock lock_;
   Journal journal_;
-  JournalReader history_;              // for operators
-  JournalReader remembered_;           // for recall(), so that it waits for no operator
-  JournalReader pruning_;              // for prune()
-  SnapshotWriter writer_;              // guarded by checkpoint_mutex_
-  SnapshotReader loader_;              // for load()
-  SnapshotReader guard_;               // for append(), so that it waits for no reader
-  SnapshotReader lister_;              // for operators
+  JournalReader history_;     // for operators
+  JournalReader remembered_;  // for recall(), so that it waits for no operator
+  JournalReader pruning_;     // for prune()
+  SnapshotWriter writer_;     // guarded by checkpoint_mutex_
+  SnapshotReader loader_;     // for load()
+  SnapshotReader guard_;      // for append(), so that it waits for no reader
+  SnapshotReader lister_;     // for operators
+  const Ground ground_;
   KnownInstalls<KnownInstall> known_;  // append()'s alone, as are the next
   std::uint64_t append_number_ = 0;
   Hasher hasher_;

@@ -174,5 +174,77 @@ TEST_CASE("a ledger on a disk without room is opened, and its rows are there") {
   check_tells(told_for_now([&] { store->probe_write(); }), {"journal.db", "make room"});
 }
 
+// What `work` throws, which must be for good.
+template <class Work>
+std::string told_for_good(Work work) {
+  return told_by<StoreBrokenError>(work);
+}
+
+// The files of an open ledger as a crash at this moment would leave them.
+void copy_as_after_a_crash(const fs::path& from, const fs::path& to) {
+  fs::create_directories(to);
+  for (const auto& file : fs::directory_iterator{from}) {
+    if (file.path().extension() != ".db-shm") fs::copy_file(file, to / file.path().filename());
+  }
+}
+
+TEST_CASE("nothing is acknowledged that went into a file without a name") {
+  const TemporaryDirectory directory;
+  auto a = row_of("a");
+  const auto store = open_sqlite_store(directory.path());
+  store->append(std::vector{create(a)});
+  store->ping();
+  const std::string gone = GENERATE("journal.db", "journal.db-wal", "");
+  if (gone.empty()) {
+    fs::remove_all(directory.path());
+  } else {
+    fs::remove(directory.path() / gone);
+  }
+  const auto told = told_for_good([&] { store->append(std::vector{commit(a)}); });
+  check_tells(told, {directory.path().string(), gone, "was removed", "start again"});
+  CHECK(told_for_good([&] { store->ping(); }) == told);
+  CHECK(told_for_good([&] { store->probe_write(); }) == told);
+}
+
+TEST_CASE("a look at the ground finds what was removed, moved or replaced, and ends all writes") {
+  const TemporaryDirectory parent;
+  const auto directory = parent.path() / "data";
+  auto a = row_of("a");
+  const auto store = open_sqlite_store(directory);
+  store->append(std::vector{create(a)});
+  store->ping();
+  const std::string file =
+      GENERATE("journal.db", "journal.db-wal", "journal.db-shm", "snapshots.db", "snapshots.db-wal",
+               "snapshots.db-shm", "lock", "");
+  const bool is_replaced = GENERATE(false, true);
+  INFO(file << (is_replaced ? " replaced" : " moved away"));
+  const auto path = file.empty() ? directory : directory / file;
+  const auto away = parent.path() / "away";
+  fs::rename(path, away);
+  if (is_replaced) fs::copy(away, path, fs::copy_options::recursive);
+  const auto told = told_for_good([&] { store->ping(); });
+  check_tells(told, {path.string(), is_replaced ? "was replaced" : "moved away", "start again"});
+  CHECK(told_for_good([&] { store->append(std::vector{commit(a)}); }) == told);
+  // What was moved back is not trusted either: others may have written to it.
+  fs::remove_all(path);
+  fs::rename(away, path);
+  CHECK(told_for_good([&] { store->ping(); }) == told);
+  CHECK(load(*store, "a").value().version == 1);
+}
+
+TEST_CASE("a ledger that came into the place of an open one keeps its logs when that is closed") {
+  const TemporaryDirectory parent;
+  const auto directory = parent.path() / "data";
+  auto old = open_sqlite_store(directory);
+  fs::rename(directory, parent.path() / "away");
+  auto a = row_of("a");
+  const auto store = open_sqlite_store(directory);
+  store->append(std::vector{create(a)});
+  old.reset();
+  store->append(std::vector{commit(a)});
+  copy_as_after_a_crash(directory, parent.path() / "crashed");
+  CHECK(load(*open_sqlite_store(parent.path() / "crashed"), "a") == a);
+}
+
 }  // namespace
 }  // namespace credits::persistence

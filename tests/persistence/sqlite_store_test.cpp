@@ -289,7 +289,7 @@ TEST_CASE("after a sync that failed the journal takes nothing more until it is o
       CHECK_THROWS_AS(store->append(std::vector{second}), StoreBrokenError);
     }
     check_tells(told_by<StoreBrokenError>([&] { store->append(std::vector{second}); }),
-                {"journal.db", "a sync has failed before", "start again"});
+                {"journal.db", "a sync has failed", "start again"});
   }
   // Whether the second one was stored is unknown; what builds on it must not be taken for certain.
   const auto store = open_sqlite_store(directory.path());
