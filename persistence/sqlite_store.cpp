@@ -68,6 +68,38 @@ struct KnownInstall {
 constexpr std::size_t forgotten_at_once = 20'000;
 constexpr std::size_t pruned_at_once = 2'000;
 
+// Rows of a file, and newer ones in the place of some of them or beside them.
+class MergedCursor : public RowCursor {
+ public:
+  // `newer` is in id order.
+  MergedCursor(std::unique_ptr<RowCursor> stored, std::vector<ledger::Row> newer)
+      : stored_{std::move(stored)}, newer_{std::move(newer)}, next_stored_{stored_->next()} {}
+
+  std::optional<ledger::Row> next() override {
+    const bool has_newer = next_newer_ < newer_.size();
+    if (next_stored_ && (!has_newer || next_stored_->install_id < newer_[next_newer_].install_id)) {
+      return std::exchange(next_stored_, stored_->next());
+    }
+    if (!has_newer) return std::nullopt;
+    ledger::Row& row = newer_[next_newer_++];
+    if (next_stored_ && next_stored_->install_id == row.install_id) next_stored_ = stored_->next();
+    return std::move(row);
+  }
+
+ private:
+  const std::unique_ptr<RowCursor> stored_;
+  std::vector<ledger::Row> newer_;
+  std::size_t next_newer_ = 0;
+  std::optional<ledger::Row> next_stored_;
+};
+
+bool is_before(const ledger::Row& a, const ledger::Row& b) { return a.install_id < b.install_id; }
+
+bool matches(const ledger::Row& row, const ListQuery& query) {
+  return row.install_id > query.after && row.install_id.starts_with(query.prefix) &&
+         (!query.tier || row.tier_snapshot == *query.tier);
+}
+
 class SqliteStore : public Store {
  public:
   SqliteStore(const std::filesystem::path& data_dir, const SqliteOptions& options)
@@ -149,14 +181,14 @@ class SqliteStore : public Store {
 
   void ping() override {
     journal_.expect_unbroken();
-    if (const auto loss = ground_.find_loss()) give_up(*loss);
+    expect_ground();
   }
 
   void probe_write() override { journal_.probe(); }
 
   std::vector<ledger::Row> list(const ListQuery& query) override {
-    checkpoint();
-    return lister_.list(query);
+    const std::lock_guard one_at_a_time{checkpoint_mutex_};
+    return try_checkpoint() ? lister_.list(query) : merged_page(query);
   }
 
   std::vector<ledger::Entry> entries(const std::string& install_id, std::uint64_t before_version,
@@ -167,35 +199,17 @@ class SqliteStore : public Store {
   }
 
   std::unique_ptr<RowCursor> snapshot() override {
-    checkpoint();
+    const std::lock_guard one_at_a_time{checkpoint_mutex_};
+    const bool is_complete = try_checkpoint();
     auto cursor = std::make_unique<SnapshotCursor>(snapshots_path_);
-    ping();  // it has opened the file by its name
-    return cursor;
+    expect_ground();  // the file was opened by its name
+    if (is_complete) return cursor;
+    return std::make_unique<MergedCursor>(std::move(cursor), pending_rows_in_order());
   }
 
   void checkpoint() override {
     const std::lock_guard one_at_a_time{checkpoint_mutex_};
-    Progress progress;
-    {
-      const std::lock_guard lock{mutex_};
-      if (active_.empty()) return;
-      flushing_ = std::exchange(active_, {});
-      active_names_ = 0;
-      ++overlay_number_;
-      progress = {last_sequence_, installs_};
-    }
-    try {
-      writer_.write(sorted(flushing_), progress);
-    } catch (...) {
-      take_back_flushing();
-      throw;
-    }
-    Overlay written;
-    {
-      const std::lock_guard lock{mutex_};
-      written = std::exchange(flushing_, {});
-    }
-    has_room_.notify_all();
+    write_pending();
   }
 
   bool prune(const Horizon& horizon) override {
@@ -255,6 +269,10 @@ class SqliteStore : public Store {
     return files;
   }
 
+  void expect_ground() {
+    if (const auto loss = ground_.find_loss()) give_up(*loss);
+  }
+
   bool is_ground_whole() const {
     try {
       return !ground_.find_loss();
@@ -277,6 +295,86 @@ class SqliteStore : public Store {
       return a->stored.row.install_id < b->stored.row.install_id;
     });
     return rows;
+  }
+
+  // What checkpoint() does. checkpoint_mutex_ is held, here and in what follows.
+  void write_pending() {
+    Progress progress;
+    {
+      const std::lock_guard lock{mutex_};
+      if (active_.empty()) return;
+      flushing_ = std::exchange(active_, {});
+      active_names_ = 0;
+      ++overlay_number_;
+      progress = {last_sequence_, installs_};
+    }
+    try {
+      writer_.write(sorted(flushing_), progress);
+    } catch (...) {
+      take_back_flushing();
+      throw;
+    }
+    Overlay written;
+    {
+      const std::lock_guard lock{mutex_};
+      written = std::exchange(flushing_, {});
+    }
+    has_room_.notify_all();
+  }
+
+  // A disk that takes no rows keeps nobody from reading them.
+  bool try_checkpoint() {
+    try {
+      write_pending();
+      return true;
+    } catch (const StoreError&) {
+      return false;
+    }
+  }
+
+  // Of what the snapshots lack.
+  std::vector<ledger::Row> pending_rows_in_order() {
+    std::vector<ledger::Row> rows;
+    {
+      const std::lock_guard lock{mutex_};
+      rows.reserve(active_.size());
+      for (const auto& [id, pending] : active_) rows.push_back(pending.stored.row);
+    }
+    std::sort(rows.begin(), rows.end(), is_before);
+    return rows;
+  }
+
+  // A page of what the snapshots have and what they lack.
+  std::vector<ledger::Row> merged_page(const ListQuery& query) {
+    std::vector<ledger::Row> stored;
+    ListQuery next = query;
+    while (true) {
+      std::vector<ledger::Row> part = lister_.list(next);
+      const bool has_more = !part.empty() && part.size() == query.limit;
+      if (has_more) next.after = part.back().install_id;
+      std::move(part.begin(), part.end(), std::back_inserter(stored));
+      if (auto page = merged(stored, has_more, query)) return *std::move(page);
+    }
+  }
+
+  // Nothing if it takes more of `stored`.
+  std::optional<std::vector<ledger::Row>> merged(const std::vector<ledger::Row>& stored,
+                                                 bool has_more, const ListQuery& query) {
+    const std::lock_guard lock{mutex_};
+    std::vector<const ledger::Row*> rows;
+    for (const ledger::Row& row : stored) {
+      if (!active_.contains(row.install_id)) rows.push_back(&row);
+    }
+    if (has_more && rows.size() < query.limit) return std::nullopt;
+    for (const auto& [id, pending] : active_) {
+      if (matches(pending.stored.row, query)) rows.push_back(&pending.stored.row);
+    }
+    const auto end = rows.begin() + static_cast<std::ptrdiff_t>(std::min(rows.size(), query.limit));
+    std::partial_sort(rows.begin(), end, rows.end(),
+                      [](const auto* a, const auto* b) { return is_before(*a, *b); });
+    std::vector<ledger::Row> page;
+    for (auto row = rows.begin(); row != end; ++row) page.push_back(**row);
+    return page;
   }
 
   // What could not be written waits for the next checkpoint. What is active already is newer.

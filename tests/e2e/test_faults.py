@@ -121,6 +121,8 @@ def test_a_full_disk_takes_no_commits_until_there_is_room_again(small_disk, star
     check_problem(commit(client), 503, "storage_unavailable")
     check_problem(client.get("/readyz"), 503, "storage_unavailable")
     assert show(client)["version"] == done
+    assert [row["version"] for row in client.get("/v1/installs").json["installs"]] == [done]
+    assert client.get("/v1/snapshot").json["rows"]["a"]["lifetime_consumed"] == done
     (small_disk / "ballast").unlink()
     commit_until(client, 200)
     wait_until(lambda: client.get("/readyz").status == 200, "readiness")

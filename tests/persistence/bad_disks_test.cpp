@@ -80,6 +80,54 @@ TEST_CASE("a checkpoint that finds no room says so, and works when there is some
   CHECK(store->pending_rows() == 0);
 }
 
+std::vector<ledger::Row> rows_of(RowCursor& cursor) {
+  std::vector<ledger::Row> rows;
+  while (auto row = cursor.next()) rows.push_back(*std::move(row));
+  return rows;
+}
+
+TEST_CASE("pages and snapshots have all that was stored, also while no checkpoint works") {
+  const TemporaryDirectory directory;
+  const auto store = open_sqlite_store(directory.path());
+  std::vector<ledger::Row> rows;
+  for (int n = 0; n < 60; ++n) rows.push_back(row_of("i" + std::to_string(100 + n * 7 % 60)));
+  std::vector<Mutation> mutations;
+  for (int n = 0; n < 40; ++n) mutations.push_back(create(rows[n]));
+  for (int n = 0; n < 20; ++n) mutations.push_back(commit(rows[n], 1, "pro"));
+  store->append(mutations);
+  store->checkpoint();
+  std::vector<ListQuery> queries;
+  for (const std::size_t limit : {1, 3, 10, 100}) {
+    for (const std::string after : {"", "i11", "i130", "i999"}) {
+      for (const std::string prefix : {"", "i1", "i14", "x"}) {
+        queries.push_back({after, prefix, std::nullopt, limit});
+        queries.push_back({after, prefix, "pro", limit});
+        queries.push_back({after, prefix, "core", limit});
+      }
+    }
+  }
+  std::vector<std::vector<ledger::Row>> pages;
+  std::vector<ledger::Row> snapshot;
+  {
+    const RefusingDisk full{"snapshots.db", ENOSPC};
+    mutations.clear();
+    for (int n = 10; n < 30; ++n) mutations.push_back(commit(rows[n], 1, n % 2 ? "core" : "pro"));
+    for (int n = 40; n < 60; ++n) mutations.push_back(commit(rows[n], 1, n % 2 ? "core" : "pro"));
+    store->append(mutations);
+    CHECK_THROWS_AS(store->checkpoint(), StoreError);
+    for (const ListQuery& query : queries) pages.push_back(store->list(query));
+    snapshot = rows_of(*store->snapshot());
+  }
+  store->checkpoint();
+  CHECK(store->pending_rows() == 0);
+  for (std::size_t i = 0; i < queries.size(); ++i) {
+    INFO(queries[i].after << " " << queries[i].prefix << " " << queries[i].limit);
+    CHECK(pages[i] == store->list(queries[i]));
+  }
+  CHECK(snapshot == rows_of(*store->snapshot()));
+  CHECK(snapshot.size() == 60);
+}
+
 // SQLite makes its index of the log larger after it has written and synced a transaction.
 TEST_CASE("an index of the log that finds no room does not break the journal") {
   const TemporaryDirectory directory;
