@@ -587,14 +587,58 @@ class SqliteStore : public Store {
     JournalReader journal{data_dir_ / journal_file};
     const std::uint64_t pruned = journal.pruned_sequence();
     if (pruned > progress.forgotten_sequence) writer_.forget_through(pruned);
+    const std::uint64_t first = std::max(progress.sequence, pruned);
+    ReplayClock clock{options_, journal_end - first};
     if (pruned > progress.sequence) {
-      journal.visit_baselines([this](StoredRow baseline) { restore(std::move(baseline)); });
+      journal.visit_baselines([&](StoredRow baseline) {
+        restore(std::move(baseline));
+        keep_replayed(0, clock);
+      });
       last_sequence_ = pruned;  // not before all are there, as a checkpoint on the way says how far
     }
-    journal.visit_after(progress.sequence, [this](const JournalRecord& record) {
-      replay(record);
+    std::unordered_set<std::string> damaged;
+    journal.visit_after(progress.sequence, [&](const JournalRecord& record) {
+      if (!damaged.contains(record.install_id) && !replay(record)) {
+        damaged.insert(record.install_id);
+      }
+      last_sequence_ = record.sequence;
+      keep_replayed(record.sequence - std::min(first, record.sequence), clock);
       return true;
     });
+  }
+
+  // When the replay has to be reported and kept next.
+  struct ReplayClock {
+    using Clock = std::chrono::steady_clock;
+
+    ReplayClock(const SqliteOptions& options, std::uint64_t entries)
+        : total{entries},
+          report_at{Clock::now() + options.replay_report_interval},
+          checkpoint_at{Clock::now() + options.replay_checkpoint_interval} {}
+
+    const std::uint64_t total;
+    Clock::time_point report_at;
+    Clock::time_point checkpoint_at;
+  };
+
+  void keep_replayed(std::uint64_t replayed, ReplayClock& clock) {
+    const auto now = ReplayClock::Clock::now();
+    if (overlay_size() >= options_.overlay_rows_max) {
+      checkpoint();
+    } else if (now >= clock.checkpoint_at) {
+      keep_what_there_is_room_for();
+      // Counted from here: with a slow disk too, most of the time is the replay's.
+      clock.checkpoint_at = ReplayClock::Clock::now() + options_.replay_checkpoint_interval;
+    }
+    if (now < clock.report_at || !options_.report_replay) return;
+    options_.report_replay(replayed, clock.total);
+    clock.report_at = ReplayClock::Clock::now() + options_.replay_report_interval;
+  }
+
+  // A start needs no room on the disk as long as there is some in memory.
+  void keep_what_there_is_room_for() {
+    const std::lock_guard one_at_a_time{checkpoint_mutex_};
+    try_checkpoint();
   }
 
   void restore(StoredRow baseline) {
@@ -606,11 +650,28 @@ class SqliteStore : public Store {
       const std::string id = baseline.row.install_id;
       active_[id].stored = std::move(baseline);
     }
-    if (overlay_size() >= options_.overlay_rows_max) checkpoint();
   }
 
-  void replay(const JournalRecord& record) {
-    StoredRow stored = find(record.install_id, guard_).value_or(StoredRow{});
+  // The row that the entry changes; nothing if it is damaged. Then it stays so, and is told
+  // whenever it is asked for, whatever the replay makes of the others.
+  std::optional<StoredRow> row_to_replay_on(const std::string& id) {
+    try {
+      return find(id, guard_).value_or(StoredRow{});
+    } catch (const StoreDamagedError& error) {
+      tell("install_damaged", error.what());
+      return std::nullopt;
+    }
+  }
+
+  void tell(std::string_view name, const std::string& text) const {
+    if (options_.tell) options_.tell(name, text);
+  }
+
+  // Whether the row could take the entry.
+  bool replay(const JournalRecord& record) {
+    auto found = row_to_replay_on(record.install_id);
+    if (!found) return false;
+    StoredRow& stored = *found;
     stored.row.install_id = record.install_id;
     try {
       if (record.previous_sequence != stored.last_sequence) {
@@ -631,12 +692,11 @@ class SqliteStore : public Store {
     {
       const std::lock_guard lock{mutex_};
       if (stored.row.version == 1) ++installs_;
-      last_sequence_ = record.sequence;
       PendingRow& pending = active_[record.install_id];
       pending.stored = std::move(stored);
       add_names(record, pending);
     }
-    if (overlay_size() >= options_.overlay_rows_max) checkpoint();
+    return true;
   }
 
   const std::filesystem::path data_dir_;

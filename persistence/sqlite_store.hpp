@@ -21,9 +21,14 @@ struct SqliteOptions {
   // Installs whose version append() knows without a look at the files, half of them for certain;
   // about 200 bytes each.
   std::size_t heads_max = 500'000;
-  // Told, as the journal is replayed, how many of its entries have been; on the thread that opens
-  // the ledger.
-  std::function<void(std::uint64_t replayed, std::uint64_t total)> progress{};
+  // Called so often while a start brings the rows up to the journal, with the entries that it has
+  // replayed and those there are. What it throws ends the start.
+  std::function<void(std::uint64_t replayed, std::uint64_t total)> report_replay{};
+  std::chrono::milliseconds replay_report_interval{1'000};
+  // What was replayed is kept so often, and a start after one that was ended goes on from there.
+  std::chrono::milliseconds replay_checkpoint_interval{3'000};
+  // Of what one install alone has to suffer. Any thread.
+  Tell tell{};
 };
 
 // Opens the ledger in `data_dir`, which is made if it is missing. Throws StoreError: if another

@@ -32,7 +32,7 @@ std::unique_ptr<persistence::Store> open_store(
   }
   persistence::SqliteOptions options;
   options.heads_max = heads_max(options.heads_max);
-  options.progress = std::move(replay_progress);
+  options.report_replay = std::move(replay_progress);
   return persistence::open_sqlite_store(data_dir, options);
 }
 

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "persistence/audit.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/persistence/failing_sync.hpp"
@@ -247,6 +248,94 @@ TEST_CASE("a replay that is larger than the memory for it makes its checkpoints 
   const auto store = open_sqlite_store(directory.path(), {.overlay_rows_max = 10});
   CHECK(store->installs() == 25);
   CHECK(store->list({}).size() == 25);
+}
+
+// A ledger of 25 installs and 50 entries that were never written to the snapshots; its rows.
+std::vector<ledger::Row> make_ledger_to_replay(const fs::path& directory) {
+  std::vector<Mutation> mutations;
+  std::vector<ledger::Row> rows;
+  for (int i = 0; i < 25; ++i) {
+    rows.push_back(row_of("install-" + std::to_string(100 + i)));
+    mutations.push_back(create(rows.back()));
+    mutations.push_back(commit_with_key(rows.back(), "k"));
+  }
+  open_sqlite_store(directory)->append(mutations);
+  return rows;
+}
+
+// Reports and keeps each entry that is replayed.
+SqliteOptions replay_step_by_step(std::function<void(std::uint64_t, std::uint64_t)> report) {
+  SqliteOptions options;
+  options.report_replay = std::move(report);
+  options.replay_report_interval = std::chrono::milliseconds{0};
+  options.replay_checkpoint_interval = std::chrono::milliseconds{0};
+  return options;
+}
+
+TEST_CASE("a start that was ended in its replay goes on from there the next time") {
+  struct Ended {};
+  const TemporaryDirectory directory;
+  const auto rows = make_ledger_to_replay(directory.path());
+  const bool is_pruned = GENERATE(false, true);
+  if (is_pruned) {
+    {
+      const auto store = open_sqlite_store(directory.path());
+      store->checkpoint();
+      while (store->prune({december, december})) {
+      }
+    }
+    fs::remove(directory.path() / "snapshots.db");
+    auto row = rows.front();
+    const auto store = open_sqlite_store(directory.path());
+    store->append(std::vector{commit(row), commit(row)});
+  }
+  std::uint64_t left = is_pruned ? 2 : 50;
+  for (const std::uint64_t steps : {1, 20, 29, 50}) {
+    std::uint64_t reports = 0;
+    const auto options = replay_step_by_step([&](std::uint64_t replayed, std::uint64_t total) {
+      CHECK(total == left);
+      CHECK(replayed <= total);
+      if (replayed > 0 && ++reports == steps) {
+        left -= replayed;
+        throw Ended{};
+      }
+    });
+    try {
+      open_sqlite_store(directory.path(), options);
+      CHECK(left <= reports);
+      break;
+    } catch (const Ended&) {
+    }
+  }
+  const auto store = open_sqlite_store(directory.path());
+  CHECK(store->installs() == 25);
+  CHECK(load(*store, rows.back().install_id) == rows.back());
+  if (!is_pruned) CHECK(store->recall(rows.back().install_id, std::vector{key("k")}).front());
+  store->checkpoint();
+  CHECK_FALSE(audit(directory.path()).fault);
+}
+
+TEST_CASE("a replay passes over an install whose row is damaged, and tells which that is") {
+  const TemporaryDirectory directory;
+  auto a = make_ledger(directory.path(), "a");
+  auto b = row_of("b");
+  open_sqlite_store(directory.path())
+      ->append(std::vector{commit(a), create(b), commit(a), commit(b)});
+  execute(directory.path() / "snapshots.db", "UPDATE rows SET lifetime_consumed = 0");
+  std::vector<std::string> told;
+  auto options = replay_step_by_step({});
+  options.tell = [&](std::string_view name, const std::string& text) {
+    told.push_back(std::string{name} + ": " + text);
+  };
+  for (int round = 0; round < 2; ++round) {
+    const auto store = open_sqlite_store(directory.path(), options);
+    CHECK(load(*store, "b") == b);
+    CHECK_THROWS_AS(load(*store, "a"), StoreDamagedError);
+    CHECK(store->append(std::vector{commit(b)}) == std::vector{Outcome::stored});
+    store->checkpoint();
+  }
+  REQUIRE(told.size() == 1);
+  check_tells(told.front(), {"install_damaged: ", "install \"a\"", "backup"});
 }
 
 TEST_CASE("append() waits for snapshots that lag too far, and fails rather than grow for ever") {
