@@ -47,7 +47,8 @@ class Audit {
       computed_[id] = std::move(baseline);
     });
     expected_sequence_ = report_.pruned_sequence + 1;
-    journal_.visit_after(report_.pruned_sequence, [this](const JournalRecord& record) {
+    // Pruning has left what is damaged, and nothing else.
+    journal_.visit_after(0, [this](const JournalRecord& record) {
       if (record.sequence > progress_.sequence) compare_rows();
       if (!report_.fault) follow(record);
       show_progress(false);

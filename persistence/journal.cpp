@@ -6,6 +6,7 @@
 #include <cstring>
 #include <stdexcept>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "actors/ledger/rules.hpp"
@@ -339,51 +340,90 @@ void Journal::insert(const JournalRecord& record) {
   insert_import_.exec();
 }
 
-bool Journal::prune(std::size_t limit, const VisitRecord& may_go) {
+bool Journal::prune(std::size_t limit, const VisitRecord& may_go, const TellDamaged& tell_damaged) {
   std::unordered_map<std::string, StoredRow> baselines;
-  std::uint64_t last_pruned = 0;
-  std::size_t pruned = 0;
+  std::unordered_set<std::string> damaged;
+  std::vector<Range> pruned;
+  std::uint64_t last = 0;
+  std::size_t visited = 0;
+  const auto fold_if_it_may_go = [&](const JournalRecord& record) {
+    auto found = baselines.find(record.install_id);
+    if (found == baselines.end()) {
+      found = baselines.emplace(record.install_id, baseline_of(record.install_id)).first;
+    }
+    expect_undamaged(record, found->second);
+    if (!may_go(record)) return false;
+    fold(record, found->second);
+    const bool is_next = !pruned.empty() && pruned.back().second == last;
+    if (!is_next) pruned.emplace_back(record.sequence, record.sequence);
+    pruned.back().second = record.sequence;
+    return true;
+  };
   on_file(path_, [&] {
-    visit_records(pruning_reader_, 0, [&](const JournalRecord& record) {
-      if (pruned == limit || !may_go(record)) return false;
-      const auto [found, is_new] = baselines.try_emplace(record.install_id);
-      if (is_new) found->second = baseline_of(record.install_id);
-      fold(record, found->second);
-      last_pruned = record.sequence;
-      ++pruned;
+    const std::uint64_t before = read_pruned_sequence(pruning_reader_);
+    visit_records(pruning_reader_, before, [&](const JournalRecord& record) {
+      if (visited == limit) return false;
+      try {
+        if (!damaged.contains(record.install_id) && !fold_if_it_may_go(record)) return false;
+      } catch (const StoreDamagedError& error) {
+        damaged.insert(record.install_id);
+        tell_damaged(record.install_id, error);
+      }
+      last = record.sequence;
+      ++visited;
       return true;
     });
   });
-  if (pruned > 0) write_pruned(baselines, last_pruned);
-  return pruned == limit;
+  if (visited > 0) write_pruned(baselines, pruned, last);
+  return visited == limit;
 }
 
 void Journal::write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
-                           std::uint64_t last_pruned) {
+                           const std::vector<Range>& pruned, std::uint64_t last_pruned) {
   write([&] {
     SQLite::Statement upsert{writer_, sql::upsert_baseline};
     for (const auto& [id, baseline] : baselines) {
+      if (baseline.last_sequence == 0) continue;  // nothing of it has gone
       const Rewind rewind{upsert};
       bind_row(upsert, baseline);
       upsert.exec();
     }
-    for (const char* statement :
-         {sql::delete_imports, sql::delete_entries, sql::update_pruned_sequence}) {
-      SQLite::Statement change{writer_, statement};
-      change.bind(1, to_integer(last_pruned));
-      change.exec();
+    for (const char* statement : {sql::delete_imports, sql::delete_entries}) {
+      SQLite::Statement remove{writer_, statement};
+      for (const auto& [first, last] : pruned) {
+        const Rewind rewind{remove};
+        SQLite::bind(remove, to_integer(first), to_integer(last));
+        remove.exec();
+      }
     }
+    SQLite::Statement update{writer_, sql::update_pruned_sequence};
+    update.bind(1, to_integer(last_pruned));
+    update.exec();
   });
 }
 
-void Journal::fold(const JournalRecord& record, StoredRow& baseline) const {
+void Journal::throw_damaged(const JournalRecord& record, const std::string& what) const {
+  throw to_damaged_error(path_, install_in_words(record.install_id),
+                         "entry " + std::to_string(record.sequence) + ", version " +
+                             std::to_string(record.entry.version) + ": " + what);
+}
+
+void Journal::expect_undamaged(const JournalRecord& record, const StoredRow& before) {
+  if (record.previous_sequence != before.last_sequence) {
+    throw_damaged(record, "it does not follow the entry before it");
+  }
+  if (!pruning_hasher_.fits(record.hash, before.hash, record.install_id, record.entry)) {
+    throw_damaged(record, "its hash is not that of its content");
+  }
+}
+
+void Journal::fold(const JournalRecord& record, StoredRow& baseline) {
   try {
     ledger::apply(baseline.row, record.entry);
     baseline.last_sequence = record.sequence;
     baseline.hash = record.hash;
   } catch (const std::invalid_argument& error) {
-    throw StoreError{path_.string() + ": install \"" + record.install_id + "\": " + error.what() +
-                     "; restore the ledger from a backup"};
+    throw_damaged(record, error.what());
   }
 }
 

@@ -16,6 +16,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "actors/ledger/entry.hpp"
@@ -81,6 +82,10 @@ class JournalReader {
   Hasher hasher_;
 };
 
+// Called with an install whose entries stay as they are, and why.
+using TellDamaged =
+    std::function<void(const std::string& install_id, const StoreDamagedError& reason)>;
+
 class Journal {
  public:
   // Makes the file, with `ledger_id`, if it is missing. Throws StoreError.
@@ -111,17 +116,27 @@ class Journal {
 
   // Puts `baselines` in the place of the entries up to `last_pruned`. Throws as append() does.
   void write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
-                    std::uint64_t last_pruned);
+                    std::uint64_t last_pruned) {
+    write_pruned(baselines, {{0, last_pruned}}, last_pruned);
+  }
 
   // Prunes the oldest entries, `limit` at most and up to the first that `may_go` keeps, and brings
-  // the baselines up to them. Returns whether it came to the limit. Any thread, one at a time; an
-  // append waits while it writes. Throws as append() does.
-  bool prune(std::size_t limit, const VisitRecord& may_go);
+  // the baselines up to them. What follows damage of an install stays, and is passed over. Returns
+  // whether it came to the limit. Any thread, one at a time; an append waits while it writes.
+  // Throws as append() does.
+  bool prune(std::size_t limit, const VisitRecord& may_go, const TellDamaged& tell_damaged);
 
  private:
+  // From the first to the last, both of them.
+  using Range = std::pair<std::uint64_t, std::uint64_t>;
+
   void insert(const JournalRecord& record);
-  void fold(const JournalRecord& record, StoredRow& baseline) const;
+  void expect_undamaged(const JournalRecord& record, const StoredRow& baseline);
+  void fold(const JournalRecord& record, StoredRow& baseline);
   StoredRow baseline_of(const std::string& install_id);
+  [[noreturn]] void throw_damaged(const JournalRecord& record, const std::string& what) const;
+  void write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
+                    const std::vector<Range>& pruned, std::uint64_t last_pruned);
 
   // Runs `work` as one synced transaction.
   template <class Work>
@@ -138,6 +153,7 @@ class Journal {
   SQLite::Statement insert_import_;
 
   SQLite::Database pruning_reader_;  // the pruning thread's
+  Hasher pruning_hasher_;            // the pruning thread's
 
   mutable std::mutex broken_mutex_;
   std::string broken_;  // guarded by broken_mutex_; why every write fails, if it does

@@ -127,8 +127,8 @@ inline constexpr const char* select_entries_after =
 
 inline constexpr const char* select_pruned_sequence = "SELECT pruned_sequence FROM ledger";
 inline constexpr const char* update_pruned_sequence = "UPDATE ledger SET pruned_sequence = ?";
-inline constexpr const char* delete_entries = "DELETE FROM entries WHERE sequence <= ?";
-inline constexpr const char* delete_imports = "DELETE FROM imports WHERE sequence <= ?";
+inline constexpr const char* delete_entries = "DELETE FROM entries WHERE sequence BETWEEN ? AND ?";
+inline constexpr const char* delete_imports = "DELETE FROM imports WHERE sequence BETWEEN ? AND ?";
 inline constexpr const char* upsert_baseline =
     "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 inline constexpr const char* select_baseline = "SELECT * FROM baselines WHERE install_id = ?";

@@ -215,11 +215,16 @@ class SqliteStore : public Store {
   bool prune(const Horizon& horizon) override {
     const std::lock_guard one_at_a_time{checkpoint_mutex_};
     const Forgotten forgotten = forget_names(horizon.names_before);
-    const bool more_entries = journal_.prune(pruned_at_once, [&](const JournalRecord& record) {
+    const auto may_go = [&](const JournalRecord& record) {
       const bool is_remembered =
           record.sequence > forgotten.sequence && !ledger::names_of(record.entry).empty();
       return record.entry.at < horizon.entries_before && !is_remembered;
-    });
+    };
+    const auto tell_once = [this](const std::string& id, const StoreDamagedError& error) {
+      if (!told_damaged_.insert(id).second) return;
+      tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
+    };
+    const bool more_entries = journal_.prune(pruned_at_once, may_go, tell_once);
     return forgotten.more || more_entries;
   }
 
@@ -399,12 +404,11 @@ class SqliteStore : public Store {
     std::size_t visited = 0;
     std::vector<OldName> old;
     pruning_.visit_after(forgotten, [&](const JournalRecord& record) {
-      if (visited == forgotten_at_once || record.entry.at >= before ||
-          record.sequence > progress.sequence) {
-        return false;
-      }
+      if (visited == forgotten_at_once || record.sequence > progress.sequence) return false;
+      const bool is_old = record.entry.at < before;
+      if (!is_old && !is_damaged(record)) return false;
       for (ledger::Name& name : ledger::names_of(record.entry)) {
-        old.push_back({record.install_id, std::move(name), record.sequence});
+        if (is_old) old.push_back({record.install_id, std::move(name), record.sequence});
       }
       forgotten = record.sequence;
       ++visited;
@@ -412,6 +416,16 @@ class SqliteStore : public Store {
     });
     if (visited > 0) writer_.forget(old, forgotten);
     return {forgotten, visited == forgotten_at_once};
+  }
+
+  // A time that was never written must not keep what comes after it for ever.
+  bool is_damaged(const JournalRecord& record) {
+    try {
+      history_.entry(record.install_id, record.sequence);
+      return false;
+    } catch (const StoreDamagedError&) {
+      return true;
+    }
   }
 
   Journal open_journal(const std::filesystem::path& data_dir) const {
@@ -601,7 +615,8 @@ class SqliteStore : public Store {
       if (!damaged.contains(record.install_id) && !replay(record)) {
         damaged.insert(record.install_id);
       }
-      last_sequence_ = record.sequence;
+      // What pruning has left of damaged installs comes before what it has pruned last.
+      last_sequence_ = std::max(last_sequence_, record.sequence);
       keep_replayed(record.sequence - std::min(first, record.sequence), clock);
       return true;
     });
@@ -717,6 +732,7 @@ class SqliteStore : public Store {
   Hasher hasher_;
 
   std::mutex checkpoint_mutex_;
+  std::unordered_set<std::string> told_damaged_;  // guarded by checkpoint_mutex_; by prune()
   std::mutex mutex_;  // guards all below; never held while the disk is waited for
   std::condition_variable has_room_;
   Overlay active_;  // rows that the journal has and snapshots.db has not

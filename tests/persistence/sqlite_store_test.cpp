@@ -622,6 +622,60 @@ TEST_CASE("entries whose predecessors are pruned are compared with the hash of t
   CHECK_THROWS_AS(store->entries("a", any_version, 10), StoreDamagedError);
 }
 
+TEST_CASE("pruning passes over what is damaged, tells whose it is, and goes on with the others") {
+  const std::string change = GENERATE(values<std::string>({
+      "credits = credits + 1",
+      "kind = 99",
+      "at_ms = at_ms + 100000000000",
+      "previous_sequence = 0",
+      "hash = zeroblob(32)",
+  }));
+  INFO(change);
+  const TemporaryDirectory directory;
+  std::vector<std::string> told;
+  SqliteOptions options;
+  options.tell = [&](std::string_view, const std::string& text) { told.push_back(text); };
+  auto a = row_of("a");
+  auto b = row_of("b");
+  std::vector<Mutation> mutations{create(a), create(b)};
+  for (int n = 0; n < 3; ++n) {
+    for (ledger::Row* row : {&a, &b}) {
+      mutations.push_back(commit_with_key(*row, "k" + std::to_string(n)));
+    }
+  }
+  {
+    const auto store = open_sqlite_store(directory.path());
+    store->append(mutations);
+    store->checkpoint();
+  }
+  execute(directory.path() / "journal.db",
+          "UPDATE entries SET " + change + " WHERE install_id = 'a' AND version = 2");
+  const auto prune_all = [&](Store& store) {
+    while (store.prune({december, december})) {
+    }
+  };
+  for (int round = 0; round < 2; ++round) {
+    const auto store = open_sqlite_store(directory.path(), options);
+    told.clear();
+    prune_all(*store);
+    prune_all(*store);
+    CHECK(store->entries("b", any_version, 10).empty());
+    CHECK_THROWS_AS(store->entries("a", any_version, 10), StoreDamagedError);
+    // Both go on, with numbers that no entry had.
+    CHECK(store->append(std::vector{commit(a), commit_with_key(b, "k" + std::to_string(round))}) ==
+          std::vector{Outcome::stored, Outcome::stored});
+    store->checkpoint();
+    prune_all(*store);
+    REQUIRE(told.size() == 1);
+    check_tells(told.front(), {"journal.db", "install \"a\"", "not pruned", "backup"});
+    CHECK(store->entries("b", any_version, 10).empty());
+  }
+  const auto report = audit(directory.path());
+  REQUIRE(report.fault);
+  CHECK(report.fault->install_id == "a");
+  CHECK(load(*open_sqlite_store(directory.path()), "b") == b);
+}
+
 TEST_CASE("a replay does not take an entry that does not match its hash") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
