@@ -13,8 +13,25 @@ namespace credits::persistence {
 
 namespace {
 
+// What to do about an error of the system's, if that is plain.
+std::string_view remedy_of(int error) {
+  switch (error) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return "; make room on its disk, or raise the limit";
+    case EACCES:
+    case EPERM:
+    case EROFS:
+      return "; make it readable and writable for this user";
+    default:
+      return "";
+  }
+}
+
 [[noreturn]] void fail(const std::filesystem::path& path) {
-  throw StoreError{path.string() + ": " + std::strerror(errno)};
+  const int error = errno;
+  throw StoreError{path.string() + ": " + std::strerror(error) + std::string{remedy_of(error)}};
 }
 
 class File {
@@ -87,12 +104,17 @@ std::string read_file(const std::filesystem::path& path) { return File{path, O_R
 void replace_file(const std::filesystem::path& path, std::string_view content) {
   std::filesystem::path fresh = path;
   fresh += ".new";
-  {
-    const File file{fresh, O_WRONLY | O_CREAT | O_TRUNC};
-    file.write_all(content);
-    file.sync();
+  try {
+    {
+      const File file{fresh, O_WRONLY | O_CREAT | O_TRUNC};
+      file.write_all(content);
+      file.sync();
+    }
+    if (::rename(fresh.c_str(), path.c_str()) != 0) fail(path);
+  } catch (...) {
+    ::unlink(fresh.c_str());  // a disk that is full needs the room
+    throw;
   }
-  if (::rename(fresh.c_str(), path.c_str()) != 0) fail(path);
   sync_directory(directory_of(path));
 }
 
