@@ -263,6 +263,8 @@ def check_kept(start, connect):
 def test_a_second_signal_ends_at_once_and_tells_what_is_unfinished(stalled, start, connect, first, second):
     stalled.process.send_signal(first)
     wait_until(lambda: " stopping: " in stalled.log(), "the end's beginning")
+    stalled.process.send_signal(second)  # which may come too soon to be another
+    time.sleep(1.1)
     stalled.process.send_signal(second)
     assert stalled.process.wait(TIMEOUT_S) == 1
     assert f"error stopped_at_once: {second.name} while the end was under way" in stalled.log()
@@ -291,6 +293,7 @@ def absent(database):
     database.uri_of_ledger = new_ledger(database.uri())
     database.stop()
     yield database
+    database.stop()
     database.start()
 
 

@@ -17,6 +17,10 @@ namespace {
 
 constexpr int end_error = 1;
 
+// Of two signals within this time the second is no wish of its own: a terminal and a script that
+// has started the program both pass on the same Ctrl-C.
+constexpr std::chrono::seconds same_wish{1};
+
 sigset_t handled_signals() {
   sigset_t signals;
   ::sigemptyset(&signals);
@@ -97,6 +101,7 @@ void Signals::hear() {
 
 void Signals::end(const std::string& signal) {
   if (step_) {
+    if (std::chrono::steady_clock::now() < ends_by_ - end_max + same_wish) return;
     log_error("stopped_at_once", signal + " while the end was under way: unfinished is " + step_);
     flush_log_and_exit(end_error);
   }

@@ -3,7 +3,9 @@
 //
 //   while it starts  SIGTERM ends it at once, with status 0: nothing has been answered
 //   while it serves  SIGTERM stops the service, which answers what is in flight
-//   while it ends    another SIGTERM ends it at once, with status 1; so does end_max
+//   while it ends    another SIGTERM, a second later or more, ends it at once, with status 1; so
+//   does
+//                    end_max
 //
 // SIGINT is as SIGTERM. SIGHUP reloads; one that comes before the service does is kept for it.
 #pragma once
