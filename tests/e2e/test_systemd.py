@@ -1,5 +1,6 @@
 """What creditsd says to systemd: that it is ready, that it stops, and its log."""
 
+import contextlib
 import os
 import socket
 
@@ -7,8 +8,8 @@ import pytest
 
 import creditsd
 from cluster import postgres as servers
-from creditsd import run
-from test_start_and_end import launch  # noqa: F401
+from creditsd import run, wait_until
+from test_start_and_end import answers, end, launch  # noqa: F401
 
 JOURNAL = "/run/systemd/journal/socket"
 
@@ -45,3 +46,14 @@ def test_it_asks_for_more_time_while_it_waits_for_its_store(launch, manager):
         extension, status = manager.recv(4096).decode().splitlines()
         assert extension.startswith("EXTEND_TIMEOUT_USEC=")
         assert status.startswith("STATUS=waiting for the store: cannot connect to PostgreSQL")
+
+
+def test_a_manager_that_does_not_listen_holds_up_nothing(launch, tmp_path, manager):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filling:
+        filling.setblocking(False)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                filling.sendto(b"x", manager.getsockname())
+    process = launch(env={"NOTIFY_SOCKET": manager.getsockname()})
+    wait_until(lambda: answers(process), "readiness")
+    assert end(process) == 0

@@ -1,6 +1,6 @@
-// The lines of the log, on their way to whoever reads them. A reader may stand still, as a terminal
-// does after Ctrl-S, and must not hold up the program: a thread of its own writes the lines, and
-// the oldest are dropped where more wait than are kept.
+// Lines on their way to whoever reads them, as those of the log. A reader may stand still, as a
+// terminal does after Ctrl-S, and must not hold up the program: a thread of its own writes the
+// lines, and the oldest are dropped where more wait than are kept.
 #pragma once
 
 #include <spdlog/common.h>

@@ -2,7 +2,6 @@
 // order that loses nothing that was answered.
 #include <sys/resource.h>
 #include <sys/stat.h>
-#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -31,6 +30,7 @@
 #include "tools/creditsd/import.hpp"
 #include "tools/creditsd/last_words.hpp"
 #include "tools/creditsd/log.hpp"
+#include "tools/creditsd/manager.hpp"
 #include "tools/creditsd/options.hpp"
 #include "tools/creditsd/quota_follower.hpp"
 #include "tools/creditsd/signals.hpp"
@@ -235,7 +235,7 @@ void run(const Options& options, Signals& signals) {
   announce("listening on " + url + "\n");
   log_info("started", "creditsd " + std::string{version} + " serves " + name_of_ledger(options) +
                           " on " + url);
-  ::sd_notify(0, ("READY=1\nSTATUS=serves " + url).c_str());
+  notify_manager("READY=1\nSTATUS=serves " + url);
   signals.attend({.stop = [&] { server.stop(); },
                   .reload = [&] { reload(files); },
                   .look = [&] { watch.look_if_due(); }},

@@ -1,7 +1,6 @@
 #include "tools/creditsd/signals.hpp"
 
 #include <pthread.h>
-#include <systemd/sd-daemon.h>
 
 #include <csignal>
 #include <cstdlib>
@@ -10,6 +9,7 @@
 #include <utility>
 
 #include "tools/creditsd/log.hpp"
+#include "tools/creditsd/manager.hpp"
 
 namespace credits::creditsd {
 
@@ -105,7 +105,7 @@ void Signals::end(const std::string& signal) {
     log_error("stopped_at_once", signal + " while the end was under way: unfinished is " + step_);
     flush_log_and_exit(end_error);
   }
-  ::sd_notify(0, "STOPPING=1\nSTATUS=finishing what is in flight");
+  notify_manager("STOPPING=1\nSTATUS=finishing what is in flight");
   if (!service_) {
     log_info("stopped", signal + " during the start: nothing had been answered");
     flush_log_and_exit(EXIT_SUCCESS);

@@ -1,13 +1,12 @@
 #include "tools/creditsd/start.hpp"
 
-#include <systemd/sd-daemon.h>
-
 #include <chrono>
 #include <cstdint>
 #include <thread>
 
 #include "persistence/postgres_store.hpp"
 #include "tools/creditsd/log.hpp"
+#include "tools/creditsd/manager.hpp"
 #include "tools/running_ledger.hpp"
 
 namespace credits::creditsd {
@@ -23,7 +22,7 @@ constexpr std::chrono::seconds log_interval{5};
 // A service manager would end what takes longer to start than it allows. It gives it a minute from
 // now on, as there is progress.
 void tell_manager(const std::string& status) {
-  ::sd_notify(0, ("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=" + status).c_str());
+  notify_manager("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=" + status);
 }
 
 class Replay {
