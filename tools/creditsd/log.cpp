@@ -30,8 +30,9 @@ constexpr std::chrono::seconds flush_max{1};
 bool is_json = false;
 bool is_for_people = true;  // who started it, and sees what it says
 spdlog::level::level_enum level_min = spdlog::level::info;
+// Both outlive every thread.
 LineQueue* queue = nullptr;  // until set_up_log()
-Throttle throttle;
+Throttle& throttle = *new Throttle;
 
 spdlog::sink_ptr sink_of(const std::string& format) {
   if (format != "journal") return std::make_shared<spdlog::sinks::stderr_sink_mt>();

@@ -182,9 +182,10 @@ std::string name_of_ledger(const Options& options) {
 }
 
 // For whoever started the program, and may not read it: a thread that waits for that ends with the
-// process.
+// process. The log of the start is there before the line is.
 void announce(std::string line) {
   std::thread{[line = std::move(line)] {
+    flush_log();
     for (std::string_view left = line; !left.empty();) {
       const ssize_t written = ::write(STDOUT_FILENO, left.data(), left.size());
       if (written < 0 && errno != EINTR) return;
@@ -232,9 +233,9 @@ void run(const Options& options, Signals& signals) {
   Watch watch{environment.figures, figures};
   const Reloaded files{quota, access, tls ? &*tls : nullptr};
   const std::string url = url_of(scheme, {options.listen.host, port});
-  announce("listening on " + url + "\n");
   log_info("started", "creditsd " + std::string{version} + " serves " + name_of_ledger(options) +
                           " on " + url);
+  announce("listening on " + url + "\n");
   notify_manager("READY=1\nSTATUS=serves " + url);
   signals.attend({.stop = [&] { server.stop(); },
                   .reload = [&] { reload(files); },
