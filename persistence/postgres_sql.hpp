@@ -13,20 +13,65 @@ inline constexpr int schema_version = 1;
 inline constexpr const char* lock_schema = "SELECT pg_advisory_xact_lock(7247262851001)";
 inline constexpr const char* try_lock_pruning = "SELECT pg_try_advisory_xact_lock(7247262851002)";
 
-// An answer waits for the commit of what it says, whatever the server's default is; and no
-// statement for ever. A plan that was made while a table was empty must not read all of it later.
-inline constexpr const char* set_up =
-    "SELECT set_config('synchronous_commit', 'on', false)"
-    " WHERE current_setting('synchronous_commit') = 'off';"
-    "SELECT set_config('statement_timeout', '10s', false)"
-    " WHERE current_setting('statement_timeout') = '0';"
+// By a look at the catalogue: to_regclass() may remember what was before a lock was waited for.
+#define CREDITS_HAS_LEDGER                                                       \
+  "EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
+  " WHERE c.relname = 'credits_ledger' AND n.nspname = current_schema())"
+
+// A commit is answered when it is durable, on the standbys too that the server waits for; where the
+// server has it stronger it stays so. For a transaction or, if not `is_local`, for the session.
+#define CREDITS_DURABLE(is_local)                           \
+  "SELECT set_config('synchronous_commit', 'on', " is_local \
+  ")"                                                       \
+  " WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');"
+inline constexpr const char* begin_durable = "BEGIN;" CREDITS_DURABLE("true");
+
+// No statement waits for ever, and nothing is held for a node that has stopped. Statements are
+// short, so that it never pays to compile them. A plan that was made while a table was empty must
+// not read all of it later: without the last setting the plans of select_names, select_page,
+// forget_names and delete_pruned would, until the table is analyzed.
+inline constexpr const char* set_up = CREDITS_DURABLE("false")
+    "SELECT set_config(name, at_most, false)"
+    " FROM (VALUES ('statement_timeout', '10s'), ('lock_timeout', '5s'),"
+    "  ('idle_in_transaction_session_timeout', '60s')) AS wanted (name, at_most)"
+    " WHERE current_setting(name) = '0';"
+    "SET jit = off;"
     "SET enable_seqscan = off";
 
-inline constexpr const char* begin_durable = "BEGIN";
-inline constexpr const char* barrier = "SELECT pg_logical_emit_message(true, 'creditsd', '')";
+inline constexpr const char* takes_writes =
+    "SELECT current_setting('transaction_read_only') = 'off'";
+inline constexpr const char* backend_id = "SELECT pg_backend_pid()";
+inline constexpr const char* who_answers =
+    "SELECT pg_backend_pid(), (extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint,"
+    " coalesce(current_schema(), ''), " CREDITS_HAS_LEDGER;
+inline constexpr const char* timeline =
+    "SELECT CASE WHEN pg_is_in_recovery() THEN ''"
+    " ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
 
-inline constexpr const char* has_schema = "SELECT to_regclass('credits_ledger') IS NOT NULL";
-inline constexpr const char* select_ledger = "SELECT schema_version FROM credits_ledger";
+// Waits as every commit does, for an entry in the server's log that says nothing. One that nobody
+// waits for any more would go on waiting for its standby, with a connection of the server's.
+inline constexpr const char* barrier = "BEGIN;" CREDITS_DURABLE("true")
+    "SELECT pg_logical_emit_message(true, 'creditsd', '');"
+    "COMMIT";
+inline constexpr const char* end_forgotten_barriers =
+    "SELECT pg_cancel_backend(pid) FROM pg_stat_activity"
+    " WHERE usename = current_user AND wait_event = 'SyncRep'"
+    " AND query LIKE '%pg_logical_emit_message(true, ''creditsd''%'"
+    " AND query_start < clock_timestamp() - interval '15 s'";
+
+// In the first schema of the search path, where tables are made: a ledger in another one is not
+// this one.
+inline constexpr const char* has_schema = "SELECT " CREDITS_HAS_LEDGER;
+inline constexpr const char* other_schema =
+    "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
+    " WHERE c.oid = to_regclass('credits_ledger') AND n.nspname <> current_schema()";
+inline constexpr const char* current_schema =
+    "SELECT quote_ident(current_schema()), quote_ident(current_user),"
+    " current_setting('search_path')";
+inline constexpr const char* short_statement_timeout =
+    "SELECT current_setting('statement_timeout') FROM pg_settings"
+    " WHERE name = 'statement_timeout' AND setting::bigint BETWEEN 1 AND 4999";
+inline constexpr const char* select_ledger = "SELECT schema_version, ledger_id FROM credits_ledger";
 
 // The columns of a row: in the table of installs, and in that of the baselines that pruned entries
 // led to. Reservations are in `holds`, see holds.hpp; `hash` is that of the newest entry, see
@@ -128,8 +173,8 @@ inline constexpr const char* replace_quota =
 inline constexpr const char* append = R"(
   WITH settings AS MATERIALIZED (
     SELECT set_config('lock_timeout', '500ms', true), set_config('synchronous_commit',
-      CASE WHEN current_setting('synchronous_commit') IN ('off', 'local') THEN 'on'
-        ELSE current_setting('synchronous_commit') END, true),
+      CASE WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply'
+        ELSE 'on' END, true),
       ln(CASE WHEN schema_version > )" CREDITS_SCHEMA_VERSION R"( THEN 0 ELSE 1 END)
     FROM credits_ledger
   ), written AS (

@@ -20,6 +20,7 @@
 #include "persistence/postgres_columns.hpp"
 #include "persistence/postgres_refusal.hpp"
 #include "persistence/postgres_schema.hpp"
+#include "persistence/postgres_server.hpp"
 #include "persistence/postgres_sql.hpp"
 
 namespace credits::persistence {
@@ -246,7 +247,7 @@ class PostgresStore : public Store {
         const Transaction taken_back{connection};
         connection.run(postgres::sql::insert_blank_entries);
       }
-      connection.run(postgres::sql::barrier);
+      postgres::pass_barrier(connection);
     });
   }
 

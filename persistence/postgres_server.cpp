@@ -1,0 +1,105 @@
+#include "persistence/postgres_server.hpp"
+
+#include <charconv>
+
+#include "persistence/postgres_schema.hpp"
+#include "persistence/postgres_sql.hpp"
+
+namespace credits::persistence::postgres {
+
+namespace {
+
+constexpr int pooler_rounds = 5;
+
+std::int64_t backend_of(Connection& connection) {
+  return connection.run_once(sql::backend_id).integer(0, 0);
+}
+
+std::uint64_t number_of(const std::string& timeline) {
+  std::uint64_t number = 0;
+  std::from_chars(timeline.data(), timeline.data() + timeline.size(), number, 16);
+  return number;
+}
+
+std::string with_timeline(const std::string& text, const std::string& timeline) {
+  return timeline.empty() ? text : text + ", timeline " + std::to_string(number_of(timeline));
+}
+
+// Not all that speak PostgreSQL's protocol have timelines.
+std::string ask_timeline(Connection& connection) {
+  try {
+    return connection.run_once(sql::timeline).text(0, 0);
+  } catch (const StatementError&) {
+    return {};
+  }
+}
+
+[[noreturn]] void refuse_pooler(const Connection& connection) {
+  throw StoreError{"between creditsd and PostgreSQL at " + connection.server() +
+                   " is a pooler that gives each transaction another session; set pool_mode = "
+                   "session for this database, or connect to the server itself"};
+}
+
+}  // namespace
+
+Server ask_server(Connection& connection) {
+  const Result result = connection.run_once(sql::who_answers);
+  Server server;
+  server.address = connection.server();
+  server.backend_id = result.integer(0, 0);
+  server.started_at_ms = result.integer(0, 1);
+  server.schema = result.text(0, 2);
+  server.timeline = ask_timeline(connection);
+  if (result.integer(0, 3) != 0) server.ledger_id = read_ledger_id(connection);
+  return server;
+}
+
+bool is_behind_pooler(const Connection& connection, const Server& server) {
+  return connection.backend_id() != server.backend_id;
+}
+
+void expect_own_session(Connection& connection, Connection& second) {
+  for (int round = 0; round < pooler_rounds; ++round) {
+    const auto mine = backend_of(connection);
+    second.run_script("BEGIN");
+    if (backend_of(second) == mine || backend_of(connection) != mine) refuse_pooler(connection);
+    second.run_script("ROLLBACK");
+  }
+}
+
+void pass_barrier(Connection& connection) {
+  try {
+    connection.run_once(sql::end_forgotten_barriers);
+    connection.run_script(sql::barrier);
+  } catch (const ConnectionError& error) {
+    const char* const reason = connection.was_silent()
+                                   ? " (a commit without content; a server with "
+                                     "synchronous_standby_names waits for its standby)"
+                                   : "";
+    throw NotDoneError{error.what() + std::string{reason}};
+  }
+}
+
+std::string difference(const Server& before, const Server& now) {
+  const auto timeline_before = number_of(before.timeline);
+  const auto timeline_now = number_of(now.timeline);
+  const bool is_same_place = before.address == now.address && timeline_before == timeline_now;
+  if (is_same_place && before.started_at_ms == now.started_at_ms) return {};
+  const std::string text = with_timeline(
+      "PostgreSQL at " + now.address + (is_same_place ? " was started again" : " answers now"),
+      now.timeline);
+  if (is_same_place) return text;
+  const char* const warning =
+      timeline_now < timeline_before
+          ? "; it is one that another has been promoted over, and may lack what was answered since"
+          : "";
+  return text + " (before: " + with_timeline(before.address, before.timeline) + ")" + warning;
+}
+
+std::string describe(const Connection& connection, const Server& server) {
+  return with_timeline("PostgreSQL " + connection.parameter("server_version") + " at " +
+                           server.address + ", schema " + server.schema,
+                       server.timeline);
+}
+
+}  // namespace credits::persistence::postgres

@@ -1,0 +1,30 @@
+// What a new connection is asked before it is used: who answers, and whether that can be relied on.
+#pragma once
+
+#include <string>
+
+#include "persistence/postgres.hpp"
+
+namespace credits::persistence::postgres {
+
+// Throws StoreBrokenError if the ledger's schema is newer than this program.
+Server ask_server(Connection& connection);
+
+// Whether something in between answers in the server's place.
+bool is_behind_pooler(const Connection& connection, const Server& server);
+
+// Throws StoreError if connections share sessions, so that what one sets is not its own:
+// `second` is another connection to the same server.
+void expect_own_session(Connection& connection, Connection& second);
+
+// Returns once a commit has come through, and with it all that the server committed before. Throws
+// NotDoneError if it does not.
+void pass_barrier(Connection& connection);
+
+// What is different about the server that answers now, for people; empty if it is the same one.
+std::string difference(const Server& before, const Server& now);
+
+// The server, and the schema with the ledger, for people.
+std::string describe(const Connection& connection, const Server& server);
+
+}  // namespace credits::persistence::postgres
