@@ -19,7 +19,9 @@ std::string read(Connection& connection) {
 void write(Connection& connection, const char* statement, std::string_view quota) {
   Parameters parameters;
   parameters.add(quota);
+  connection.run_script(postgres::sql::begin_durable);
   connection.run(statement, parameters);
+  connection.run_script("COMMIT");
 }
 
 }  // namespace
