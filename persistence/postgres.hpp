@@ -32,6 +32,9 @@ inline constexpr std::chrono::milliseconds answer_within{12'000};
 // The same for connections that read or write a whole ledger.
 inline constexpr std::chrono::milliseconds whole_ledger_within{600'000};
 
+// Ends the text of an error that leaves this open.
+inline constexpr std::string_view maybe_done = "; what was under way may have been done";
+
 // The connection is lost, or could not be made: what was under way may have been done.
 class ConnectionError : public StoreError {
  public:

@@ -24,8 +24,8 @@ constexpr std::string_view read_only = "25006";
 constexpr std::string_view shutting_down = "57P01";
 constexpr std::string_view idle_too_long = "57P05";
 constexpr const char* pooler_advice =
-    "a pooler seems to be in between that gives each transaction another session; set pool_mode = "
-    "session for this database";
+    "a pooler seems to be in between whose connections have no session of their own; set pool_mode "
+    "= session for this database";
 
 template <std::size_t count>
 bool is_one_of(std::string_view code, const std::array<std::string_view, count>& codes) {
@@ -285,7 +285,7 @@ void Connection::fail(const Result& failed, bool is_certain) {
   if (code.empty()) fail_lost();
   if (!doubt_.empty()) fail_doubtful();
   const std::string severity = failed.field(PG_DIAG_SEVERITY_NONLOCALIZED);
-  const std::string told = "PostgreSQL at " + server_ + ": " + trimmed(failed.message());
+  std::string told = "PostgreSQL at " + server_ + ": " + trimmed(failed.message());
   if (code == read_only) {
     give_up();
     throw NotDoneError{told + " (it takes no writes: it is read-only or a standby)"};
@@ -301,22 +301,22 @@ void Connection::fail(const Result& failed, bool is_certain) {
   const bool was_not_done =
       trusts_errors_ && (code == idle_too_long || (code == shutting_down && is_certain));
   if (was_not_done) throw NotDoneError{told};
-  throw ConnectionError{told + "; what was under way may have been done"};
+  throw ConnectionError{told.append(maybe_done)};
 }
 
 void Connection::fail_silent() {
   was_silent_ = true;
   give_up();
-  throw ConnectionError{"no answer from PostgreSQL at " + server_ + " within " +
-                        text_of(deadline_) + "; what was under way may have been done"};
+  std::string told = "no answer from PostgreSQL at " + server_ + " within " + text_of(deadline_);
+  throw ConnectionError{told.append(maybe_done)};
 }
 
 void Connection::fail_lost() {
   if (!doubt_.empty()) fail_doubtful();
-  const std::string told = trimmed(::PQerrorMessage(connection_.get()));
+  std::string told = "the connection to PostgreSQL at " + server_ +
+                     " is lost: " + trimmed(::PQerrorMessage(connection_.get()));
   give_up();
-  throw ConnectionError{"the connection to PostgreSQL at " + server_ + " is lost: " + told +
-                        "; what was under way may have been done"};
+  throw ConnectionError{told.append(maybe_done)};
 }
 
 void Connection::fail_doubtful() {

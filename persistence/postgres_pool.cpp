@@ -53,7 +53,7 @@ std::unique_ptr<Connection> Pool::connect(Generation& generation) {
       try {
         return connect_to(hosts, host, generation);
       } catch (const ConnectionError& error) {
-        failures.append(failures.empty() ? "" : "; ").append(error.what());
+        failures.append(failures.empty() ? "" : "; ").append(reason_of(error));
         if (steady_clock::now() - begun > try_slow) put_last(host);
       }
     }
@@ -91,9 +91,15 @@ void Pool::expect_sessions(const Hosts& hosts, const Host& host, Connection& con
     const std::lock_guard lock{mutex_};
     if (has_sessions_.contains(connection.server())) return;
   }
-  Connection second{hosts, host};
-  second.set_deadline(deadline_);
-  expect_own_session(connection, second);
+  try {
+    Connection second{hosts, host};
+    second.set_deadline(deadline_);
+    expect_own_session(connection, second);
+  } catch (const ConnectionError& error) {
+    throw NotDoneError{reason_of(error) +
+                       ", for a second connection by the pooler that is in between; creditsd needs "
+                       "several, so see to its pool size"};
+  }
   const std::lock_guard lock{mutex_};
   has_sessions_.insert(connection.server());
 }

@@ -1,6 +1,7 @@
 #include "persistence/postgres_server.hpp"
 
 #include <charconv>
+#include <string_view>
 
 #include "persistence/postgres_schema.hpp"
 #include "persistence/postgres_sql.hpp"
@@ -34,9 +35,14 @@ std::string ask_timeline(Connection& connection) {
   }
 }
 
+// As PgBouncer says it, which then closes the connection.
+bool refuses_transactions(const StoreError& error) {
+  return std::string_view{error.what()}.find("statement pooling") != std::string_view::npos;
+}
+
 [[noreturn]] void refuse_pooler(const Connection& connection) {
   throw StoreError{"between creditsd and PostgreSQL at " + connection.server() +
-                   " is a pooler that gives each transaction another session; set pool_mode = "
+                   " is a pooler whose connections have no session of their own; set pool_mode = "
                    "session for this database, or connect to the server itself"};
 }
 
@@ -61,7 +67,12 @@ bool is_behind_pooler(const Connection& connection, const Server& server) {
 void expect_own_session(Connection& connection, Connection& second) {
   for (int round = 0; round < pooler_rounds; ++round) {
     const auto mine = backend_of(connection);
-    second.run_script("BEGIN");
+    try {
+      second.run_script("BEGIN");
+    } catch (const StoreError& error) {
+      if (refuses_transactions(error)) refuse_pooler(connection);
+      throw;
+    }
     if (backend_of(second) == mine || backend_of(connection) != mine) refuse_pooler(connection);
     second.run_script("ROLLBACK");
   }
@@ -72,12 +83,18 @@ void pass_barrier(Connection& connection) {
     connection.run_once(sql::end_forgotten_barriers);
     connection.run_script(sql::barrier);
   } catch (const ConnectionError& error) {
-    const char* const reason = connection.was_silent()
-                                   ? " (a commit without content; a server with "
-                                     "synchronous_standby_names waits for its standby)"
-                                   : "";
-    throw NotDoneError{error.what() + std::string{reason}};
+    const char* const hint = connection.was_silent()
+                                 ? " (a commit without content; a server with "
+                                   "synchronous_standby_names waits for its standby)"
+                                 : "";
+    throw NotDoneError{reason_of(error) + hint};
   }
+}
+
+std::string reason_of(const ConnectionError& error) {
+  std::string_view told = error.what();
+  if (told.ends_with(maybe_done)) told.remove_suffix(maybe_done.size());
+  return std::string{told};
 }
 
 std::string difference(const Server& before, const Server& now) {

@@ -21,6 +21,9 @@ void expect_own_session(Connection& connection, Connection& second);
 // NotDoneError if it does not.
 void pass_barrier(Connection& connection);
 
+// Of an error before anything of the caller's was under way.
+std::string reason_of(const ConnectionError& error);
+
 // What is different about the server that answers now, for people; empty if it is the same one.
 std::string difference(const Server& before, const Server& now);
 
