@@ -224,6 +224,7 @@ class Connection {
 // Who answers on a connection.
 struct Server {
   std::string address;  // its host and port, for people
+  std::string version;
   std::int64_t started_at_ms = 0;
   std::string timeline;  // hexadecimal; empty: it does not tell
   std::int64_t backend_id = 0;
@@ -243,8 +244,9 @@ class Pool {
  public:
   using Generation = std::uint64_t;
 
-  // `set_up` are statements that each new connection begins with. `tell` gets "database_changed"
-  // when another server answers than before, and each warning of a server once. `deadline` is that
+  // `set_up` are statements that each new connection begins with. `tell` gets who
+  // answers as "database_connected" and, when it is another one, "database_changed"; and each
+  // warning of a server once, as "database_warning". `deadline` is that
   // of each call on its connections.
   Pool(const std::string& uri, std::string set_up, Tell tell = {},
        std::chrono::milliseconds deadline = answer_within)
@@ -265,7 +267,7 @@ class Pool {
     }
   }
 
-  // A new connection that is the caller's.
+  // A new connection that is the caller's, and goes before the pool does.
   std::unique_ptr<Connection> separate();
 
   Generation generation() const;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <string_view>
 #include <utility>
 
 #include "persistence/postgres_uri.hpp"
@@ -94,6 +95,22 @@ std::map<std::string, std::string> Hosts::parameters_of(const Host& host) const 
     if (!value->empty()) parameters[keyword] = *value;
   }
   return parameters;
+}
+
+// As in "-c search_path=a,b -c …"; a backslash takes the next character as it is.
+std::string Hosts::search_path() const {
+  constexpr std::string_view name = "search_path=";
+  const auto options = options_.find("options");
+  if (options == options_.end()) return {};
+  const std::size_t found = options->second.rfind(name);
+  if (found == std::string::npos) return {};
+  std::string value;
+  for (std::size_t at = found + name.size(); at < options->second.size(); ++at) {
+    if (options->second[at] == ' ') break;
+    if (options->second[at] == '\\' && at + 1 < options->second.size()) ++at;
+    value += options->second[at];
+  }
+  return value;
 }
 
 }  // namespace credits::persistence::postgres

@@ -32,6 +32,9 @@ class Hosts {
   // server is noticed, and so that only one that takes writes will do.
   std::map<std::string, std::string> parameters_of(const Host& host) const;
 
+  // That the URI's options set; empty: none.
+  std::string search_path() const;
+
  private:
   std::map<std::string, std::string> options_;  // without the hosts
   std::vector<Host> hosts_;

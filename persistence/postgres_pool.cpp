@@ -74,6 +74,7 @@ std::unique_ptr<Connection> Pool::connect_to(const Hosts& hosts, const Host& hos
   const Server server = ask_server(*connection);
   if (is_behind_pooler(*connection, server)) {
     expect_sessions(hosts, host, *connection);
+    expect_search_path(*connection, hosts.search_path());
   } else {
     connection->trust_errors();
   }
@@ -164,19 +165,22 @@ void Pool::expect_same_ledger(const Server& server) {
 }
 
 Pool::Generation Pool::note(const Server& server) {
-  std::string told;
+  std::string changed;
+  bool is_first = false;
   Generation generation = 0;
   {
     const std::lock_guard lock{mutex_};
-    if (server_) told = difference(*server_, server);
+    is_first = !server_;
+    if (server_) changed = difference(*server_, server);
     server_ = server;
-    if (!told.empty()) {
+    if (!changed.empty()) {
       ++generation_;
       idle_.clear();
     }
     generation = generation_;
   }
-  if (tell_ && !told.empty()) tell_("database_changed", told);
+  if (tell_ && is_first) tell_("database_connected", describe(server));
+  if (tell_ && !changed.empty()) tell_("database_changed", changed);
   return generation;
 }
 

@@ -52,6 +52,7 @@ Server ask_server(Connection& connection) {
   const Result result = connection.run_once(sql::who_answers);
   Server server;
   server.address = connection.server();
+  server.version = connection.parameter("server_version");
   server.backend_id = result.integer(0, 0);
   server.started_at_ms = result.integer(0, 1);
   server.schema = result.text(0, 2);
@@ -76,6 +77,14 @@ void expect_own_session(Connection& connection, Connection& second) {
     if (backend_of(second) == mine || backend_of(connection) != mine) refuse_pooler(connection);
     second.run_script("ROLLBACK");
   }
+}
+
+void expect_search_path(Connection& connection, const std::string& wanted) {
+  const std::string found = connection.run_once("SHOW search_path").text(0, 0);
+  if (wanted.empty() || found == wanted) return;
+  throw StoreError{"the pooler between creditsd and PostgreSQL at " + connection.server() +
+                   " drops the URI's search_path=" + wanted + " (it is " + found +
+                   "); let it pass options on, or set it by ALTER ROLE … SET search_path"};
 }
 
 void pass_barrier(Connection& connection) {
@@ -113,10 +122,10 @@ std::string difference(const Server& before, const Server& now) {
   return text + " (before: " + with_timeline(before.address, before.timeline) + ")" + warning;
 }
 
-std::string describe(const Connection& connection, const Server& server) {
-  return with_timeline("PostgreSQL " + connection.parameter("server_version") + " at " +
-                           server.address + ", schema " + server.schema,
-                       server.timeline);
+std::string describe(const Server& server) {
+  return with_timeline(
+      "PostgreSQL " + server.version + " at " + server.address + ", schema " + server.schema,
+      server.timeline);
 }
 
 }  // namespace credits::persistence::postgres

@@ -17,6 +17,9 @@ bool is_behind_pooler(const Connection& connection, const Server& server);
 // `second` is another connection to the same server.
 void expect_own_session(Connection& connection, Connection& second);
 
+// Throws StoreError if the URI names a search path that has not arrived: a pooler may drop options.
+void expect_search_path(Connection& connection, const std::string& wanted);
+
 // Returns once a commit has come through, and with it all that the server committed before. Throws
 // NotDoneError if it does not.
 void pass_barrier(Connection& connection);
@@ -28,6 +31,6 @@ std::string reason_of(const ConnectionError& error);
 std::string difference(const Server& before, const Server& now);
 
 // The server, and the schema with the ledger, for people.
-std::string describe(const Connection& connection, const Server& server);
+std::string describe(const Server& server);
 
 }  // namespace credits::persistence::postgres

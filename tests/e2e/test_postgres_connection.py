@@ -59,6 +59,12 @@ def two_servers(*settings):
             standby.stop()
 
 
+def wait_for_copy(primary, standby):
+    """Until the standby shows all that the primary has."""
+    end = primary.sql("SELECT pg_current_wal_lsn()")
+    wait_until(lambda: standby.sql(f"SELECT pg_last_wal_replay_lsn() >= '{end}'") == "t", "the copy")
+
+
 # --- sessions
 
 
@@ -80,7 +86,7 @@ def test_a_primary_that_hangs_is_given_up_for_the_one_that_is_promoted(start, co
     with two_servers() as (primary, standby, uri):
         client = connect(start("--store", uri))
         assert commit(client).json["version"] == 1
-        wait_until(lambda: standby.sql("SELECT count(*) FROM credits_entries") == "1", "the copy")
+        wait_for_copy(primary, standby)
         frozen = processes_of(primary)
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
@@ -97,7 +103,7 @@ def test_a_primary_that_was_fenced_is_given_up_for_the_one_that_is_promoted(star
     with two_servers() as (primary, standby, uri):
         client = connect(start("--store", uri))
         assert commit(client).json["version"] == 1
-        wait_until(lambda: standby.sql("SELECT count(*) FROM credits_entries") == "1", "the copy")
+        wait_for_copy(primary, standby)
         primary.sql("ALTER SYSTEM SET default_transaction_read_only = on")
         primary.sql("SELECT pg_reload_conf()")
         wait_until(lambda: primary.sql("SHOW default_transaction_read_only") == "on", "the fence")
@@ -199,3 +205,14 @@ def test_a_pooler_without_a_connection_left_ends_the_start(pooled, data_dir):
                     "--data-dir", data_dir, "--listen", "127.0.0.1:0")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "no answer from PostgreSQL" in ended.stderr and "pool size" in ended.stderr
+
+
+@needs_pooler
+def test_a_pooler_that_drops_the_search_path_is_refused(server, data_dir):
+    uri = new_ledger(server.uri())
+    with pooler_before(server, "session", "ignore_startup_parameters = options") as port:
+        ended = run("--store", uri.replace(f":{server.port}", f":{port}"), "--data-dir", data_dir,
+                    "--listen", "127.0.0.1:0")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "drops the URI's search_path=ledger_" in ended.stderr and "ALTER ROLE" in ended.stderr
+    assert server.sql("SELECT to_regclass('public.credits_ledger')") == ""

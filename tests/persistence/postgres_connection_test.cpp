@@ -76,7 +76,14 @@ class Told {
       lines_.push_back(std::string{name} + ": " + text);
     };
   }
-  const std::vector<std::string>& lines() const { return lines_; }
+  // Those of that name.
+  std::vector<std::string> lines(const std::string& name) const {
+    std::vector<std::string> found;
+    for (const std::string& line : lines_) {
+      if (line.starts_with(name + ": ")) found.push_back(line);
+    }
+    return found;
+  }
 
  private:
   std::vector<std::string> lines_;
@@ -345,10 +352,23 @@ TEST_CASE("a pool goes on with another server, and tells it") {
   }
   pool.with(backend_of);
   CHECK(pool.generation() != generation);
-  REQUIRE(told.lines().size() == 1);
-  check_tells(told.lines().front(), {"database_changed: PostgreSQL at 127.0.0.1:" +
-                                         std::to_string(second.port()) + " answers now, timeline 1",
-                                     "before: 127.0.0.1:" + std::to_string(first.port())});
+  REQUIRE(told.lines("database_changed").size() == 1);
+  check_tells(told.lines("database_changed").front(),
+              {"database_changed: PostgreSQL at 127.0.0.1:" + std::to_string(second.port()) +
+                   " answers now, timeline 1",
+               "before: 127.0.0.1:" + std::to_string(first.port())});
+}
+
+TEST_CASE("who answers is told at first, with the schema") {
+  const TemporarySchema schema;
+  Told told;
+  Pool pool{schema.uri(), sql::set_up, told.tell()};
+  terminate(pool.with(backend_of));
+  pool.with(backend_of);
+  REQUIRE(told.lines("database_connected").size() == 1);
+  const std::string name = schema.uri().substr(schema.uri().rfind("3D") + 2);
+  check_tells(told.lines("database_connected").front(),
+              {"PostgreSQL 1", "at 127.0.0.1:", ", schema " + name + ", timeline 1"});
 }
 
 TEST_CASE("after a failure a pool waits a moment, and fails at once until then") {
@@ -434,8 +454,8 @@ TEST_CASE("a warning of the server is told once") {
       connection.run_script("DO $$ BEGIN RAISE WARNING 'the ice is thin'; END $$");
     });
   }
-  REQUIRE(told.lines().size() == 1);
-  check_tells(told.lines().front(), {"database_warning: ", "the ice is thin"});
+  REQUIRE(told.lines("database_warning").size() == 1);
+  check_tells(told.lines("database_warning").front(), {"database_warning: ", "the ice is thin"});
 }
 
 // --- the ledger in it
@@ -472,12 +492,13 @@ TEST_CASE("the ledger is that of the first schema in the search path") {
               {"no ledger in that database, in the schema " + name});
   Told told;
   make_schema(connection, told.tell());
-  REQUIRE(told.lines().size() == 1);
-  check_tells(told.lines().front(), {"ledger_in_other_schema: ", name, "is left alone"});
+  REQUIRE(told.lines("ledger_in_other_schema").size() == 1);
+  check_tells(told.lines("ledger_in_other_schema").front(),
+              {"ledger_in_other_schema: ", name, "is left alone"});
   expect_schema(connection);
   CHECK(ask_server(connection).schema == name);
   make_schema(connection, told.tell());
-  CHECK(told.lines().size() == 1);
+  CHECK(told.lines("ledger_in_other_schema").size() == 1);
 }
 
 TEST_CASE("a search path that leads nowhere is told") {
@@ -508,19 +529,21 @@ TEST_CASE("a statement_timeout that is short is told") {
     Connection connection{server_uri() + "?options=-cstatement_timeout%3D" + timeout};
     Told told;
     check_server(connection, told.tell());
-    CHECK(told.lines().size() == count);
-    if (count == 1) check_tells(told.lines().front(), {"statement_timeout_short: ", "50ms"});
+    CHECK(told.lines("statement_timeout_short").size() == count);
+    if (count == 1)
+      check_tells(told.lines("statement_timeout_short").front(),
+                  {"statement_timeout_short: ", "50ms"});
   }
 }
 
 TEST_CASE("who answers is told by what has changed") {
-  const Server before{"a:1", 5, "0000000A", 1, "public", "x"};
-  CHECK(difference(before, {"a:1", 5, "0000000A", 2, "public", "x"}).empty());
-  CHECK(difference(before, {"a:1", 6, "0000000A", 2, "public", "x"}) ==
+  const Server before{"a:1", "15", 5, "0000000A", 1, "public", "x"};
+  CHECK(difference(before, {"a:1", "15", 5, "0000000A", 2, "public", "x"}).empty());
+  CHECK(difference(before, {"a:1", "15", 6, "0000000A", 2, "public", "x"}) ==
         "PostgreSQL at a:1 was started again, timeline 10");
-  CHECK(difference(before, {"b:1", 6, "0000000B", 2, "public", "x"}) ==
+  CHECK(difference(before, {"b:1", "15", 6, "0000000B", 2, "public", "x"}) ==
         "PostgreSQL at b:1 answers now, timeline 11 (before: a:1, timeline 10)");
-  check_tells(difference(before, {"b:1", 6, "00000009", 2, "public", "x"}),
+  check_tells(difference(before, {"b:1", "15", 6, "00000009", 2, "public", "x"}),
               {"timeline 9 (before: a:1, timeline 10)", "may lack"});
 }
 
