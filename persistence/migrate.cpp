@@ -46,7 +46,7 @@ class IntoPostgres {
   explicit IntoPostgres(const std::string& uri) : connection_{uri} {
     postgres::check_server(connection_);
     postgres::make_schema(connection_);
-    connection_.run_script("BEGIN");
+    connection_.run_script(postgres::sql::begin_durable);
     connection_.run(postgres::sql::lock_installs);
     if (connection_.run(postgres::sql::has_installs).integer(0, 0) != 0) {
       throw StoreError{

@@ -80,14 +80,16 @@ struct Merged {
 
 class PostgresCursor : public RowCursor {
  public:
-  explicit PostgresCursor(const std::string& uri) : connection_{uri} {
-    connection_.run_script(postgres::sql::stand_still);
-    connection_.run_script(postgres::sql::select_all_rows);
+  explicit PostgresCursor(std::unique_ptr<Connection> connection)
+      : connection_{std::move(connection)} {
+    connection_->set_deadline(page_within);
+    connection_->run_script(postgres::sql::stand_still);
+    connection_->run_script(postgres::sql::select_all_rows);
   }
 
   std::optional<ledger::Row> next() override {
     if (at_ == rows_.size() && !is_at_end_) {
-      rows_ = postgres::read_rows(connection_.run(postgres::sql::fetch_rows));
+      rows_ = postgres::read_rows(connection_->run(postgres::sql::fetch_rows));
       is_at_end_ = rows_.empty();
       at_ = 0;
     }
@@ -95,7 +97,9 @@ class PostgresCursor : public RowCursor {
   }
 
  private:
-  Connection connection_;
+  static constexpr std::chrono::seconds page_within{30};
+
+  const std::unique_ptr<Connection> connection_;
   std::vector<ledger::Row> rows_;
   std::size_t at_ = 0;
   bool is_at_end_ = false;
@@ -104,10 +108,12 @@ class PostgresCursor : public RowCursor {
 class PostgresStore : public Store {
  public:
   PostgresStore(const std::string& uri, const PostgresOptions& options)
-      : uri_{uri}, pool_{uri, postgres::sql::set_up}, heads_{options.heads_max} {
-    pool_.with([this](Connection& connection) {
-      postgres::check_server(connection);
-      postgres::make_schema(connection);
+      : tell_{options.tell},
+        pool_{uri, postgres::sql::set_up, options.tell},
+        heads_{options.heads_max} {
+    pool_.with([&](Connection& connection) {
+      postgres::check_server(connection, options.tell);
+      postgres::make_schema(connection, options.tell);
       count_installs(connection);
     });
   }
@@ -283,7 +289,9 @@ class PostgresStore : public Store {
     return entries;
   }
 
-  std::unique_ptr<RowCursor> snapshot() override { return std::make_unique<PostgresCursor>(uri_); }
+  std::unique_ptr<RowCursor> snapshot() override {
+    return std::make_unique<PostgresCursor>(pool_.separate());
+  }
 
   void checkpoint() override {}
 
@@ -563,7 +571,11 @@ class PostgresStore : public Store {
     const auto until = std::chrono::steady_clock::now() + held_for;
     for (const auto& [id, install] : installs) {
       install->outcome = Outcome::busy;
-      held_until_[*id] = until;
+      const bool is_news = held_until_.insert_or_assign(*id, until).second;
+      if (is_news && tell_) {
+        tell_("install_held", "another transaction holds the row of install \"" + *id +
+                                  "\"; its commits are refused until it lets go, see pg_locks");
+      }
     }
   }
 
@@ -690,7 +702,7 @@ class PostgresStore : public Store {
     connection.run(postgres::sql::delete_pruned, deleted);
   }
 
-  const std::string uri_;
+  const Tell tell_;
   Pool pool_;
   std::mutex mutex_;
   KnownInstalls<Head> heads_;  // guarded by mutex_

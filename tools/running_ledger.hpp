@@ -17,11 +17,12 @@
 namespace credits {
 
 // The ledger that `store` names, `sqlite` in `data_dir` or a URI of PostgreSQL, by an engine that
-// knows as many installs as can be live. `replay_progress` is told how many entries of how many
-// have been replayed. Errors: open_sqlite_store(), open_postgres_store().
+// knows as many installs as can be live. `tell` gets what the engine meets, `report_replay` how
+// many entries of how many have been replayed. Errors: open_sqlite_store(), open_postgres_store().
 std::unique_ptr<persistence::Store> open_store(
     const std::string& store, const std::filesystem::path& data_dir, const actors::Tuning& tuning,
-    std::function<void(std::uint64_t, std::uint64_t)> replay_progress = {});
+    const persistence::Tell& tell = {},
+    std::function<void(std::uint64_t, std::uint64_t)> report_replay = {});
 
 class RunningLedger {
  public:

@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <string_view>
 #include <thread>
 
 #include "persistence/postgres_store.hpp"
@@ -23,6 +24,12 @@ constexpr std::chrono::seconds log_interval{5};
 // now on, as there is progress.
 void tell_manager(const std::string& status) {
   notify_manager("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=" + status);
+}
+
+// What an engine tells is a warning, but for the server that it found.
+void tell(std::string_view name, const std::string& text) {
+  const bool is_usual = name == "database_connected";
+  log({name, text, is_usual ? actors::Severity::info : actors::Severity::warning});
 }
 
 class Replay {
@@ -51,7 +58,7 @@ std::unique_ptr<persistence::Store> open_store_when_there(const std::string& sto
                                                           const actors::Tuning& tuning) {
   for (std::string told;;) {
     try {
-      return open_store(store, data_dir, tuning, Replay{});
+      return open_store(store, data_dir, tuning, tell, Replay{});
     } catch (const persistence::StoreUnreachableError& error) {
       tell_manager("waiting for the store: " + std::string{error.what()});
       if (told != error.what()) log({"waiting_for_store", error.what()});

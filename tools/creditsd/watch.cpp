@@ -25,6 +25,7 @@ void Watch::look_if_due() {
 }
 
 void Watch::look() {
+  figures_.log_lines_dropped = log_lines_dropped();
   if (const auto shed = news(http_figures_.shed, shed_); shed > 0) {
     log_warning("shed_load", std::to_string(shed) +
                                  " connections and requests were answered with 503 overloaded");

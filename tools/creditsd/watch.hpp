@@ -12,7 +12,7 @@ namespace credits::creditsd {
 
 class Watch {
  public:
-  Watch(const actors::Figures& figures, http::HttpFigures& http_figures)
+  Watch(actors::Figures& figures, http::HttpFigures& http_figures)
       : figures_{figures}, http_figures_{http_figures} {}
 
   // To be called once a second, or more often.
@@ -21,7 +21,7 @@ class Watch {
   void look();
 
  private:
-  const actors::Figures& figures_;
+  actors::Figures& figures_;
   http::HttpFigures& http_figures_;
   std::uint64_t shed_ = 0;       // that have been told of
   std::uint64_t conflicts_ = 0;  // that have been told of
