@@ -105,6 +105,9 @@ class Journal {
   // A write that changes nothing, as durable as an append. Throws as that does.
   void probe();
 
+  // Throws StoreError if the file cannot be written. Before any other thread writes.
+  void expect_writable() { persistence::expect_writable(path_, writer_); }
+
   // Every later write throws StoreBrokenError with this reason, as this does. Any thread.
   [[noreturn]] void give_up(const std::string& reason);
 

@@ -83,6 +83,7 @@ class SnapshotWriter {
   // All names and the new mark, or nothing. Throws StoreError.
   void forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence);
 
+  void expect_writable() { persistence::expect_writable(path_, database_); }
   void leave_log() { persistence::leave_log(database_); }
 
   // Forgets the names of all entries up to `sequence`. Looks at every name. Throws StoreError.

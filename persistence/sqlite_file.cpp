@@ -71,19 +71,6 @@ int system_error_of(SQLite::Database& database) {
   return reason;
 }
 
-// SQLite opens a file that it may only read without a word. Where there is no room now there may be
-// some later, and what is there can be read until then.
-void expect_writable(const std::filesystem::path& path, SQLite::Database& database) {
-  if (::sqlite3_db_readonly(database.getHandle(), "main") != 0) {
-    throw StoreError{path.string() + " may only be read; make it writable for this user"};
-  }
-  try {
-    write_again(database);
-  } catch (const SQLite::Exception& error) {
-    if (!is_without_room(database, error)) throw;
-  }
-}
-
 }  // namespace
 
 void write_again(SQLite::Database& database) {
@@ -91,6 +78,19 @@ void write_again(SQLite::Database& database) {
   const int version = database.execAndGet("PRAGMA user_version").getInt();
   database.exec("PRAGMA user_version = " + std::to_string(version));
   transaction.commit();
+}
+
+void expect_writable(const std::filesystem::path& path, SQLite::Database& database) {
+  if (::sqlite3_db_readonly(database.getHandle(), "main") != 0) {
+    throw StoreError{path.string() + " may only be read; make it writable for this user"};
+  }
+  on_file(path, database, [&] {
+    try {
+      write_again(database);
+    } catch (const SQLite::Exception& error) {
+      if (!is_without_room(database, error)) throw;
+    }
+  });
 }
 
 void leave_log(SQLite::Database& database) {
@@ -145,7 +145,6 @@ SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schem
     expect_whole_pages(path, database);
     database.exec("PRAGMA journal_mode = WAL");
     bring_up_to_date(database, version, schema, ledger_id);
-    expect_writable(path, database);
   });
   return database;
 }

@@ -29,14 +29,19 @@ void expect_version(const std::filesystem::path& path, const sql::Schema& schema
 std::string random_ledger_id();
 
 // The connection that writes. Makes the file, for `ledger_id`, if it is missing or empty, and
-// upgrades one of an older version. Throws StoreError if it is no ledger's, one that a newer
-// creditsd has written, or one that cannot be written.
+// upgrades one of an older version. Throws StoreError if it is no ledger's, or one that a newer
+// creditsd has written.
 SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schema& schema,
                              const std::string& ledger_id);
 
 // Writes a page of the file, as it is, durably as a commit on this connection is. An UPDATE of a
 // value to itself writes none.
 void write_again(SQLite::Database& database);
+
+// Throws StoreError if the file cannot be written: SQLite opens one that it may only read without a
+// word. Where there is no room now there may be some later, and what is there can be read until
+// then. It writes, so it is for files that can be trusted.
+void expect_writable(const std::filesystem::path& path, SQLite::Database& database);
 
 // When the connection is closed, the file's log stays where it is.
 void leave_log(SQLite::Database& database);

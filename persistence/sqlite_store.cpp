@@ -595,6 +595,8 @@ class SqliteStore : public Store {
                        std::to_string(progress.sequence) +
                        "; entries are lost, restore both files from one backup"};
     }
+    journal_.expect_writable();
+    writer_.expect_writable();
     last_sequence_ = progress.sequence;
     installs_ = progress.installs;
     // Rows that a power cut has taken back, or that were lost, may have lost their entries since.
