@@ -21,13 +21,13 @@ struct SqliteOptions {
   // Installs whose version append() knows without a look at the files, half of them for certain;
   // about 200 bytes each.
   std::size_t heads_max = 500'000;
-  // Called so often while a start brings the rows up to the journal, with the entries that it has
-  // replayed and those there are. What it throws ends the start.
+  // Called every replay_report_interval while a start brings the rows up to the journal, with the
+  // entries that it has replayed and those there are. What it throws ends the start.
   std::function<void(std::uint64_t replayed, std::uint64_t total)> report_replay{};
   std::chrono::milliseconds replay_report_interval{1'000};
-  // What was replayed is kept so often, and a start after one that was ended goes on from there.
+  // How often the replay is kept: a start after one that was ended goes on from there.
   std::chrono::milliseconds replay_checkpoint_interval{3'000};
-  // Of what one install alone has to suffer. Any thread.
+  // Told "install_damaged" when a start or prune() passes over a damaged install.
   Tell tell{};
 };
 
@@ -36,7 +36,8 @@ struct SqliteOptions {
 // newer schema; the text says which.
 //
 // After a failed sync of the journal, the outcome of that append is unknown: it throws
-// StoreBrokenError, as does every later one.
+// StoreBrokenError, as does every later one. So it is once the directory or one of its files has
+// been removed, moved or replaced: append() sees what was removed, ping() the rest too.
 std::unique_ptr<Store> open_sqlite_store(const std::filesystem::path& data_dir,
                                          const SqliteOptions& options = {});
 
