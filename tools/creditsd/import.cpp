@@ -26,16 +26,17 @@ std::vector<ledger::Row> read_rows(const std::filesystem::path& file, ledger::Ti
 
 }  // namespace
 
-std::uint64_t import_ledger_file(const std::filesystem::path& file,
-                                 const actors::gateway_actor& gateway,
-                                 const actors::Environment& environment) {
+std::optional<std::uint64_t> import_ledger_file(const std::filesystem::path& file,
+                                                const actors::gateway_actor& gateway,
+                                                const actors::Environment& environment) {
   auto promise = std::make_shared<std::promise<actors::Imported>>();
   auto imported = promise->get_future();
   caf::anon_send(
       gateway, actors::import_atom::value,
       actors::ImportRequest{actors::import_of(read_rows(file, environment.now()), environment),
                             std::move(promise)});
-  return imported.get().installs;
+  const actors::Imported done = imported.get();
+  return done.was_empty ? std::optional{done.installs} : std::nullopt;
 }
 
 }  // namespace credits::creditsd

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <stdexcept>
 
 #include "actors/environment.hpp"
@@ -16,10 +17,11 @@ class ImportError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// Imports `file`, whole or not at all, and leaves it as it is. Returns the number of installs.
-// Throws ImportError: nothing was imported; or StoreError: all was, or nothing.
-std::uint64_t import_ledger_file(const std::filesystem::path& file,
-                                 const actors::gateway_actor& gateway,
-                                 const actors::Environment& environment);
+// Imports `file`, whole or not at all, and leaves it as it is. Returns the number of installs;
+// nothing if the ledger has some already, and is left alone. Throws ImportError: nothing was
+// imported; or StoreError: all was, or nothing.
+std::optional<std::uint64_t> import_ledger_file(const std::filesystem::path& file,
+                                                const actors::gateway_actor& gateway,
+                                                const actors::Environment& environment);
 
 }  // namespace credits::creditsd

@@ -79,12 +79,14 @@ void import_old_ledger(const Options& options, const actors::gateway_actor& gate
   const auto file = options.data_dir / "credits.json";
   // A link that leads nowhere is there too: an empty ledger instead would give all credits again.
   if (!std::filesystem::exists(std::filesystem::symlink_status(file))) return;
-  if (environment.figures.installs > 0) {
+  const auto installs = environment.figures.installs > 0
+                            ? std::nullopt
+                            : import_ledger_file(file, gateway, environment);
+  if (installs) {
+    log_info("import", "imported " + std::to_string(*installs) + " installs from " + file.string());
+  } else {
     log_debug("import_skipped", file.string() + " is left alone: the ledger is not empty");
-    return;
   }
-  const std::uint64_t installs = import_ledger_file(file, gateway, environment);
-  log_info("import", "imported " + std::to_string(installs) + " installs from " + file.string());
 }
 
 std::filesystem::path quota_path_of(const Options& options) {
