@@ -110,8 +110,8 @@ class Store {
 
   // One durable write for all, one outcome for each. When it returns, what was stored survives a
   // power cut. When it throws, nothing of it was stored, unless the engine says that the outcome of
-  // all is unknown (see the engine). Mutations of one install stand in the order of their versions; one
-  // that conflicts makes the later ones of its install conflict too.
+  // all is unknown (see the engine). Mutations of one install stand in the order of their versions;
+  // one that conflicts makes the later ones of its install conflict too.
   virtual std::vector<Outcome> append(std::span<const Mutation> mutations) = 0;
 
   // Stores a whole ledger, or nothing if there is an install already; whether it did. Throws as

@@ -19,7 +19,7 @@ struct Vitals {
   std::atomic<std::uint64_t> version{0};   // with what is on its way to the disk
   std::atomic<std::uint64_t> durable_version{0};  // by the persister, and at loading
   std::atomic<ledger::Time> last_message_at;      // when the last request was judged
-  std::atomic<std::uint64_t> loads{0};  // of its row; by the install
+  std::atomic<std::uint64_t> loads{0};            // of its row; by the install
   std::atomic<bool> is_among_hottest{false};      // by Hottest
   std::uint64_t batch = 0;         // the persister's own: the last batch with a mutation of it,
   std::size_t place_in_batch = 0;  // and its place among that batch's authors
