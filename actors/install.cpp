@@ -37,24 +37,12 @@ void InstallState::loaded(Loaded result) {
   }
   phase_ = Phase::live;
   row_ = result.row ? *std::move(result.row) : ledger::blank_row(install_id, environment->now());
-  look_whether_it_went_back();
   add_one(vitals->loads);
   vitals->version = row_.version;
   vitals->durable_version = row_.version;
   memory_.start(std::move(result.names), names_known_max);
   judge_stash();
   leave_if_done();
-}
-
-// As a database does whose standby took over without its last writes.
-void InstallState::look_whether_it_went_back() const {
-  const std::uint64_t acknowledged = vitals->durable_version;
-  if (row_.version >= acknowledged) return;
-  ++environment->figures.went_back;
-  environment->tell({"store_went_back", "install \"" + install_id + "\": version " +
-                                            std::to_string(acknowledged) +
-                                            " was acknowledged, and the store now has version " +
-                                            std::to_string(row_.version)});
 }
 
 void InstallState::recall() {

@@ -66,7 +66,6 @@ struct InstallState {
   bool has_much_on_its_way() const;
   void wait_until_drained(Phase phase);
   void load();
-  void look_whether_it_went_back() const;
   void hand_to_confirmer(Request request);
   void judge_stash();
   void recall();

@@ -25,6 +25,7 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
   std::vector<Loaded> loaded;
   try {
     for (auto& row : store->load(install_ids)) loaded.push_back({std::move(row), {}, {}});
+    environment->figures.went_back = store->went_back();
     for (std::size_t i = 0; i < install_ids.size(); ++i) {
       // After the row: what is written in between makes a name too many, which does no harm.
       loaded[i].names = store->names(install_ids[i], names_known_max);

@@ -232,10 +232,9 @@ inline constexpr const char* select_page =
     " AND ($3::text IS NULL OR tier_snapshot = $3) ORDER BY install_id LIMIT $4";
 // Exact where there are few; else an estimate, as the server's VACUUM and ANALYZE keep it.
 inline constexpr const char* count_installs = R"(
-  SELECT CASE WHEN few.installs <= 10000 THEN few.installs
-    ELSE greatest(few.installs, (SELECT reltuples FROM pg_class
-                                 WHERE oid = 'credits_installs'::regclass)::bigint) END
-  FROM (SELECT count(*) AS installs FROM (SELECT FROM credits_installs LIMIT 10001) counted) few
+  SELECT CASE WHEN reltuples > 10000 THEN reltuples::bigint
+    ELSE (SELECT count(*) FROM (SELECT FROM credits_installs LIMIT 10001) counted) END
+  FROM pg_class WHERE oid = 'credits_installs'::regclass
 )";
 inline constexpr const char* has_installs = "SELECT EXISTS (SELECT FROM credits_installs)";
 

@@ -125,9 +125,9 @@ class PostgresStore : public Store {
     heads_.make_room();
     for (const std::string& id : ids) {
       const auto stored = found.find(id);
-      heads_.at(id) = stored == found.end()
+      note_loaded(id, stored == found.end()
                           ? Head{0, std::nullopt, true}
-                          : Head{stored->second.row.version, stored->second.hash, true};
+                          : Head{stored->second.row.version, stored->second.hash, true});
     }
     return in_order(ids, found);
   }
@@ -241,10 +241,7 @@ class PostgresStore : public Store {
   bool is_shared() const override { return true; }
 
   void ping() override {
-    read_newest([](Connection& connection) {
-      const auto version = connection.run(postgres::sql::select_ledger).integer(0, 0);
-      if (version > postgres::sql::schema_version) throw_newer_schema();
-    });
+    read_newest([](Connection& connection) { postgres::read_ledger_id(connection); });
   }
 
   void probe_write() override {
@@ -305,6 +302,7 @@ class PostgresStore : public Store {
 
   std::uint64_t installs() override { return installs_; }
 
+  std::uint64_t went_back() const override { return went_back_; }
   std::uint64_t pending_rows() override { return 0; }
   std::string_view engine() const override { return "postgresql"; }
 
@@ -343,6 +341,25 @@ class PostgresStore : public Store {
     const bool more_entries = prune(connection, horizon.entries_before);
     transaction.commit();
     return more_names || more_entries;
+  }
+
+  // What was stored or loaded before and is not there any more was lost by a failover.
+  void note_loaded(const std::string& id, const Head& loaded) {
+    Head& known = heads_.at(id);
+    const bool has_other_history = loaded.version == known.version && loaded.hash != known.hash;
+    if (known.is_known && (loaded.version < known.version || has_other_history)) {
+      ++went_back_;
+      if (tell_) tell_("database_went_back", describe_loss(id, known.version, loaded.version));
+    }
+    known = loaded;
+  }
+
+  static std::string describe_loss(const std::string& id, std::uint64_t known,
+                                   std::uint64_t loaded) {
+    return "the database went back: install \"" + id + "\" had version " + std::to_string(known) +
+           ", and now has " +
+           (loaded == known ? "another history" : "version " + std::to_string(loaded)) +
+           "; what was acknowledged since is lost";
   }
 
   // Others create some too. What is created meanwhile here may be missing until the next time. Too
@@ -462,7 +479,7 @@ class PostgresStore : public Store {
                                      : write_at_once(mutations, installs);
       } catch (const StatementError& error) {
         if (error.code() == lock_not_available) return write_free(mutations, installs);
-        if (error.code() == invalid_argument_for_logarithm) throw_newer_schema();
+        if (error.code() == invalid_argument_for_logarithm) expect_schema();
         if (error.code() == division_by_zero) return write_what_is_there(mutations, installs);
         if (error.code() == query_canceled && installs.size() > 1) {
           return write_halves(mutations, installs);
@@ -474,10 +491,8 @@ class PostgresStore : public Store {
     }
   }
 
-  [[noreturn]] static void throw_newer_schema() {
-    throw StoreBrokenError{
-        "a newer creditsd has upgraded the ledger's schema in PostgreSQL, and this one would lose "
-        "what it does not know; run the newer program"};
+  void expect_schema() {
+    pool_.with([](Connection& connection) { postgres::read_ledger_id(connection); });
   }
 
   void write_at_once(std::span<const Mutation> mutations, const Installs& installs) {
@@ -709,6 +724,7 @@ class PostgresStore : public Store {
   Hasher hasher_;              // append()'s alone, as is the next
   std::unordered_map<std::string, std::chrono::steady_clock::time_point> held_until_;
   std::atomic<std::uint64_t> installs_{0};
+  std::atomic<std::uint64_t> went_back_{0};
 };
 
 }  // namespace

@@ -158,6 +158,9 @@ class Store {
   // How many installs there are. Over a shared store it is an estimate, as of the last prune().
   virtual std::uint64_t installs() = 0;
 
+  // How many rows load() has found older than they were, or with another history.
+  virtual std::uint64_t went_back() const { return 0; }
+
   // How much checkpoint() would have to do: rows and names.
   virtual std::uint64_t pending_rows() = 0;
 

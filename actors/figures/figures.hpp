@@ -42,7 +42,7 @@ struct Figures {
   // Installs add, the persister subtracts: mutations that are not durable yet.
   std::atomic<std::int64_t> pending_mutations{0};
 
-  // Installs: rows that the store has in an older version than it had acknowledged.
+  // The loader: rows that the store has in an older version than before, or with another history.
   std::atomic<std::uint64_t> went_back{0};
 
   // The persister.

@@ -158,27 +158,6 @@ TEST_CASE("a read that the install's own next write overtakes shows the row befo
   CHECK(world.environment.figures.conflicts == 0);
 }
 
-TEST_CASE("a row that is older than what was acknowledged is told to the operator") {
-  struct ForgetfulStore : SharedStore {
-    std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
-      auto rows = SharedStore::load(ids);
-      if (rows.front() && forgets) rows.front()->version = 2;
-      return rows;
-    }
-    std::vector<bool> are_current(std::span<const persistence::Seen> seen) override {
-      return std::vector<bool>(seen.size(), seen.front().version != 3);
-    }
-    bool forgets = false;
-  } store;
-  World world{store};
-  for (int i = 0; i < 3; ++i) world.commit("a");
-  store.forgets = true;
-  CHECK(shown(world).version == 2);
-  REQUIRE(world.warnings.size() == 1);
-  CHECK(world.warnings.front().find("version 3 was acknowledged") != std::string::npos);
-  CHECK(world.environment.figures.went_back == 1);
-}
-
 TEST_CASE("an idle install whose answer is still being compared is not passivated before it") {
   Nodes nodes;
   auto read = nodes.second.send({"a", Get{}});

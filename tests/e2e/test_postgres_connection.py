@@ -199,15 +199,6 @@ def test_a_pooler_that_gives_sessions_serves(pooled, start, connect):
 
 
 @needs_pooler
-def test_a_pooler_without_a_connection_left_ends_the_start(pooled, data_dir):
-    with pooler_before(pooled, "session", "default_pool_size = 1") as port:
-        ended = run("--store", f"postgresql://{servers.USER}@127.0.0.1:{port}/postgres?connect_timeout=0",
-                    "--data-dir", data_dir, "--listen", "127.0.0.1:0")
-    assert (ended.returncode, ended.stdout) == (1, "")
-    assert "no answer from PostgreSQL" in ended.stderr and "pool size" in ended.stderr
-
-
-@needs_pooler
 def test_a_pooler_that_drops_the_search_path_is_refused(server, data_dir):
     uri = new_ledger(server.uri())
     with pooler_before(server, "session", "ignore_startup_parameters = options") as port:

@@ -117,8 +117,10 @@ TEST_CASE("a row with the same version and another history is a conflict") {
   CHECK(nodes.first->are_current(seen) == std::vector<bool>{false});
   nodes.first->peek(std::vector<std::string>{"a"});
   CHECK(append(*nodes.first, commit(lost)) == Outcome::conflict);
+  CHECK(nodes.first->went_back() == 0);
   auto loaded = load(*nodes.first, "a");
   CHECK(loaded.lifetime_consumed == 1);
+  CHECK(nodes.first->went_back() == 1);
   CHECK(append(*nodes.first, commit(loaded)) == Outcome::stored);
 }
 
