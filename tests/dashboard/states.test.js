@@ -148,8 +148,11 @@ for (const colorScheme of ['light', 'dark']) {
       }
     });
     assert.deepEqual(await page.evaluate(lowContrast), []);
-    await page.locator('#hottest a').click();
-    await page.locator('#install-content').waitFor();
+    await eventually(async () => {
+      // The list may have been drawn anew under the click.
+      if (await page.locator('dialog[open]').count() === 0) await page.locator('#hottest a').click();
+      return page.locator('#install-content').isVisible();
+    }, 'the install');
     assert.deepEqual(await page.evaluate(lowContrast), []);
     await page.keyboard.press('Escape');
     await eventually(async () => await page.locator('#pulse').innerText() === 'Live', 'an answer');
