@@ -37,6 +37,7 @@ void InstallState::loaded(Loaded result) {
   }
   phase_ = Phase::live;
   row_ = result.row ? *std::move(result.row) : ledger::blank_row(install_id, environment->now());
+  environment->figures.newest_time.raise(result.row ? row_.last_active_at : ledger::Time{});
   add_one(vitals->loads);
   vitals->version = row_.version;
   vitals->durable_version = row_.version;

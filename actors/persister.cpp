@@ -223,13 +223,16 @@ void PersisterState::write_worked(SteadyTime began, std::size_t rows) {
 void PersisterState::count_stored(const std::vector<persistence::Mutation>& mutations,
                                   const std::vector<persistence::Outcome>& outcomes) {
   std::uint64_t entries = 0;
+  ledger::Time newest{};
   environment->figures.entries.change([&](StoredEntries& stored) {
     for (std::size_t i = 0; i < mutations.size(); ++i) {
       if (outcomes[i] != persistence::Outcome::stored) continue;
       for (const ledger::Entry& entry : mutations[i].entries) stored.add(entry);
+      newest = std::max(newest, mutations[i].entries.back().at);
       entries += mutations[i].entries.size();
     }
   });
+  environment->figures.newest_time.raise(newest);
   if (entries > 0) self->send(snapshotter, stored_atom::value, entries);
 }
 

@@ -162,12 +162,20 @@ void add_trouble(Metrics& metrics, const actors::Figures& figures) {
                   "Log lines dropped as nobody read the log in time.", figures.log_lines_dropped);
 }
 
+double clock_behind_seconds(const actors::Environment& environment) {
+  return std::chrono::duration<double>{environment.figures.newest_time.ahead_of(environment.now())}
+      .count();
+}
+
 void add_store(Metrics& metrics, const ApiContext& context, actors::SteadyTime now) {
   const actors::Figures& figures = context.environment.figures;
   metrics.gauge("credits_store_info", "The engine of the store.", 1,
                 {{"engine", context.facts.engine}});
   metrics.gauge("credits_store_up", "Whether the store takes writes.",
                 actors::store_trouble(context.environment, now) ? 0 : 1);
+  metrics.gauge("credits_clock_behind_seconds",
+                "How far the clock is behind the newest time in the ledger that was met.",
+                clock_behind_seconds(context.environment));
   metrics.gauge("credits_installs", "Installs in the ledger.",
                 static_cast<double>(figures.installs));
   metrics.begin("credits_batch_rows", "Mutations in one durable write.", MetricType::Histogram);

@@ -32,6 +32,22 @@ class Since {
   std::atomic<SteadyTime::rep> at_{0};
 };
 
+// The newest time that has been seen. Any thread.
+class Newest {
+ public:
+  void raise(ledger::Time at) {
+    ledger::Time known = at_.load(std::memory_order_relaxed);
+    while (at > known && !at_.compare_exchange_weak(known, at, std::memory_order_relaxed)) continue;
+  }
+
+  std::chrono::milliseconds ahead_of(ledger::Time now) const {
+    return std::max(at_.load(std::memory_order_relaxed), now) - now;
+  }
+
+ private:
+  std::atomic<ledger::Time> at_{ledger::Time{}};
+};
+
 struct Figures {
   // Routers.
   std::atomic<std::uint64_t> spawned{0};
@@ -44,6 +60,10 @@ struct Figures {
 
   // The loader: rows that the store has in an older version than before, or with another history.
   std::atomic<std::uint64_t> went_back{0};
+
+  // Installs and the persister: of the rows loaded and the entries written since the start. A clock
+  // that is behind it was set back, or runs slower than another node's.
+  Newest newest_time{};
 
   // The persister.
   Measured batch_rows{};

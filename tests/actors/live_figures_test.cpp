@@ -21,6 +21,19 @@ ledger::Row row_of(const std::string& id, std::int64_t lifetime_consumed) {
   return row;
 }
 
+TEST_CASE("the newest time that is met in the ledger tells how far the clock is behind") {
+  ObservedStore store;
+  World world{store};
+  world.commit("a");
+  CHECK(world.environment.figures.newest_time.ahead_of(world.now) == 0ms);
+  world.now -= 5s;
+  CHECK(world.environment.figures.newest_time.ahead_of(world.now) == 5s);
+  World restarted{store};
+  restarted.now -= 5s;
+  restarted.ask({"a", Get{}});
+  CHECK(restarted.environment.figures.newest_time.ahead_of(restarted.now) == 5s);
+}
+
 TEST_CASE("to ask how an install is wakes nobody") {
   ObservedStore store;
   World world{store};

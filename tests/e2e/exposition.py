@@ -38,6 +38,7 @@ METRICS = {
     "credits_checkpoint_failures_total": ("counter", set()),
     "credits_busy_installs_total": ("counter", set()),
     "credits_damaged_installs_total": ("counter", set()),
+    "credits_clock_behind_seconds": ("gauge", set()),
     "credits_database_went_back_total": ("counter", set()),
     "credits_log_lines_dropped_total": ("counter", set()),
     "credits_store_up": ("gauge", set()),

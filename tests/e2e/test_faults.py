@@ -23,6 +23,7 @@ import creditsd
 from creditsctl import check_done, check_failed
 from creditsd import FEW_LIVE, check_problem, run, wait_until
 from damage import with_flipped_bit
+from exposition import scrape
 from traffic import Traffic, all_entries, all_installs, check_count, history, ids, path_of, show
 
 KILL_ROUNDS = int(os.environ.get("CREDITS_KILL_ROUNDS", 5))
@@ -364,6 +365,14 @@ def test_the_months_go_on_and_never_back_whatever_the_clock_does(clock, start, c
     server.kill()
     check_done(creditsctl.run("check", data_dir))
     assert history(connect(start(env=clock.environment))) == told
+
+
+def test_a_clock_that_is_behind_the_ledger_is_told_by_a_metric(clock, start, connect):
+    client = connect(start(env=clock.environment))
+    assert commit(client).status == 200
+    assert scrape(client).value("credits_clock_behind_seconds") == 0
+    clock.set("2026-11-24 11:00:00")
+    assert 3_500 < scrape(client).value("credits_clock_behind_seconds") < 3_700
 
 
 def test_a_reservation_that_has_expired_stays_so_when_the_clock_goes_back(clock, start, connect):
