@@ -165,6 +165,19 @@ TEST_CASE("a batch that is too large for the server's statement_timeout is writt
   CHECK(store->append(mutations) == Outcomes(rows.size(), Outcome::stored));
 }
 
+TEST_CASE("what a commit needs is set inside its own transaction") {
+  Nodes nodes;
+  nodes.other.run_script(
+      "CREATE TABLE seen (settings text);"
+      "CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN"
+      "  INSERT INTO seen VALUES (current_setting(''synchronous_commit'') || '' '' ||"
+      "    current_setting(''lock_timeout'')); RETURN NEW; END';"
+      "CREATE TRIGGER look BEFORE INSERT ON credits_installs FOR EACH ROW EXECUTE FUNCTION look()");
+  auto row = row_of("a");
+  append(*nodes.first, create(row));
+  CHECK(nodes.value("SELECT settings FROM seen") == "on 500ms");
+}
+
 TEST_CASE("a node does not write to a schema that a newer program has upgraded meanwhile") {
   Nodes nodes;
   auto row = row_of("a");
