@@ -109,7 +109,8 @@ void PersisterState::import(ImportRequest request) {
   try {
     const bool was_empty = store->import(request.mutations);
     if (was_empty) {
-      write_worked(began, request.mutations.size());
+      write_worked();
+      count_write(began, request.mutations.size());
       count_stored(request.mutations,
                    std::vector(request.mutations.size(), persistence::Outcome::stored));
       forget(request.routers);
@@ -151,7 +152,6 @@ std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
 
 // The store may be gone, or have come back, without a write that would tell.
 void PersisterState::probe() {
-  self->delayed_send(self, tuning.probe_interval, probe_atom::value);
   StoreHealth& health = environment->store_health;
   auto part = StoreHealth::Part::reach;
   try {
@@ -166,6 +166,8 @@ void PersisterState::probe() {
     tell_failure(part, error);
   }
   remind();
+  // Not before, so that a store that takes long to answer is asked in between its writes.
+  self->delayed_send(self, tuning.probe_interval, probe_atom::value);
 }
 
 // Counted and known to work before an answer shows it.
@@ -173,7 +175,13 @@ std::vector<persistence::Outcome> PersisterState::store_and_count(
     const std::vector<persistence::Mutation>& mutations) {
   const SteadyTime began = std::chrono::steady_clock::now();
   auto outcomes = store->append(mutations);
-  write_worked(began, mutations.size());
+  count_write(began, mutations.size());
+  using persistence::Outcome;
+  if (std::find(outcomes.begin(), outcomes.end(), Outcome::unknown) != outcomes.end()) {
+    write_failed(persistence::StoreError{"the outcome of a part of a batch is unknown"});
+  } else if (std::find(outcomes.begin(), outcomes.end(), Outcome::stored) != outcomes.end()) {
+    write_worked();
+  }
   count_stored(mutations, outcomes);
   return outcomes;
 }
@@ -207,10 +215,13 @@ void PersisterState::remind() {
   environment->tell({"write_failed", "the store still takes no writes: " + *trouble});
 }
 
-void PersisterState::write_worked(SteadyTime began, std::size_t rows) {
+void PersisterState::write_worked() {
   StoreHealth& health = environment->store_health;
   const bool was_out_of_reach = health.worked(StoreHealth::Part::reach);
   tell_recovery(health.worked(StoreHealth::Part::write) || was_out_of_reach);
+}
+
+void PersisterState::count_write(SteadyTime began, std::size_t rows) {
   Figures& figures = environment->figures;
   const SteadyTime now = std::chrono::steady_clock::now();
   figures.sync_us.record(microseconds_between(began, now), now);

@@ -80,7 +80,8 @@ struct PersisterState {
   void fence(Author& author, WriteFailure failure, const std::string& reason);
   void clear_batch();
   void batch_is_done_with();
-  void write_worked(SteadyTime began, std::size_t rows);
+  void write_worked();
+  void count_write(SteadyTime began, std::size_t rows);
   void count_not_stored(WriteFailure failure);
   void count_stored(const std::vector<persistence::Mutation>& mutations,
                     const std::vector<persistence::Outcome>& outcomes);

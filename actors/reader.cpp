@@ -40,7 +40,11 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
   loaded.clear();
   for (std::size_t i = 0; i < install_ids.size(); ++i) {
     loaded.push_back(read_rows(install_ids.subspan(i, 1)).front());
+    const auto& failure = loaded.back().failure;
+    if (failure && !failure->is_damage) break;
   }
+  // The store itself has failed meanwhile: for the rest too.
+  if (loaded.size() < install_ids.size()) loaded.resize(install_ids.size(), Loaded{loaded.back()});
   return loaded;
 }
 

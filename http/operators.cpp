@@ -24,6 +24,11 @@ constexpr std::uint64_t page_limit_default = 100;
 constexpr std::uint64_t page_limit_max = 1'000;
 constexpr std::size_t snapshot_chunk_bytes = 64 * 1024;
 
+// What nobody waits for any longer is not begun.
+actors::SteadyTime in(std::chrono::milliseconds time) {
+  return std::chrono::steady_clock::now() + time;
+}
+
 HttpResponse answer(std::string body) { return {200, "application/json", std::move(body)}; }
 
 std::uint64_t integer_of(const QueryParameters& parameters, const std::string& name,
@@ -159,8 +164,9 @@ HttpResponse Operators::list_installs(std::string_view query) const {
   if (parameters.contains("tier")) list.tier = text_of(parameters, "tier");
 
   Question<std::vector<ledger::Row>> question{place_of_call()};
-  caf::anon_send(context_.gateway, actors::list_atom::value,
-                 actors::ListRequest{std::move(list), question.promise()});
+  caf::anon_send(
+      context_.gateway, actors::list_atom::value,
+      actors::ListRequest{std::move(list), question.promise(), in(limits_.answer_timeout)});
   auto rows = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
 
   codec::InstallPage page;
@@ -182,7 +188,8 @@ HttpResponse Operators::list_entries(const std::string& install_id, std::string_
 
   Question<std::optional<std::vector<ledger::Entry>>> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::entries_atom::value,
-                 actors::EntriesRequest{install_id, before, limit + 1, question.promise()});
+                 actors::EntriesRequest{install_id, before, limit + 1, question.promise(),
+                                        in(limits_.answer_timeout)});
   auto entries = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   if (!entries) return to_response(unknown_install(install_id));
 
@@ -198,7 +205,7 @@ HttpResponse Operators::snapshot() const {
   InFlight place = place_of_snapshot();
   Question<std::shared_ptr<persistence::RowCursor>> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::snapshot_atom::value,
-                 actors::SnapshotRequest{question.promise()});
+                 actors::SnapshotRequest{question.promise(), in(limits_.answer_timeout)});
   auto cursor = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   HttpResponse response;
   response.next_chunk =
@@ -220,7 +227,7 @@ HttpResponse Operators::import_ledger(std::string_view body) const {
   caf::anon_send(
       context_.gateway, actors::import_atom::value,
       actors::ImportRequest{actors::import_of(rows_of(body, environment.now()), environment),
-                            question.promise()});
+                            question.promise(), in(limits_.import_timeout)});
   const auto imported = question.wait_for_answer(limits_.import_timeout, storage_unavailable);
   if (!imported.was_empty) return to_response(ledger_not_empty(imported.installs));
   environment.tell({"import", "imported " + std::to_string(imported.installs) + " installs",
@@ -231,7 +238,7 @@ HttpResponse Operators::import_ledger(std::string_view body) const {
 HttpResponse Operators::actor(const std::string& install_id) const {
   Question<actors::InstallReport> question{place_of_call()};
   caf::anon_send(context_.gateway, actors::report_atom::value,
-                 actors::ReportRequest{install_id, question.promise()});
+                 actors::ReportRequest{install_id, question.promise(), in(limits_.answer_timeout)});
   const auto report = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   if (!report.row) return to_response(unknown_install(install_id));
   return answer(codec::encode(*report.row, report.vitals.get(), context_.environment.now()));

@@ -160,7 +160,8 @@ inline constexpr const char* replace_quota =
     " ON CONFLICT (is_the_one) DO UPDATE SET quota = EXCLUDED.quota";
 
 // One statement for a batch. Rows are locked in the order of their ids, so that two batches never
-// wait for each other; and not for long, as one row that somebody holds would hold up the rest.
+// wait for each other; and not for long, as one row that somebody holds would hold up the rest:
+// less than the statement may take, so that it is known to be the lock.
 //
 // Of an install whose version or history is not the one that is replaced nothing is written. What
 // the batch has as an install's `hash` is the new one, and behind it the one that is replaced:
@@ -172,7 +173,10 @@ inline constexpr const char* replace_quota =
 // invalid_argument_for_logarithm, as this program would drop what it does not know.
 inline constexpr const char* append = R"(
   WITH settings AS MATERIALIZED (
-    SELECT set_config('lock_timeout', '500ms', true), set_config('synchronous_commit',
+    SELECT set_config('lock_timeout',
+      CASE WHEN extract(epoch FROM current_setting('statement_timeout')::interval) BETWEEN 0.002 AND 1
+        THEN ceil(extract(epoch FROM current_setting('statement_timeout')::interval) * 500)::text
+        ELSE '500' END, true), set_config('synchronous_commit',
       CASE WHEN current_setting('synchronous_commit') = 'remote_apply' THEN 'remote_apply'
         ELSE 'on' END, true),
       ln(CASE WHEN schema_version > )" CREDITS_SCHEMA_VERSION R"( THEN 0 ELSE 1 END)
@@ -269,7 +273,7 @@ inline constexpr const char* forget_names =
 // of an install that does not fit in whole its oldest are among them.
 inline constexpr const char* select_prunable =
     "SELECT " CREDITS_ENTRY
-    ", NULL::bytea FROM credits_entries e WHERE at_ms < $1"
+    ", NULL::bytea FROM credits_entries e WHERE at_ms < $1 AND e.install_id <> ALL($3)"
     " AND NOT EXISTS (SELECT FROM credits_names n"
     "  WHERE n.install_id = e.install_id AND n.version <= e.version)"
     " AND NOT EXISTS (SELECT FROM credits_entries young WHERE young.install_id = e.install_id"

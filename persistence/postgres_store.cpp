@@ -52,12 +52,25 @@ constexpr int tries_max = 5;  // of a statement that met another transaction
 // An install whose row somebody held is taken to be held for so long, unless a look finds it free:
 // a batch looks before it writes, instead of waiting for what is held.
 constexpr std::chrono::seconds held_for{60};
+constexpr std::chrono::seconds new_held_for{1};  // one that is being created cannot be looked at
+
+// How long an append goes on dividing its batch.
+constexpr std::chrono::seconds dividing_max{8};
 
 // SQLSTATEs of statements that did nothing, as some of their installs stood in the way.
 constexpr std::string_view lock_not_available = "55P03";
 constexpr std::string_view query_canceled = "57014";                  // by statement_timeout
 constexpr std::string_view division_by_zero = "22012";                // a row is gone
 constexpr std::string_view invalid_argument_for_logarithm = "2201E";  // the schema is newer
+
+bool is_damage(std::string_view code) { return code == "XX001" || code == "XX002"; }
+
+// Whether the values or the rows of some install are what the server cannot take or read.
+bool is_of_one_install(std::string_view code) {
+  const bool is_ours = code == division_by_zero || code == invalid_argument_for_logarithm;
+  return !is_ours && (code.starts_with("22") || code.starts_with("23") || code.starts_with("54") ||
+                      is_damage(code));
+}
 
 // An install's newest entry, as its owner has loaded or written it.
 struct Head {
@@ -186,13 +199,15 @@ class PostgresStore : public Store {
     find_heads(merged);
     Installs installs;
     for (auto& [id, install] : merged) installs.emplace_back(&id, &install);
+    append_until_ = std::chrono::steady_clock::now() + dividing_max;
     try {
       write(mutations, installs);
-    } catch (const StoreError&) {
+    } catch (const StoreError& error) {
       const auto has_outcome = [](const auto& one) {
         return one.second->outcome != Outcome::unknown;
       };
       if (std::none_of(installs.begin(), installs.end(), has_outcome)) throw;
+      tell("append_in_part", std::string{"a batch was written in part: "} + error.what());
     }
     std::vector<Outcome> outcomes(mutations.size(), Outcome::conflict);
     const std::lock_guard lock{mutex_};
@@ -211,6 +226,8 @@ class PostgresStore : public Store {
     for (auto& [id, install] : merged) installs.emplace_back(&id, &install);
     const bool was_empty = pool_.with([&](Connection& connection) {
       const Transaction transaction{connection};
+      // Before the lock, for which the writes of all nodes would wait.
+      if (connection.run(postgres::sql::has_installs).integer(0, 0) != 0) return false;
       connection.run(postgres::sql::lock_installs);
       if (connection.run(postgres::sql::has_installs).integer(0, 0) != 0) return false;
       write_parts(connection, mutations, installs);
@@ -334,7 +351,7 @@ class PostgresStore : public Store {
     mutable bool is_committed_ = false;
   };
 
-  static bool prune_part(Connection& connection, const Horizon& horizon) {
+  bool prune_part(Connection& connection, const Horizon& horizon) {
     const Transaction transaction{connection};
     if (connection.run(postgres::sql::try_lock_pruning).integer(0, 0) == 0) return false;
     const bool more_names = forget(connection, horizon.names_before);
@@ -349,7 +366,7 @@ class PostgresStore : public Store {
     const bool has_other_history = loaded.version == known.version && loaded.hash != known.hash;
     if (known.is_known && (loaded.version < known.version || has_other_history)) {
       ++went_back_;
-      if (tell_) tell_("database_went_back", describe_loss(id, known.version, loaded.version));
+      tell("database_went_back", describe_loss(id, known.version, loaded.version));
     }
     known = loaded;
   }
@@ -377,10 +394,19 @@ class PostgresStore : public Store {
   template <class Work>
   void read(const Work& work) {
     try {
-      pool_.with(work);
-    } catch (const postgres::ConnectionError&) {
-      pool_.with(work);
+      try {
+        pool_.with(work);
+      } catch (const postgres::ConnectionError&) {
+        pool_.with(work);
+      }
+    } catch (const StatementError& error) {
+      if (!is_damage(error.code())) throw;
+      throw StoreDamagedError{error.what()};
     }
+  }
+
+  void tell(std::string_view name, const std::string& text) const {
+    if (tell_) tell_(name, text);
   }
 
   // The same, of a server that takes writes: the rows of another may be old.
@@ -470,17 +496,34 @@ class PostgresStore : public Store {
 
   using Installs = std::vector<std::pair<const std::string*, Merged*>>;
 
-  // Writes `installs` and sets their outcomes. What keeps some of them from being written keeps the
-  // others only until these have been found. Where it throws, some may have been written.
-  void write(std::span<const Mutation> mutations, const Installs& installs) {
-    for (int tried = 1; !installs.empty(); ++tried) {
+  // Those whose outcome is still open.
+  static Installs undecided(const Installs& installs) {
+    Installs open;
+    std::copy_if(installs.begin(), installs.end(), std::back_inserter(open),
+                 [](const auto& install) { return install.second->outcome == Outcome::unknown; });
+    return open;
+  }
+
+  // Writes those of `all` whose outcomes are open, and sets these. What keeps some of them from
+  // being written keeps the others only until these have been found. Where it throws, some may have
+  // been written.
+  void write(std::span<const Mutation> mutations, const Installs& all) {
+    bool is_held_up = false;
+    for (int tried = 1;; ++tried) {
+      const Installs installs = undecided(all);
+      if (installs.empty()) return;
+      expect_time_left();
+      const bool looks_first = is_held_up || is_any_held(installs);
       try {
-        return is_any_held(installs) ? write_free(mutations, installs)
-                                     : write_at_once(mutations, installs);
+        return looks_first ? write_free(mutations, installs) : write_at_once(mutations, installs);
       } catch (const StatementError& error) {
-        if (error.code() == lock_not_available) return write_free(mutations, installs);
+        if (error.code() == lock_not_available && !looks_first) {
+          is_held_up = true;
+          continue;
+        }
         if (error.code() == invalid_argument_for_logarithm) expect_schema();
         if (error.code() == division_by_zero) return write_what_is_there(mutations, installs);
+        if (is_of_one_install(error.code())) return write_apart(mutations, installs, error);
         if (error.code() == query_canceled && installs.size() > 1) {
           return write_halves(mutations, installs);
         }
@@ -489,6 +532,13 @@ class PostgresStore : public Store {
         if (tried == tries_max) throw;
       }
     }
+  }
+
+  // So that what nobody foresaw of locks and time-outs costs no more than that.
+  void expect_time_left() const {
+    if (std::chrono::steady_clock::now() < append_until_) return;
+    throw StoreError{
+        "PostgreSQL took too long for a batch, which was divided because of time-outs"};
   }
 
   void expect_schema() {
@@ -515,47 +565,106 @@ class PostgresStore : public Store {
 
   void write_halves(std::span<const Mutation> mutations, const Installs& installs) {
     const auto middle = installs.begin() + static_cast<std::ptrdiff_t>(installs.size() / 2);
-    write(mutations, {installs.begin(), middle});
-    write(mutations, {middle, installs.end()});
+    std::exception_ptr failure;
+    for (const Installs& half :
+         {Installs{installs.begin(), middle}, Installs{middle, installs.end()}}) {
+      try {
+        write(mutations, half);
+      } catch (const StatementError&) {
+        failure = std::current_exception();  // of that half alone
+      }
+    }
+    if (failure) std::rethrow_exception(failure);
+  }
+
+  // One of them has values or rows that the server cannot take or read.
+  void write_apart(std::span<const Mutation> mutations, const Installs& installs,
+                   const StatementError& error) {
+    if (installs.size() > 1) return write_halves(mutations, installs);
+    installs.front().second->outcome = Outcome::damaged;
+    tell("install_damaged", "install \"" + *installs.front().first + "\": " + error.what());
   }
 
   // Those that somebody holds are busy, and the rest is written. What is found held for the first
-  // time is tried once more: a write of another node ends soon.
+  // time is waited for once more: a write of another node ends soon.
   void write_free(std::span<const Mutation> mutations, const Installs& installs) {
-    Installs free;
     Installs held;
+    if (!write_unless_held(mutations, installs, held)) return write_new_apart(mutations, installs);
+    const Installs found_now = not_known_as_held(held);
+    note_held(known_as_held(held), held_for);
+    if (!found_now.empty()) wait_for_held(mutations, found_now);
+  }
+
+  // Writes what nobody holds, in one transaction; false, and nothing is done, if somebody is
+  // creating one of them, whose row cannot be seen yet.
+  bool write_unless_held(std::span<const Mutation> mutations, const Installs& installs,
+                         Installs& held) {
+    Installs free;
+    bool has_seen_all = false;
     try {
       pool_.with([&](Connection& connection) {
+        free.clear();
+        held.clear();
+        has_seen_all = false;
         const Transaction transaction{connection};
         split(connection, installs, free, held);
+        has_seen_all = true;
         write_parts(connection, mutations, free);
         transaction.commit();
       });
     } catch (const StatementError& error) {
-      // Somebody else is creating one of them, whose row cannot be seen yet.
-      if (error.code() != lock_not_available) throw;
-      if (installs.size() > 1) return write_halves(mutations, installs);
-      return note_held(installs);
+      // Before that it is the table that is locked, or one that is no install's.
+      if (error.code() != lock_not_available || !has_seen_all) throw;
+      return false;
     }
     note_outcomes(free);
     for (const auto& [id, install] : free) held_until_.erase(*id);
-    const Installs found_now = not_known_as_held(held);
-    note_held(held);
-    if (!found_now.empty()) try_once_more(mutations, found_now);
+    return true;
   }
 
-  void try_once_more(std::span<const Mutation> mutations, const Installs& held) {
+  void wait_for_held(std::span<const Mutation> mutations, const Installs& found_now) {
+    Installs held;
     try {
-      write_at_once(mutations, held);
-      for (const auto& [id, install] : held) held_until_.erase(*id);
+      return write_at_once(mutations, found_now);
     } catch (const StatementError&) {
-      // nothing was done: they are busy
+      held = found_now;  // nothing was done
     }
+    try {
+      if (!write_unless_held(mutations, found_now, held)) held = found_now;
+    } catch (const StatementError&) {
+      held = found_now;
+    }
+    note_held(held, held_for);
   }
 
-  // Rows of `free` are locked until the end of the transaction; what is new counts as free.
-  static void split(Connection& connection, const Installs& installs, Installs& free,
-                    Installs& held) {
+  // Those that exist have been locked before, so one that is new is what is waited for.
+  void write_new_apart(std::span<const Mutation> mutations, const Installs& installs) {
+    Installs existing;
+    Installs created;
+    for (const auto& install : installs) {
+      (install.second->replaced > 0 ? existing : created).push_back(install);
+    }
+    if (created.empty()) throw StoreError{"a table of the ledger in PostgreSQL is locked"};
+    if (!existing.empty()) write(mutations, existing);
+    find_held_among_new(mutations, created);
+  }
+
+  void find_held_among_new(std::span<const Mutation> mutations, const Installs& created) {
+    expect_time_left();
+    try {
+      return write_at_once(mutations, created);
+    } catch (const StatementError& error) {
+      if (error.code() != lock_not_available) throw;
+    }
+    if (created.size() == 1) return note_held(created, new_held_for);
+    const auto middle = created.begin() + static_cast<std::ptrdiff_t>(created.size() / 2);
+    find_held_among_new(mutations, {created.begin(), middle});
+    find_held_among_new(mutations, {middle, created.end()});
+  }
+
+  // Rows of `free` are locked until the end of the transaction; what is new counts as free, unless
+  // somebody was found to be creating it.
+  void split(Connection& connection, const Installs& installs, Installs& free, Installs& held) {
     std::vector<std::string> ids;
     for (const auto& [id, install] : installs) ids.push_back(*id);
     Parameters parameters;
@@ -564,7 +673,8 @@ class PostgresStore : public Store {
     std::unordered_set<std::string> locked;
     for (int at = 0; at < result.rows(); ++at) locked.insert(result.text(at, 0));
     for (const auto& install : installs) {
-      const bool is_free = locked.contains(*install.first) || install.second->replaced == 0;
+      const bool is_new = install.second->replaced == 0 && !held_until_.contains(*install.first);
+      const bool is_free = is_new || locked.contains(*install.first);
       (is_free ? free : held).push_back(install);
     }
   }
@@ -582,15 +692,23 @@ class PostgresStore : public Store {
     return others;
   }
 
-  void note_held(const Installs& installs) {
-    const auto until = std::chrono::steady_clock::now() + held_for;
+  Installs known_as_held(const Installs& installs) const {
+    Installs known;
+    std::copy_if(installs.begin(), installs.end(), std::back_inserter(known),
+                 [this](const auto& install) { return held_until_.contains(*install.first); });
+    return known;
+  }
+
+  void note_held(const Installs& installs, std::chrono::seconds time) {
+    const auto until = std::chrono::steady_clock::now() + time;
     for (const auto& [id, install] : installs) {
       install->outcome = Outcome::busy;
-      const bool is_news = held_until_.insert_or_assign(*id, until).second;
-      if (is_news && tell_) {
-        tell_("install_held", "another transaction holds the row of install \"" + *id +
-                                  "\"; its commits are refused until it lets go, see pg_locks");
-      }
+      const auto [held, is_news] = held_until_.try_emplace(*id, until);
+      // One that is being created has not been looked at, so that it has to be tried again.
+      if (install->replaced > 0) held->second = until;
+      if (!is_news) continue;
+      tell("install_held", "another transaction holds the row of install \"" + *id +
+                               "\"; its commits are refused until it lets go, see pg_locks");
     }
   }
 
@@ -662,11 +780,13 @@ class PostgresStore : public Store {
     return connection.run(postgres::sql::forget_names, parameters).affected() == forgotten_at_once;
   }
 
-  // Folds the entries that go into the rows that stand for them.
-  static bool prune(Connection& connection, ledger::Time before) {
+  // Folds the entries that go into the rows that stand for them. What is damaged stays, and what
+  // comes after it of the same install.
+  bool prune(Connection& connection, ledger::Time before) {
     Parameters parameters;
     parameters.add(to_ms(before));
     parameters.add(pruned_at_once);
+    parameters.add(texts_of(unprunable_));
     const Result result = connection.run(postgres::sql::select_prunable, parameters);
     if (result.rows() == 0) return false;
     std::vector<std::string> ids;
@@ -674,15 +794,36 @@ class PostgresStore : public Store {
       if (ids.empty() || ids.back() != result.text(at, 0)) ids.push_back(result.text(at, 0));
     }
     auto baselines = read_baselines(connection, ids);
+    Hasher hasher;
     for (int at = 0; at < result.rows(); ++at) {
-      const ChainedEntry stored = postgres::read_entry(result, at);
-      ChainedRow& baseline = baselines[stored.install_id];
-      baseline.row.install_id = stored.install_id;
-      ledger::apply(baseline.row, stored.entry);
-      baseline.hash = stored.hash;
+      const std::string id = result.text(at, 0);
+      if (!unprunable_.empty() && unprunable_.back() == id) continue;
+      try {
+        fold(postgres::read_entry(result, at), baselines[id], hasher);
+      } catch (const StoreDamagedError& error) {
+        unprunable_.push_back(id);
+        baselines.erase(id);
+        tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
+      }
     }
     write_pruned(connection, baselines);
     return result.rows() == pruned_at_once;
+  }
+
+  static void fold(const ChainedEntry& stored, ChainedRow& baseline, Hasher& hasher) {
+    const std::string& id = stored.install_id;
+    const std::string what =
+        "entry " + std::to_string(stored.entry.version) + " of install \"" + id + "\"";
+    if (!hasher.fits(stored.hash, baseline.hash, id, stored.entry)) {
+      throw StoreDamagedError{what + " does not fit its hash"};
+    }
+    try {
+      baseline.row.install_id = id;
+      ledger::apply(baseline.row, stored.entry);
+      baseline.hash = stored.hash;
+    } catch (const std::invalid_argument& error) {
+      throw StoreDamagedError{what + ": " + error.what()};
+    }
   }
 
   static std::map<std::string, ChainedRow> read_baselines(Connection& connection,
@@ -721,8 +862,10 @@ class PostgresStore : public Store {
   Pool pool_;
   std::mutex mutex_;
   KnownInstalls<Head> heads_;  // guarded by mutex_
-  Hasher hasher_;              // append()'s alone, as is the next
+  Hasher hasher_;              // append()'s alone, as are the next two
   std::unordered_map<std::string, std::chrono::steady_clock::time_point> held_until_;
+  std::chrono::steady_clock::time_point append_until_{};
+  std::vector<std::string> unprunable_;  // prune()'s alone: installs with damaged entries
   std::atomic<std::uint64_t> installs_{0};
   std::atomic<std::uint64_t> went_back_{0};
 };

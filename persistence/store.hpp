@@ -118,7 +118,9 @@ class Store {
   // append() does.
   virtual bool import(std::span<const Mutation> mutations) {
     if (installs() > 0) return false;
-    append(mutations);
+    for (const Outcome outcome : append(mutations)) {
+      if (outcome != Outcome::stored) throw StoreError{"the import is not whole"};
+    }
     return true;
   }
 
