@@ -122,7 +122,9 @@ class Client:
             self.connection.request(method, path, body,
                                     {k: v for k, v in sent.items() if v is not None})
         except (BrokenPipeError, ConnectionResetError):
-            pass  # it may answer, and close, before it has read all
+            # It may answer, and close, before it has read all; but not where there was no connection.
+            if self.connection.sock is None:
+                raise
         response = self.connection.getresponse()
         return Answer(response.status, response.headers, response.read())
 
