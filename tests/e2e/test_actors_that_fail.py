@@ -11,7 +11,7 @@ import pytest
 
 import creditsd
 from cluster import new_ledger, postgres as servers
-from creditsd import FEW_LIVE, Client
+from creditsd import FEW_LIVE, Client, wait_until
 from traffic import Traffic, check_count, ids, path_of
 
 COMMIT = {"backend": "hardware", "tier": "max"}
@@ -130,4 +130,7 @@ def test_a_node_whose_actor_throws_loses_nothing(database, faulty, start, connec
     traffic = Traffic(server.port, ids(30), writers=8, readers=2)
     stir = Stir(server.port, other.port)
     check_that_it_ends(server, actor, message, traffic, stir)
+    # The database may still be at what the node had sent.
+    wait_until(lambda: database.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
+                                    " AND pid <> pg_backend_pid()") == "0", "the end of the node's statements")
     check_count(connect(other), traffic)
