@@ -16,6 +16,7 @@
 #include <string_view>
 #include <utility>
 
+#include "actors/aging_clock.hpp"
 #include "actors/figures/figures.hpp"
 #include "actors/ledger/entry.hpp"
 #include "actors/ledger/quota.hpp"
@@ -117,6 +118,8 @@ struct Environment {
   bool store_is_shared = false;  // others write to it too
   StoreHealth store_health{};
   Figures figures{};
+  std::function<SteadyTime()> steady_now = [] { return std::chrono::steady_clock::now(); };
+  AgingClock aging{};
 };
 
 // A write that takes longer is not slow: the store has stalled.

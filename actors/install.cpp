@@ -37,7 +37,6 @@ void InstallState::loaded(Loaded result) {
   }
   phase_ = Phase::live;
   row_ = result.row ? *std::move(result.row) : ledger::blank_row(install_id, environment->now());
-  environment->figures.newest_time.raise(result.row ? row_.last_active_at : ledger::Time{});
   add_one(vitals->loads);
   vitals->version = row_.version;
   vitals->durable_version = row_.version;
@@ -119,6 +118,7 @@ void InstallState::judge_now(Request request, const Remembered& remembered) {
 Verdict InstallState::judge_on_row(const Operation& operation, const Remembered& remembered) {
   const auto quota = environment->quota.get();
   const ledger::Time now = environment->now();
+  environment->aging.saw(now, environment->steady_now());
   vitals->last_message_at = now;
   return judge(row_, operation, remembered,
                {*quota, now, environment->has_hardware, environment->new_mutation_id(),

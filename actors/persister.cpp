@@ -9,10 +9,15 @@
 
 namespace credits::actors {
 
+using namespace std::chrono_literals;
+
 namespace {
 
 // How often the log repeats trouble that lasts.
 constexpr std::chrono::seconds reminder_interval{60};
+
+// Nodes whose clocks agree may be so far apart. The alert CreditsdClockBehind begins there too.
+constexpr std::chrono::seconds clock_tolerance{30};
 
 std::string reason_of(WriteFailure failure) {
   switch (failure) {
@@ -166,6 +171,7 @@ void PersisterState::probe() {
     tell_failure(part, error);
   }
   remind();
+  watch_clock();
   // Not before, so that a store that takes long to answer is asked in between its writes.
   self->delayed_send(self, tuning.probe_interval, probe_atom::value);
 }
@@ -213,6 +219,21 @@ void PersisterState::remind() {
   told_of_trouble_at_ = now;
   if (!trouble) return;
   environment->tell({"write_failed", "the store still takes no writes: " + *trouble});
+}
+
+void PersisterState::watch_clock() {
+  const auto behind = environment->figures.newest_time.ahead_of(environment->now());
+  const bool is_behind = behind > clock_tolerance;
+  const SteadyTime now = environment->steady_now();
+  if (is_behind && (!told_of_clock_at_ || now - *told_of_clock_at_ >= reminder_interval)) {
+    told_of_clock_at_ = now;
+    environment->tell({"clock_behind", "the clock is " + std::to_string(behind / 1s) +
+                                           " s behind the ledger: installs stay in the month that "
+                                           "they have come to; set the clock, or wait"});
+  } else if (!is_behind && std::exchange(told_of_clock_at_, std::nullopt)) {
+    environment->tell(
+        {"clock_recovered", "the clock is not behind the ledger any more", Severity::info});
+  }
 }
 
 void PersisterState::write_worked() {
@@ -334,6 +355,7 @@ persister_actor::behavior_type persister(persister_actor::stateful_pointer<Persi
   state.environment = environment;
   state.snapshotter = std::move(snapshotter);
   state.tuning = tuning;
+  state.watch_clock();
   self->delayed_send(self, tuning.probe_interval, probe_atom::value);
   return behavior_of(
       self, PersisterState::name,

@@ -27,6 +27,8 @@ struct PersisterState {
   void import(ImportRequest request);
   void write();
   void probe();
+  // Tells once, and each minute, of a clock that is behind what the ledger has.
+  void watch_clock();
   void resume(const install_actor& author);
   void drain(const install_actor& author);
   caf::ok_atom close();
@@ -93,6 +95,7 @@ struct PersisterState {
   std::unordered_map<caf::actor_id, Fence> fenced_;
   bool write_is_due_ = false;
   SteadyTime told_of_trouble_at_{};
+  std::optional<SteadyTime> told_of_clock_at_;  // none: the clock is well
 };
 
 persister_actor::behavior_type persister(persister_actor::stateful_pointer<PersisterState> self,

@@ -66,10 +66,10 @@ void SnapshotterState::prune() {
 }
 
 bool SnapshotterState::prune_some() {
-  const ledger::Time now = environment->now();
+  const ledger::Time time = environment->aging.time(environment->now(), environment->steady_now());
   try {
     const bool has_more =
-        store->prune({now - tuning.keep_entries, now - ledger::names_remembered_for});
+        store->prune({time - tuning.keep_entries, time - ledger::names_remembered_for});
     if (environment->store_is_shared) environment->figures.installs = store->installs();
     return has_more;
   } catch (const persistence::StoreBrokenError& error) {

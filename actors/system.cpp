@@ -28,6 +28,10 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
   environment.store_is_shared = store.is_shared();
   environment.figures.installs = store.installs();
   environment.figures.snapshot_pending_rows = store.pending_rows();
+  const ledger::Time now = environment.now();
+  const ledger::Time reached = store.newest_time().value_or(now);
+  environment.figures.newest_time.raise(reached);
+  environment.aging.saw(std::min(now, reached), environment.steady_now());
   LedgerActors actors;
   actors.snapshotter = spawn_blocking(system, tuning, snapshotter, &store, &environment, tuning);
   actors.persister =

@@ -119,6 +119,7 @@ bool MemoryStore::append_one(const Mutation& mutation) {
   if (mutation.entries.front().version != stored + 1) return false;
   Install& install = installs_[mutation.after.install_id];
   install.row = mutation.after;
+  newest_time_ = mutation.entries.back().at;
   for (const ledger::Entry& entry : mutation.entries) {
     install.entries.push_back(entry);
     for (ledger::Name& name : ledger::names_of(entry)) {
@@ -198,6 +199,11 @@ bool MemoryStore::prune(const Horizon& horizon) {
 std::uint64_t MemoryStore::installs() {
   const std::lock_guard lock{mutex_};
   return installs_.size();
+}
+
+std::optional<ledger::Time> MemoryStore::newest_time() {
+  const std::lock_guard lock{mutex_};
+  return newest_time_;
 }
 
 void MemoryStore::fail_appends(std::size_t count) {

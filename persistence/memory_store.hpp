@@ -34,6 +34,7 @@ class MemoryStore : public Store {
   bool prune(const Horizon& horizon) override;
   std::uint64_t installs() override;
   std::uint64_t pending_rows() override { return 0; }
+  std::optional<ledger::Time> newest_time() override;
   std::string_view engine() const override { return "memory"; }
 
   // The next `count` appends throw, having stored nothing.
@@ -77,6 +78,7 @@ class MemoryStore : public Store {
   std::mutex mutex_;  // guards all below
   std::condition_variable held_or_released_;
   std::map<std::string, Install> installs_;
+  std::optional<ledger::Time> newest_time_;
   std::set<std::string> held_installs_;
   std::set<std::string> damaged_installs_;
   std::size_t appends_to_fail_ = 0;

@@ -40,6 +40,8 @@ inline constexpr const char* set_up = CREDITS_DURABLE("false")
 
 inline constexpr const char* takes_writes =
     "SELECT current_setting('transaction_read_only') = 'off'";
+inline constexpr const char* server_time =
+    "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 inline constexpr const char* backend_id = "SELECT pg_backend_pid()";
 inline constexpr const char* who_answers =
     "SELECT pg_backend_pid(), (extract(epoch FROM pg_postmaster_start_time()) * 1000)::bigint,"

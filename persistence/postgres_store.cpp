@@ -321,6 +321,15 @@ class PostgresStore : public Store {
 
   std::uint64_t went_back() const override { return went_back_; }
   std::uint64_t pending_rows() override { return 0; }
+  std::optional<ledger::Time> newest_time() override {
+    ledger::Time time;
+    read([&time](Connection& connection) {
+      time = ledger::Time{
+          std::chrono::milliseconds{connection.run_once(postgres::sql::server_time).integer(0, 0)}};
+    });
+    return time;
+  }
+
   std::string_view engine() const override { return "postgresql"; }
 
  private:

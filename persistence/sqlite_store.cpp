@@ -238,6 +238,17 @@ class SqliteStore : public Store {
     return overlay_size();
   }
 
+  std::optional<ledger::Time> newest_time() override {
+    const std::uint64_t newest = journal_.last_sequence();
+    std::optional<ledger::Time> time;
+    if (newest == 0) return time;
+    history_.visit_after(newest - 1, [&time](const JournalRecord& record) {
+      time = record.entry.at;
+      return true;
+    });
+    return time;
+  }
+
   std::string_view engine() const override { return "sqlite"; }
 
  private:

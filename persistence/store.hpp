@@ -166,6 +166,10 @@ class Store {
   // How much checkpoint() would have to do: rows and names.
   virtual std::uint64_t pending_rows() = 0;
 
+  // A time that has been: of the newest entry, or of the engine's own clock. Nothing if it has
+  // none.
+  virtual std::optional<ledger::Time> newest_time() { return std::nullopt; }
+
   // What the engine is called.
   virtual std::string_view engine() const = 0;
 };

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstddef>
+#include <iterator>
 #include <map>
 #include <memory>
 #include <random>
@@ -114,13 +116,8 @@ class Simulation {
         return write_elsewhere(dice);
       case 4:
         return move_clock(dice);
-      case 5: {
-        const std::chrono::minutes time{dice.pick(1, 12)};
-        tell(std::to_string(time.count()) + " idle minutes");
-        world_->resume_writes();
-        world_->pass(time);
-        return look_at_answers();
-      }
+      case 5:
+        return pass_time(dice);
       case 6:
         return dice.chance(50) ? change_quota(dice) : void();
       case 7:
@@ -169,21 +166,49 @@ class Simulation {
   }
 
  private:
+  struct Judged {
+    ledger::Quota quota;  // in force then
+    SteadyTime at;
+    bool was_clock_behind;
+  };
+
   void tell(std::string text) { told_.push_back(std::move(text)); }
 
   void start() {
     auto tuning = World::small_tuning();
     tuning.router_shards = 1;
     tuning.live_installs_max = 3;
+    tuning.keep_entries = std::chrono::hours{24 * 36'500};  // all are looked at in the end
     const ledger::Time now = world_ ? world_->now : november;
+    const SteadyTime steady = world_ ? world_->steady : SteadyTime{};
     world_.reset();
-    world_ = std::make_unique<World>(store_, tuning);
-    world_->now = now;
+    first_of_this_start_ = judged_.size();
+    if (is_older_than_it_is(now, steady)) first_of_known_age_ = judged_.size();
+    world_ = std::make_unique<World>(store_, tuning, now, steady);
     world_->environment.quota.set(quota_);
-    world_->environment.new_mutation_id = [this] {
-      quotas_.push_back(quota_);
-      return ledger::MutationId{1, quotas_.size()};
+    world_->environment.new_mutation_id = [this, &world = *world_] {  // in its end too
+      judged_.push_back({quota_, world.steady, world.now < true_time(world.steady)});
+      return ledger::MutationId{1, judged_.size()};
     };
+  }
+
+  static ledger::Time true_time(SteadyTime steady) {
+    return november + std::chrono::floor<std::chrono::milliseconds>(steady.time_since_epoch());
+  }
+
+  // Whether a start at `now` cannot but take what is stored for older than it is: the clock is
+  // ahead now, and was so when the newest entry was stored.
+  bool is_older_than_it_is(ledger::Time now, SteadyTime steady) {
+    return std::min(now, store_.newest_time().value_or(november)) > true_time(steady);
+  }
+
+  void pass_time(Dice& dice) {
+    const std::chrono::minutes time{is_long_ ? dice.pick(60, 1'800) : dice.pick(1, 12)};
+    tell(std::to_string(time.count()) + " idle minutes");
+    world_->resume_writes();
+    world_->now += time;
+    world_->pass(time);
+    look_at_answers();
   }
 
   void restart() {
@@ -226,10 +251,20 @@ class Simulation {
   }
 
   void move_clock(Dice& dice) {
-    const auto step = is_long_ ? std::chrono::seconds{std::chrono::hours{dice.pick(-200, 400)}}
-                               : std::chrono::seconds{dice.pick(-20, 40)};
+    if (dice.chance(25)) {
+      tell("the clock is put right");
+      world_->now = true_time(world_->steady);
+      return;
+    }
+    const auto step = clock_step(dice);
     tell("the clock moves by " + std::to_string(step.count()) + " s");
     world_->now += step;
+  }
+
+  std::chrono::seconds clock_step(Dice& dice) const {
+    if (!is_long_) return std::chrono::seconds{dice.pick(-20, 40)};
+    const bool is_by_years = dice.chance(10);
+    return std::chrono::hours{is_by_years ? 24 * 365 * dice.pick(-3, 3) : dice.pick(-200, 400)};
   }
 
   void change_quota(Dice& dice) {
@@ -454,7 +489,7 @@ class Simulation {
     const auto entries = store_.history(id);
     const auto stored = store_.row(id);
     std::map<std::int64_t, int> commits;
-    std::set<std::string> keys;
+    std::map<std::string, const Judged*> keys;
     Spending spending;
     ledger::Row row = ledger::blank_row(id, november);
     for (const Entry& entry : entries) {
@@ -462,8 +497,11 @@ class Simulation {
       const std::string fault = spending.add(entry, quota_at(entry));
       expect(fault.empty(), id + ", version " + std::to_string(entry.version) + ": " + fault);
       if (entry.idempotency_key) {
-        const bool is_new = keys.insert(*entry.idempotency_key).second;
-        expect(is_new || is_long_, id + ": key " + *entry.idempotency_key + " was done twice");
+        const Judged& judged = judged_.at(entry.mutation_id.low - 1);
+        const Judged*& before = keys[*entry.idempotency_key];
+        expect(!before || was_forgotten(*before, judged),
+               id + ": key " + *entry.idempotency_key + " was done twice");
+        before = &judged;
       } else if (entry.kind == EntryKind::commit) {
         expect(++commits[entry.credits] == 1,
                id + ": the commit of " + std::to_string(entry.credits) + " was done twice");
@@ -477,9 +515,18 @@ class Simulation {
     }
   }
 
+  // Whether what was done `before` may have been forgotten `then`. A start has only the times that
+  // are stored to know how old something is.
+  bool was_forgotten(const Judged& before, const Judged& then) const {
+    const auto number = static_cast<std::size_t>(&before - judged_.data());
+    const bool has_known_age = number >= first_of_known_age_ &&
+                               (number >= first_of_this_start_ || !before.was_clock_behind);
+    return !has_known_age || then.at - before.at >= ledger::names_remembered_for;
+  }
+
   // What was in force when it was judged; another's commits are judged by none.
   const ledger::Quota& quota_at(const Entry& entry) const {
-    return entry.mutation_id.high == 1 ? quotas_.at(entry.mutation_id.low - 1) : quota_;
+    return entry.mutation_id.high == 1 ? judged_.at(entry.mutation_id.low - 1).quota : quota_;
   }
 
   void check_refused(const Wish& wish) {
@@ -493,7 +540,9 @@ class Simulation {
   const bool is_long_;
   ObservedStore store_;
   ledger::Quota quota_ = quota;
-  std::vector<ledger::Quota> quotas_;  // in force when a mutation of that number was judged
+  std::vector<Judged> judged_;           // by the number of the mutation
+  std::size_t first_of_this_start_ = 0;  // of judged_, as is the next
+  std::size_t first_of_known_age_ = 0;
   const std::vector<std::string> ids_{"a", "b", "c", "d", "e"};
   std::vector<Asked> asked_;
   std::vector<std::shared_ptr<Wish>> wishes_;  // those with a key

@@ -21,8 +21,11 @@ namespace credits::tests {
 
 class World {
  public:
-  explicit World(persistence::Store& store, actors::Tuning tuning = small_tuning())
-      : system_{config_},
+  explicit World(persistence::Store& store, actors::Tuning tuning = small_tuning(),
+                 ledger::Time began = november, actors::SteadyTime steadily_began = {})
+      : now{began},
+        steady{steadily_began},
+        system_{config_},
         scheduler_{dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler())},
         actors_{actors::spawn_ledger(system_, store, environment, tuning)} {
     idle_actors_ = system_.registry().running();
@@ -73,6 +76,7 @@ class World {
   void resume_writes() { stalled_ = nullptr; }
 
   void pass(std::chrono::milliseconds time) {
+    steady += time;
     scheduler_.advance_time(time);
     run();
   }
@@ -141,7 +145,8 @@ class World {
     close(actors_.reporter);
   }
 
-  ledger::Time now = november;
+  ledger::Time now;           // by the wall clock, which is the test's to move
+  actors::SteadyTime steady;  // goes on with pass()
   std::vector<std::string> warnings;
   actors::Environment environment{
       [this] { return now; },
@@ -151,7 +156,11 @@ class World {
       [this](const actors::Event& event) { warnings.push_back(event.text); },
       record,
       false,
-      actors::QuotaInForce{quota}};
+      actors::QuotaInForce{quota},
+      false,
+      {},
+      {},
+      [this] { return steady; }};
 
  private:
   struct Config : caf::actor_system_config {
