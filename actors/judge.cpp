@@ -70,8 +70,12 @@ class Judge {
     const auto& key = operation_.idempotency_key;
     const Entry* end = key ? end_of(*key) : nullptr;
     if (end && is_settled_by(*end)) return Refused{Refusal::reservation_settled, *key};
-    if (!is_known(debit.tier)) return unknown_tier(debit.tier);
-    const bool settles = end || (key && ledger::find_reservation(row_, *key));
+    const auto* held = key ? ledger::find_reservation(row_, *key) : nullptr;
+    const bool settles = end || held;
+    if (!is_known(debit.tier) && !(settles && debit.tier == (end ? end->tier : held->tier))) {
+      return unknown_tier(debit.tier);
+    }
+    if (!has_counter_room(debit, held)) return counter_overflow(debit.tier);
     expire_due();
     Entry entry = ledger::commit_entry(row_, debit, circumstances_.quota, circumstances_.now);
     if (settles) entry.reservation_id = key;
@@ -87,10 +91,12 @@ class Judge {
     if (ledger::live_reservations(row_, circumstances_.now) >= live_reservations_max) {
       return Refused{Refusal::too_many_reservations, row_.install_id};
     }
+    const ledger::Debit hold{decision.backend.value(), tier, asked.credits};
+    if (!has_counter_room(hold)) return counter_overflow(tier);
     expire_due();
-    write(ledger::reserve_entry(row_, {decision.backend.value(), tier, asked.credits},
-                                to_hex(circumstances_.mutation_id), circumstances_.now + asked.ttl,
-                                circumstances_.quota, circumstances_.now));
+    write(ledger::reserve_entry(row_, hold, to_hex(circumstances_.mutation_id),
+                                circumstances_.now + asked.ttl, circumstances_.quota,
+                                circumstances_.now));
     return ReservationView{row_.reservations.back(), balance_of(tier)};
   }
 
@@ -180,6 +186,17 @@ class Judge {
   bool exists() const { return row_.version > 0; }
 
   bool is_known(const std::string& tier) const { return circumstances_.quota.contains(tier); }
+
+  bool has_counter_room(const ledger::Debit& debit,
+                        const ledger::Reservation* freed = nullptr) const {
+    return ledger::has_counter_room(row_, debit, circumstances_.quota, circumstances_.now, freed);
+  }
+
+  Answer counter_overflow(const std::string& tier) const {
+    const bool is_lifetime =
+        ledger::quota_of(circumstances_.quota, tier).counter == ledger::Counter::lifetime;
+    return Refused{Refusal::counter_overflow, is_lifetime ? "lifetime" : "monthly"};
+  }
 
   static Answer unknown_tier(const std::string& tier) {
     return Refused{Refusal::unknown_tier, tier};

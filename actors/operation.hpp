@@ -97,6 +97,7 @@ enum class Refusal : std::uint8_t {
   credits_exceed_hold,
   gemini_cap_exceeded,
   idempotency_key_reused,
+  counter_overflow,
 };
 
 // An operation that did nothing, and why.

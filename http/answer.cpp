@@ -39,6 +39,8 @@ Problem problem_of(const actors::Refused& refused) {
       return gemini_cap_exceeded(value);
     case Refusal::idempotency_key_reused:
       return idempotency_key_reused(value);
+    case Refusal::counter_overflow:
+      return counter_overflow(value);
   }
   throw std::logic_error{"a refusal without a problem"};
 }

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "actors/ledger/row.hpp"
 #include "http/codec/response.hpp"
 
 namespace credits::http {
@@ -110,6 +111,13 @@ Problem gemini_cap_exceeded(const std::string& tier) {
           "the Gemini cap of tier \"" + printable(tier) +
               "\" has no room for these credits; settle on the backend that was reserved",
           "backend"};
+}
+
+Problem counter_overflow(const std::string& window) {
+  return {409, "counter_overflow", "The counter has no room",
+          "the " + window + " counter would pass " + std::to_string(ledger::counter_max) +
+              ", with what is held in it",
+          "credits"};
 }
 
 Problem idempotency_key_reused(const std::string& key) {

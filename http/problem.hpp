@@ -56,6 +56,8 @@ Problem reservation_expired(const std::string& reservation_id);
 Problem reservation_released(const std::string& reservation_id);
 Problem reservation_settled(const std::string& reservation_id);
 Problem gemini_cap_exceeded(const std::string& tier);
+// Of the window `lifetime` or `monthly`.
+Problem counter_overflow(const std::string& window);
 Problem idempotency_key_reused(const std::string& key);
 Problem not_found(const std::string& path);
 Problem method_not_allowed(const std::string& method, const std::string& path);

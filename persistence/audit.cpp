@@ -202,7 +202,7 @@ class Audit {
     const StoredRow& computed = found->second;
     seen_.insert(id);
     if (computed.last_sequence > progress_.sequence) return;  // a baseline that is newer
-    if (stored.row != computed.row) {
+    if (!agrees(stored.row, computed.row)) {
       fault(id, stored.row.version, difference_between(stored.row, computed.row));
     } else if (stored.last_sequence != computed.last_sequence || stored.hash != computed.hash) {
       fault(id, stored.row.version, "the row's newest entry is not the journal's");

@@ -1,5 +1,6 @@
 #include "persistence/audited_chain.hpp"
 
+#include <cstddef>
 #include <stdexcept>
 
 #include "actors/ledger/rules.hpp"
@@ -42,6 +43,14 @@ std::string AuditedChain::follow(ledger::Row& row, std::optional<Hash>& newest,
   }
   newest = hash;
   return {};
+}
+
+bool agrees(const ledger::Row& stored, ledger::Row computed) {
+  if (stored.reservations.size() != computed.reservations.size()) return false;
+  for (std::size_t i = 0; i < stored.reservations.size(); ++i) {
+    if (!stored.reservations[i].is_overtaken) computed.reservations[i].is_overtaken = false;
+  }
+  return stored == computed;
 }
 
 std::string difference_between(const ledger::Row& stored, const ledger::Row& computed) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "persistence/store.hpp"
+#include "persistence/stored_kind.hpp"
 
 namespace credits::persistence {
 
@@ -30,7 +31,7 @@ void encode(Encoder& out, const ledger::Entry& entry) {
   const auto part = [&out](const auto& value) { encode(out, value); };
   out.integer(entry.version);
   out.time(entry.at);
-  out.integer(static_cast<std::int64_t>(entry.kind));
+  out.integer(stored_kind(entry));
   out.text(entry.tier);
   out.optional(entry.backend, [&out](ledger::Backend backend) {
     out.integer(static_cast<std::int64_t>(backend));

@@ -76,8 +76,10 @@ class Decoder {
   ledger::Month month() { return to_month(integer()); }
   std::string text() { return std::string{take(unsigned_integer())}; }
 
+  bool is_at_end() const { return rest_.empty(); }
+
   void expect_end() const {
-    if (!rest_.empty()) throw std::out_of_range{"bytes after the end"};
+    if (!is_at_end()) throw std::out_of_range{"bytes after the end"};
   }
 
  private:

@@ -1,5 +1,9 @@
 #include "persistence/holds.hpp"
 
+#include <algorithm>
+#include <cstdint>
+#include <stdexcept>
+
 #include "persistence/encoder.hpp"
 
 namespace credits::persistence {
@@ -28,6 +32,20 @@ ledger::Reservation decode_reservation(Decoder& in) {
   return reservation;
 }
 
+// A debit overtakes all that were reserved before it, so they are the first ones.
+std::uint64_t overtaken_of(const ledger::Row& row) {
+  return static_cast<std::uint64_t>(
+      std::count_if(row.reservations.begin(), row.reservations.end(),
+                    [](const ledger::Reservation& each) { return each.is_overtaken; }));
+}
+
+void set_overtaken(ledger::Row& row, std::uint64_t overtaken) {
+  if (overtaken == 0 || overtaken > row.reservations.size()) {
+    throw std::out_of_range{"more reservations are overtaken than there are"};
+  }
+  for (std::uint64_t i = 0; i < overtaken; ++i) row.reservations[i].is_overtaken = true;
+}
+
 }  // namespace
 
 std::string encode_holds(const ledger::Row& row) {
@@ -35,6 +53,7 @@ std::string encode_holds(const ledger::Row& row) {
   Encoder out;
   out.integer(std::uint64_t{row.reservations.size()});
   for (const ledger::Reservation& reservation : row.reservations) encode(out, reservation);
+  if (const auto overtaken = overtaken_of(row); overtaken > 0) out.integer(overtaken);
   return out.result();
 }
 
@@ -44,6 +63,7 @@ void decode_holds(std::string_view bytes, ledger::Row& row) {
   for (auto left = in.unsigned_integer(); left > 0; --left) {
     row.reservations.push_back(decode_reservation(in));
   }
+  if (!in.is_at_end()) set_overtaken(row, in.unsigned_integer());
   in.expect_end();
 }
 

@@ -13,6 +13,7 @@
 #include "persistence/encoder.hpp"
 #include "persistence/sql.hpp"
 #include "persistence/sqlite_file.hpp"
+#include "persistence/stored_kind.hpp"
 
 namespace credits::persistence {
 
@@ -84,7 +85,7 @@ ledger::Entry read_entry(SQLite::Statement& row) {
   ledger::Entry entry;
   entry.version = unsigned_of(row, version);
   entry.at = to_time(row.getColumn(at_ms).getInt64());
-  entry.kind = static_cast<ledger::EntryKind>(row.getColumn(kind).getInt());
+  set_stored_kind(entry, row.getColumn(kind).getInt64());
   entry.tier = row.getColumn(tier).getString();
   if (!row.getColumn(backend).isNull()) {
     entry.backend = static_cast<ledger::Backend>(row.getColumn(backend).getInt());
@@ -316,7 +317,7 @@ void Journal::insert(const JournalRecord& record) {
   insert_entry_.bindNoCopy(1 + install_id, record.install_id);
   insert_entry_.bind(1 + version, to_integer(entry.version));
   insert_entry_.bind(1 + at_ms, to_integer(entry.at));
-  insert_entry_.bind(1 + kind, static_cast<int>(entry.kind));
+  insert_entry_.bind(1 + kind, stored_kind(entry));
   insert_entry_.bindNoCopy(1 + tier, entry.tier);
   entry.backend ? insert_entry_.bind(1 + backend, static_cast<int>(*entry.backend))
                 : insert_entry_.bind(1 + backend);

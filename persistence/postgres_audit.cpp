@@ -178,7 +178,7 @@ class PostgresAudit {
     const auto found = computed_.find(id);
     if (found == computed_.end()) {
       fault(id, stored.row.version, "there is a row, but no entry");
-    } else if (stored.row != found->second.row) {
+    } else if (!agrees(stored.row, found->second.row)) {
       fault(id, stored.row.version, difference_between(stored.row, found->second.row));
     } else if (stored.hash != found->second.hash) {
       fault(id, stored.row.version, "the row's hash is not that of its newest entry");

@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <stdexcept>
 
+#include "actors/ledger/rules.hpp"
 #include "persistence/encoder.hpp"
 #include "persistence/holds.hpp"
+#include "persistence/stored_kind.hpp"
 
 namespace credits::persistence::postgres {
 
@@ -124,6 +126,7 @@ ChainedRow read_row(const Result& result, int at) {
   } catch (const std::out_of_range&) {
     throw_damaged("the reservations", row.install_id);
   }
+  ledger::bound_counters(row);
   stored.hash = to_hash(result, at, column);
   return stored;
 }
@@ -139,7 +142,7 @@ void EntryArrays::add(const std::string& install_id, const ledger::Entry& entry,
   ids_.add(install_id);
   versions_.add(static_cast<std::int64_t>(entry.version));
   times_.add(to_ms(entry.at));
-  kinds_.add(static_cast<std::int64_t>(entry.kind));
+  kinds_.add(stored_kind(entry));
   tiers_.add(entry.tier);
   entry.backend ? backends_.add(static_cast<std::int64_t>(*entry.backend)) : backends_.add_null();
   credits_.add(entry.credits);
@@ -174,7 +177,7 @@ ChainedEntry read_entry(const Result& result, int at) {
   stored.install_id = text(at, column++);
   entry.version = static_cast<std::uint64_t>(integer(at, column++));
   entry.at = to_time(integer(at, column++));
-  entry.kind = static_cast<ledger::EntryKind>(integer(at, column++));
+  set_stored_kind(entry, integer(at, column++));
   entry.tier = text(at, column++);
   if (const auto backend = result.optional(at, column++, integer)) {
     entry.backend = static_cast<ledger::Backend>(*backend);

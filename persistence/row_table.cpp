@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "actors/ledger/rules.hpp"
 #include "persistence/holds.hpp"
 #include "persistence/store.hpp"
 
@@ -109,6 +110,7 @@ StoredRow read_row(SQLite::Statement& from, const std::filesystem::path& path) {
   } catch (const std::out_of_range&) {
     refuse(path, stored.row);
   }
+  ledger::bound_counters(stored.row);
   return stored;
 }
 

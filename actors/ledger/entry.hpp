@@ -57,6 +57,7 @@ struct Entry {
   std::optional<std::string> idempotency_key;
   std::optional<std::string> reservation_id;  // the one it begins or ends
   std::optional<Time> expires_at;             // of a reserve
+  bool keeps_tier = false;                    // of a settle: a debit that began later set the tier
   std::optional<ImportedCounters> imported;   // of an import
   std::optional<Receipt> receipt;             // of a request with a key, and of a settle
   MutationId mutation_id;                     // the same for all entries of one operation

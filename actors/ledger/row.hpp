@@ -24,13 +24,17 @@ struct Reservation {
   std::int64_t credits = 0;
   Month month{};  // the month the hold was taken in
   Time expires_at{};
+  bool is_overtaken = false;  // a debit that began later has set the row's tier
 
   friend bool operator==(const Reservation&, const Reservation&) = default;
 };
 
+// No counter passes this, together with what is held in it: beyond it JSON numbers are rounded.
+inline constexpr std::int64_t counter_max = std::int64_t{1} << 53;
+
 struct Row {
   std::string install_id;
-  std::string tier_snapshot = "core";  // tier of the last debit
+  std::string tier_snapshot = "core";  // of the debit that began last: a settle begins as a reserve
   std::int64_t lifetime_consumed = 0;
   std::int64_t lifetime_gemini_consumed = 0;
   Month month{};  // the month that the monthly counters count
@@ -38,7 +42,7 @@ struct Row {
   std::int64_t monthly_gemini_consumed = 0;
   Time last_active_at{};
   std::uint64_t version = 0;  // number of mutations so far; 0: the install does not exist
-  std::vector<Reservation> reservations;  // those that no entry has ended
+  std::vector<Reservation> reservations;  // those that no entry has ended, in order of reserve
 
   friend bool operator==(const Row&, const Row&) = default;
 };

@@ -1,6 +1,7 @@
 #include "actors/ledger/rules.hpp"
 
 #include <algorithm>
+#include <span>
 #include <stdexcept>
 #include <utility>
 
@@ -15,9 +16,9 @@ struct Held {
 };
 
 // A hold on the monthly counter binds only the month it was taken in.
-Held held_on(const Row& row, Counter counter, Month month, Time now) {
+Held held_on(std::span<const Reservation> reservations, Counter counter, Month month, Time now) {
   Held held;
-  for (const Reservation& reservation : row.reservations) {
+  for (const Reservation& reservation : reservations) {
     if (is_due(reservation, now)) continue;
     held.all += reservation.credits;
     const bool same_month = counter == Counter::lifetime || reservation.month == month;
@@ -82,16 +83,21 @@ Month month_after(const Entry& entry) {
   }
 }
 
-bool sets_tier(EntryKind kind) {
-  switch (kind) {
+bool sets_tier(const Entry& entry) {
+  switch (entry.kind) {
     case EntryKind::create:
     case EntryKind::import:
     case EntryKind::commit:
-    case EntryKind::settle:
       return true;
+    case EntryKind::settle:
+      return !entry.keeps_tier;
     default:
       return false;
   }
+}
+
+void overtake(std::vector<Reservation>::iterator first, std::vector<Reservation>::iterator last) {
+  std::for_each(first, last, [](Reservation& reservation) { reservation.is_overtaken = true; });
 }
 
 void apply_import(Row& row, const Entry& entry) {
@@ -101,6 +107,7 @@ void apply_import(Row& row, const Entry& entry) {
   row.monthly_consumed = imported.monthly_consumed;
   row.monthly_gemini_consumed = imported.monthly_gemini_consumed;
   row.last_active_at = imported.last_active_at;
+  bound_counters(row);
 }
 
 // A debit of an earlier month stands in its entry alone: that month's counters are gone.
@@ -112,11 +119,26 @@ void apply_debit(Row& row, const Entry& entry) {
   if (entry.backend == Backend::gemini) {
     (lifetime ? row.lifetime_gemini_consumed : row.monthly_gemini_consumed) += entry.credits;
   }
+  bound_counters(row);
+}
+
+// Those that were reserved before the debit began.
+void apply_overtaking(Row& row, const Entry& entry) {
+  auto& reservations = row.reservations;
+  auto last = reservations.end();
+  if (entry.kind == EntryKind::settle) {
+    if (entry.keeps_tier) return;
+    last = std::find_if(reservations.begin(), last, [&entry](const Reservation& reservation) {
+      return reservation.id == *entry.reservation_id;
+    });
+  }
+  overtake(reservations.begin(), last);
 }
 
 void apply_reserve(Row& row, const Entry& entry) {
   row.reservations.push_back({entry.reservation_id.value(), entry.tier, entry.backend.value(),
-                              entry.counter, entry.credits, entry.month, entry.expires_at.value()});
+                              entry.counter, entry.credits, entry.month, entry.expires_at.value(),
+                              false});
 }
 
 void apply_end(Row& row, const std::string& reservation_id) {
@@ -177,7 +199,7 @@ Balance balance_of(const Row& row, std::string_view tier, const Quota& quota, Ti
   const TierQuota& limits = quota_of(quota, tier);
   const Month month = std::max(row.month, month_of(now));
   const Consumed consumed = consumed_on(row, limits.counter, month);
-  const Held held = held_on(row, limits.counter, month, now);
+  const Held held = held_on(row.reservations, limits.counter, month, now);
   return {.remaining = left_of(limits.limit, consumed.all + held.on_counter),
           .capped = limits.counter,
           .gemini_remaining = left_of(limits.gemini_cap, consumed.gemini + held.on_counter_gemini),
@@ -194,6 +216,22 @@ Plan plan(const Balance& balance, bool has_hardware, std::int64_t credits) {
   return {std::nullopt, Denial::gemini_cap_exceeded_no_hardware};
 }
 
+bool has_counter_room(const Row& row, const Debit& debit, const Quota& quota, Time now,
+                      const Reservation* freed) {
+  const Counter counter = quota_of(quota, debit.tier).counter;
+  const Month month = std::max(row.month, month_of(now));
+  const Consumed consumed = consumed_on(row, counter, month);
+  Held held = held_on(row.reservations, counter, month, now);
+  if (freed) {
+    const Held without = held_on({freed, 1}, counter, month, now);
+    held.on_counter -= without.on_counter;
+    held.on_counter_gemini -= without.on_counter_gemini;
+  }
+  const bool is_gemini = debit.backend == Backend::gemini;
+  return consumed.all + held.on_counter + debit.credits <= counter_max &&
+         (!is_gemini || consumed.gemini + held.on_counter_gemini + debit.credits <= counter_max);
+}
+
 Entry create_entry(const Row& row, Time now) { return entry_for(row, EntryKind::create, now); }
 
 Entry commit_entry(const Row& row, const Debit& debit, const Quota& quota, Time now) {
@@ -207,10 +245,10 @@ Entry commit_entry(const Row& row, const Debit& debit, const Quota& quota, Time 
 
 Entry import_entry(const Row& row, Time now) {
   Entry entry = entry_for(row, EntryKind::import, now);
-  entry.month = row.month;
+  entry.month = std::min(row.month, month_of(now));
   entry.imported =
       ImportedCounters{row.lifetime_consumed, row.lifetime_gemini_consumed, row.monthly_consumed,
-                       row.monthly_gemini_consumed, row.last_active_at};
+                       row.monthly_gemini_consumed, std::min(row.last_active_at, now)};
   return entry;
 }
 
@@ -228,6 +266,7 @@ Entry settle_entry(const Row& row, const Reservation& reservation, Backend backe
   Entry entry = entry_for(row, EntryKind::settle, reservation, now);
   entry.backend = backend;
   entry.credits = credits;
+  entry.keeps_tier = reservation.is_overtaken;
   return entry;
 }
 
@@ -265,6 +304,13 @@ bool has_gemini_room(const Row& row, const Reservation& reservation, std::int64_
          balance_of(row, reservation.tier, quota, now).gemini_remaining.value() >= credits;
 }
 
+void bound_counters(Row& row) {
+  for (std::int64_t* counter : {&row.lifetime_consumed, &row.lifetime_gemini_consumed,
+                                &row.monthly_consumed, &row.monthly_gemini_consumed}) {
+    *counter = std::min(*counter, counter_max);
+  }
+}
+
 void apply(Row& row, const Entry& entry) {
   if (const std::string fault = fault_of(row, entry); !fault.empty()) {
     throw std::invalid_argument("entry of version " + std::to_string(entry.version) + " " + fault);
@@ -283,6 +329,7 @@ void apply(Row& row, const Entry& entry) {
     case EntryKind::commit:
     case EntryKind::settle:
       apply_debit(row, entry);
+      apply_overtaking(row, entry);
       break;
     case EntryKind::reserve:
       apply_reserve(row, entry);
@@ -292,7 +339,7 @@ void apply(Row& row, const Entry& entry) {
       break;
   }
   if (ends_reservation(entry)) apply_end(row, *entry.reservation_id);
-  if (sets_tier(entry.kind)) row.tier_snapshot = entry.tier;
+  if (sets_tier(entry)) row.tier_snapshot = entry.tier;
   row.version = entry.version;
 }
 

@@ -58,6 +58,12 @@ Balance balance_of(const Row& row, std::string_view tier, const Quota& quota, Ti
 // Which backend a request for `credits` goes to, if any.
 Plan plan(const Balance& balance, bool has_hardware, std::int64_t credits);
 
+// Whether `debit`, or a hold of it, leaves each counter of `row` that it would be in at `now`
+// within counter_max, together with what is held there. `freed` (or nullptr) is not held any more
+// then.
+bool has_counter_room(const Row& row, const Debit& debit, const Quota& quota, Time now,
+                      const Reservation* freed = nullptr);
+
 // The entry that brings `row` into being. Precondition: row.version is 0.
 Entry create_entry(const Row& row, Time now);
 
@@ -65,7 +71,8 @@ Entry create_entry(const Row& row, Time now);
 // the backend has been paid already.
 Entry commit_entry(const Row& row, const Debit& debit, const Quota& quota, Time now);
 
-// The entry that brings `row`, as the JSON ledger had it, into being.
+// The entry that brings `row`, as the JSON ledger had it, into being. What lies ahead of `now` is
+// taken as of now, with its counters, so that nothing sticks and nothing is given.
 Entry import_entry(const Row& row, Time now);
 
 // The entry that sets `hold` aside in `row`, which may be new. Its counter and month are those that
@@ -95,6 +102,9 @@ std::size_t live_reservations(const Row& row, Time now);
 // through, as nobody can say what that month still had.
 bool has_gemini_room(const Row& row, const Reservation& reservation, std::int64_t credits,
                      const Quota& quota, Time now);
+
+// Brings counters that a release before this bound let pass counter_max back to it.
+void bound_counters(Row& row);
 
 // Changes `row` by `entry`; the only function that does. Precondition: entry.version is one more
 // than row.version, the kind is one that this version of the service writes, and it has what its

@@ -16,7 +16,7 @@ namespace credits::http::codec {
 
 namespace {
 
-constexpr std::int64_t counter_max = std::int64_t{1} << 53;  // beyond, JSON numbers are rounded
+using ledger::counter_max;
 constexpr std::size_t tier_bytes_max = 64;
 
 // 3.0 is one; nothing for what is none, or beyond all counters.

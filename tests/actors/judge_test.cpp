@@ -105,6 +105,33 @@ TEST_CASE("a plan takes the server's hardware where the request does not say") {
   CHECK(answer_of<PlanView>(row, Plan{{}, true, 1}).plan.backend == ledger::Backend::hardware);
 }
 
+TEST_CASE(
+    "what would take a counter past its bound is refused by its window, and changes nothing") {
+  const auto action = GENERATE(values<decltype(Operation::action)>(
+      {Commit{ledger::Backend::hardware, "max", 2}, Reserve{"max", {}, 2}}));
+  ledger::Row row = row_at_version_1();
+  row.monthly_consumed = ledger::counter_max - 1;
+  const ledger::Row before = row;
+  const auto refused = answer_of<Refused>(row, action);
+  CHECK(refused.reason == Refusal::counter_overflow);
+  CHECK(refused.value == "monthly");
+  CHECK(row == before);
+}
+
+TEST_CASE("a commit under a reservation's id may name its tier when the quota has it no more") {
+  ledger::Row row = row_at_version_1();
+  reserve(row, "r", 1, "pro");
+  row.reservations.back().tier = "gone";
+  const auto commit = [&row](const std::string& tier) {
+    return actors::judge(row, {"a", Commit{ledger::Backend::gemini, tier, 1}, "r", "request"}, {},
+                         at(november))
+        .answer;
+  };
+  CHECK(std::get<Refused>(commit("silver")).reason == Refusal::unknown_tier);
+  CHECK(std::get<Recorded>(commit("gone")).status == 200);
+  CHECK(row.reservations.empty());
+}
+
 TEST_CASE("an install is shown in the current month, whatever month its row is stored in") {
   ledger::Row row = row_at_version_1();
   commit(row, 7, "pro");

@@ -161,20 +161,24 @@ Answer Model::commit(const actors::Commit& debit_wish, const Operation& operatio
   const Memory* ended = key ? memory_of(ended_, *key) : nullptr;
   if (ended && (ended->how == Kind::settle || ended->how == Kind::commit))
     return refused(Refusal::reservation_settled);
-  if (!around.quota.contains(debit_wish.tier)) return refused(Refusal::unknown_tier);
+  const Reservation* held = key ? reservation_of(*key) : nullptr;
+  const bool is_tier_of_the_hold =
+      (held && held->tier == debit_wish.tier) || (ended && ended->tier == debit_wish.tier);
+  if (!around.quota.contains(debit_wish.tier) && !is_tier_of_the_hold)
+    return refused(Refusal::unknown_tier);
 
   begin_mutation(around);
   const Reservation* reservation = key ? reservation_of(*key) : nullptr;
   const bool was_reserved = reservation || (key && ended_.contains(*key));
   if (reservation) end(Reservation{*reservation}, Kind::commit, around.now);
-  if (was_reserved) ended_[*key] = {around.now, Kind::commit, {}, false};
+  if (was_reserved) ended_[*key] = {around.now, Kind::commit, {}, false, debit_wish.tier};
   Reservation spent;
   spent.tier = debit_wish.tier;
   spent.backend = debit_wish.backend;
   spent.credits = debit_wish.credits;
   spent.counter = quota_for(debit_wish.tier, around.quota).counter;
   spent.month = row_.month;
-  debit(spent, around);
+  debit(spent, row_.version + 1, around);
   ledger::Entry entry = entry_of(spent, Kind::commit);
   entry.idempotency_key = key;
   if (was_reserved) entry.reservation_id = key;
@@ -208,6 +212,7 @@ Answer Model::reserve(const actors::Reserve& wish, const Operation& operation,
   entry.idempotency_key = operation.idempotency_key;
   entry.expires_at = held.expires_at;
   write(std::move(entry), around.now);
+  began_[held.id] = row_.version;
   return keep(ReservationView{held, balance_at(tier, around)}, operation, Kind::reserve, around);
 }
 
@@ -238,8 +243,10 @@ Answer Model::settle(const actors::Settle& wish, const Operation& operation,
 
   begin_mutation(around);
   end(held, Kind::settle, around.now);
-  debit(spent, around);
-  write(entry_of(spent, Kind::settle), around.now);
+  ledger::Entry entry = entry_of(spent, Kind::settle);
+  entry.keeps_tier = began_.at(held.id) < tier_began_;
+  debit(spent, began_.at(held.id), around);
+  write(std::move(entry), around.now);
   const Recorded answer = record(view(around));
   ended_[held.id].receipt = ledger::Receipt{operation.request, answer.status, answer.body};
   return answer;
@@ -331,7 +338,7 @@ Answer Model::keep(const Answer& answer, const Operation& operation, Kind how,
   if (!operation.idempotency_key) return answer;
   const Recorded kept = record(answer);
   keys_[*operation.idempotency_key] = {
-      around.now, how, ledger::Receipt{operation.request, kept.status, kept.body}, false};
+      around.now, how, ledger::Receipt{operation.request, kept.status, kept.body}, false, {}};
   return kept;
 }
 
@@ -353,14 +360,20 @@ void Model::expire_due(Time now) {
 
 void Model::end(const Reservation& reservation, Kind how, Time now) {
   const std::string id = reservation.id;
+  const std::string tier = reservation.tier;
   std::erase_if(row_.reservations, [&](const auto& each) { return each.id == id; });
-  ended_[id] = {now, how, {}, false};
+  ended_[id] = {now, how, {}, false, tier};
 }
 
 // "A hold on a monthly counter settles into the month it was taken in: in a later month that leaves
 // the row's counters of the new month alone."
-void Model::debit(const Reservation& spent, const Surroundings& around) {
-  row_.tier_snapshot = spent.tier;
+void Model::debit(const Reservation& spent, std::uint64_t began, const Surroundings& around) {
+  if (began > tier_began_) {
+    tier_began_ = began;
+    row_.tier_snapshot = spent.tier;
+    for (Reservation& other : row_.reservations)
+      other.is_overtaken = began_.at(other.id) < tier_began_;
+  }
   row_.last_active_at = around.now;
   if (!counts_now(spent, row_)) return;
   const bool is_lifetime = spent.counter == Counter::lifetime;

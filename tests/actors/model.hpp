@@ -59,6 +59,7 @@ class Model {
     Kind how = Kind::commit;
     std::optional<ledger::Receipt> receipt;  // of a key, and of a settle
     bool may_be_forgotten = false;
+    std::string tier{};  // of a reservation
 
     friend bool operator==(const Memory&, const Memory&) = default;
   };
@@ -92,12 +93,15 @@ class Model {
   void begin_mutation(const Surroundings& around);
   void expire_due(ledger::Time now);
   void end(const ledger::Reservation& reservation, Kind how, ledger::Time now);
-  void debit(const ledger::Reservation& spent, const Surroundings& around);
+  // `began`: the version of its reserve, or its own.
+  void debit(const ledger::Reservation& spent, std::uint64_t began, const Surroundings& around);
   void write(ledger::Entry entry, ledger::Time now);
 
   ledger::Row row_;
   Memories keys_;
   Memories ended_;
+  std::map<std::string, std::uint64_t> began_;  // reservations, by the versions of their reserves
+  std::uint64_t tier_began_ = 0;                // when the debit began that has set the tier
   std::vector<ledger::Entry> trail_;
 };
 

@@ -162,6 +162,79 @@ TEST_CASE("an entry is found by its key, and by the reservation that it ended") 
   CHECK(names_of(release_entry(row, held, november)).size() == 1);
 }
 
+TEST_CASE("the tier of a row is that of the debit that was reserved last") {
+  Row row = created();
+  const Reservation first = reserve(row, {Backend::gemini, "pro", 1});
+  const Reservation second = reserve(row, {Backend::gemini, "max", 1});
+  const Reservation third = reserve(row, {Backend::gemini, "core", 1});
+  const auto settle = [&row](const Reservation& which) {
+    apply(row, settle_entry(row, *find_reservation(row, which.id), which.backend, 1, november));
+    return row.tier_snapshot;
+  };
+  CHECK(settle(second) == "max");
+  CHECK(settle(first) == "max");
+  CHECK(settle(third) == "core");
+}
+
+TEST_CASE("a commit overtakes whatever is reserved, and a release nothing") {
+  Row row = created();
+  const Reservation freed = reserve(row, {Backend::gemini, "core", 1});
+  const Reservation late = reserve(row, {Backend::gemini, "core", 1});
+  apply(row, release_entry(row, freed, november));
+  CHECK_FALSE(find_reservation(row, late.id)->is_overtaken);
+  apply(row, commit_entry(row, {Backend::gemini, "pro", 1}, quota, november));
+  CHECK(find_reservation(row, late.id)->is_overtaken);
+  const Reservation newer = reserve(row, {Backend::gemini, "max", 1});
+  CHECK_FALSE(newer.is_overtaken);
+  apply(row, settle_entry(row, *find_reservation(row, late.id), Backend::gemini, 1, november));
+  CHECK(row.tier_snapshot == "pro");
+}
+
+TEST_CASE("a debit has room up to the bound of its counter, beside what is held in it") {
+  Row row = created();
+  row.monthly_consumed = counter_max - 10;
+  const auto room = [&row](const Debit& debit, const Reservation* freed = nullptr) {
+    return has_counter_room(row, debit, quota, november, freed);
+  };
+  CHECK(room({Backend::hardware, "max", 10}));
+  CHECK_FALSE(room({Backend::hardware, "max", 11}));
+  CHECK(room({Backend::hardware, "core", 11}));
+  const Reservation held = reserve(row, {Backend::hardware, "max", 4});
+  CHECK(room({Backend::hardware, "max", 6}));
+  CHECK_FALSE(room({Backend::hardware, "max", 7}));
+  CHECK(room({Backend::hardware, "max", 10}, &held));
+  CHECK(has_counter_room(row, {Backend::hardware, "max", 7}, quota, held.expires_at));
+  CHECK(has_counter_room(row, {Backend::hardware, "max", 1'000}, quota, december));
+}
+
+TEST_CASE("a debit of Gemini needs room in the Gemini counter too") {
+  Row row = created();
+  row.monthly_gemini_consumed = counter_max;
+  CHECK(has_counter_room(row, {Backend::hardware, "max", 1}, quota, november));
+  CHECK_FALSE(has_counter_room(row, {Backend::gemini, "max", 1}, quota, november));
+}
+
+TEST_CASE("a counter that an older release let pass the bound reads as the bound") {
+  Row row = created();
+  row.monthly_consumed = counter_max;
+  apply(row, commit_entry(row, {Backend::gemini, "max", 5}, quota, november));
+  CHECK(row.monthly_consumed == counter_max);
+  CHECK(row.monthly_gemini_consumed == 5);
+}
+
+TEST_CASE("what an import has of times to come is taken as of now") {
+  Row old = created();
+  old.version = 0;
+  old.month = std::chrono::year{9999} / 12;
+  old.monthly_consumed = 7;
+  old.last_active_at = december;
+  Row row = blank_row("install", november);
+  apply(row, import_entry(old, november));
+  CHECK(format(row.month) == "2026-11");
+  CHECK(row.monthly_consumed == 7);
+  CHECK(row.last_active_at == november);
+}
+
 // A random life that spends through reservations alone, at a clock that jumps, back too.
 class Spender {
  public:

@@ -286,5 +286,28 @@ TEST_CASE("a ledger of schema version 1 is upgraded when it is opened, and nothi
   CHECK(report.entries_unhashed == 9);
 }
 
+// 1.0.0 stored no marks of reservations that a later debit has overtaken.
+TEST_CASE("a row whose reservations are not marked as overtaken passes") {
+  const TemporaryDirectory directory;
+  auto row = ledger::blank_row("a", november);
+  std::vector mutations{reserve(row, "r"), reserve(row, "s"), commit(row, 1, "pro")};
+  for (auto& reservation : mutations.back().after.reservations) reservation.is_overtaken = false;
+  const auto store = open_sqlite_store(directory.path());
+  store->append(mutations);
+  store->checkpoint();
+  CHECK_FALSE(audit(directory.path()).fault);
+}
+
+TEST_CASE("a row whose reservations are marked as overtaken by nothing does not pass") {
+  const TemporaryDirectory directory;
+  auto row = ledger::blank_row("a", november);
+  std::vector mutations{reserve(row, "r")};
+  mutations.back().after.reservations.front().is_overtaken = true;
+  const auto store = open_sqlite_store(directory.path());
+  store->append(mutations);
+  store->checkpoint();
+  CHECK(audit(directory.path()).fault);
+}
+
 }  // namespace
 }  // namespace credits::persistence
