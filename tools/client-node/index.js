@@ -24,8 +24,9 @@ export async function initCredits(options) {
     await fresh.close();
     throw new Error(`the credits service at ${options.url}: ${error.message}`, { cause: error });
   }
-  await closeCredits();
+  const before = client;
   client = fresh;
+  await before?.close();
 }
 
 export async function closeCredits() {

@@ -3,9 +3,13 @@
 
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import {
+  callOptions, checkFunction, checkInstallId, checkReservationId, checkTimeMs, checkToken, checkWhole, given,
+} from './checks.js';
 import { CreditsError, CreditsRefusedError, CreditsUnavailableError } from './errors.js';
 import { batchRequest, singleRequest } from './requests.js';
 import { Transport } from './transport.js';
+import { Usage } from './usage.js';
 
 const DEFAULTS = {
   timeoutMs: 10_000, // of a call, with all its tries
@@ -13,6 +17,10 @@ const DEFAULTS = {
   connections: 16,
   batchMax: 500, // operations that travel together
 };
+const SETTINGS = ['url', 'token', 'adminToken', 'onUnavailable', 'tls', ...Object.keys(DEFAULTS)];
+const BATCH_MAX = 8192; // of the server
+const CONNECTIONS_MAX = 65_535; // ports
+const HOLDS_OF_A_KEY_MAX = 20;
 const BACKOFF_MS = 25; // doubled with each try
 const BACKOFF_MAX_MS = 2_000;
 
@@ -28,36 +36,42 @@ function backoffMs(tries) {
   return most / 2 + (most / 2) * Math.random();
 }
 
-function checkInstallId(installId) {
-  if (!installId) throw new TypeError('an installId is needed');
-  if (typeof installId !== 'string' || !/^[!-~]{1,128}$/.test(installId)) {
-    throw new TypeError('installId must be a string of 1 to 128 printable ASCII characters without space, not '
-      + JSON.stringify(installId));
+function settingsOf(options) {
+  if (options === undefined) {
+    throw new TypeError("the client needs the server's address: { url: 'http://127.0.0.1:8787' }");
   }
-}
-
-function checkVisible(name, text, most) {
-  if (typeof text === 'string' && /^[!-~]+$/.test(text) && text.length <= most) return;
-  throw new TypeError(`${name} must be a string of 1 to ${most} printable ASCII characters without space`);
-}
-
-// A misspelt option must not be one that is left out.
-function checkNames(what, given, names) {
-  const unknown = Object.keys(given).find((name) => !names.includes(name));
-  if (unknown) throw new TypeError(`${what} has no option ${unknown}`);
-}
-
-function checkSettings(settings) {
+  const found = given('the client', options, SETTINGS);
+  const settings = { ...DEFAULTS, adminToken: found.token, ...found };
   for (const name of ['token', 'adminToken']) {
-    if (settings[name] !== undefined) checkVisible(name, settings[name], 4096);
+    if (settings[name] !== undefined) checkToken(name, settings[name]);
   }
-  for (const name of Object.keys(DEFAULTS)) {
-    if (!Number.isInteger(settings[name]) || settings[name] < 1) {
-      throw new TypeError(`${name} must be a whole number of 1 or more, not ${JSON.stringify(settings[name])}`);
-    }
-  }
-  if (settings.batchMax > 8192) throw new TypeError(`batchMax must be at most 8192, not ${settings.batchMax}`);
+  if (settings.onUnavailable !== undefined) checkFunction('onUnavailable', settings.onUnavailable);
+  checkTimeMs('timeoutMs', settings.timeoutMs);
+  checkTimeMs('attemptTimeoutMs', settings.attemptTimeoutMs);
+  checkWhole('connections', settings.connections, 1, CONNECTIONS_MAX);
+  checkWhole('batchMax', settings.batchMax, 1, BATCH_MAX);
+  return settings;
 }
+
+// The server knows no hold of that id any more, or none that may become one on this backend. A plain commit under
+// the id ends the hold, if there is one, and debits.
+const WANTS_PLAIN_COMMIT = new Set(
+  ['reservation_expired', 'reservation_released', 'unknown_reservation', 'gemini_cap_exceeded']);
+
+const isPast = ({ expires_at: at }) => Date.parse(at) <= Date.now();
+
+// What onUnavailable answered a reserve with; what it allows can be debited afterwards.
+function checkDecision(decision) {
+  if (typeof decision !== 'object' || decision === null || typeof decision.allowed !== 'boolean') {
+    throw new TypeError('onUnavailable must answer a reserve with {allowed, backend, reason}');
+  }
+  if (!decision.allowed || decision.reservation_id) return;
+  const { backend, tier, credits } = decision;
+  callOptions('what onUnavailable allows', { backend, tier, credits }, ['backend', 'tier', 'credits'],
+    { needed: ['backend', 'tier', 'credits'] });
+}
+
+const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
 // Damage stays until somebody restores the ledger, so trying again would not help.
 const isAnswer = ({ status, body }) => status >= 200 && (status < 500 || body?.code === 'storage_damaged');
@@ -77,7 +91,7 @@ function describe({ error, status, body }) {
 function take(call, outcome) {
   if (!call.last || !outcome.wasCut) call.last = outcome;
   if (!isAnswer(outcome)) call.mayHaveBeenDone ||= isAmbiguous(outcome);
-  else if (outcome.status < 300) call.resolve(outcome.body);
+  else if (outcome.status < 300) call.resolve(outcome);
   else call.reject(new CreditsRefusedError(outcome.status, outcome.body));
 }
 
@@ -87,124 +101,236 @@ function unavailable({ op, operation, mayHaveBeenDone, last }, tries) {
     { mayHaveBeenDone, idempotencyKey: operation?.idempotency_key, cause: last.error });
 }
 
+// Kept in the set until it has settled.
+function noted(set, promise) {
+  set.add(promise);
+  const forget = () => set.delete(promise);
+  promise.then(forget, forget);
+  return promise;
+}
+
+// {result}, or {hasThrown, thrown}.
+async function outcomeOf(fn) {
+  try {
+    return { result: await fn() };
+  } catch (error) {
+    return { hasThrown: true, thrown: error };
+  }
+}
+
 export class CreditsClient {
   #settings;
   #transport;
   #queue = []; // calls that have not been sent
   #waiting = []; // who waits for a connection to send again
   #idle; // connections that may be used or made
-  #underWay = new Set();
+  #underWay = new Set(); // calls
+  #working = new Set(); // functions of withCredits, with what debits them
   #isClosed = false;
 
-  constructor({ url, token, adminToken = token, onUnavailable, tls, ...given }) {
-    checkNames('the client', given, Object.keys(DEFAULTS));
-    this.#settings = { ...DEFAULTS, token, adminToken, onUnavailable, ...given };
-    checkSettings(this.#settings);
+  constructor(options) {
+    this.#settings = settingsOf(options);
     this.#idle = this.#settings.connections;
-    this.#transport = new Transport({ url, tls, connections: this.#settings.connections });
+    this.#transport = new Transport(this.#settings);
   }
 
   // Resolves if the server answers and knows the token.
   async check() {
+    this.#checkOpen();
     const request = batchRequest([{ op: 'get', install_id: 'check' }]);
-    await this.#settled([this.#newCall({ op: 'check', request })]);
+    const { body } = await this.#settled([this.#newCall({ op: 'check', request })]);
+    if (body.results?.length !== 1) throw new CreditsError('what answers there is no creditsd');
   }
 
   async getOrCreateRow(installId, options = {}) {
-    return rowOf(await this.#call('create', installId, options));
+    this.#checkOpen();
+    const { onUnavailable } = callOptions('create', options, ['onUnavailable']);
+    return this.#call('create', installId, { onUnavailable }, {}, rowOf);
   }
 
-  async commitCredit(installId, { backend, tier, credits, idempotencyKey = randomUUID(), ...options }) {
-    await this.#call('commit', installId, options, { backend, tier, credits, idempotency_key: idempotencyKey });
+  async commitCredit(installId, options = {}) {
+    this.#checkOpen();
+    await this.#commit(installId, options);
   }
 
   async reserve(installId, options = {}) {
-    const { tier, hasHardware, credits, ttlSeconds, idempotencyKey = randomUUID(), ...others } = options;
-    try {
-      return await this.#call('reserve', installId, others, {
-        tier, has_hardware: hasHardware, credits, ttl_seconds: ttlSeconds, idempotency_key: idempotencyKey,
-      }, (reservation) => ({ allowed: true, reason: null, ...reservation }));
-    } catch (error) {
-      if (error.status !== 402) throw error;
-      return { allowed: false, backend: null, reason: error.reason };
-    }
+    this.#checkOpen();
+    return this.#reserve(installId, options, isPast);
   }
 
-  settle(installId, reservationId, { backend, credits, ...options } = {}) {
-    return this.#call('settle', installId, options, { reservation_id: reservationId, backend, credits });
+  async settle(installId, reservationId, options = {}) {
+    this.#checkOpen();
+    return this.#settle(installId, reservationId, options);
   }
 
-  release(installId, reservationId, options = {}) {
-    return this.#call('release', installId, options, { reservation_id: reservationId });
+  async release(installId, reservationId, options = {}) {
+    this.#checkOpen();
+    return this.#release(installId, reservationId, options);
   }
 
   async withCredits(installId, options, fn) {
-    const { onUnavailable, tier, credits } = options;
-    const decision = await this.reserve(installId, options);
-    if (!decision) throw new TypeError('onUnavailable must answer a reserve with {allowed, backend, reason}');
-    const { allowed, reason } = decision;
-    if (!allowed) {
-      throw new CreditsRefusedError(402, { code: reason, reason, detail: `install ${installId} gets no credits` });
-    }
-    const reservation = { tier, credits, ...decision };
-    const used = {};
-    let result;
-    try {
-      result = await fn({ ...reservation, use: (spent) => { Object.assign(used, spent); } });
-    } catch (error) {
-      // A hold that could not be given back ends by itself.
-      if (reservation.reservation_id) {
-        await this.release(installId, reservation.reservation_id, { onUnavailable }).catch(() => {});
-      }
-      throw error;
-    }
-    try {
-      await this.#debit(installId, reservation, used, onUnavailable);
-    } catch (error) {
-      error.result = result; // it has been paid for
-      throw error;
-    }
-    return result;
+    this.#checkOpen();
+    checkFunction('what withCredits runs', fn);
+    return noted(this.#working, this.#work(installId, options, fn));
   }
 
   async snapshotAll() {
+    this.#checkOpen();
     const { timeoutMs, adminToken } = this.#settings;
     const request = { method: 'GET', path: '/v1/snapshot', headers: {}, body: '' };
-    const snapshot = await this.#settled([
+    const { body } = await this.#settled([
       this.#newCall({ op: 'snapshot', request, token: adminToken, attemptTimeoutMs: timeoutMs })]);
-    return Object.values(snapshot.rows);
+    return Object.values(body.rows);
   }
 
-  // When all calls have their answers. Later ones are refused.
+  // When the functions of withCredits have ended and are debited, and all calls have their answers. Later calls are
+  // refused.
   async close() {
     this.#isClosed = true;
+    await Promise.allSettled(this.#working);
     await Promise.allSettled(this.#underWay);
     this.#transport.close();
   }
 
-  // What a reservation led to; plainly where there is none, its time is over, or a failover of the server's
-  // database has lost it.
-  async #debit(installId, { reservation_id: id, backend, tier, credits }, used, onUnavailable) {
-    if (id) {
-      try {
-        return await this.settle(installId, id, { ...used, onUnavailable });
-      } catch (error) {
-        if (!['reservation_expired', 'unknown_reservation'].includes(error.code)) throw error;
-      }
+  #checkOpen() {
+    if (this.#isClosed) throw new CreditsError('the client is closed');
+  }
+
+  async #commit(installId, options) {
+    const { idempotencyKey = randomUUID(), onUnavailable, ...fields } = callOptions('commit', options,
+      ['backend', 'tier', 'credits', 'idempotencyKey', 'onUnavailable'], { needed: ['backend', 'tier'] });
+    return this.#call('commit', installId, { onUnavailable }, { ...fields, idempotency_key: idempotencyKey });
+  }
+
+  // A key that the server knows is answered word for word as it was at first, though the hold may have ended since.
+  // Then the next key is derived from the hold, so that all who call with the first one come to the same.
+  async #reserve(installId, options, isOver) {
+    const { idempotencyKey = randomUUID(), ...asked } = callOptions('reserve', options,
+      ['tier', 'hasHardware', 'credits', 'ttlSeconds', 'idempotencyKey', 'onUnavailable']);
+    let key = idempotencyKey;
+    for (let holds = 0; holds < HOLDS_OF_A_KEY_MAX; holds++) {
+      const { decision, isReplayed } = await this.#reserveUnder(key, installId, asked);
+      if (!isReplayed || !(await isOver(decision))) return decision;
+      key = `${decision.reservation_id}:again`;
     }
-    if (used.credits === 0) return undefined;
-    return this.commitCredit(installId, { backend, tier, credits, ...used, idempotencyKey: id, onUnavailable });
+    throw new CreditsError(`reserve: ${HOLDS_OF_A_KEY_MAX} reservations under the idempotencyKey `
+      + `${idempotencyKey} are over; take another key`);
+  }
+
+  async #reserveUnder(key, installId, { hasHardware, ttlSeconds, onUnavailable, ...fields }) {
+    let isReplayed = false;
+    const read = (reservation, wasReplayed) => {
+      isReplayed = wasReplayed;
+      return { allowed: true, reason: null, ...reservation };
+    };
+    try {
+      const decision = await this.#call('reserve', installId, { onUnavailable }, {
+        ...fields, has_hardware: hasHardware, ttl_seconds: ttlSeconds, idempotency_key: key,
+      }, read);
+      return { decision, isReplayed };
+    } catch (error) {
+      if (!(error instanceof CreditsRefusedError) || error.status !== 402) throw error;
+      return { decision: { allowed: false, backend: null, reason: error.reason }, isReplayed };
+    }
+  }
+
+  async #settle(installId, reservationId, options) {
+    checkReservationId(reservationId);
+    const { onUnavailable, ...fields } = callOptions('settle', options, ['backend', 'credits', 'onUnavailable'],
+      { creditsMin: 0 });
+    return this.#call('settle', installId, { onUnavailable }, { reservation_id: reservationId, ...fields });
+  }
+
+  async #release(installId, reservationId, options) {
+    checkReservationId(reservationId);
+    const { onUnavailable } = callOptions('release', options, ['onUnavailable']);
+    return this.#call('release', installId, { onUnavailable }, { reservation_id: reservationId });
+  }
+
+  // Holds credits, runs the function, and debits what it used.
+  async #work(installId, options, fn) {
+    const reservation = await this.#hold(installId, options);
+    const { onUnavailable } = options ?? {};
+    const usage = new Usage();
+    const outcome = await outcomeOf(() => fn({ ...reservation, use: (spent) => usage.say(spent) }));
+    const used = usage.end();
+    if (outcome.hasThrown && !used) {
+      // A hold that could not be given back ends by itself.
+      if (reservation.reservation_id) {
+        await this.#release(installId, reservation.reservation_id, { onUnavailable }).catch(() => {});
+      }
+      throw outcome.thrown;
+    }
+    try {
+      await this.#debit(installId, reservation, used ?? {}, onUnavailable);
+    } catch (error) {
+      const { hasThrown, ...paidFor } = outcome;
+      if (Object.isExtensible(error)) Object.assign(error, paidFor);
+      throw error;
+    }
+    if (outcome.hasThrown) throw outcome.thrown;
+    return outcome.result;
+  }
+
+  // The reservation that the function is given, or what the caller's policy gave in its place.
+  async #hold(installId, options = {}) {
+    const isKeyNew = options?.idempotencyKey === undefined;
+    const answer = await this.#reserve(installId, options,
+      isKeyNew ? isPast : (reservation) => this.#takeOver(installId, reservation, options));
+    const { tier, credits = 1 } = options;
+    const decision = answer && { tier, credits, ...answer };
+    checkDecision(decision);
+    const { allowed, reason } = decision;
+    if (!allowed) {
+      throw new CreditsRefusedError(402, { code: reason, reason, detail: `install ${installId} gets no credits` });
+    }
+    return decision;
+  }
+
+  // Ends the hold that an earlier call under the same key has left, so that its credits are not held twice. Throws
+  // `reservation_settled` where that call was debited: then its work is done.
+  async #takeOver(installId, { reservation_id: id }, { onUnavailable }) {
+    try {
+      await this.#release(installId, id, { onUnavailable });
+    } catch (error) {
+      if (error?.code !== 'unknown_reservation') throw error;
+    }
+    return true;
+  }
+
+  // What was used, whatever has become of the hold. What is more than was held has a key of its own.
+  async #debit(installId, reservation, used, onUnavailable) {
+    const { reservation_id: id, backend, tier, credits: held } = reservation;
+    const { credits = held } = used;
+    const debit = { backend, tier, ...used, onUnavailable };
+    if (!id) {
+      if (credits > 0) await this.#commit(installId, { ...debit, credits });
+      return;
+    }
+    const parts = [this.#settleOrCommit(installId, id, used, debit, Math.min(credits, held))];
+    if (credits > held) {
+      parts.push(this.#commit(installId, { ...debit, credits: credits - held, idempotencyKey: `${id}:overage` }));
+    }
+    const failed = (await Promise.allSettled(parts)).find(({ status }) => status === 'rejected');
+    if (failed) throw failed.reason;
+  }
+
+  async #settleOrCommit(installId, id, used, debit, credits) {
+    const { onUnavailable } = debit;
+    try {
+      await this.#settle(installId, id, { ...used, ...('credits' in used && { credits }), onUnavailable });
+    } catch (error) {
+      if (!WANTS_PLAIN_COMMIT.has(error?.code)) throw error;
+      if (credits > 0) await this.#commit(installId, { ...debit, credits, idempotencyKey: id });
+    }
   }
 
   // The answer's body, as `read` reads it; or what the caller's policy says where there is none.
-  async #call(op, installId, options, fields = {}, read = (body) => body) {
-    const { onUnavailable = this.#settings.onUnavailable, ...others } = options;
-    checkNames(op, others, []);
+  async #call(op, installId, { onUnavailable = this.#settings.onUnavailable }, fields, read = (body) => body) {
     checkInstallId(installId);
-    if ('idempotency_key' in fields) checkVisible('idempotencyKey', fields.idempotency_key, 128);
-    if ('reservation_id' in fields) checkVisible('reservationId', fields.reservation_id, 128);
     try {
-      return read(await this.#enqueue({ op, install_id: installId, ...fields }));
+      const { body, isReplayed } = await this.#enqueue({ op, install_id: installId, ...fields });
+      return read(body, isReplayed);
     } catch (error) {
       if (!(error instanceof CreditsUnavailableError) || !onUnavailable) throw error;
       return onUnavailable(error, { op, installId });
@@ -212,13 +338,10 @@ export class CreditsClient {
   }
 
   #newCall(call) {
-    if (this.#isClosed) throw new CreditsError('the client is closed');
     const { timeoutMs, attemptTimeoutMs, token } = this.#settings;
     const made = { attemptTimeoutMs, token, ...call, deadline: performance.now() + timeoutMs, mayHaveBeenDone: false };
     made.answer = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
-    this.#underWay.add(made.answer);
-    const forget = () => this.#underWay.delete(made.answer);
-    made.answer.then(forget, forget);
+    noted(this.#underWay, made.answer);
     return made;
   }
 
@@ -275,7 +398,7 @@ export class CreditsClient {
     }
   }
 
-  // One outcome for each: {status, body, retryAfterMs}, or {error}.
+  // One outcome for each: {status, body, isReplayed, retryAfterMs}, or {error}.
   async #try(calls) {
     const [{ token, attemptTimeoutMs, request }] = calls;
     const leftMs = calls.at(-1).deadline - performance.now(); // the last came last
@@ -285,10 +408,11 @@ export class CreditsClient {
     try {
       const answer = await this.#transport.send(
         isBatch ? batchRequest(calls.map(({ operation }) => operation)) : request, { token, timeoutMs });
-      if (answer.status === 200 && answer.body === undefined) throw new Error('the answer is not JSON');
+      if (answer.status < 300 && !isObject(answer.body)) throw new Error('the answer is not a JSON object');
       if (!isBatch || answer.status !== 200) return calls.map(() => answer);
       if (answer.body.results?.length !== calls.length) throw new Error('the answer is none to a batch');
-      return answer.body.results.map(({ status, replayed, ...body }) => ({ status, body }));
+      return answer.body.results.map(
+        ({ status, replayed = false, ...body }) => ({ status, body, isReplayed: replayed }));
     } catch (error) {
       return calls.map(() => ({ error, wasCut: timeoutMs < attemptTimeoutMs }));
     }

@@ -1,5 +1,7 @@
-// What a call can throw, besides TypeError for arguments that no server needs to see.
+// What a call can throw, besides TypeError and RangeError for arguments that no server needs to see.
 
+// From withCredits it also has what the function did, as that has been paid for: `result`, what it returned, or
+// `thrown`, what it threw.
 export class CreditsError extends Error {
   get name() { return this.constructor.name; }
 }

@@ -1,6 +1,9 @@
 // The rules that need no server: what a row has left of a quota, and which backend that allows.
 
+import { given } from './checks.js';
+
 function quotaOf(tier, quota) {
+  if (!quota?.core) throw new TypeError('a quota is needed, with a tier core');
   return (Object.hasOwn(quota, tier) && quota[tier]) || quota.core;
 }
 
@@ -24,7 +27,8 @@ export function computeRemaining(row, quota) {
     };
 }
 
-export function planBackend(row, quota, { hasHardware }) {
+export function planBackend(row, quota, options = {}) {
+  const { hasHardware } = given('planBackend', options, ['hasHardware']);
   const { remaining, gemini_remaining: gemini } = computeRemaining(row, quota);
   const refused = (reason) => ({ allowed: false, backend: null, reason });
   const allowed = (backend) => ({ allowed: true, backend, reason: null });

@@ -4,6 +4,7 @@ import http from 'node:http';
 import https from 'node:https';
 
 function parseUrl(text) {
+  if (text === undefined) throw new TypeError('url is needed: that of the server, such as http://127.0.0.1:8787');
   let url;
   try {
     url = new URL(text);
@@ -40,11 +41,14 @@ export class Transport {
   // `tls` are options of https.Agent, such as `ca`.
   constructor({ url, connections, tls }) {
     this.#url = parseUrl(url);
+    if (tls !== undefined && (typeof tls !== 'object' || tls === null)) {
+      throw new TypeError("tls must be an object with options of Node's https.Agent, such as { ca }");
+    }
     this.#module = this.#url.protocol === 'https:' ? https : http;
     this.#agent = new this.#module.Agent({ keepAlive: true, maxSockets: connections, ...tls });
   }
 
-  // The answer: {status, body, retryAfterMs}, whatever the status; the body where it is JSON. Throws
+  // The answer: {status, body, isReplayed, retryAfterMs}, whatever the status; the body where it is JSON. Throws
   // what was in the way of one.
   async send({ method, path, headers, body }, { token, timeoutMs }) {
     const signal = AbortSignal.timeout(timeoutMs);
@@ -67,8 +71,13 @@ export class Transport {
         request.on('error', reject);
         request.end(body);
       });
-      const { statusCode: status } = response;
-      return { status, body: await bodyOf(response), retryAfterMs: retryAfterOf(response.headers) };
+      const { statusCode: status, headers: told } = response;
+      return {
+        status,
+        body: await bodyOf(response),
+        isReplayed: told['idempotency-replayed'] === 'true',
+        retryAfterMs: retryAfterOf(told),
+      };
     } catch (error) {
       if (signal.aborted) throw new Error(`no answer in ${timeoutMs} ms`, { cause: error });
       throw error;

@@ -161,6 +161,7 @@ for (const [trouble, script, told] of [
   ['breaks connections', () => 'break', { mayHaveBeenDone: true }],
   ['says nothing', () => 'hang', { mayHaveBeenDone: true, message: /no answer in \d+ ms/ }],
   ['answers what is no JSON', () => ({ status: 200, body: 'hello' }), { mayHaveBeenDone: true, message: /JSON/ }],
+  ['says yes to everything', () => ({ status: 201, body: 'yes' }), { mayHaveBeenDone: true, message: /JSON/ }],
   ['is a proxy without a server', () => ({ status: 502, body: '<html>' }), { mayHaveBeenDone: true, message: /502/ }],
 ]) {
   test(`a server that ${trouble} is unavailable, and what may have been done is told`, async (t) => {
@@ -175,16 +176,47 @@ for (const [trouble, script, told] of [
   });
 }
 
-test('an option that there is not is refused, not passed over', async (t) => {
+test('a wrong argument is refused where it is given, by its name and value', async (t) => {
   const { proxy, client } = await stage(t);
-  await assert.rejects(client.commitCredit('a', { ...COMMIT, credit: 5 }), /commit has no option credit/);
-  await assert.rejects(client.reserve('a', { ttl_seconds: 5 }), /reserve has no option ttl_seconds/);
+  for (const [call, message] of [
+    [() => client.commitCredit('a', { ...COMMIT, credit: 5 }), /^TypeError: commit has no option credit:/],
+    [() => client.commitCredit('a', { ...COMMIT, credits: 2.5 }), /^RangeError: commit: credits .*2\.5/],
+    [() => client.commitCredit('a', { ...COMMIT, credits: NaN }), /^RangeError: commit: credits .*NaN/],
+    [() => client.commitCredit('a', { ...COMMIT, credits: () => 5 }), /^TypeError: commit: credits .*Function/],
+    [() => client.commitCredit('a', { ...COMMIT, credits: 0 }), /^RangeError: commit: credits .*0/],
+    [() => client.commitCredit('a', { ...COMMIT, backend: 'gpu' }), /^TypeError: commit: backend .*"gpu"/],
+    [() => client.commitCredit('a', { backend: 'gemini' }), /^TypeError: commit: tier .*undefined/],
+    [() => client.commitCredit('a', { ...COMMIT, tier: 'x'.repeat(65) }), /^TypeError: commit: tier .*x/],
+    [() => client.commitCredit('a'), /^TypeError: commit: backend .*undefined/],
+    [() => client.commitCredit('a', null), /^TypeError: the options of commit .*null/],
+    [() => client.commitCredit('a', { ...COMMIT, idempotencyKey: '50%' }), /^TypeError: commit: idempotencyKey .*"50%"/],
+    [() => client.commitCredit('a', { ...COMMIT, idempotencyKey: null }), /^TypeError: commit: idempotencyKey .*null/],
+    [() => client.commitCredit('a', { ...COMMIT, onUnavailable: 'log' }), /^TypeError: commit: onUnavailable .*"log"/],
+    [() => client.reserve('a', { ttl_seconds: 5 }), /^TypeError: reserve has no option ttl_seconds:/],
+    [() => client.reserve('a', { ttlSeconds: 86_401 }), /^RangeError: reserve: ttlSeconds .*86401/],
+    [() => client.reserve('a', { hasHardware: 'no' }), /^TypeError: reserve: hasHardware .*"no"/],
+    [() => client.settle('a', 'id', { credit: 3 }), /^TypeError: settle has no option credit:/],
+    [() => client.settle('a', 'id', { credits: -1 }), /^RangeError: settle: credits .*-1/],
+    [() => client.settle('a', { id: 1 }), /^TypeError: reservationId .*id/],
+    [() => client.release('a', 'id', { credits: 1 }), /^TypeError: release has no option credits:/],
+    [() => client.release('a', '..'), /^TypeError: reservationId .*"\.\."/],
+    [() => client.getOrCreateRow('..'), /^TypeError: installId .*"\.\."/],
+    [() => client.getOrCreateRow('a', { tier: 'core' }), /^TypeError: create has no option tier:/],
+  ]) await assert.rejects(call(), (error) => message.test(String(error)) || assert.fail(`${message}: ${error}`));
   assert.equal(proxy.requests.length, 0);
+});
+
+test('an option that is undefined is left out, and one of a prototype is not', async (t) => {
+  const { client } = await stage(t, { timeoutMs: undefined, token: undefined, onUnavailable: undefined });
+  const { credits } = await client.reserve('a', { tier: undefined, credits: undefined, idempotencyKey: undefined });
+  assert.equal(credits, 1);
+  await client.commitCredit('a', Object.create({ ...COMMIT, credits: 4 }));
+  assert.equal(await consumed(client, 'a'), 4);
 });
 
 test('what is refused is not sent again', async (t) => {
   const { proxy, client } = await stage(t);
-  await assert.rejects(client.commitCredit('a', { ...COMMIT, credits: 0 }), { status: 422, field: 'credits' });
+  await assert.rejects(client.commitCredit('a', { ...COMMIT, tier: 'gold' }), { status: 422, field: 'tier' });
   await assert.rejects(client.settle('a', 'no-such'), { status: 404, code: 'unknown_reservation' });
   assert.equal(proxy.requests.length, 2);
 });

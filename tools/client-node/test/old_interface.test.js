@@ -1,7 +1,9 @@
 // What the old module did, by the same names.
 
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
+import http from 'node:http';
 import test from 'node:test';
 import {
   closeCredits, commitCredit, computeRemaining, getOrCreateRow, initCredits, planBackend, snapshotAll,
@@ -93,14 +95,42 @@ test('initCredits says which server does not answer, and keeps none', async () =
 });
 
 test('initCredits says what is wrong with its options', async () => {
-  for (const [options, named] of [
-    [{ url: 'localhost:8787' }, /url.*"localhost:8787"/],
-    [{}, /url/],
-    [{ url: 'http://127.0.0.1:1', connections: 0 }, /connections.*0/],
-    [{ url: 'http://127.0.0.1:1', token: 'a\nb' }, /token/],
-    [{ url: 'http://127.0.0.1:1', batchMax: 10_000 }, /batchMax.*8192/],
-    [{ url: 'http://127.0.0.1:1', timeout: 5 }, /no option timeout/],
-  ]) await assert.rejects(initCredits(options), { name: 'TypeError', message: named });
+  const url = 'http://127.0.0.1:1';
+  for (const [options, message] of [
+    [undefined, /^TypeError: the client needs the server's address: { url: 'http:/],
+    [null, /^TypeError: the options of the client .*null/],
+    ['http://127.0.0.1:1', /^TypeError: the options of the client .*"http:/],
+    [{}, /^TypeError: url is needed.*http:/],
+    [{ url: undefined, token: 'x' }, /^TypeError: url is needed/],
+    [{ url: 'localhost:8787' }, /^TypeError: url.*"localhost:8787"/],
+    [{ url, connections: 0 }, /^RangeError: connections.*0/],
+    [{ url, token: 'a\nb' }, /^TypeError: token/],
+    [{ url, batchMax: 10_000 }, /^RangeError: batchMax.*8192/],
+    [{ url, timeout: 5 }, /^TypeError: .*no option timeout:/],
+    [{ url, timeoutMs: 2 ** 31 }, /^RangeError: timeoutMs.*2147483648/],
+    [{ url, attemptTimeoutMs: '5' }, /^TypeError: attemptTimeoutMs.*"5"/],
+    [{ url, onUnavailable: true }, /^TypeError: onUnavailable.*true/],
+    [{ url, tls: 'ca.pem' }, /^TypeError: tls/],
+    [{ dataDir: '/data' }, /^TypeError: .*no option dataDir: .*url/],
+  ]) await assert.rejects(initCredits(options), (error) => message.test(String(error)) || assert.fail(`${message}: ${error}`));
+});
+
+test('initCredits says so where what answers is another program', async (t) => {
+  const other = http.createServer((_, response) => {
+    response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"ok":true}');
+  });
+  other.listen(0, '127.0.0.1');
+  await once(other, 'listening');
+  t.after(() => other.close());
+  await assert.rejects(initCredits({ url: `http://127.0.0.1:${other.address().port}` }), /no creditsd/);
+});
+
+test('a plan says what is wrong with its arguments', () => {
+  const quota = { core: { lifetime: 3 } };
+  assert.throws(() => planBackend(row('a'), quota, { has_hardware: true }), /no option has_hardware/);
+  assert.throws(() => planBackend(row('a'), {}, {}), { name: 'TypeError', message: /core/ });
+  assert.throws(() => computeRemaining(row('a')), { name: 'TypeError', message: /quota/ });
+  assert.equal(planBackend(row('a'), quota).backend, 'gemini');
 });
 
 test('a token is needed where the server has some, and an admin’s for the snapshot', async (t) => {
