@@ -40,10 +40,10 @@ export type Plan =
 
 /** What a tier may consume: a lifetime or a monthly budget; null or absent: no limit. */
 export interface TierQuota {
-  lifetime?: number | null;
-  geminiCapLifetime?: number | null;
-  monthly?: number | null;
-  geminiCapMonthly?: number | null;
+  lifetime?: number | null | undefined;
+  geminiCapLifetime?: number | null | undefined;
+  monthly?: number | null | undefined;
+  geminiCapMonthly?: number | null | undefined;
 }
 
 export type Quota = { core: TierQuota } & { [tier: string]: TierQuota };
@@ -73,66 +73,82 @@ export interface UnavailableCall {
  */
 export type OnUnavailable = (error: CreditsUnavailableError, call: UnavailableCall) => any;
 
+/** A wrong option is refused where it is given, by a TypeError or RangeError; one that is undefined is left out. */
 export interface CallOptions {
   /** Instead of the client's. */
-  onUnavailable?: OnUnavailable;
+  onUnavailable?: OnUnavailable | undefined;
 }
 
 export interface CommitOptions extends CallOptions {
   backend: Backend;
   tier: string;
   /** 1 to 1,000,000; default 1. */
-  credits?: number;
+  credits?: number | undefined;
   /** Commits with the same one are done once; default: a new one for each call. */
-  idempotencyKey?: string;
+  idempotencyKey?: string | undefined;
 }
 
 export interface ReserveOptions extends CallOptions {
   /** Default: the tier of the install's last commit. */
-  tier?: string;
+  tier?: string | undefined;
   /** Default: the server's setting. */
-  hasHardware?: boolean;
+  hasHardware?: boolean | undefined;
   /** 1 to 1,000,000; default 1. */
-  credits?: number;
+  credits?: number | undefined;
   /** 1 to 86,400; default 600. */
-  ttlSeconds?: number;
-  idempotencyKey?: string;
+  ttlSeconds?: number | undefined;
+  /**
+   * Reserves with the same one are done once, until the time of their hold is over: then credits are reserved anew.
+   * `withCredits` takes over the hold that an earlier call with the same one left; if that call was debited, it throws
+   * CreditsRefusedError with the code `reservation_settled`, and runs nothing. Default: a new one for each call.
+   */
+  idempotencyKey?: string | undefined;
 }
 
 export interface SettleOptions extends CallOptions {
   /** Default: the reservation's. */
-  backend?: Backend;
+  backend?: Backend | undefined;
   /** 0 up to what is held; default: all of it. */
-  credits?: number;
+  credits?: number | undefined;
 }
 
 export interface CreditsOptions {
   /** Of the server, such as `http://127.0.0.1:8787`. */
   url: string;
   /** A relay's token, where the server wants one. */
-  token?: string;
+  token?: string | undefined;
   /** An admin's, for snapshotAll; default: `token`. */
-  adminToken?: string;
-  onUnavailable?: OnUnavailable;
+  adminToken?: string | undefined;
+  onUnavailable?: OnUnavailable | undefined;
   /** Of a call, with all its tries; default 10,000. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** Of one try; default 3,000. */
-  attemptTimeoutMs?: number;
+  attemptTimeoutMs?: number | undefined;
   /** That are open at most; default 16. */
-  connections?: number;
+  connections?: number | undefined;
   /** Calls that travel together at most, 1 to 8,192; default 500. */
-  batchMax?: number;
+  batchMax?: number | undefined;
   /** Options of Node's https.Agent, such as `ca`. */
-  tls?: object;
+  tls?: object | undefined;
+}
+
+export interface Spent {
+  /** Default: the backend that was reserved. */
+  backend?: Backend | undefined;
+  /** 0 to 1,000,000, also more than is held; default: all that is held. */
+  credits?: number | undefined;
 }
 
 /** What `withCredits` runs gets the reservation, or what onUnavailable gave in its place. */
 export interface CreditsInUse extends Omit<Reservation, 'reservation_id' | 'expires_at' | 'balance'> {
-  reservation_id?: string;
-  expires_at?: string;
-  balance?: BalanceWithHolds;
-  /** Says what was used, if it is not all that is held, on the backend that was reserved. */
-  use(spent: { backend?: Backend; credits?: number }): void;
+  reservation_id?: string | undefined;
+  expires_at?: string | undefined;
+  balance?: BalanceWithHolds | undefined;
+  /**
+   * Says what the function has used so far; the last word on each counts. It is debited even if the function throws
+   * afterwards. A wrong value throws here, a TypeError or RangeError; so does a call after the function has ended.
+   */
+  use(spent: Spent): void;
 }
 
 export class CreditsClient {
@@ -144,17 +160,24 @@ export class CreditsClient {
   reserve(installId: string, options?: ReserveOptions): Promise<Reservation | Refusal>;
   settle(installId: string, reservationId: string, options?: SettleOptions): Promise<Install>;
   release(installId: string, reservationId: string, options?: CallOptions): Promise<Install>;
+  /**
+   * Reserves, runs the function, and debits what it said it used: all that was reserved if it said nothing, nothing if
+   * it said nothing and threw. What the function threw is thrown on, once it is debited.
+   */
   withCredits<Result>(installId: string, options: ReserveOptions,
     fn: (credits: CreditsInUse) => Result | Promise<Result>): Promise<Result>;
   snapshotAll(): Promise<Row[]>;
-  /** Waits for the answers to all calls, and closes the connections. */
+  /**
+   * Waits for the functions of withCredits, for their debits and for the answers to all calls, and closes the
+   * connections. Later calls are refused. A function of withCredits must not wait for it.
+   */
   close(): Promise<void>;
 }
 
 export function initCredits(options: CreditsOptions): Promise<void>;
 export function closeCredits(): Promise<void>;
 export function computeRemaining(row: Row, quota: Quota): Balance;
-export function planBackend(row: Row, quota: Quota, options: { hasHardware?: boolean }): Plan;
+export function planBackend(row: Row, quota: Quota, options?: { hasHardware?: boolean | undefined }): Plan;
 export const getOrCreateRow: CreditsClient['getOrCreateRow'];
 export const commitCredit: CreditsClient['commitCredit'];
 export const reserve: CreditsClient['reserve'];
@@ -163,15 +186,20 @@ export const release: CreditsClient['release'];
 export const withCredits: CreditsClient['withCredits'];
 export const snapshotAll: CreditsClient['snapshotAll'];
 
-export class CreditsError extends Error {}
+export class CreditsError extends Error {
+  /** From withCredits, where the debit failed: what its function returned, as that has been paid for. */
+  result?: unknown;
+  /** The same of a function that threw. */
+  thrown?: unknown;
+}
 
 /** The server has refused, and has done nothing. */
 export class CreditsRefusedError extends CreditsError {
   status: number;
-  code?: string;
-  reason?: RefusalReason;
+  code?: string | undefined;
+  reason?: RefusalReason | undefined;
   /** The field at fault, by its name in the API. */
-  field?: string;
+  field?: string | undefined;
 }
 
 /** There was no answer in time. */
@@ -179,7 +207,5 @@ export class CreditsUnavailableError extends CreditsError {
   /** False: it was surely not done. */
   mayHaveBeenDone: boolean;
   /** Of a commit or reserve: called again with this key it is done once. */
-  idempotencyKey?: string;
-  /** Of withCredits: what the function returned, as it has been paid for. */
-  result?: unknown;
+  idempotencyKey?: string | undefined;
 }
