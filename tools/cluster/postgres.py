@@ -24,10 +24,22 @@ USER = "postgres"
 START_S = 60
 
 
+_reserved = []
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port that the kernel gives to nobody else while this process lives: a socket stays bound to it without
+    listening. A server that sets SO_REUSEADDR can listen there, and do so again after a restart."""
+    reserved = socket.socket()
+    reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    reserved.bind(("127.0.0.1", 0))
+    _reserved.append(reserved)
+    return reserved.getsockname()[1]
+
+
+def find_program(name):
+    """Its path; None if it is not installed. Also looks in /usr/sbin, which many users' PATH lacks."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def as_user():
