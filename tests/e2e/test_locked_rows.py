@@ -12,7 +12,7 @@ from exposition import scrape
 from reserving import Threads
 from traffic import Traffic, check_count, ids, path_of, show
 from trouble import (COMMIT, check_unavailable, commit, in_background, is_waiting, patient, schema_of,
-                     session)
+                     session, wait_long_until)
 
 OTHERS = ids(10)
 
@@ -116,19 +116,37 @@ def test_a_locked_row_leaves_the_node_ready_and_is_told(nodes, connect, lock):
     assert set(seen) == {(200, 1, None)}
 
 
-def test_of_a_batch_the_locked_install_alone_is_refused(nodes, connect, server, uri, lock):
-    operations = [{"op": "commit", "install_id": install_id, **COMMIT}
+def send_batch(client):
+    """A commit on each install, `held` among them; what was told of that, and of the others."""
+    operations = [{"op": "commit", "install_id": install_id, "idempotency_key": "batch", **COMMIT}
                   for install_id in [*OTHERS[:5], "held", *OTHERS[5:]]]
+    results = client.post("/v1/batch", {"operations": operations}).json["results"]
+    held = results.pop(5)
+    return (held["status"], held.get("code")), [result["status"] for result in results]
+
+
+REFUSED = (503, "storage_unavailable")
+
+
+def test_of_a_batch_the_locked_install_alone_is_refused(nodes, connect, lock):
+    with lock():
+        assert send_batch(patient(connect(nodes[0]))) == (REFUSED, [200] * len(OTHERS))
+    assert {show(connect(nodes[0]), install_id)["version"] for install_id in OTHERS} == {2}
+
+
+def test_a_batch_with_a_locked_install_does_not_keep_the_others_from_another_node(nodes, connect, server, lock):
+    """It has locked their rows while it waits. As a relay does, both send again what was held up too long."""
+    client = patient(connect(nodes[0]))
     with in_background() as background, lock():
-        batch = background.submit(patient(connect(nodes[0])).post, "/v1/batch", {"operations": operations})
+        batch = background.submit(send_batch, client)
         wait_until(lambda: batch.done() or is_waiting(server, "transactionid") or is_waiting(server, "tuple"),
                    "a batch that waits for the lock")
-        # The batch has locked the rows of others, and holds nobody up for long.
         for install_id in OTHERS:
-            assert call_once(nodes[1], install_id).status == 200
-        results = batch.result().json["results"]
-    assert {result["status"] for result in results[:5] + results[6:]} == {200}
-    assert (results[5]["status"], results[5]["code"]) == (503, "storage_unavailable")
+            wait_long_until(lambda install_id=install_id: call_once(nodes[1], install_id, "other").status == 200,
+                            f"a commit on {install_id}")
+        held, _ = batch.result()
+        assert held == REFUSED
+        wait_long_until(lambda: send_batch(client) == (REFUSED, [200] * len(OTHERS)), "the batch")
     assert {show(connect(nodes[0]), install_id)["version"] for install_id in OTHERS} == {3}
 
 
