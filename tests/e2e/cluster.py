@@ -12,11 +12,19 @@ sys.path.insert(0, str(REPO / "tools/cluster"))
 import postgres  # noqa: E402
 
 _schemas = itertools.count(1)
+_databases = itertools.count(1)
 
 
 def new_ledger(server_uri):
     """The URI of an empty one on that server."""
     return postgres.new_schema(server_uri, f"ledger_{next(_schemas)}")
+
+
+def new_database(server):
+    """The name of an empty one on that server. Poolers drop `options`, so a schema of its own is not enough for them."""
+    name = f"database_{next(_databases)}"
+    server.sql(f"CREATE DATABASE {name}")
+    return name
 
 
 def wait_until_ready(*nodes):

@@ -2,24 +2,19 @@
 transactions to several connections it is refused; and a pool that is empty is not waited for without end."""
 
 import contextlib
-import itertools
-import os
-import shutil
 import signal
 import subprocess
 
 import pytest
 
 import creditsctl
-from cluster import postgres as servers, wait_until_ready
+from cluster import new_database, new_ledger, postgres as servers, wait_until_ready
 from creditsctl import check_done
 from creditsd import TIMEOUT_S, run, wait_until
 from traffic import Traffic, check_count, ids, show
 from trouble import Starting, commit, session
 
-_databases = itertools.count(1)
-
-BINARY = shutil.which("pgbouncer", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+BINARY = servers.find_program("pgbouncer")
 
 pytestmark = pytest.mark.skipif(BINARY is None, reason="no pgbouncer: tools/setup --tests installs it")
 
@@ -32,10 +27,7 @@ def server():
 
 @pytest.fixture
 def database(server):
-    """The name of an empty one: poolers do not pass `options` on."""
-    name = f"database_{next(_databases)}"
-    server.sql(f"CREATE DATABASE {name}")
-    return name
+    return new_database(server)
 
 
 @pytest.fixture
@@ -54,7 +46,8 @@ def pooler(server, database):
             process = subprocess.Popen([BINARY, config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                        cwd=server.directory, **servers.as_user())
             ended.callback(process.wait, TIMEOUT_S)
-            ended.callback(process.send_signal, signal.SIGINT)
+            # At once: since PgBouncer 1.23 SIGTERM waits for clients, as SIGINT does for their sessions.
+            ended.callback(process.send_signal, signal.SIGQUIT)
             uri = f"postgresql://{servers.USER}@127.0.0.1:{port}/{database}"
             wait_until(lambda: subprocess.run([servers.PROGRAMS / "pg_isready", "-q", "-d", uri]).returncode == 0,
                        "PgBouncer")
@@ -63,12 +56,25 @@ def pooler(server, database):
         yield start_pooler
 
 
-@pytest.mark.parametrize("mode", ["transaction", "statement"])
-def test_a_pooler_that_does_not_leave_sessions_alone_is_refused_by_its_settings_name(pooler, data_dir, mode):
-    uri = pooler(mode, max_client_conn=100)
+@pytest.mark.parametrize("mode, settings", [
+    ("transaction", {}), ("transaction", {"default_pool_size": 1}), ("transaction", {"server_round_robin": 1}),
+    ("statement", {})])
+def test_a_pooler_that_does_not_leave_sessions_alone_is_refused_by_its_settings_name(pooler, data_dir, mode, settings):
+    uri = pooler(mode, **settings)
     ended = run("--store", uri, "--data-dir", data_dir, "--listen", "127.0.0.1:0")
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "pool_mode" in ended.stderr and "session" in ended.stderr, ended.stderr
+    port = uri.rpartition("/")[0].rpartition(":")[2]
+    assert "set pool_mode = session" in ended.stderr and port in ended.stderr, ended.stderr
+
+
+def test_a_pooler_that_drops_the_search_path_is_refused(pooler, server, database, data_dir):
+    uri = server.uri(database=database)
+    search_path = new_ledger(uri).removeprefix(uri)
+    ended = run("--store", pooler("session", ignore_startup_parameters="options") + search_path, "--data-dir", data_dir,
+                "--listen", "127.0.0.1:0")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "drops the URI's search_path=ledger_" in ended.stderr and "ALTER ROLE" in ended.stderr
+    assert servers.sql(uri, "SELECT to_regclass('public.credits_ledger')") == ""
 
 
 def test_a_pooler_in_transaction_mode_is_refused_for_a_ledger_that_is_there(start, connect, pooler, server, database,

@@ -10,7 +10,6 @@ import threading
 import pytest
 
 import creditsctl
-import creditsd
 import test_caps_through_crashes as caps
 import test_linearizability as linearizability
 from cluster import Cluster, new_ledger, postgres as servers, wait_until_ready
@@ -18,8 +17,8 @@ from creditsctl import check_done, check_failed
 from creditsd import FEW_LIVE, check_problem, run, wait_until
 from reserving import rerunnable, seeds
 from traffic import Traffic, all_entries, check_count, history, ids, path_of, show
+from trouble import commit
 
-COMMIT = {"backend": "gemini", "tier": "core"}
 
 
 @pytest.fixture(scope="module")
@@ -31,11 +30,6 @@ def server():
 @pytest.fixture
 def uri(server):
     return new_ledger(server.uri())
-
-
-def commit(client, install_id="a", **headers):
-    return client.request("POST", f"{path_of(install_id)}/commit", COMMIT,
-                          {name.replace("_", "-"): value for name, value in headers.items()})
 
 
 # --- one node
@@ -70,9 +64,9 @@ def test_a_kill_under_load_loses_nothing_in_postgresql(start, connect, uri):
 
 def test_a_key_is_replayed_word_for_word_after_a_restart(start, connect, uri):
     node = start("--store", uri)
-    first = commit(connect(node), Idempotency_Key="k")
+    first = commit(connect(node), key="k")
     node.kill()
-    again = commit(connect(start("--store", uri)), Idempotency_Key="k")
+    again = commit(connect(start("--store", uri)), key="k")
     assert (again.status, again.body) == (200, first.body)
     assert again.headers["Idempotency-Replayed"] == "true"
 
@@ -207,12 +201,12 @@ def test_a_database_that_is_gone_makes_it_unready_and_ready_again_when_it_is_bac
     server.stop(signal.SIGQUIT)
     wait_until(lambda: client.get("/readyz").status == 503, "unreadiness")
     check_problem(client.get("/readyz"), 503, "storage_unavailable")
-    check_problem(commit(client, Idempotency_Key="k"), 503, "storage_unavailable")
+    check_problem(commit(client, key="k"), 503, "storage_unavailable")
     check_problem(client.get(path_of("a")), 503, "storage_unavailable")
     assert client.get("/healthz").status == 200
     server.start()
     wait_until(lambda: client.get("/readyz").status == 200, "readiness")
-    assert commit(client, Idempotency_Key="k").json["version"] == 2
+    assert commit(client, key="k").json["version"] == 2
     assert show(client)["version"] == 2
 
 
@@ -307,9 +301,9 @@ def test_a_commit_whose_outcome_is_unknown_is_done_once(start, connect, server, 
     assert commit(client).status == 200
     for n in range(5):
         cutter.cuts.set()
-        check_problem(commit(client, Idempotency_Key=f"k{n}"), 503, "storage_unavailable")
+        check_problem(commit(client, key=f"k{n}"), 503, "storage_unavailable")
         cutter.cuts.clear()
-        wait_until(lambda n=n: commit(client, Idempotency_Key=f"k{n}").status == 200, "an answer")
+        wait_until(lambda n=n: commit(client, key=f"k{n}").status == 200, "an answer")
         assert show(client)["version"] == n + 2
         assert show(client)["lifetime_consumed"] == n + 2
 
@@ -390,7 +384,7 @@ def filled(start, connect, uri):
     client = connect(node)
     for n, install_id in enumerate(ids(8)):
         for k in range(n):
-            assert commit(client, install_id, Idempotency_Key=f"k{k}").status == 200
+            assert commit(client, install_id, key=f"k{k}").status == 200
         held = [client.post(f"{path_of(install_id)}/reservations", {"credits": 1}).json
                 for _ in range(3)]
         client.post(f"{path_of(install_id)}/reservations/{held[0]['reservation_id']}/commit")
@@ -431,7 +425,7 @@ def test_a_ledger_moves_to_files_and_to_postgresql_again(filled, server, uri, st
         node = start(*store)
         client = connect(node)
         assert history(client) == filled
-        replayed = commit(client, "i0007", Idempotency_Key="k3")
+        replayed = commit(client, "i0007", key="k3")
         assert replayed.headers["Idempotency-Replayed"] == "true"
         held = client.get(path_of("i0007") + "/actor").json["held"]
         assert held == 1
