@@ -1,14 +1,12 @@
-// A client of one ledger. Calls that are made in the same tick travel as one batch; what got no answer
-// is sent again under the same idempotency key, until the time is over.
+// A client of one ledger: its functions, and what withCredits makes of them.
 
 import { randomUUID } from 'node:crypto';
-import { setTimeout as sleep } from 'node:timers/promises';
 import {
   callOptions, checkFunction, checkInstallId, checkReservationId, checkTimeMs, checkToken, checkWhole, given,
 } from './checks.js';
+import { Delivery, noted } from './delivery.js';
 import { CreditsError, CreditsRefusedError, CreditsUnavailableError } from './errors.js';
-import { batchRequest, singleRequest } from './requests.js';
-import { Transport } from './transport.js';
+import { batchRequest } from './requests.js';
 import { Usage } from './usage.js';
 
 const DEFAULTS = {
@@ -21,20 +19,12 @@ const SETTINGS = ['url', 'token', 'adminToken', 'onUnavailable', 'tls', ...Objec
 const BATCH_MAX = 8192; // of the server
 const CONNECTIONS_MAX = 65_535; // ports
 const HOLDS_OF_A_KEY_MAX = 20;
-const BACKOFF_MS = 25; // doubled with each try
-const BACKOFF_MAX_MS = 2_000;
 
 // The eight fields of the old ledger's rows, in their order.
 const ROW_FIELDS = ['install_id', 'tier_snapshot', 'lifetime_consumed', 'lifetime_gemini_consumed',
   'month', 'monthly_consumed', 'monthly_gemini_consumed', 'last_active_at'];
 
 const rowOf = (install) => Object.fromEntries(ROW_FIELDS.map((field) => [field, install[field]]));
-
-// Half of it is chance, so that those who failed together do not come back together.
-function backoffMs(tries) {
-  const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** tries);
-  return most / 2 + (most / 2) * Math.random();
-}
 
 function settingsOf(options) {
   if (options === undefined) {
@@ -71,44 +61,6 @@ function checkDecision(decision) {
     { needed: ['backend', 'tier', 'credits'] });
 }
 
-const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
-
-// Damage stays until somebody restores the ledger, so trying again would not help.
-const isAnswer = ({ status, body }) => status >= 200 && (status < 500 || body?.code === 'storage_damaged');
-
-// Whether a try may have done something though it has no answer.
-const isAmbiguous = ({ error, wasSent = true, body }) => (error
-  ? wasSent && !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(error.code)
-  : body?.code !== 'overloaded');
-
-function describe({ error, status, body }) {
-  if (error) return error.message || error.code;
-  return `the server answered ${status}${body?.code ? ` ${body.code}: ${body.detail}` : ''}`;
-}
-
-// Notes the last outcome of a call, and passes on what is an answer. A try that was cut short by the end of the
-// call's time says less than the one before.
-function take(call, outcome) {
-  if (!call.last || !outcome.wasCut) call.last = outcome;
-  if (!isAnswer(outcome)) call.mayHaveBeenDone ||= isAmbiguous(outcome);
-  else if (outcome.status < 300) call.resolve(outcome);
-  else call.reject(new CreditsRefusedError(outcome.status, outcome.body));
-}
-
-function unavailable({ op, operation, mayHaveBeenDone, last }, tries) {
-  return new CreditsUnavailableError(
-    `${op}: no answer from the credits service, tried ${tries} ${tries === 1 ? 'time' : 'times'}: ${describe(last)}`,
-    { mayHaveBeenDone, idempotencyKey: operation?.idempotency_key, cause: last.error });
-}
-
-// Kept in the set until it has settled.
-function noted(set, promise) {
-  set.add(promise);
-  const forget = () => set.delete(promise);
-  promise.then(forget, forget);
-  return promise;
-}
-
 // {result}, or {hasThrown, thrown}.
 async function outcomeOf(fn) {
   try {
@@ -120,25 +72,20 @@ async function outcomeOf(fn) {
 
 export class CreditsClient {
   #settings;
-  #transport;
-  #queue = []; // calls that have not been sent
-  #waiting = []; // who waits for a connection to send again
-  #idle; // connections that may be used or made
-  #underWay = new Set(); // calls
+  #delivery;
   #working = new Set(); // functions of withCredits, with what debits them
   #isClosed = false;
 
   constructor(options) {
     this.#settings = settingsOf(options);
-    this.#idle = this.#settings.connections;
-    this.#transport = new Transport(this.#settings);
+    this.#delivery = new Delivery(this.#settings);
   }
 
   // Resolves if the server answers and knows the token.
   async check() {
     this.#checkOpen();
     const request = batchRequest([{ op: 'get', install_id: 'check' }]);
-    const { body } = await this.#settled([this.#newCall({ op: 'check', request })]);
+    const { body } = await this.#delivery.deliverAlone('check', request);
     if (body.results?.length !== 1) throw new CreditsError('what answers there is no creditsd');
   }
 
@@ -178,8 +125,8 @@ export class CreditsClient {
     this.#checkOpen();
     const { timeoutMs, adminToken } = this.#settings;
     const request = { method: 'GET', path: '/v1/snapshot', headers: {}, body: '' };
-    const { body } = await this.#settled([
-      this.#newCall({ op: 'snapshot', request, token: adminToken, attemptTimeoutMs: timeoutMs })]);
+    const { body } = await this.#delivery.deliverAlone('snapshot', request,
+      { token: adminToken, attemptTimeoutMs: timeoutMs });
     return Object.values(body.rows);
   }
 
@@ -188,8 +135,7 @@ export class CreditsClient {
   async close() {
     this.#isClosed = true;
     await Promise.allSettled(this.#working);
-    await Promise.allSettled(this.#underWay);
-    this.#transport.close();
+    await this.#delivery.close();
   }
 
   #checkOpen() {
@@ -329,92 +275,11 @@ export class CreditsClient {
   async #call(op, installId, { onUnavailable = this.#settings.onUnavailable }, fields, read = (body) => body) {
     checkInstallId(installId);
     try {
-      const { body, isReplayed } = await this.#enqueue({ op, install_id: installId, ...fields });
+      const { body, isReplayed } = await this.#delivery.deliver({ op, install_id: installId, ...fields });
       return read(body, isReplayed);
     } catch (error) {
       if (!(error instanceof CreditsUnavailableError) || !onUnavailable) throw error;
       return onUnavailable(error, { op, installId });
-    }
-  }
-
-  #newCall(call) {
-    const { timeoutMs, attemptTimeoutMs, token } = this.#settings;
-    const made = { attemptTimeoutMs, token, ...call, deadline: performance.now() + timeoutMs, mayHaveBeenDone: false };
-    made.answer = new Promise((resolve, reject) => Object.assign(made, { resolve, reject }));
-    noted(this.#underWay, made.answer);
-    return made;
-  }
-
-  #enqueue(operation) {
-    const call = this.#newCall({ op: operation.op, operation, request: singleRequest(operation) });
-    if (this.#queue.push(call) === 1) setImmediate(() => this.#flush());
-    return call.answer;
-  }
-
-  // What comes while all connections are taken waits here, and then travels together.
-  #flush() {
-    while (this.#idle > 0 && this.#queue.length > 0) {
-      this.#send(this.#queue.splice(0, this.#settings.batchMax));
-    }
-  }
-
-  #settled(calls) {
-    this.#send(calls);
-    return calls[0].answer;
-  }
-
-  // Until each of them has an answer or its time is over.
-  async #send(calls) {
-    let open = calls;
-    for (let tries = 1; ; ++tries) {
-      const outcomes = await this.#onConnection(() => this.#try(open));
-      open.forEach((call, i) => take(call, outcomes[i]));
-      open = open.filter(({ last }) => !isAnswer(last));
-      if (open.length === 0) return;
-      const waitMs = backoffMs(tries) + Math.max(...open.map(({ last }) => last.retryAfterMs ?? 0));
-      open = open.filter((call) => {
-        const isInTime = performance.now() + waitMs < call.deadline;
-        if (!isInTime) call.reject(unavailable(call, tries));
-        return isInTime;
-      });
-      if (open.length === 0) return;
-      await sleep(waitMs);
-    }
-  }
-
-  async #onConnection(work) {
-    if (this.#idle > 0) --this.#idle;
-    else await new Promise((resolve) => { this.#waiting.push(resolve); });
-    try {
-      return await work();
-    } finally {
-      const next = this.#waiting.shift();
-      if (next) {
-        next();
-      } else {
-        ++this.#idle;
-        this.#flush();
-      }
-    }
-  }
-
-  // One outcome for each: {status, body, isReplayed, retryAfterMs}, or {error}.
-  async #try(calls) {
-    const [{ token, attemptTimeoutMs, request }] = calls;
-    const leftMs = calls.at(-1).deadline - performance.now(); // the last came last
-    if (leftMs < 1) return calls.map(() => ({ error: new Error('all connections were busy'), wasSent: false }));
-    const timeoutMs = Math.ceil(Math.min(attemptTimeoutMs, leftMs));
-    const isBatch = calls.length > 1;
-    try {
-      const answer = await this.#transport.send(
-        isBatch ? batchRequest(calls.map(({ operation }) => operation)) : request, { token, timeoutMs });
-      if (answer.status < 300 && !isObject(answer.body)) throw new Error('the answer is not a JSON object');
-      if (!isBatch || answer.status !== 200) return calls.map(() => answer);
-      if (answer.body.results?.length !== calls.length) throw new Error('the answer is none to a batch');
-      return answer.body.results.map(
-        ({ status, replayed = false, ...body }) => ({ status, body, isReplayed: replayed }));
-    } catch (error) {
-      return calls.map(() => ({ error, wasCut: timeoutMs < attemptTimeoutMs }));
     }
   }
 }
