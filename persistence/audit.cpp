@@ -14,6 +14,7 @@
 #include "persistence/journal.hpp"
 #include "persistence/snapshots.hpp"
 #include "persistence/sqlite_file.hpp"
+#include "persistence/sqlite_log.hpp"
 
 namespace credits::persistence {
 
@@ -23,7 +24,8 @@ constexpr std::uint64_t entries_between_reports = 1'000;
 
 class Audit {
  public:
-  Audit(const std::filesystem::path& data_dir, const ReportAudited& report_audited)
+  Audit(const std::filesystem::path& data_dir, bool is_log_missing,
+        const ReportAudited& report_audited)
       : rows_{open_rows(data_dir)},
         journal_{data_dir / journal_file},
         report_audited_{report_audited} {
@@ -37,6 +39,8 @@ class Audit {
     SQLite::Database journal = open_reader(data_dir / journal_file);
     last_sequence_ =
         static_cast<std::uint64_t>(journal.execAndGet(sql::select_last_sequence).getInt64());
+    if (is_log_missing) expect_entries_without_log(data_dir / journal_file, last_sequence_);
+    report_.is_log_missing = is_log_missing;
     report_.has_snapshots = rows_ != nullptr;
   }
 
@@ -255,10 +259,12 @@ AuditReport audit(const std::filesystem::path& data_dir, const ReportAudited& re
     throw StoreError{data_dir.string() + " is not the data directory of a ledger: it has no " +
                      journal_file};
   }
+  expect_own_files(data_dir);
+  const bool log_is_missing = is_log_missing(journal);
   expect_version(journal, sql::journal_schema);
   if (std::filesystem::exists(snapshots)) expect_version(snapshots, sql::snapshots_schema);
   try {
-    AuditReport result = Audit{data_dir, report}.run();
+    AuditReport result = Audit{data_dir, log_is_missing, report}.run();
     if (result.fault) return result;
     check_pages(journal);
     result.fault =

@@ -23,6 +23,7 @@ struct AuditReport {
   std::uint64_t entries = 0;           // that are kept
   std::uint64_t entries_unhashed = 0;  // of those, from before entries had hashes
   std::uint64_t pruned_sequence = 0;   // entries up to this one are gone, 0: none
+  bool is_log_missing = false;         // the newest entries may be missing
   bool has_snapshots = false;          // without, rows are made from the entries at the next start
   std::optional<AuditFault> fault{};   // the first; what comes after it was not looked at
 };

@@ -5,6 +5,7 @@
 
 #include "persistence/journal.hpp"
 #include "persistence/sqlite_file.hpp"
+#include "persistence/sqlite_log.hpp"
 
 namespace credits::persistence {
 
@@ -28,10 +29,34 @@ SQLite::Database open_copy(const std::filesystem::path& file) {
   return database;
 }
 
+void copy_pages(const std::filesystem::path& from, const std::filesystem::path& to,
+                const ReportCopied& report) {
+  SQLite::Database journal = open_standing_still(from);
+  SQLite::Database copy = open_copy(to);
+  SQLite::Backup copying{copy, journal};
+  for (int result = SQLITE_OK; result != SQLITE_DONE;) {
+    result = copying.executeStep(pages_at_once);
+    if (result == SQLITE_BUSY || result == SQLITE_LOCKED) {
+      throw StoreError{to.string() + " is in use"};
+    }
+    const auto total = static_cast<std::uint64_t>(copying.getTotalPageCount());
+    report(total - static_cast<std::uint64_t>(copying.getRemainingPageCount()), total);
+  }
+}
+
+// A start knows then that no other file is of it.
+void mark_as_backup(const std::filesystem::path& file) {
+  SQLite::Database copy{file.string(), SQLite::OPEN_READWRITE};
+  copy.exec("PRAGMA synchronous = OFF");
+  copy.exec("PRAGMA journal_mode = DELETE");  // no log is of it either
+  copy.exec("PRAGMA journal_mode = OFF");
+  write_mark(copy, Mark::backup);
+}
+
 }  // namespace
 
 void backup(const std::filesystem::path& data_dir, const std::filesystem::path& file,
-            const std::function<void(std::uint64_t done, std::uint64_t total)>& report) {
+            const ReportCopied& report) {
   const auto journal_path = data_dir / journal_file;
   if (!std::filesystem::exists(journal_path)) {
     throw StoreError{data_dir.string() + " is not the data directory of a ledger: it has no " +
@@ -39,17 +64,8 @@ void backup(const std::filesystem::path& data_dir, const std::filesystem::path& 
   }
   expect_version(journal_path, sql::journal_schema);
   try {
-    SQLite::Database journal = open_standing_still(journal_path);
-    SQLite::Database copy = open_copy(file);
-    SQLite::Backup copying{copy, journal};
-    for (int result = SQLITE_OK; result != SQLITE_DONE;) {
-      result = copying.executeStep(pages_at_once);
-      if (result == SQLITE_BUSY || result == SQLITE_LOCKED) {
-        throw StoreError{file.string() + " is in use"};
-      }
-      const auto total = static_cast<std::uint64_t>(copying.getTotalPageCount());
-      report(total - static_cast<std::uint64_t>(copying.getRemainingPageCount()), total);
-    }
+    copy_pages(journal_path, file, report);
+    mark_as_backup(file);
   } catch (const SQLite::Exception& error) {
     throw StoreError{"cannot copy " + journal_path.string() + " to " + file.string() + ": " +
                      error.what()};

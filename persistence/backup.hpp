@@ -11,10 +11,13 @@
 
 namespace credits::persistence {
 
+// Called now and then, with pages.
+using ReportCopied = std::function<void(std::uint64_t done, std::uint64_t total)>;
+
 // Writes the journal of the ledger in `data_dir` to `file`, which is missing or empty: all that was
 // stored before the call, and of what is stored meanwhile nothing. The file is whole when this
-// returns, but not synced. `report` is called now and then, with pages. Throws StoreError.
+// returns, and marked as a backup, but not synced. Throws StoreError.
 void backup(const std::filesystem::path& data_dir, const std::filesystem::path& file,
-            const std::function<void(std::uint64_t done, std::uint64_t total)>& report);
+            const ReportCopied& report);
 
 }  // namespace credits::persistence

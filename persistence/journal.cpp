@@ -11,9 +11,11 @@
 
 #include "actors/ledger/rules.hpp"
 #include "persistence/encoder.hpp"
+#include "persistence/snapshots.hpp"
 #include "persistence/sql.hpp"
 #include "persistence/sqlite_file.hpp"
 #include "persistence/stored_kind.hpp"
+#include "persistence/sqlite_log.hpp"
 
 namespace credits::persistence {
 
@@ -244,16 +246,59 @@ void JournalReader::stand_still() {
   });
 }
 
+void expect_own_files(const std::filesystem::path& data_dir) {
+  const auto journal = data_dir / journal_file;
+  const auto snapshots = data_dir / snapshots_file;
+  expect_file_of_log(journal);
+  expect_own_log(journal);
+  if (!std::filesystem::exists(snapshots) || !is_backup(journal)) return;
+  throw StoreError{journal.string() + " is a backup, and " + snapshots.string() +
+                   " is of another journal.db, that was here before; remove snapshots.db, "
+                   "snapshots.db-wal and snapshots.db-shm, the start makes them from the backup"};
+}
+
+void expect_entries_without_log(const std::filesystem::path& path, std::uint64_t last_sequence) {
+  if (last_sequence > 0) return;
+  throw StoreError{path.string() + " has no entries, and its log, " + log_of(path).string() +
+                   ", is missing; put the log beside it, or remove it to begin a new ledger"};
+}
+
+std::string missing_log_in_words(const std::filesystem::path& path) {
+  return path.string() + " was in use when it was copied or its log removed, and the log, " +
+         log_of(path).string() +
+         ", is missing: the newest entries may be missing too; if they are, restore a backup, or "
+         "start from a copy that has the log";
+}
+
 Journal::Journal(const std::filesystem::path& path, const std::string& ledger_id)
     : path_{path},
+      is_log_missing_{persistence::is_log_missing(path)},
       writer_{open_writer(path, sql::journal_schema, ledger_id)},
-      ledger_id_{read_ledger_id(writer_)},
+      ledger_id_{on_file(path, writer_, [this] { return read_ledger_id(writer_); })},
       insert_entry_{prepare(path_, writer_, sql::insert_entry)},
       insert_import_{prepare(path_, writer_, sql::insert_import)},
       pruning_reader_{open_reader(path)} {
   // A commit is synced before it returns. The log is folded into the file when it has 16 MiB.
   writer_.exec("PRAGMA synchronous = FULL");
   writer_.exec("PRAGMA wal_autocheckpoint = 4096");
+  if (is_log_missing_) expect_entries_without_log(path_, last_sequence());
+}
+
+Journal::~Journal() {
+  if (!is_in_use_) return;
+  try {
+    guarded([this] { write_mark(writer_, Mark::closed); });
+  } catch (const StoreError&) {
+    leave_log(writer_, true);
+  }
+}
+
+void Journal::expect_writable() {
+  persistence::expect_writable(path_, writer_, [this] {
+    write_mark(writer_, Mark::in_use);
+    writer_.exec("PRAGMA wal_checkpoint(PASSIVE)");  // so that the file has it without its log
+  });
+  is_in_use_ = true;
 }
 
 std::uint64_t Journal::last_sequence() {

@@ -86,10 +86,24 @@ class JournalReader {
 using TellDamaged =
     std::function<void(const std::string& install_id, const StoreDamagedError& reason)>;
 
+// Throws StoreError if the journal in `data_dir` is a backup, and the log or the snapshots beside
+// it are not.
+void expect_own_files(const std::filesystem::path& data_dir);
+
+// Throws StoreError if a journal that has come to `last_sequence` and whose log is missing has
+// nothing but what it began with.
+void expect_entries_without_log(const std::filesystem::path& path, std::uint64_t last_sequence);
+
+// What may be missing where the log is, in words.
+std::string missing_log_in_words(const std::filesystem::path& path);
+
 class Journal {
  public:
   // Makes the file, with `ledger_id`, if it is missing. Throws StoreError.
   Journal(const std::filesystem::path& path, const std::string& ledger_id);
+  ~Journal();
+  Journal(const Journal&) = delete;
+  Journal& operator=(const Journal&) = delete;
 
   const std::string& ledger_id() const { return ledger_id_; }
 
@@ -105,8 +119,9 @@ class Journal {
   // A write that changes nothing, as durable as an append. Throws as that does.
   void probe();
 
-  // Throws StoreError if the file cannot be written. Before any other thread writes.
-  void expect_writable() { persistence::expect_writable(path_, writer_); }
+  // Marks the file as in use until this ends. Throws StoreError if it cannot be written. Before any
+  // other thread writes.
+  void expect_writable();
 
   // Every later write throws StoreBrokenError with this reason, as this does. Any thread.
   [[noreturn]] void give_up(const std::string& reason);
@@ -114,8 +129,8 @@ class Journal {
   // Throws StoreBrokenError if every write will. Any thread; waits for none.
   void expect_unbroken() const;
 
-  // When the file's log is closed it stays where it is, as another may be in its place.
-  void leave_log() { persistence::leave_log(writer_); }
+  // Whether the file had been in use, and its log was not there any more when it was opened.
+  bool is_log_missing() const { return is_log_missing_; }
 
   // Puts `baselines` in the place of the entries up to `last_pruned`. Throws as append() does.
   void write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
@@ -149,6 +164,8 @@ class Journal {
   void guarded(Work work);
 
   const std::filesystem::path path_;
+  const bool is_log_missing_;
+  bool is_in_use_ = false;
   std::mutex mutex_;
   SQLite::Database writer_;  // guarded by mutex_, as is all below
   const std::string ledger_id_;

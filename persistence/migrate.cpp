@@ -120,7 +120,9 @@ class IntoPostgres {
 class IntoSqlite {
  public:
   explicit IntoSqlite(const std::filesystem::path& data_dir)
-      : journal_{data_dir / journal_file, random_ledger_id()} {}
+      : journal_{data_dir / journal_file, random_ledger_id()} {
+    journal_.expect_writable();
+  }
 
   void add_baselines(const std::vector<ChainedRow>& baselines) {
     if (baselines.empty()) return;

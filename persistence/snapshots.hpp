@@ -83,8 +83,10 @@ class SnapshotWriter {
   // All names and the new mark, or nothing. Throws StoreError.
   void forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence);
 
-  void expect_writable() { persistence::expect_writable(path_, database_); }
-  void leave_log() { persistence::leave_log(database_); }
+  void expect_writable() {
+    persistence::expect_writable(path_, database_, [this] { write_again(database_); });
+  }
+  void leave_log() { persistence::leave_log(database_, true); }
 
   // Forgets the names of all entries up to `sequence`. Looks at every name. Throws StoreError.
   void forget_through(std::uint64_t sequence);

@@ -7,11 +7,14 @@
 #include <cstring>
 #include <random>
 
+#include "persistence/sqlite_log.hpp"
+
 namespace credits::persistence {
 
 namespace {
 
 constexpr int busy_timeout_ms = 5'000;
+constexpr int log_bytes_kept = 32 * 1024 * 1024;  // twice what a checkpoint is made at
 
 void create_file(SQLite::Database& database, const sql::Schema& schema,
                  const std::string& ledger_id) {
@@ -48,17 +51,6 @@ void check_version(const std::filesystem::path& path, int version, const sql::Sc
   }
 }
 
-// SQLite reads what is missing of a page as zeros, and says nothing. While there is a log, the file
-// may be torn: the log has what is missing.
-void expect_whole_pages(const std::filesystem::path& path, SQLite::Database& database) {
-  std::error_code no_log;
-  const auto log_bytes = std::filesystem::file_size(path.string() + "-wal", no_log);
-  if (!no_log && log_bytes > 0) return;
-  const auto page_bytes = database.execAndGet("PRAGMA page_size").getInt64();
-  if (std::filesystem::file_size(path) % static_cast<std::uintmax_t>(page_bytes) == 0) return;
-  throw StoreError{path.string() + " was cut short; restore it from a backup"};
-}
-
 // What the system said the last time that SQLite's log of this file failed, or 0. (SQLite 3.40's
 // sqlite3_system_errno() knows nothing of a commit that failed.)
 int system_error_of(SQLite::Database& database) {
@@ -80,22 +72,26 @@ void write_again(SQLite::Database& database) {
   transaction.commit();
 }
 
-void expect_writable(const std::filesystem::path& path, SQLite::Database& database) {
+void expect_writable(const std::filesystem::path& path, SQLite::Database& database,
+                     const std::function<void()>& write) {
   if (::sqlite3_db_readonly(database.getHandle(), "main") != 0) {
     throw StoreError{path.string() + " may only be read; make it writable for this user"};
   }
   on_file(path, database, [&] {
     try {
-      write_again(database);
+      write();
     } catch (const SQLite::Exception& error) {
       if (!is_without_room(database, error)) throw;
     }
   });
-}
-
-void leave_log(SQLite::Database& database) {
   int stays = 1;
   ::sqlite3_file_control(database.getHandle(), "main", SQLITE_FCNTL_PERSIST_WAL, &stays);
+  leave_log(database, false);
+}
+
+void leave_log(SQLite::Database& database, bool is_left) {
+  ::sqlite3_db_config(database.getHandle(), SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, is_left ? 1 : 0,
+                      nullptr);
 }
 
 SQLite::Database open_reader(const std::filesystem::path& path) {
@@ -111,6 +107,7 @@ SQLite::Statement prepare(const std::filesystem::path& path, const SQLite::Datab
 }
 
 void expect_version(const std::filesystem::path& path, const sql::Schema& schema) {
+  expect_own_log(path);
   on_file(path, [&] {
     SQLite::Database database = open_reader(path);
     const int version = database.execAndGet("PRAGMA user_version").getInt();
@@ -131,20 +128,27 @@ std::string random_ledger_id() {
 
 SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schema& schema,
                              const std::string& ledger_id) {
+  expect_own_log(path);
   SQLite::Database database = on_file(path, [&] {
     return SQLite::Database{path.string(),
                             SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE | SQLITE_OPEN_NOMUTEX,
                             busy_timeout_ms};
   });
   on_file(path, database, [&] {
+    leave_log(database, true);
     ::sqlite3_extended_result_codes(database.getHandle(), 1);
     // Before anything is written: a foreign file must stay as it is.
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     const bool blank = is_blank(database);
     if (!blank) check_version(path, version, schema);
     expect_whole_pages(path, database);
+    // What these two write is in the file itself, before there is a log.
+    if (blank) bring_up_to_date(database, version, schema, ledger_id);
+    if (read_mark(database) == Mark::backup) write_mark(database, Mark::in_use);
     database.exec("PRAGMA journal_mode = WAL");
-    bring_up_to_date(database, version, schema, ledger_id);
+    if (!blank) bring_up_to_date(database, version, schema, ledger_id);
+    // When the log begins anew, what it has taken of the disk beyond that is given back.
+    database.exec("PRAGMA journal_size_limit = " + std::to_string(log_bytes_kept));
   });
   return database;
 }

@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,7 +31,7 @@ std::string random_ledger_id();
 
 // The connection that writes. Makes the file, for `ledger_id`, if it is missing or empty, and
 // upgrades one of an older version. Throws StoreError if it is no ledger's, or one that a newer
-// creditsd has written.
+// creditsd has written. Until expect_writable(), closing it leaves the log as it is.
 SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schema& schema,
                              const std::string& ledger_id);
 
@@ -40,11 +41,14 @@ void write_again(SQLite::Database& database);
 
 // Throws StoreError if the file cannot be written: SQLite opens one that it may only read without a
 // word. Where there is no room now there may be some later, and what is there can be read until
-// then. It writes, so it is for files that can be trusted.
-void expect_writable(const std::filesystem::path& path, SQLite::Database& database);
+// then. It does `write`, so it is for files that can be trusted. When one is closed from then on,
+// its log stays, with nothing in it: a copy of the directory has a log for each file, and none is
+// removed by its name, which may be that of another ledger's by then.
+void expect_writable(const std::filesystem::path& path, SQLite::Database& database,
+                     const std::function<void()>& write);
 
-// When the connection is closed, the file's log stays where it is.
-void leave_log(SQLite::Database& database);
+// Whether, when the connection is closed, the log stays as it is, as after a crash.
+void leave_log(SQLite::Database& database, bool is_left);
 
 std::string read_ledger_id(SQLite::Database& database);
 

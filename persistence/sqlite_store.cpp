@@ -121,12 +121,13 @@ class SqliteStore : public Store {
     recover();
   }
 
-  // SQLite removes the logs by name when it closes their files: not those of a ledger that has come
-  // into the place of this one.
+  // Files that are not in their places any more are not closed in good order.
   ~SqliteStore() override {
-    if (is_ground_whole()) return;
-    journal_.leave_log();
-    writer_.leave_log();
+    try {
+      expect_ground();
+    } catch (const StoreError&) {
+      writer_.leave_log();
+    }
   }
 
   SqliteStore(const SqliteStore&) = delete;
@@ -289,14 +290,6 @@ class SqliteStore : public Store {
     if (const auto loss = ground_.find_loss()) give_up(*loss);
   }
 
-  bool is_ground_whole() const {
-    try {
-      return !ground_.find_loss();
-    } catch (const StoreError&) {
-      return false;
-    }
-  }
-
   [[noreturn]] void give_up(const std::string& loss) {
     journal_.give_up(loss +
                      " while the ledger was open, so nothing is stored any more; put the data "
@@ -445,6 +438,7 @@ class SqliteStore : public Store {
       throw StoreError{path.string() + " is missing, but " + snapshots_path_.string() +
                        " is there; restore both from a backup"};
     }
+    expect_own_files(data_dir);
     return Journal{path, random_ledger_id()};
   }
 
@@ -604,7 +598,12 @@ class SqliteStore : public Store {
       throw StoreError{"journal.db in " + data_dir_.string() + " ends at entry " +
                        std::to_string(journal_end) + ", but snapshots.db has seen entry " +
                        std::to_string(progress.sequence) +
-                       "; entries are lost, restore both files from one backup"};
+                       "; entries are lost, restore a backup, or, to go on from this journal.db, "
+                       "remove snapshots.db, snapshots.db-wal and snapshots.db-shm"};
+    }
+    expect_one_history(progress);
+    if (journal_.is_log_missing()) {
+      tell("log_missing", missing_log_in_words(data_dir_ / journal_file));
     }
     journal_.expect_writable();
     writer_.expect_writable();
@@ -633,6 +632,34 @@ class SqliteStore : public Store {
       keep_replayed(record.sequence - std::min(first, record.sequence), clock);
       return true;
     });
+  }
+
+  // Two files of the same ledger have gone on apart if one of them was restored without the other.
+  void expect_one_history(const Progress& progress) {
+    if (progress.sequence == 0 || agree_at(progress.sequence)) return;
+    throw StoreError{snapshots_path_.string() + " has seen another entry " +
+                     std::to_string(progress.sequence) + " than journal.db in " +
+                     data_dir_.string() +
+                     " has; remove snapshots.db, snapshots.db-wal and snapshots.db-shm, the start "
+                     "makes them from journal.db"};
+  }
+
+  // Whether the row that the last entry of the snapshots led to is that of the journal's entry. Of
+  // what is pruned or damaged that cannot be told.
+  bool agree_at(std::uint64_t sequence) {
+    bool agree = true;
+    try {
+      pruning_.visit_after(sequence - 1, [&](const JournalRecord& record) {
+        if (record.sequence != sequence || is_damaged(record)) return false;
+        const auto row = guard_.load(record.install_id);
+        const bool is_newer = row && row->last_sequence > sequence;  // a baseline
+        agree = is_newer || (row && row->last_sequence == sequence && row->hash == record.hash);
+        return false;
+      });
+    } catch (const StoreError&) {
+      // Whoever needs it is told.
+    }
+    return agree;
   }
 
   // When the replay has to be reported and kept next.

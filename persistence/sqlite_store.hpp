@@ -27,7 +27,8 @@ struct SqliteOptions {
   std::chrono::milliseconds replay_report_interval{1'000};
   // How often the replay is kept: a start after one that was ended goes on from there.
   std::chrono::milliseconds replay_checkpoint_interval{3'000};
-  // Told "install_damaged" when a start or prune() passes over a damaged install.
+  // Told "install_damaged" when a start or prune() passes over a damaged install, and "log_missing"
+  // when journal.db was in use, and the start does not find its log.
   Tell tell{};
 };
 

@@ -46,7 +46,7 @@ def test_a_whole_ledger_passes_while_it_runs_and_after_a_kill(server, client, da
         server.kill()
     assert check_done(creditsctl.run("check", data_dir, "--json")) == (
         '{"ok":true,"installs":4,"entries":6,"entries_unhashed":0,"pruned_sequence":0,'
-        '"has_snapshots":true}\n')
+        '"has_snapshots":true,"is_log_missing":false}\n')
     (data_dir / "snapshots.db").unlink()
     assert "no snapshots.db" in check_done(creditsctl.run("check", data_dir))
 

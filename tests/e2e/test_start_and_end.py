@@ -159,7 +159,7 @@ def test_calls_are_answered_while_nobody_reads_what_the_disk_does(launch, connec
     wait_until(lambda: answers(process), "readiness")
     client = connect(process)
     assert client.post(INSTALL + "/commit", COMMIT).status == 200
-    limit_files(process, 16 * 1024)
+    limit_files(process, 8 * 1024)
     for _ in range(3):
         creditsd.check_problem(client.post(INSTALL + "/commit", COMMIT), 503, "storage_unavailable")
     assert client.get(INSTALL).json["version"] == 1
@@ -197,7 +197,7 @@ def test_a_start_that_fails_ends_though_nobody_reads_why(launch, data_dir, full_
 
 def test_a_limit_of_the_files_size_is_a_failed_write_and_ends_nothing(server, client):
     assert client.put(INSTALL).status == 201
-    limit_files(server.process, 16 * 1024)
+    limit_files(server.process, 8 * 1024)
     creditsd.check_problem(client.post(INSTALL + "/commit", COMMIT), 503, "storage_unavailable")
     assert client.get(INSTALL).json["version"] == 1
     assert server.stop() == 0

@@ -13,7 +13,7 @@ from traffic import show
 
 INSTALL = "/v1/installs/a"
 COMMIT = {"backend": "gemini", "tier": "core"}
-FILE_BYTES_MAX = 16 * 1024
+FILE_BYTES_MAX = 8 * 1024
 
 
 @pytest.fixture

@@ -435,7 +435,7 @@ TEST_CASE(
        [](const fs::path& dir) {
          execute(dir / "journal.db", "DELETE FROM entries WHERE sequence = 3");
        },
-       {"ends at entry 2", "has seen entry 3", "restore both files from one backup"}},
+       {"ends at entry 2", "has seen entry 3", "restore a backup", "remove snapshots.db"}},
       {"a journal with a hole that a replay would pass over",
        [](const fs::path& dir) {
          execute(dir / "journal.db", "DELETE FROM entries WHERE sequence = 2");
@@ -462,6 +462,61 @@ TEST_CASE(
   for (const std::string& part : damaged.told) check_tells(refusal, {part});
   check_tells(refusal, {directory.path().string()});
   CHECK(size("journal.db") == journal_size);
+}
+
+// Files of an earlier release had no marks, and its backups expect a log.
+TEST_CASE("a page that is neither in the file nor in its log is found at the start") {
+  const TemporaryDirectory directory;
+  const fs::path ledger = directory.path() / "ledger";
+  const fs::path crashed = directory.path() / "crashed";
+  const std::string file = GENERATE("journal.db", "snapshots.db");
+  auto row = make_ledger(ledger);
+  {
+    const auto store = open_sqlite_store(ledger);
+    store->append(std::vector{commit(row)});
+    store->checkpoint();
+    copy_as_after_a_crash(ledger, crashed);
+  }
+  fs::resize_file(crashed / file, 2 * 4096);
+  check_tells(refusal_of(crashed), {(crashed / file).string(), " lacks page ", "restore"});
+  check_tells(told_by<StoreError>([&] { audit(crashed); }), {file + " lacks page "});
+}
+
+TEST_CASE("snapshots that have seen other entries than the journal has are refused") {
+  const TemporaryDirectory directory;
+  const fs::path one = directory.path() / "one";
+  const fs::path other = directory.path() / "other";
+  const auto row = make_ledger(one);
+  fs::copy(one, other, fs::copy_options::recursive);
+  for (const auto& [path, tier] : {std::pair{one, "core"}, std::pair{other, "pro"}}) {
+    auto after = row;
+    const auto store = open_sqlite_store(path);
+    store->append(std::vector{commit(after, 1, tier)});
+    store->checkpoint();
+  }
+  fs::copy_file(other / "snapshots.db", one / "snapshots.db", fs::copy_options::overwrite_existing);
+  check_tells(refusal_of(one), {"snapshots.db has seen another entry 4", one.string(), "remove"});
+  fs::remove(one / "snapshots.db");
+  CHECK(load(*open_sqlite_store(one), "a").value().version == 4);
+}
+
+TEST_CASE("a log whose journal is gone is left where it is") {
+  const TemporaryDirectory directory;
+  const fs::path crashed = directory.path() / "crashed";
+  const bool is_empty = GENERATE(false, true);
+  {
+    auto row = row_of("a");
+    const auto store = open_sqlite_store(directory.path() / "ledger");
+    store->append(std::vector{create(row)});
+    copy_as_after_a_crash(directory.path() / "ledger", crashed);
+  }
+  for (const char* file : {"journal.db", "snapshots.db", "snapshots.db-wal"}) {
+    fs::remove(crashed / file);
+  }
+  if (is_empty) std::ofstream{crashed / "journal.db"};
+  const auto size = fs::file_size(crashed / "journal.db-wal");
+  check_tells(refusal_of(crashed), {"journal.db", "its log", "journal.db-wal", "put"});
+  CHECK(fs::file_size(crashed / "journal.db-wal") == size);
 }
 
 TEST_CASE("a row that does not match its checksum is not served") {

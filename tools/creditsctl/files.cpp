@@ -60,6 +60,8 @@ std::string in_json(const persistence::AuditReport& report) {
       count("pruned_sequence", report.pruned_sequence);
       out.Key("has_snapshots");
       out.Bool(report.has_snapshots);
+      out.Key("is_log_missing");
+      out.Bool(report.is_log_missing);
     }
     out.EndObject();
   });
@@ -74,6 +76,11 @@ std::string in_words(const persistence::AuditReport& report) {
   }
   if (report.pruned_sequence > 0) text += "; older ones have been pruned";
   if (!report.has_snapshots) text += "; there is no snapshots.db, the next start makes it";
+  if (report.is_log_missing) {
+    text +=
+        "; journal.db was in use, and its log, journal.db-wal, is missing: the newest entries may "
+        "be missing too";
+  }
   return text;
 }
 
