@@ -58,9 +58,7 @@ codec::Address address_of(codec::Op op, const RouteMatch& match, const HttpReque
   if (codec::takes_key(op)) address.idempotency_key = idempotency_key_of(request);
   if (match.variables.size() > 1) {
     const std::string_view segment = match.variables[1];
-    const auto reservation_id = percent_decoded(segment);
-    if (!reservation_id) throw ProblemError{unknown_reservation(std::string{segment})};
-    address.reservation_id = *reservation_id;
+    address.reservation_id = percent_decoded(segment).value_or(std::string{segment});
   }
   return address;
 }

@@ -10,9 +10,11 @@
 
 #include "actors/import.hpp"
 #include "http/codec/ledger_file.hpp"
+#include "http/codec/names.hpp"
 #include "http/codec/quota.hpp"
 #include "http/codec/response.hpp"
 #include "http/codec/stats.hpp"
+#include "http/identifiers.hpp"
 #include "http/metrics.hpp"
 #include "http/target.hpp"
 
@@ -50,6 +52,23 @@ std::uint64_t integer_of(const QueryParameters& parameters, const std::string& n
 std::string text_of(const QueryParameters& parameters, std::string_view name) {
   const auto found = parameters.find(name);
   return found == parameters.end() ? std::string{} : found->second;
+}
+
+void refuse_parameter_if(const std::optional<std::string>& fault, const char* name) {
+  if (fault) throw ProblemError{invalid_request(name, *fault)};
+}
+
+std::string id_bound_of(const QueryParameters& parameters, const char* name) {
+  std::string bound = text_of(parameters, name);
+  refuse_parameter_if(fault_of_id_bound(bound, name), name);
+  return bound;
+}
+
+std::optional<std::string> tier_of(const QueryParameters& parameters) {
+  if (!parameters.contains("tier")) return std::nullopt;
+  std::string tier = text_of(parameters, "tier");
+  refuse_parameter_if(codec::fault_of_tier(tier), "tier");
+  return tier;
 }
 
 // What an actor is asked, with the place that this takes until it is answered or dropped: longer
@@ -159,9 +178,9 @@ HttpResponse Operators::list_installs(std::string_view query) const {
   persistence::ListQuery list;
   const std::size_t limit = integer_of(parameters, "limit", page_limit_default, 1, page_limit_max);
   list.limit = limit + 1;  // one more, to know whether there is a next page
-  list.after = text_of(parameters, "after");
-  list.prefix = text_of(parameters, "prefix");
-  if (parameters.contains("tier")) list.tier = text_of(parameters, "tier");
+  list.after = id_bound_of(parameters, "after");
+  list.prefix = id_bound_of(parameters, "prefix");
+  list.tier = tier_of(parameters);
 
   Question<std::vector<ledger::Row>> question{place_of_call()};
   caf::anon_send(

@@ -9,6 +9,7 @@
 
 #include "actors/ledger/quota.hpp"
 #include "http/codec/json.hpp"
+#include "http/codec/names.hpp"
 #include "http/identifiers.hpp"
 #include "http/problem.hpp"
 
@@ -17,7 +18,6 @@ namespace credits::http::codec {
 namespace {
 
 using ledger::counter_max;
-constexpr std::size_t tier_bytes_max = 64;
 
 // 3.0 is one; nothing for what is none, or beyond all counters.
 std::optional<std::int64_t> whole_number(const Json& value) {
@@ -85,9 +85,7 @@ class RowReader {
   std::string tier() const {
     const auto tier = string("tier_snapshot");
     if (!tier) return std::string{ledger::fallback_tier};
-    if (tier->size() > tier_bytes_max) {
-      refuse("tier_snapshot", "has more than " + std::to_string(tier_bytes_max) + " bytes");
-    }
+    if (const auto fault = fault_of_tier(*tier)) refuse("tier_snapshot", *fault);
     return std::string{*tier};
   }
 

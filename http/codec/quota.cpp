@@ -5,13 +5,13 @@
 #include <cstdint>
 
 #include "http/codec/json.hpp"
+#include "http/codec/names.hpp"
 #include "http/problem.hpp"
 
 namespace credits::http::codec {
 
 namespace {
 
-constexpr std::size_t tier_name_bytes_max = 64;
 constexpr std::int64_t limit_max = std::int64_t{1} << 53;  // beyond, JSON readers round
 
 struct FieldNames {
@@ -87,8 +87,8 @@ std::string tier_name_of(const Json& name) {
   const std::string_view text = text_of(name);
   const bool has_control =
       std::any_of(text.begin(), text.end(), [](char c) { return c >= 0 && c < ' '; });
-  if (text.empty() || text.size() > tier_name_bytes_max || has_control) {
-    throw QuotaError{"a tier's name must have 1 to " + std::to_string(tier_name_bytes_max) +
+  if (text.empty() || has_control || fault_of_tier(text)) {
+    throw QuotaError{"a tier's name must have 1 to " + std::to_string(tier_bytes_max) +
                          " bytes and no control characters; \"" + printable(text) + "\" is not so",
                      printable(text), false};
   }

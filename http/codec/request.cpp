@@ -181,9 +181,22 @@ std::string spelling_of(Op op, const Fields& fields) {
   });
 }
 
+// After the fields, which are syntax.
+void check_reservation_id(const actors::Operation& operation) {
+  std::visit(
+      [](const auto& action) {
+        if constexpr (requires { action.reservation_id; }) {
+          if (is_reservation_id(action.reservation_id)) return;
+          throw ProblemError{unknown_reservation(action.reservation_id)};
+        }
+      },
+      operation.action);
+}
+
 actors::Operation operation_of(Op op, Address address, const Fields& fields) {
   actors::Operation operation{std::move(address.install_id),
                               action_of(op, std::move(address.reservation_id), fields)};
+  check_reservation_id(operation);
   if (takes_key(op)) operation.idempotency_key = std::move(address.idempotency_key);
   if (operation.idempotency_key || op == Op::settle) operation.request = spelling_of(op, fields);
   return operation;

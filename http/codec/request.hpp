@@ -20,10 +20,10 @@ enum class Op : std::uint8_t { get, create, plan, commit, reserve, settle, relea
 // Whether an idempotency key does something for the operation: the others are idempotent anyway.
 bool takes_key(Op op);
 
-// What a call says outside its body. Valid already.
+// What a call says outside its body. Valid already, but for the reservation's id.
 struct Address {
   std::string install_id;
-  std::string reservation_id{};  // of settle and release
+  std::string reservation_id{};  // of settle and release; one that is none is an unknown one
   std::optional<std::string> idempotency_key{};
 };
 

@@ -89,7 +89,8 @@ def test_show_wakes_no_actor(server, connect, start, install_id):
 @pytest.mark.parametrize("install_id", ["b", "a3", "a/", "A", "%61", "a&limit=2", "a b", "ä", ".."])
 @pytest.mark.parametrize("command", ["show", "history"])
 def test_an_unknown_install_is_named(ctl, ledger, command, install_id):
-    check_failed(ctl(command, install_id), 1, install_id if command == "show" else "(")
+    shown = install_id.replace("ä", "%C3%A4")
+    check_failed(ctl(command, install_id), 1, shown if command == "show" else "(")
 
 
 def test_history_pages_through_all_entries(ctl, client):

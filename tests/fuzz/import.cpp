@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "http/codec/ledger_file.hpp"
+#include "http/codec/names.hpp"
 #include "http/codec/response.hpp"
 #include "http/identifiers.hpp"
 #include "tests/fuzz/fuzz.hpp"
@@ -37,6 +38,7 @@ void credits::tests::try_bytes(std::string_view bytes) {
   if (!rows) return;
   for (const Row& row : *rows) {
     expect(!http::fault_of_install_id(row.install_id), "every install can be named");
+    expect(!http::codec::fault_of_tier(row.tier_snapshot), "every store can keep the tier");
     expect(row.lifetime_consumed >= 0 && row.monthly_consumed >= 0, "no counter is negative");
   }
   expect(decode_ledger_file(written(*rows), now) == rows, "it is written as it was read");

@@ -15,6 +15,10 @@ void check_credits(std::int64_t credits, std::int64_t least = 1) {
   expect(credits >= least && credits <= 1'000'000, "credits are within their limits");
 }
 
+void check_reservation(const std::string& reservation_id) {
+  expect(http::is_reservation_id(reservation_id), "a reservation can be called so");
+}
+
 struct Checker {
   void operator()(const actors::Get&) const {}
   void operator()(const actors::Create&) const {}
@@ -25,9 +29,12 @@ struct Checker {
     expect(reserve.ttl.count() >= 1 && reserve.ttl.count() <= 86'400, "a ttl is within its limits");
   }
   void operator()(const actors::Settle& settle) const {
+    check_reservation(settle.reservation_id);
     if (settle.credits) check_credits(*settle.credits, 0);
   }
-  void operator()(const actors::Release&) const {}
+  void operator()(const actors::Release& release) const {
+    check_reservation(release.reservation_id);
+  }
 };
 
 void check(const actors::Operation& operation) {
@@ -59,7 +66,7 @@ void credits::tests::try_bytes(std::string_view bytes) {
   for (const Op op :
        {Op::get, Op::create, Op::plan, Op::commit, Op::reserve, Op::settle, Op::release}) {
     try_to([&] {
-      check(http::codec::decode_operation(op, {"install", "reservation", "key"}, bytes));
+      check(http::codec::decode_operation(op, {"install", std::string(32, 'a'), "key"}, bytes));
     });
   }
   try_to([&] {

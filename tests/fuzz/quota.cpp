@@ -2,6 +2,7 @@
 #include "http/codec/quota.hpp"
 
 #include "actors/ledger/quota.hpp"
+#include "http/codec/names.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 void credits::tests::try_bytes(std::string_view bytes) {
@@ -13,6 +14,9 @@ void credits::tests::try_bytes(std::string_view bytes) {
     return;
   }
   expect(quota.contains(ledger::fallback_tier), "a quota has core");
+  for (const auto& [tier, limits] : quota) {
+    expect(!http::codec::fault_of_tier(tier), "a row may have every tier of a quota");
+  }
   expect(http::codec::decode_quota(http::codec::encode(quota)) == quota,
          "it is written as it was read");
 }

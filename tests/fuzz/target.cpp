@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "http/codec/names.hpp"
 #include "http/identifiers.hpp"
 #include "http/problem.hpp"
 #include "http/routes.hpp"
@@ -47,6 +48,9 @@ void check_query(std::string_view query) {
   try {
     for (const auto& [name, value] : http::decode_query(query, {"limit", "after", "before"})) {
       expect(value.size() <= query.size(), "a parameter is no longer than the query");
+      if (http::fault_of_id_bound(value, "after")) continue;
+      expect(!http::codec::fault_of_tier(value) || value.size() > http::codec::tier_bytes_max,
+             "what may bound ids is text that every store can keep");
     }
   } catch (const http::ProblemError& error) {
     expect(error.problem().status == 422, "a faulty query is 422");

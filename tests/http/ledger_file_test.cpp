@@ -109,6 +109,8 @@ TEST_CASE("a file that is broken is refused, with the place of the fault") {
       {R"({"rows":{"a":{"month":11}}})", {"month", "a number"}},
       {R"({"rows":{"a":{"last_active_at":"yesterday"}}})", {"last_active_at", "\"yesterday\""}},
       {R"({"rows":{"a":{"tier_snapshot":1}}})", {"tier_snapshot", "a number"}},
+      {R"({"rows":{"a":{"tier_snapshot":"co\u0000re"}}})",
+       {"install \"a\"", "tier_snapshot", "without NUL", "\"co%00re\""}},
       {R"({"rows":{"a":{"install_id":"b"}}})", {"install \"a\"", "another install's"}},
       {R"({"rows":{"a":{},"a":{}}})", {"install \"a\" is given twice"}},
       {R"({"rows":{"a":{"month":"2026-11","month":"2026-11"}}})", {"month", "given twice"}},

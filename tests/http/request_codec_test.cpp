@@ -11,6 +11,8 @@
 namespace credits::http::codec {
 namespace {
 
+const std::string rid = "0123456789abcdef0123456789abcdef";
+
 Problem problem_of(const std::function<void()>& decode) {
   try {
     decode();
@@ -22,7 +24,7 @@ Problem problem_of(const std::function<void()>& decode) {
 
 template <class Action>
 Action decode(Op op, std::string_view body) {
-  return std::get<Action>(decode_operation(op, {"a", "r", "key"}, body).action);
+  return std::get<Action>(decode_operation(op, {"a", rid, "key"}, body).action);
 }
 
 actors::Plan decode_plan(std::string_view body) { return decode<actors::Plan>(Op::plan, body); }
@@ -148,9 +150,11 @@ TEST_CASE("nesting that is a million deep is refused and exhausts nothing") {
 
 TEST_CASE("a call without fields takes an empty body or an empty object") {
   const Op op = GENERATE(values<Op>({Op::get, Op::create, Op::release}));
-  CHECK_NOTHROW(decode_operation(op, {"a"}, ""));
-  CHECK_NOTHROW(decode_operation(op, {"a"}, "{}"));
-  CHECK(problem_of([op] { decode_operation(op, {"a"}, R"({"tier":"core"})"); }).field == "tier");
+  CHECK_NOTHROW(decode_operation(op, {"a", rid}, ""));
+  CHECK_NOTHROW(decode_operation(op, {"a", rid}, "{}"));
+  CHECK(problem_of([op] {
+          decode_operation(op, {"a", rid}, R"({"tier":"core"})");
+        }).field == "tier");
 }
 
 TEST_CASE("a reserve holds one credit for ten minutes unless it says otherwise") {
@@ -168,15 +172,27 @@ TEST_CASE("a reserve holds one credit for ten minutes unless it says otherwise")
 
 TEST_CASE("a settle may debit nothing, and says what it leaves to the reservation") {
   const auto plain = decode<actors::Settle>(Op::settle, "");
-  CHECK(plain.reservation_id == "r");
+  CHECK(plain.reservation_id == rid);
   CHECK_FALSE(plain.backend);
   CHECK_FALSE(plain.credits);
   CHECK(decode<actors::Settle>(Op::settle, R"({"credits":0})").credits == 0);
 }
 
+TEST_CASE("what no reservation can be called is an unknown one, once the fields are right") {
+  const Op op = GENERATE(values<Op>({Op::settle, Op::release}));
+  for (const std::string& none :
+       {std::string{}, std::string{"r"}, "\xff" + rid.substr(1), std::string("\0", 1), rid + "0"}) {
+    const auto problem = problem_of([&] { decode_operation(op, {"a", none}, ""); });
+    CHECK(problem.status == 404);
+    CHECK(problem.code == "unknown_reservation");
+    CHECK(problem.detail.find("\"" + printable(none) + "\"") != std::string::npos);
+    CHECK(problem_of([&] { decode_operation(op, {"a", none}, R"({"x":1})"); }).status == 422);
+  }
+}
+
 TEST_CASE("equal requests have one spelling, whatever their order and white space") {
   const auto spelling = [](Op op, std::string_view body) {
-    return decode_operation(op, {"a", {}, "key"}, body).request;
+    return decode_operation(op, {"a", rid, "key"}, body).request;
   };
   const std::string request = spelling(Op::commit, R"({"backend":"gemini","tier":"core"})");
   CHECK(request == spelling(Op::commit, " { \"tier\" : \"c\\u006fre\",\n\"backend\":\"gemini\"}"));
@@ -188,7 +204,7 @@ TEST_CASE("equal requests have one spelling, whatever their order and white spac
 
 TEST_CASE("only what is not idempotent by itself keeps its key") {
   for (const Op op : {Op::get, Op::create, Op::plan, Op::settle, Op::release}) {
-    CHECK_FALSE(decode_operation(op, {"a", "r", "key"}, "").idempotency_key);
+    CHECK_FALSE(decode_operation(op, {"a", rid, "key"}, "").idempotency_key);
   }
   CHECK(decode_operation(Op::reserve, {"a", {}, "key"}, "").idempotency_key == "key");
 }
@@ -196,7 +212,8 @@ TEST_CASE("only what is not idempotent by itself keeps its key") {
 TEST_CASE("an operation of a batch reads as the single call does") {
   const auto batch = decode_batch(R"({"operations":[
       {"op":"commit","install_id":"a","backend":"gemini","tier":"core","idempotency_key":"k"},
-      {"op":"settle","install_id":"a/b","reservation_id":"r","credits":2}]})");
+      {"op":"settle","install_id":"a/b","credits":2,
+       "reservation_id":"0123456789abcdef0123456789abcdef"}]})");
   REQUIRE(batch.size() == 2);
   const auto& commit = std::get<actors::Operation>(batch[0]);
   CHECK(commit.install_id == "a");
@@ -205,8 +222,8 @@ TEST_CASE("an operation of a batch reads as the single call does") {
         decode_operation(Op::commit, {"b", {}, "k"}, R"({"tier":"core","backend":"gemini"})")
             .request);
   const auto& settle = std::get<actors::Operation>(batch[1]);
-  CHECK(std::get<actors::Settle>(settle.action).reservation_id == "r");
-  CHECK(settle.request == decode_operation(Op::settle, {"a", "r"}, R"({"credits":2})").request);
+  CHECK(std::get<actors::Settle>(settle.action).reservation_id == rid);
+  CHECK(settle.request == decode_operation(Op::settle, {"a", rid}, R"({"credits":2})").request);
 }
 
 TEST_CASE("a faulty operation of a batch has its problem in its place") {
@@ -226,6 +243,8 @@ TEST_CASE("a faulty operation of a batch has its problem in its place") {
       {R"({"op":"get","install_id":"a","tier":"core"})", 422, "tier"},
       {R"({"op":"get","install_id":"a","reservation_id":"r"})", 422, "reservation_id"},
       {R"({"op":"settle","install_id":"a"})", 422, "reservation_id"},
+      {R"({"op":"settle","install_id":"a","reservation_id":"\u0000"})", 404, ""},
+      {R"({"op":"release","install_id":"a","reservation_id":"r"})", 404, ""},
       {R"({"op":"reserve","install_id":"a","idempotency_key":"a b"})", 400, "idempotency_key"},
       {R"({"op":"get","install_id":"a","idempotency_key":1})", 422, "idempotency_key"},
       {R"({"op":"get","op":"get","install_id":"a"})", 422, "op"},

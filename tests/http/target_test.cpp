@@ -3,13 +3,16 @@
 #include <string>
 #include <vector>
 
+#include "http/codec/names.hpp"
 #include "http/identifiers.hpp"
 #include "http/problem.hpp"
 #include "tests/catch.hpp"
+#include "tests/told.hpp"
 
 namespace credits::http {
 namespace {
 
+using credits::tests::check_tells;
 using Segments = std::vector<std::string_view>;
 
 TEST_CASE("a target is split into path segments before anything is decoded") {
@@ -78,6 +81,46 @@ TEST_CASE("an install id is 1 to 128 bytes of printable ASCII without space") {
         std::string("a\0b", 3)}) {
     INFO(printable(id));
     CHECK(fault_of_install_id(id));
+  }
+}
+
+TEST_CASE("the fault of an id names the id and the byte") {
+  const std::string told = fault_of_install_id(std::string("a\0b", 3)).value_or("");
+  check_tells(told, {"printable ASCII", "byte 2 of \"a%00b\" is not"});
+}
+
+TEST_CASE("what bounds a list of ids is like one, of any length and empty too") {
+  for (const std::string& bound : {std::string{}, std::string{".."}, std::string(2'000, '~')}) {
+    CHECK_FALSE(fault_of_id_bound(bound, "after"));
+  }
+  for (const std::string& bound :
+       {std::string{"\xff"}, std::string("a\0", 2), std::string{"a b"}}) {
+    check_tells(fault_of_id_bound(bound, "after").value_or(""), {"after is", printable(bound)});
+  }
+}
+
+TEST_CASE("a reservation is called by 32 lower-case hex digits") {
+  const std::string id = "0123456789abcdef0123456789abcdef";
+  CHECK(is_reservation_id(id));
+  for (const std::string& none : {std::string{}, id.substr(1), id + "0", "\xff" + id.substr(1),
+                                  "A" + id.substr(1), "g" + id.substr(1), std::string(32, '\0')}) {
+    INFO(printable(none));
+    CHECK_FALSE(is_reservation_id(none));
+  }
+}
+
+TEST_CASE("a tier is at most 64 bytes of UTF-8 without NUL") {
+  for (const std::string& tier :
+       {std::string{}, std::string(64, 'x'), std::string{"gr\u00f6\u00dfer\n"},
+        std::string{"\U0001f600\x7f"}}) {
+    INFO(tier);
+    CHECK_FALSE(codec::fault_of_tier(tier));
+  }
+  for (const std::string& tier :
+       {std::string(65, 'x'), std::string("a\0b", 3), std::string{"\xff"}, std::string{"\xc3"},
+        std::string{"\xc0\x80"}, std::string{"\xed\xa0\x80"}, std::string{"\xf4\x90\x80\x80"}}) {
+    check_tells(codec::fault_of_tier(tier).value_or(""),
+                {"64 bytes", "\"" + printable(tier) + "\""});
   }
 }
 
