@@ -42,6 +42,9 @@ constexpr int continue_status = 100;
 
 constexpr std::size_t loops_max = 2;
 
+constexpr std::chrono::seconds idle_spare{5};
+constexpr std::size_t requests_announced = 1'000'000;
+
 // One value, or several as one that nobody means; nothing if the header is not there.
 std::optional<std::string> joined(const std::vector<std::string>& values) {
   if (values.empty()) return std::nullopt;
@@ -122,9 +125,11 @@ class CountedConnection : public Connection {
   std::atomic<std::int64_t>& count_;
 };
 
-// The library knows but one spelling of `Connection: close`.
+// The library knows but one spelling of `Connection: close`, and one of what keeps HTTP/1.0.
 void obey_close(httplib::Request& request) {
-  if (!exchange.headers.closes) return;
+  const bool is_kept =
+      request.version != "HTTP/1.0" || request.get_header_value("Connection") == "Keep-Alive";
+  if (is_kept && !exchange.headers.closes) return;
   exchange.close_after = true;
   request.headers.erase("Connection");
   request.set_header("Connection", "close");
@@ -207,9 +212,8 @@ class Server::Impl : public httplib::Server, public LoopOwner {
     new_task_queue = [this] { return new AcceptingThread{[this] { end_all(); }}; };
     set_payload_max_length(body_bytes_limit);
     // Both are only announced, in the Keep-Alive header: process_and_close_socket() decides.
-    set_keep_alive_timeout(
-        std::chrono::duration_cast<std::chrono::seconds>(limits_.idle_timeout).count());
-    set_keep_alive_max_count(1'000'000);
+    set_keep_alive_timeout(announced_idle_seconds());
+    set_keep_alive_max_count(requests_announced);
     set_tcp_nodelay(true);
     set_socket_options([](socket_t socket) {
       // The library's SO_REUSEPORT would let two servers share a port without a word.
@@ -238,7 +242,11 @@ class Server::Impl : public httplib::Server, public LoopOwner {
           refuse(internal_error(), response);
         });
     set_post_routing_handler([](const httplib::Request&, httplib::Response& response) {
-      if (exchange.listener) response.headers.clear();
+      if (exchange.listener) return response.headers.clear();
+      if (!exchange.close_after) return;
+      response.headers.erase("Connection");
+      response.headers.erase("Keep-Alive");
+      response.set_header("Connection", "close");
     });
   }
 
@@ -299,6 +307,12 @@ class Server::Impl : public httplib::Server, public LoopOwner {
       next_loop().adopt(std::move(connection));
     }
     return true;
+  }
+
+  // Less than is kept, so that no client sends a request just as its connection is closed.
+  std::chrono::seconds::rep announced_idle_seconds() const {
+    const auto spare = std::min<std::chrono::milliseconds>(idle_spare, limits_.idle_timeout / 2);
+    return std::chrono::floor<std::chrono::seconds>(limits_.idle_timeout - spare).count();
   }
 
   EventLoop& next_loop() { return *loops_[next_loop_++ % loops_.size()]; }
@@ -435,7 +449,7 @@ class Server::Impl : public httplib::Server, public LoopOwner {
     exchange.message = to_message(request);
     Admission admission = service_.admit(exchange.message);
     if (admission.refusal) {
-      if (exchange.headers.announce_body()) close_after(response);
+      if (exchange.headers.announce_body()) exchange.close_after = true;
       send(*std::move(admission.refusal), response);
       return false;
     }
@@ -475,7 +489,7 @@ class Server::Impl : public httplib::Server, public LoopOwner {
     if (exchange.headers.announce_body()) {
       if (const auto problem = problem_of_announced()) return refuse(*problem, response);
       if (exchange.refuse_body) {
-        close_after(response);
+        exchange.close_after = true;
         return send(exchange.refuse_body(), response);
       }
       if (!read(content, body)) {
@@ -529,12 +543,8 @@ class Server::Impl : public httplib::Server, public LoopOwner {
   // What is left of the request is not read, so the connection ends with it.
   void refuse(const Problem& problem, httplib::Response& response) {
     figures_.problems.count(problem.code);
-    close_after(response);
+    exchange.close_after = true;
     send(to_response(problem), response);
-  }
-
-  static void close_after(httplib::Response& response) {
-    if (!std::exchange(exchange.close_after, true)) response.set_header("Connection", "close");
   }
 
   void end_all() {
@@ -551,8 +561,8 @@ class Server::Impl : public httplib::Server, public LoopOwner {
   Service& service_;
   const ConnectionLimits limits_;
   const int end_event_ = ::eventfd(0, EFD_CLOEXEC);  // readable: connections are to end
-  const std::string keep_alive_ =
-      "timeout=" + std::to_string(limits_.idle_timeout.count() / 1'000) + ", max=1000000";
+  const std::string keep_alive_ = "timeout=" + std::to_string(announced_idle_seconds()) +
+                                  ", max=" + std::to_string(requests_announced);
   ConnectionThreads threads_;
   std::vector<std::unique_ptr<EventLoop>> loops_;
   std::atomic<std::size_t> next_loop_{0};

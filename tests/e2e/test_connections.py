@@ -75,6 +75,49 @@ def test_a_refusal_leaves_the_connection_open(client, method, path, body, status
     assert client.connection.sock is kept
 
 
+LAST = request("GET", "/healthz", "Connection: close")
+KEPT_S = 60  # as http/server.hpp has it
+
+
+def heads_of(received):
+    """Of each answer in `received`: its status and headers."""
+    heads = [part.partition(b"\r\n\r\n")[0].decode().split("\r\n") for part in received.split(b"HTTP/1.1 ")[1:]]
+    return [(int(head[0].split()[0]), dict(line.split(": ", 1) for line in head[1:])) for head in heads]
+
+
+def announced_s(headers):
+    return int(headers["Keep-Alive"].partition(",")[0].removeprefix("timeout="))
+
+
+@pytest.mark.parametrize("sent", [
+    request("GET", "/healthz"), request("GET", "/v1/stats"), request("GET", "/v1/snapshot"), request("GET", "/nothing"),
+    request("PUT", "/v1/installs/a", body={}), request("POST", "/v1/installs/a/plan", body=[]),
+    request("GET", "/v1/stats", "Connection: Keep-Alive", version="1.0"),
+], ids=["loop", "thread", "stream", "refusal", "body", "bad-body", "http-1.0"])
+def test_a_connection_is_kept_for_longer_than_is_announced(server, sent):
+    first, last = heads_of(raw(server.port, sent + LAST))
+    assert announced_s(first[1]) <= KEPT_S - 5
+    assert "Connection" not in first[1]
+    assert last[1]["Connection"] == "close" and "Keep-Alive" not in last[1]
+
+
+@pytest.mark.parametrize("sent", [
+    LAST, request("GET", "/v1/stats", "Connection: Close, x"), request("GET", "/v1/snapshot", "Connection: close"),
+    request("GET", "/healthz", version="1.0"), request("GET", "/v1/snapshot", version="1.0"),
+    request("GET", "/healthz", "Connection: keep-alive, x", version="1.0"),
+    request("GET", "/v1/snapshot", "Connection: Keep-Alive", version="1.0"), request("GET", "/healthz", body={}),
+    b"hello\r\n\r\n", request("GET", "/" + "x" * 3000), b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    request("POST", "/v1/batch", "Content-Length: 99999999"),
+    request("POST", "/v1/batch", "Content-Type: text/plain", "Content-Length: 2") + b"{}",
+    request("POST", "/v1/batch", "Transfer-Encoding: gzip, chunked"),
+], ids=["loop", "thread", "stream", "http-1.0", "stream-http-1.0", "other-http-1.0", "kept-stream-http-1.0",
+        "body-of-a-get", "no-http", "target", "method", "announced", "type", "encoding"])
+def test_an_answer_that_ends_its_connection_says_so_and_announces_no_keeping(server, sent):
+    [(_, headers)] = heads_of(raw(server.port, sent + LAST))
+    assert headers["Connection"] == "close"
+    assert "Keep-Alive" not in headers
+
+
 def test_many_connections_at_once_are_all_answered(server, connect):
     clients = [connect(server) for _ in range(64)]
     for client in clients:

@@ -10,6 +10,7 @@ import threading
 import pytest
 
 import creditsd
+import test_connections as plain
 from access import ADMIN, COMMIT, RELAY, bearer, token_flags
 from creditsd import TIMEOUT_S, check_problem, open_socket, parse_answers, raw, wait_until
 
@@ -230,6 +231,15 @@ def test_requests_that_come_in_one_record_are_all_answered(server):
         connection.sendall(one * 50 + last)
         answers = parse_answers(creditsd.read_to_end(connection), ["GET"] * 51)
     assert [answer.status for answer in answers] == [200] * 50 + [401]
+
+
+def test_a_connection_is_kept_for_longer_than_is_announced(server):
+    sent = plain.request("GET", "/healthz") + plain.request("GET", "/nothing", "Connection: close")
+    with open_tls(server.port) as connection:
+        connection.sendall(sent)
+        first, second = plain.heads_of(creditsd.read_to_end(connection))
+    assert plain.announced_s(first[1]) <= plain.KEPT_S - 5
+    assert second[1]["Connection"] == "close" and "Keep-Alive" not in second[1]
 
 
 def test_a_request_that_comes_in_many_records_is_answered(server):

@@ -3,6 +3,10 @@
 import http from 'node:http';
 import https from 'node:https';
 
+// How long a connection is kept without a request, unless the server announces less. Servers keep it for longer, so that
+// none closes it just as a request is sent. An Agent without a limit of its own pays no heed to what is announced.
+const IDLE_MS = 30_000;
+
 function parseUrl(text) {
   if (text === undefined) throw new TypeError('url is needed: that of the server, such as http://127.0.0.1:8787');
   let url;
@@ -45,7 +49,7 @@ export class Transport {
       throw new TypeError("tls must be an object with options of Node's https.Agent, such as { ca }");
     }
     this.#module = this.#url.protocol === 'https:' ? https : http;
-    this.#agent = new this.#module.Agent({ keepAlive: true, maxSockets: connections, ...tls });
+    this.#agent = new this.#module.Agent({ keepAlive: true, maxSockets: connections, timeout: IDLE_MS, ...tls });
   }
 
   // The answer: {status, body, isReplayed, retryAfterMs}, whatever the status; the body where it is JSON. Throws

@@ -70,6 +70,17 @@ test('a thousand calls under way use no more connections than they may, and keep
   assert.equal(proxy.connections, 3);
 });
 
+test('an idle connection is ended before its server does so, as that announces', async (t) => {
+  const { proxy, client } = await stage(t);
+  const ended = new Set();
+  proxy.http.keepAliveTimeout = 0; // this server would keep it for ever
+  proxy.http.on('connection', (socket) => socket.once('end', () => ended.add(socket)));
+  proxy.http.prependListener('request', (_, response) => response.setHeader('Keep-Alive', 'timeout=2'));
+  await client.commitCredit('a', COMMIT);
+  await eventually(() => ended.size === proxy.connections, 'the end of the idle connection');
+  assert.equal(await consumed(client, 'a'), 1);
+});
+
 test('what comes while all connections are taken travels together', async (t) => {
   const { proxy, client } = await stage(t, { connections: 1 });
   const gate = {};
