@@ -26,7 +26,7 @@ constexpr const char* table_name = "quota in PostgreSQL";
 
 ledger::Quota QuotaFile::read() {
   return at_home("read", "quota file " + path_.string(),
-                 [&] { return codec::decode_quota(persistence::read_file(path_)); });
+                 [&] { return codec::decode_quota(persistence::read_text_file(path_)); });
 }
 
 void QuotaFile::write(const ledger::Quota& quota) {

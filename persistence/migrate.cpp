@@ -221,7 +221,7 @@ AuditReport migrate_to_postgres(const std::filesystem::path& data_dir, const std
     return true;
   });
   if (const auto quota = data_dir / quota_file; std::filesystem::exists(quota)) {
-    into.keep_quota(read_file(quota));
+    into.keep_quota(read_text_file(quota));
   }
   const std::size_t installs = into.finish();
   AuditReport copy = audit_postgres(uri);

@@ -394,6 +394,7 @@ def test_an_id_of_the_file_may_look_like_anything_that_a_request_can_name(
     (b'\n\t{ "rows" :\r\n{ "a" : { } } } \n', ["a"]),
     (b'{"format":2,"rows":{"a":{}},"saved_at":"2026-11-24"}', ["a"]),
     (b'{"rows":{"\\u0061":{"tier_\\u0073napshot":"co\\u0072e"}}}', ["a"]),
+    (b'\xef\xbb\xbf{"rows":{"a":{}}}', ["a"]),
 ])
 def test_a_file_need_not_look_like_an_export(start, connect, ledger_path, content, expected):
     ledger_path.write_bytes(content)
@@ -476,8 +477,7 @@ NO_JSON = {
     "utf-8": (b'{"rows":{"a":{"tier_snapshot":"\xff"}}}', ["line 1, column 32"]),
     "utf-8-cut": (b'{"rows":{"a":{"tier_snapshot":"\xc3"}}}', ["line 1, column 3"]),
     "surrogate": (b'{"rows":{"a":{"tier_snapshot":"\\ud800"}}}', ["line 1, column 3"]),
-    "utf-16": ('{"rows":{}}'.encode("utf-16"), ["line 1, column 1"]),
-    "byte-order-mark": (b"\xef\xbb\xbf" + GOOD, ["line 1, column 1"]),
+    "utf-16": ('{"rows":{}}'.encode("utf-16"), ["UTF-16", "save it as UTF-8"]),
     "nul-after": (GOOD + b"\0", ["line 1"]),
     "nuls": (b"\0" * 4096, ["line 1"]),  # as a file is after a power cut
     "deep": (b'{"rows":' + b"[" * 100_000, ["line 1"]),

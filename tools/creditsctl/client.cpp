@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <utility>
 
 #include "tools/creditsctl/json.hpp"
 
@@ -124,14 +125,19 @@ void Client::download(const std::string& target,
   if (status != ok) throw refused(status, refusal);
 }
 
-std::string Client::upload(const std::string& target, std::uint64_t size,
-                           const std::function<std::string_view(std::uint64_t offset)>& read_at) {
+std::string Client::upload(const std::string& target,
+                           const std::function<std::string_view()>& read) {
   client_->set_read_timeout(import_timeout);
-  const auto send_piece = [&read_at](std::size_t offset, std::size_t, httplib::DataSink& sink) {
-    const std::string_view piece = read_at(offset);
-    return sink.write(piece.data(), piece.size());
+  bool has_begun = false;
+  const auto send_piece = [&](std::size_t offset, httplib::DataSink& sink) {
+    // The library would send it anew over another connection; what was read is gone.
+    if (offset == 0 && std::exchange(has_begun, true)) return false;
+    const std::string_view piece = read();
+    if (!piece.empty()) return sink.write(piece.data(), piece.size());
+    sink.done();
+    return true;
   };
-  return body_of(client_->Post(target, size, send_piece, json_type));
+  return body_of(client_->Post(target, send_piece, json_type));
 }
 
 std::string percent_encoded(std::string_view text) {

@@ -32,9 +32,8 @@ class Client {
   // Passes on the body of the answer, piece by piece. Throws if it was cut short.
   void download(const std::string& target, const std::function<void(std::string_view)>& take);
 
-  // Sends `size` bytes, which `read_at` gives: of a piece that begins at this offset.
-  std::string upload(const std::string& target, std::uint64_t size,
-                     const std::function<std::string_view(std::uint64_t offset)>& read_at);
+  // Sends what `read` gives, piece by piece, until it gives an empty one.
+  std::string upload(const std::string& target, const std::function<std::string_view()>& read);
 
  private:
   std::string body_of(const httplib::Result& result) const;

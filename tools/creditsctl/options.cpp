@@ -27,6 +27,16 @@ std::optional<Url> parse_url(const std::string& text) {
   return url;
 }
 
+// OpenSSL would wait for a pipe.
+std::string fault_of_certificates(const std::string& path) {
+  try {
+    persistence::read_file(path);
+    return "";
+  } catch (const persistence::StoreError& error) {
+    return error.what();
+  }
+}
+
 }  // namespace
 
 void add_options(CLI::App& app, Options& options) {
@@ -43,7 +53,7 @@ void add_server_options(CLI::App& app, Options& options) {
       ->type_name("FILE");
   app.add_option("--ca-file", options.ca_file,
                  "Certificates (PEM) to trust over https, instead of the system's")
-      ->check(CLI::ExistingFile)
+      ->check(CLI::Validator{fault_of_certificates, ""})
       ->type_name("FILE");
 }
 

@@ -1,14 +1,16 @@
 // creditsctl quota get and set.
-#include <fstream>
+#include <cstdint>
 #include <iostream>
-#include <iterator>
 #include <memory>
+#include <string_view>
 
+#include "persistence/text.hpp"
 #include "tools/creditsctl/client.hpp"
 #include "tools/creditsctl/commands.hpp"
 #include "tools/creditsctl/failure.hpp"
 #include "tools/creditsctl/fresh_file.hpp"
 #include "tools/creditsctl/json.hpp"
+#include "tools/creditsctl/source.hpp"
 #include "tools/creditsctl/table.hpp"
 
 namespace credits::creditsctl {
@@ -16,6 +18,7 @@ namespace credits::creditsctl {
 namespace {
 
 constexpr const char* target = "/v1/quota";
+constexpr std::uint64_t quota_bytes_max = std::uint64_t{8} << 20U;  // of a body, for the server
 
 std::string cap_in_words(const Json& tier, const char* name, const char* none) {
   const auto found = tier.FindMember(name);
@@ -53,19 +56,15 @@ void get(const Options& options, const std::string& file) {
   fresh.put_in_place();
 }
 
-std::string read_all(std::istream& in) { return {std::istreambuf_iterator<char>{in}, {}}; }
-
-std::string content_of(const std::string& file) {
-  if (file == "-") return read_all(std::cin);
-  std::ifstream in{file, std::ios::binary};
-  if (!in || std::filesystem::is_directory(file)) {
-    throw Failure{failed, file + ": it cannot be read"};
-  }
-  return read_all(in);
-}
-
 void set(const Options& options, const std::string& file) {
-  print(options, Client{options}.put(target, content_of(file)));
+  Source source{file, quota_bytes_max};
+  std::string quota;
+  for (std::string_view piece = source.read(); !piece.empty(); piece = source.read())
+    quota += piece;
+  if (const auto fault = persistence::fault_of_text(quota)) {
+    throw Failure{failed, file + ": " + *fault};
+  }
+  print(options, Client{options}.put(target, quota));
 }
 
 }  // namespace

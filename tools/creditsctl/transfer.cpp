@@ -1,7 +1,4 @@
 // creditsctl export and import: the whole ledger in the format of the JSON ledger.
-#include <cerrno>
-#include <cstring>
-#include <fstream>
 #include <iostream>
 #include <memory>
 #include <optional>
@@ -12,13 +9,13 @@
 #include "tools/creditsctl/fresh_file.hpp"
 #include "tools/creditsctl/json.hpp"
 #include "tools/creditsctl/progress.hpp"
+#include "tools/creditsctl/source.hpp"
 #include "tools/creditsctl/table.hpp"
 
 namespace credits::creditsctl {
 
 namespace {
 
-constexpr std::size_t piece_bytes_max = 256 * 1024;
 constexpr std::uint64_t import_bytes_max = std::uint64_t{1} << 30U;
 constexpr const char* import_target = "/v1/import";
 constexpr const char* snapshot_target = "/v1/snapshot";
@@ -78,43 +75,10 @@ void export_ledger(const Options& options, const std::string& file) {
   std::cout << file_as_json(file, bytes) << '\n';
 }
 
-// Gives a file's content in pieces.
-class Source {
- public:
-  explicit Source(const std::string& path) : path_{path} {
-    if (!std::filesystem::is_regular_file(path)) fail("it is not a file");
-    file_.open(path, std::ios::binary);
-    if (!file_) fail(std::strerror(errno));
-    size_ = std::filesystem::file_size(path);
-    if (size_ > import_bytes_max) fail("it has more than 1 GiB, which no import takes");
-  }
-
-  std::uint64_t size() const { return size_; }
-
-  std::string_view read_at(std::uint64_t offset) {
-    buffer_.resize(std::min<std::uint64_t>(piece_bytes_max, size_ - offset));
-    file_.seekg(static_cast<std::streamoff>(offset));
-    if (!file_.read(buffer_.data(), static_cast<std::streamsize>(buffer_.size()))) {
-      fail("it cannot be read to its end");
-    }
-    return buffer_;
-  }
-
- private:
-  [[noreturn]] void fail(const std::string& why) const {
-    throw Failure{failed, path_ + ": " + why};
-  }
-
-  const std::string path_;
-  std::ifstream file_;
-  std::uint64_t size_ = 0;
-  std::string buffer_;
-};
-
 std::string upload(Client& client, Source& source, Progress& progress) {
-  return client.upload(import_target, source.size(), [&](std::uint64_t offset) {
-    const std::string_view piece = source.read_at(offset);
-    progress.show(offset + piece.size(), source.size());
+  return client.upload(import_target, [&] {
+    const std::string_view piece = source.read();
+    if (source.size()) progress.show(source.bytes_read(), *source.size());
     return piece;
   });
 }
@@ -122,7 +86,7 @@ std::string upload(Client& client, Source& source, Progress& progress) {
 // An import of nothing comes first: a server that would refuse any import ends the connection under
 // a large one, and what it said would be lost.
 void import_ledger(const Options& options, const std::string& file, bool show_progress) {
-  Source source{file};
+  Source source{file, import_bytes_max};
   Client client{options};
   client.post(import_target, R"({"rows":{}})");
   std::string answer;
@@ -151,11 +115,12 @@ void add_import(CLI::App& app, const Options& options) {
       "import", "Import a JSON ledger into an empty ledger: all of it, or nothing");
   const auto file = std::make_shared<std::string>();
   const auto show_progress = std::make_shared<bool>(false);
-  command->add_option("FILE", *file, "The JSON ledger, of 1 GiB at most")
+  command->add_option("FILE", *file, "The JSON ledger, of 1 GiB at most; - is standard input")
       ->required()
       ->type_name("");
   add_progress_flag(*command, *show_progress);
-  command->footer("Example:\n  $ creditsctl import credits.json");
+  command->footer(
+      "Examples:\n  $ creditsctl import credits.json\n  $ zcat c.gz | creditsctl import -");
   command->callback(
       [&options, file, show_progress] { import_ledger(options, *file, *show_progress); });
 }

@@ -14,9 +14,11 @@ namespace credits::creditsd {
 
 namespace {
 
+constexpr std::uint64_t bytes_max = std::uint64_t{1} << 30U;  // as of POST /v1/import
+
 std::vector<ledger::Row> read_rows(const std::filesystem::path& file, ledger::Time now) {
   try {
-    return http::codec::decode_ledger_file(persistence::read_file(file), now)
+    return http::codec::decode_ledger_file(persistence::read_text_file(file, bytes_max), now)
         .value_or(std::vector<ledger::Row>{});
   } catch (const http::codec::LedgerFileError& error) {
     throw ImportError{"cannot import " + file.string() + ": " + error.what() +

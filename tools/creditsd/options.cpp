@@ -8,13 +8,16 @@
 #include <cstdlib>
 #include <map>
 #include <memory>
+#include <sstream>
 #include <utility>
 #include <vector>
 
 #include "actors/environment.hpp"
 #include "http/api.hpp"
 #include "http/server.hpp"
+#include "persistence/files.hpp"
 #include "persistence/postgres_store.hpp"
+#include "persistence/store.hpp"
 #include "tools/help.hpp"
 #include "tools/version.hpp"
 
@@ -67,11 +70,23 @@ std::vector<std::string> arguments_of(CLI::App& app, int argc, char** argv) {
   return arguments;
 }
 
-// Of a setting that stands twice the last line counts, as the last flag does. CLI11 would pass over
-// it, where other lines stand between.
+// CLI11 would wait for a pipe, and knows no byte order mark. Of a setting that stands twice the
+// last line counts, as the last flag does: CLI11 would pass over it, where other lines stand
+// between.
 class ConfigFile : public CLI::ConfigBase {
  public:
-  std::vector<CLI::ConfigItem> from_config(std::istream& input) const override {
+  // Reads the file, for from_config(). Returns why that cannot be, or nothing.
+  std::string read(const std::string& path) {
+    try {
+      text_ = persistence::read_text_file(path);
+      return "";
+    } catch (const persistence::StoreError& error) {
+      return error.what();
+    }
+  }
+
+  std::vector<CLI::ConfigItem> from_config(std::istream&) const override {
+    std::istringstream input{text_};
     std::vector<CLI::ConfigItem> last;
     for (CLI::ConfigItem& item : CLI::ConfigBase::from_config(input)) {
       std::erase_if(last, [&](const CLI::ConfigItem& one) { return one.name == item.name; });
@@ -79,6 +94,9 @@ class ConfigFile : public CLI::ConfigBase {
     }
     return last;
   }
+
+ private:
+  std::string text_;
 };
 
 std::optional<Address> parse_address(const std::string& text) {
@@ -169,9 +187,15 @@ Options parse_options(int argc, char** argv) {
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeLast)
       ->always_capture_default();
   app.set_version_flag("--version", version);
+  const auto config_file = std::make_shared<ConfigFile>();
+  CLI::Validator readable{[config_file](const std::string& path) {
+                            return path.empty() ? std::string{} : config_file->read(path);
+                          },
+                          ""};
   app.set_config("--config", "", "File of settings, a line each: `listen = 127.0.0.1:8787`")
+      ->check(readable.application_index(0))  // of the last one that is given
       ->type_name("FILE");
-  app.config_formatter(std::make_shared<ConfigFile>());
+  app.config_formatter(config_file);
   app.allow_config_extras(CLI::config_extras_mode::error);
   app.add_option("--listen", listen, "Address to serve on; port 0 takes a free one")
       ->check(CLI::Validator{fault_of_address, "HOST:PORT"});
