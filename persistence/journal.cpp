@@ -14,8 +14,8 @@
 #include "persistence/snapshots.hpp"
 #include "persistence/sql.hpp"
 #include "persistence/sqlite_file.hpp"
-#include "persistence/stored_kind.hpp"
 #include "persistence/sqlite_log.hpp"
+#include "persistence/stored_kind.hpp"
 
 namespace credits::persistence {
 
