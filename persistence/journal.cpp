@@ -318,6 +318,11 @@ void Journal::probe() {
   guarded([this] { write_again(writer_); });
 }
 
+void Journal::shrink_log() {
+  if (!is_log_large(path_)) return;
+  guarded([this] { begin_log_anew(writer_); });
+}
+
 template <class Work>
 void Journal::write(Work work) {
   guarded([&] {

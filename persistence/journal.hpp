@@ -129,6 +129,10 @@ class Journal {
   // Throws StoreBrokenError if every write will. Any thread; waits for none.
   void expect_unbroken() const;
 
+  // To be asked now and then: the log is small again when nobody keeps it from that. Throws as
+  // append() does. Any thread.
+  void shrink_log();
+
   // Whether the file had been in use, and its log was not there any more when it was opened.
   bool is_log_missing() const { return is_log_missing_; }
 

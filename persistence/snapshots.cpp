@@ -42,6 +42,15 @@ Progress read_progress(SQLite::Database& database, const std::filesystem::path& 
   return {column(0), column(1), column(2)};
 }
 
+// A temporary file, which has no name and goes with its connection.
+SQLite::Database open_rest() {
+  SQLite::Database rest{"", SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE};
+  rest.exec("PRAGMA journal_mode = OFF");
+  rest.exec(sql::snapshots_schema.first);
+  for (const char* upgrade : sql::snapshots_schema.upgrades) rest.exec(upgrade);
+  return rest;
+}
+
 }  // namespace
 
 SnapshotReader::SnapshotReader(const std::filesystem::path& path)
@@ -162,29 +171,71 @@ void SnapshotWriter::forget_through(std::uint64_t sequence) {
   });
 }
 
+void SnapshotWriter::shrink_log() {
+  if (!is_log_large(path_)) return;
+  on_file(path_, database_, [this] { begin_log_anew(database_); });
+}
+
 void SnapshotWriter::execute(const char* statement, std::uint64_t parameter) {
   SQLite::Statement prepared{database_, statement};
   prepared.bind(1, to_integer(parameter));
   prepared.exec();
 }
 
-SnapshotCursor::SnapshotCursor(const std::filesystem::path& path)
+SnapshotCursor::Rest::Rest()
+    : database{open_rest()},
+      insert{database, sql::upsert_row},
+      select{database, sql::select_all_rows} {}
+
+SnapshotCursor::SnapshotCursor(const std::filesystem::path& path,
+                               std::chrono::milliseconds hold_max)
     : path_{path},
       database_{open_reader(path)},
-      select_{prepare(path_, database_, sql::select_all_rows)},
-      select_name_{prepare(path_, database_, sql::select_name)} {
+      select_{prepare(path_, database_, sql::select_rows_after)},
+      select_name_{prepare(path_, database_, sql::select_name)},
+      hold_until_{std::chrono::steady_clock::now() + hold_max} {
   on_part(path_, "the first row", [this] {
     database_.exec("BEGIN");
-    has_row_ = select_.executeStep();  // from here on, the file stands still for this connection
+    read_on();  // from here on, the file stands still for this connection
   });
 }
 
+void SnapshotCursor::read_on() {
+  select_.reset();
+  select_.bind(1, last_id_);
+  has_row_ = select_.executeStep();
+}
+
+void SnapshotCursor::let_go() {
+  hold_until_ += hold_to_the_end;
+  try {
+    auto rest = std::make_unique<Rest>();
+    SQLite::Transaction transaction{rest->database};
+    for (bool has_row = has_row_; has_row; has_row = select_.executeStep()) {
+      const Rewind rewind{rest->insert};
+      const StoredRow stored = read_row(select_, path_);
+      bind_row(rest->insert, stored);
+      rest->insert.exec();
+    }
+    transaction.commit();
+    has_row_ = rest->select.executeStep();
+    rest_ = std::move(rest);
+  } catch (const std::exception&) {
+    // No room, or a damaged row: that is told where it stands.
+    return on_part(path_, "a row after install \"" + last_id_ + "\"", [this] { read_on(); });
+  }
+  select_.reset();
+  on_file(path_, [this] { database_.exec("COMMIT"); });
+}
+
 std::optional<StoredRow> SnapshotCursor::next_stored() {
+  if (!rest_ && std::chrono::steady_clock::now() >= hold_until_) let_go();
   if (!has_row_) return std::nullopt;
   return on_part(path_, "a row after install \"" + last_id_ + "\"", [this] {
-    std::optional<StoredRow> stored = read_row(select_, path_);
+    SQLite::Statement& select = rest_ ? rest_->select : select_;
+    std::optional<StoredRow> stored = read_row(select, path_);
     last_id_ = stored->row.install_id;
-    has_row_ = select_.executeStep();
+    has_row_ = select.executeStep();
     return stored;
   });
 }

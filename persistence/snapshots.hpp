@@ -6,8 +6,10 @@
 
 #include <SQLiteCpp/SQLiteCpp.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -86,6 +88,9 @@ class SnapshotWriter {
   void expect_writable() {
     persistence::expect_writable(path_, database_, [this] { write_again(database_); });
   }
+  // To be asked now and then: the log is small again when nobody keeps it from that. Throws
+  // StoreError.
+  void shrink_log();
   void leave_log() { persistence::leave_log(database_, true); }
 
   // Forgets the names of all entries up to `sequence`. Looks at every name. Throws StoreError.
@@ -101,10 +106,15 @@ class SnapshotWriter {
   SQLite::Statement update_progress_;
 };
 
-// All rows as of now, through a connection of its own.
+// All rows as of now, through a connection of its own. While it reads the file, the log of the file
+// grows with each write; so after `hold_max` it takes what is left to a temporary file of SQLite's,
+// and lets go. Where that cannot be made it reads on.
 class SnapshotCursor : public RowCursor {
  public:
-  explicit SnapshotCursor(const std::filesystem::path& path);
+  static constexpr std::chrono::milliseconds hold_to_the_end = std::chrono::hours{24 * 365};
+
+  explicit SnapshotCursor(const std::filesystem::path& path,
+                          std::chrono::milliseconds hold_max = hold_to_the_end);
 
   std::optional<ledger::Row> next() override;
   std::optional<StoredRow> next_stored();
@@ -116,10 +126,24 @@ class SnapshotCursor : public RowCursor {
   std::uint64_t names();
 
  private:
+  // What was left when the cursor let go of the file.
+  struct Rest {
+    Rest();
+    SQLite::Database database;
+    SQLite::Statement insert;
+    SQLite::Statement select;
+  };
+
+  // Goes on behind the last row that was returned.
+  void read_on();
+  void let_go();
+
   const std::filesystem::path path_;
   SQLite::Database database_;
   SQLite::Statement select_;
   SQLite::Statement select_name_;
+  std::unique_ptr<Rest> rest_;
+  std::chrono::steady_clock::time_point hold_until_;
   bool has_row_ = false;
   std::string last_id_;
 };

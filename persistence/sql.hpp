@@ -145,6 +145,8 @@ inline constexpr const char* select_progress =
     "SELECT sequence, installs, forgotten_sequence FROM progress";
 inline constexpr const char* select_row = "SELECT * FROM rows WHERE install_id = ?";
 inline constexpr const char* select_all_rows = "SELECT * FROM rows ORDER BY install_id";
+inline constexpr const char* select_rows_after =
+    "SELECT * FROM rows WHERE install_id > ? ORDER BY install_id";
 inline constexpr const char* select_page =
     "SELECT * FROM rows WHERE install_id >= ?1 AND install_id < ?2 "
     "AND (?3 IS NULL OR tier_snapshot = ?3) ORDER BY install_id LIMIT ?4";

@@ -14,7 +14,7 @@ namespace credits::persistence {
 namespace {
 
 constexpr int busy_timeout_ms = 5'000;
-constexpr int log_bytes_kept = 32 * 1024 * 1024;  // twice what a checkpoint is made at
+constexpr std::uintmax_t log_bytes_kept = 32 * 1024 * 1024;  // twice what a checkpoint is made at
 
 void create_file(SQLite::Database& database, const sql::Schema& schema,
                  const std::string& ledger_id) {
@@ -87,6 +87,27 @@ void expect_writable(const std::filesystem::path& path, SQLite::Database& databa
   int stays = 1;
   ::sqlite3_file_control(database.getHandle(), "main", SQLITE_FCNTL_PERSIST_WAL, &stays);
   leave_log(database, false);
+}
+
+bool is_log_large(const std::filesystem::path& path) {
+  std::error_code missing;
+  const auto bytes = std::filesystem::file_size(log_of(path), missing);
+  return !missing && bytes > log_bytes_kept;
+}
+
+void empty_log(const std::filesystem::path& path) {
+  on_file(path, [&] {
+    SQLite::Database database{path.string(), SQLite::OPEN_READWRITE | SQLITE_OPEN_NOMUTEX};
+    ::sqlite3_extended_result_codes(database.getHandle(), 1);
+    database.exec("PRAGMA wal_checkpoint(PASSIVE)");
+  });
+}
+
+void begin_log_anew(SQLite::Database& database) {
+  database.setBusyTimeout(0);  // whoever reads it is not waited for
+  database.exec("PRAGMA wal_checkpoint(RESTART)");
+  database.setBusyTimeout(busy_timeout_ms);
+  write_again(database);
 }
 
 void leave_log(SQLite::Database& database, bool is_left) {

@@ -47,6 +47,16 @@ void write_again(SQLite::Database& database);
 void expect_writable(const std::filesystem::path& path, SQLite::Database& database,
                      const std::function<void()>& write);
 
+// Whether the file's log is larger than it has to be: it grew while somebody read, and shrinks only
+// when it begins anew.
+bool is_log_large(const std::filesystem::path& path);
+
+// Puts into the file what its log has, as far as nobody reads that. Holds up no writer.
+void empty_log(const std::filesystem::path& path);
+
+// The same, and lets the log begin anew and small, by writing a page again, unless somebody reads.
+void begin_log_anew(SQLite::Database& database);
+
 // Whether, when the connection is closed, the log stays as it is, as after a crash.
 void leave_log(SQLite::Database& database, bool is_left);
 

@@ -202,7 +202,7 @@ class SqliteStore : public Store {
   std::unique_ptr<RowCursor> snapshot() override {
     const std::lock_guard one_at_a_time{checkpoint_mutex_};
     const bool is_complete = try_checkpoint();
-    auto cursor = std::make_unique<SnapshotCursor>(snapshots_path_);
+    auto cursor = std::make_unique<SnapshotCursor>(snapshots_path_, options_.snapshot_hold_max);
     expect_ground();  // the file was opened by its name
     if (is_complete) return cursor;
     return std::make_unique<MergedCursor>(std::move(cursor), pending_rows_in_order());
@@ -226,7 +226,9 @@ class SqliteStore : public Store {
       tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
     };
     const bool more_entries = journal_.prune(pruned_at_once, may_go, tell_once);
-    return forgotten.more || more_entries;
+    if (forgotten.more || more_entries) return true;
+    shrink_logs();
+    return false;
   }
 
   std::uint64_t installs() override {
@@ -384,6 +386,16 @@ class SqliteStore : public Store {
     std::vector<ledger::Row> page;
     for (auto row = rows.begin(); row != end; ++row) page.push_back(**row);
     return page;
+  }
+
+  // What grew while somebody read long, and is not written to any more.
+  void shrink_logs() {
+    expect_ground();  // a connection is made by the file's name
+    for (const char* file : {journal_file, snapshots_file}) {
+      if (is_log_large(data_dir_ / file)) empty_log(data_dir_ / file);
+    }
+    journal_.shrink_log();
+    writer_.shrink_log();
   }
 
   // What could not be written waits for the next checkpoint. What is active already is newer.

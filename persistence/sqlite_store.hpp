@@ -27,6 +27,8 @@ struct SqliteOptions {
   std::chrono::milliseconds replay_report_interval{1'000};
   // How often the replay is kept: a start after one that was ended goes on from there.
   std::chrono::milliseconds replay_checkpoint_interval{3'000};
+  // How long a snapshot is read from snapshots.db; then what is left goes to a temporary file.
+  std::chrono::milliseconds snapshot_hold_max{1'000};
   // Told "install_damaged" when a start or prune() passes over a damaged install, and "log_missing"
   // when journal.db was in use, and the start does not find its log.
   Tell tell{};

@@ -464,6 +464,81 @@ TEST_CASE(
   CHECK(size("journal.db") == journal_size);
 }
 
+constexpr std::uintmax_t small_log = 32 * 1024 * 1024;
+
+std::vector<ledger::Row> rows_of(RowCursor& cursor) {
+  std::vector<ledger::Row> rows;
+  while (auto row = cursor.next()) rows.push_back(*std::move(row));
+  return rows;
+}
+
+// Each time, every row is written.
+class GrowingLedger {
+ public:
+  explicit GrowingLedger(Store& store) : store_{store} {
+    for (int n = 0; n < 20'000; ++n) {
+      rows.push_back(row_of(std::string(80, 'x') + std::to_string(100'000 + n)));
+    }
+  }
+
+  void write(int times) {
+    for (int i = 0; i < times; ++i) {
+      std::vector<Mutation> round;
+      for (ledger::Row& row : rows) round.push_back(commit(row));
+      store_.append(round);
+      store_.checkpoint();
+    }
+  }
+
+  std::vector<ledger::Row> rows;
+
+ private:
+  Store& store_;
+};
+
+TEST_CASE(
+    "a snapshot that is read slowly does not make the log grow, and stands still all the same") {
+  const TemporaryDirectory directory;
+  SqliteOptions options;
+  options.snapshot_hold_max = std::chrono::milliseconds{0};
+  const auto store = open_sqlite_store(directory.path(), options);
+  GrowingLedger ledger{*store};
+  ledger.write(1);
+  const auto before = ledger.rows;
+  const auto snapshot = store->snapshot();
+  auto read = std::vector{snapshot->next().value()};
+  ledger.write(12);
+  CHECK(fs::file_size(directory.path() / "snapshots.db-wal") <= small_log);
+  for (auto& row : rows_of(*snapshot)) read.push_back(std::move(row));
+  CHECK(read == before);
+}
+
+TEST_CASE(
+    "logs that grew while somebody read are small again when nobody does, also without a write") {
+  const TemporaryDirectory directory;
+  const auto store = open_sqlite_store(directory.path());
+  GrowingLedger ledger{*store};
+  const auto size = [&](const std::string& file) {
+    return fs::file_size(directory.path() / (file + "-wal"));
+  };
+  const auto forget_nothing = [&] { return store->prune({ledger::Time{}, ledger::Time{}}); };
+  {
+    std::vector<SQLite::Database> readers;
+    for (const char* file : {"journal.db", "snapshots.db"}) {
+      readers.emplace_back((directory.path() / file).string());
+      readers.back().exec("BEGIN; SELECT ledger_id FROM ledger");
+    }
+    while (size("journal.db") <= small_log || size("snapshots.db") <= small_log) ledger.write(1);
+    CHECK_FALSE(forget_nothing());  // it waits for nobody
+    CHECK(size("journal.db") > small_log);
+    CHECK(store->append(std::vector{commit(ledger.rows.front())}).front() == Outcome::stored);
+  }
+  CHECK_FALSE(forget_nothing());
+  CHECK(size("journal.db") <= small_log);
+  CHECK(size("snapshots.db") <= small_log);
+  CHECK_FALSE(audit(directory.path()).fault);
+}
+
 // Files of an earlier release had no marks, and its backups expect a log.
 TEST_CASE("a page that is neither in the file nor in its log is found at the start") {
   const TemporaryDirectory directory;
