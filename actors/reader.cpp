@@ -6,6 +6,17 @@
 
 namespace credits::actors {
 
+namespace {
+
+// Every failure of a read passes here, and is counted if it is damage. Returns whether it is.
+bool note_damage(Environment& environment, const persistence::StoreError& error) {
+  const bool is_damage = dynamic_cast<const persistence::StoreDamagedError*>(&error) != nullptr;
+  if (is_damage) ++environment.figures.damaged_installs;
+  return is_damage;
+}
+
+}  // namespace
+
 void LoaderState::load(std::string install_id, install_actor asker) {
   if (install_ids_.empty()) self->send(self, tick_atom::value);
   install_ids_.push_back(std::move(install_id));
@@ -32,9 +43,9 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
     }
     return loaded;
   } catch (const persistence::StoreDamagedError& error) {
-    if (install_ids.size() == 1) return {failed({error.what(), true})};
+    if (install_ids.size() == 1) return {failed(error)};
   } catch (const persistence::StoreError& error) {
-    return std::vector(install_ids.size(), failed({error.what()}));
+    return std::vector(install_ids.size(), failed(error));
   }
   // One of them is damaged; the others need not fail with it.
   loaded.clear();
@@ -48,10 +59,10 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
   return loaded;
 }
 
-Loaded LoaderState::failed(ReadFailure failure) {
-  if (failure.is_damage) ++environment->figures.damaged_installs;
-  environment->tell({"load_failed", "an install could not be loaded: " + failure.reason});
-  return {{}, {}, std::move(failure)};
+Loaded LoaderState::failed(const persistence::StoreError& error) {
+  environment->tell(
+      {"load_failed", std::string{"an install could not be loaded: "} + error.what()});
+  return {{}, {}, ReadFailure{error.what(), note_damage(*environment, error)}};
 }
 
 void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name> names,
@@ -61,10 +72,9 @@ void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name
     recalled.entries = store->recall(install_id, names);
     recalled.names = std::move(names);
   } catch (const persistence::StoreError& error) {
-    environment->tell(
-        {"recall_failed", std::string{"a name could not be looked up: "} + error.what()});
-    recalled.failure = {error.what(),
-                        dynamic_cast<const persistence::StoreDamagedError*>(&error) != nullptr};
+    environment->tell({"recall_failed", "a name of install \"" + install_id +
+                                            "\" could not be looked up: " + error.what()});
+    recalled.failure = {error.what(), note_damage(*environment, error)};
   }
   self->send(asker, recalled_atom::value, std::move(recalled));
 }
@@ -96,14 +106,35 @@ namespace {
 // Fulfils the request's promise with what `read` returns or throws; drops it if nobody waits any
 // more.
 template <class Request, class Promise, class Read>
-void fulfil(const Request& request, const Promise& promise, Read read) {
+void fulfil(Environment& environment, const Request& request, const Promise& promise, Read read) {
   if (std::chrono::steady_clock::now() > request.deadline) return;
   try {
     promise->set_value(read());
-  } catch (const persistence::StoreError&) {
+  } catch (const persistence::StoreError& error) {
+    note_damage(environment, error);
     promise->set_exception(std::current_exception());
   }
 }
+
+// Counts the damage that it meets, long after the reporter has given it away.
+class NotingCursor : public persistence::RowCursor {
+ public:
+  NotingCursor(std::unique_ptr<persistence::RowCursor> cursor, Environment& environment)
+      : cursor_{std::move(cursor)}, environment_{environment} {}
+
+  std::optional<ledger::Row> next() override {
+    try {
+      return cursor_->next();
+    } catch (const persistence::StoreError& error) {
+      note_damage(environment_, error);
+      throw;
+    }
+  }
+
+ private:
+  const std::unique_ptr<persistence::RowCursor> cursor_;
+  Environment& environment_;
+};
 
 std::optional<ledger::Row> row_of(persistence::Store& store, const std::string& install_id) {
   return store.peek(std::vector{install_id}).front();
@@ -117,21 +148,22 @@ std::optional<std::vector<ledger::Entry>> entries_of(persistence::Store& store,
 
 }  // namespace
 
-reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence::Store* store) {
+reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence::Store* store,
+                                       Environment* environment) {
   return behavior_of(
       self, "reporter",
-      [store](list_atom, const ListRequest& request) {
-        fulfil(request, request.rows, [&] { return store->list(request.query); });
+      [store, environment](list_atom, const ListRequest& request) {
+        fulfil(*environment, request, request.rows, [&] { return store->list(request.query); });
       },
-      [store](entries_atom, const EntriesRequest& request) {
-        fulfil(request, request.entries, [&] { return entries_of(*store, request); });
+      [store, environment](entries_atom, const EntriesRequest& request) {
+        fulfil(*environment, request, request.entries, [&] { return entries_of(*store, request); });
       },
-      [store](snapshot_atom, const SnapshotRequest& request) {
-        fulfil(request, request.cursor,
-               [&] { return std::shared_ptr<persistence::RowCursor>{store->snapshot()}; });
+      [store, environment](snapshot_atom, const SnapshotRequest& request) {
+        fulfil(*environment, request, request.cursor,
+               [&] { return std::make_shared<NotingCursor>(store->snapshot(), *environment); });
       },
-      [store](report_atom, const ReportRequest& request) {
-        fulfil(request, request.report, [&] {
+      [store, environment](report_atom, const ReportRequest& request) {
+        fulfil(*environment, request, request.report, [&] {
           return InstallReport{request.vitals, row_of(*store, request.install_id)};
         });
       },

@@ -27,7 +27,7 @@ struct LoaderState {
 
  private:
   std::vector<Loaded> read_rows(std::span<const std::string> install_ids);
-  Loaded failed(ReadFailure failure);
+  Loaded failed(const persistence::StoreError& error);
 
   std::vector<std::string> install_ids_;
   std::vector<install_actor> askers_;  // one for each id
@@ -37,6 +37,7 @@ loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> s
                                    persistence::Store* store, Environment* environment,
                                    std::size_t names_known_max);
 
-reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence::Store* store);
+reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence::Store* store,
+                                       Environment* environment);
 
 }  // namespace credits::actors

@@ -41,7 +41,7 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
   }
   actors.loader =
       spawn_blocking(system, tuning, loader, &store, &environment, tuning.names_known_max);
-  actors.reporter = spawn_blocking(system, tuning, reporter, &store);
+  actors.reporter = spawn_blocking(system, tuning, reporter, &store, &environment);
   Tuning share = tuning;
   share.live_installs_max =
       std::max<std::size_t>(1, tuning.live_installs_max / tuning.router_shards);

@@ -71,7 +71,8 @@ struct Figures {
   Since oldest_pending{};
   std::atomic<std::uint64_t> conflicts{0};      // installs that someone else had written
   std::atomic<std::uint64_t> busy_installs{0};  // not written, as someone else held them
-  // Not written or loaded, as what is stored is damaged; the loader adds to it too.
+  // Times that what is stored of an install was damaged where it was read or written; the readers
+  // add to it too.
   std::atomic<std::uint64_t> damaged_installs{0};
   std::atomic<std::uint64_t> write_failures{0};
   EntryFigures entries{};

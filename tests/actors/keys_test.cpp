@@ -93,6 +93,23 @@ TEST_CASE("an install that knows its names asks the store about old ones only") 
   CHECK(store.recalls == 1);
 }
 
+TEST_CASE("damage that is met where a name is looked up is counted, and its install named") {
+  class DamagedNames : public ObservedStore {
+    std::vector<std::optional<ledger::Entry>> recall(const std::string&,
+                                                     std::span<const ledger::Name>) override {
+      throw persistence::StoreDamagedError{"told to be damaged"};
+    }
+  };
+  DamagedNames store;
+  World world{store};
+  world.ask(commit_with("k"));
+  world.pass(11min);
+  CHECK_THROWS_AS(world.ask(commit_with("k")), persistence::StoreDamagedError);
+  CHECK(world.environment.figures.damaged_installs == 1);
+  REQUIRE(world.warnings.size() == 1);
+  CHECK(world.warnings.front().find("a name of install \"a\"") != std::string::npos);
+}
+
 TEST_CASE("operations that wait for the store's memory keep their order, and later ones wait") {
   ObservedStore store;
   World world{store, tuning_with(0)};

@@ -1,6 +1,7 @@
 """What Prometheus scrapes: well formed, complete, and true of what was done."""
 
 import math
+import sqlite3
 import threading
 
 import pytest
@@ -358,3 +359,34 @@ def test_counters_begin_anew_with_a_start(start, connect):
     for name in ("credits_commits_total", "credits_entries_total", "credits_requests_total",
                  "credits_actors_spawned_total"):
         assert metrics.total(name) == 0
+
+
+# --- damage
+
+
+DAMAGE = {
+    # what is damaged: the file, how, and the calls that meet it
+    "row": ("snapshots.db", "UPDATE rows SET lifetime_consumed = lifetime_consumed + 1 WHERE install_id = 'a'",
+            ["/v1/installs", "/v1/snapshot", "/v1/installs/a/actor", "/v1/installs/a/entries", "/v1/installs/a"]),
+    "entry": ("journal.db", "UPDATE entries SET credits = credits + 1 WHERE install_id = 'a' AND version = 2",
+              ["/v1/installs/a/entries"]),
+}
+
+
+@pytest.mark.parametrize("case", DAMAGE)
+def test_damage_is_counted_wherever_a_call_meets_it(start, connect, data_dir, case):
+    file, sql, paths = DAMAGE[case]
+    server = start("--store", "sqlite")
+    for _ in range(3):
+        assert connect(server).post("/v1/installs/a/commit", {"backend": "gemini", "tier": "core"}).status == 200
+    assert server.stop() == 0
+    with sqlite3.connect(data_dir / file) as database:
+        assert database.execute(sql).rowcount == 1
+    database.close()
+    server = start("--store", "sqlite")
+    for times, path in enumerate(paths, 1):
+        sent = f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode()
+        received = creditsd.raw(server.port, sent)
+        assert b"storage_damaged" in received or not received.endswith(b"0\r\n\r\n")
+        counted = connect(server).get("/v1/stats").json["store"]["damaged_installs_total"]
+        assert counted == times, path

@@ -38,9 +38,14 @@ class FaultyStore : public persistence::MemoryStore {
   // From here on, before it is asked for the first time: no read works, or none of `install_id`.
   void break_reads() { reads_fail_ = true; }
   void damage(std::string install_id) { damaged_ = std::move(install_id); }
+  void damage_entries(std::string install_id) {
+    only_entries_ = true;
+    damage(std::move(install_id));
+  }
+  void damage_rows_of_snapshots() { is_damaged_in_mid_snapshot_ = true; }
 
   std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
-    fail_if_told(ids);
+    if (!only_entries_) fail_if_told(ids);
     return MemoryStore::load(ids);
   }
   std::vector<ledger::Row> list(const persistence::ListQuery& query) override {
@@ -48,7 +53,13 @@ class FaultyStore : public persistence::MemoryStore {
     fail_if_told({});
     return MemoryStore::list(query);
   }
+  std::vector<ledger::Entry> entries(const std::string& id, std::uint64_t before,
+                                     std::size_t limit) override {
+    fail_if_told(std::span{&id, 1});
+    return MemoryStore::entries(id, before, limit);
+  }
   std::unique_ptr<persistence::RowCursor> snapshot() override {
+    if (is_damaged_in_mid_snapshot_) return std::make_unique<DamagedCursor>();
     fail_if_told({});
     return MemoryStore::snapshot();
   }
@@ -63,9 +74,17 @@ class FaultyStore : public persistence::MemoryStore {
     }
   }
 
+  class DamagedCursor : public persistence::RowCursor {
+    std::optional<ledger::Row> next() override {
+      throw persistence::StoreDamagedError{"told that a row is damaged"};
+    }
+  };
+
   std::mutex gate_;
   std::atomic<bool> reads_fail_{false};
   std::string damaged_;
+  bool only_entries_ = false;
+  bool is_damaged_in_mid_snapshot_ = false;
 };
 
 class Service {
@@ -388,12 +407,30 @@ TEST_CASE("a damaged install is told as that, and no other is concerned") {
   for (const std::string_view target :
        {"/v1/installs/a%2Fb", "/v1/installs/a%2Fb/entries", "/v1/installs/a%2Fb/actor",
         "/v1/installs", "/v1/snapshot"}) {
+    const auto before = service.figures().damaged_installs.load();
     const HttpResponse response = service.call("GET", target);
     check_problem(response, 500, "storage_damaged");
     check_tells(response.body, {R"(\"a/b\")", "creditsctl check", "backup"});
+    CHECK(service.figures().damaged_installs == before + 1);
   }
   check_problem(service.commit("a%2Fb"), 500, "storage_damaged");
   CHECK(service.commit("c").status == 200);
+}
+
+TEST_CASE("damage that is met among entries or in mid-snapshot is counted") {
+  Service service;
+  service.store.damage_entries("a");
+  check_problem(service.call("GET", "/v1/installs/a/entries"), 404, "unknown_install");
+  CHECK(service.figures().damaged_installs == 0);
+  service.commit("b");
+  service.store.damage_entries("b");
+  check_problem(service.call("GET", "/v1/installs/b/entries"), 500, "storage_damaged");
+  CHECK(service.figures().damaged_installs == 1);
+  service.store.damage_rows_of_snapshots();
+  const HttpResponse snapshot = service.call("GET", "/v1/snapshot");
+  std::string chunk;
+  CHECK_THROWS_AS(snapshot.next_chunk(chunk), persistence::StoreDamagedError);
+  CHECK(service.figures().damaged_installs == 2);
 }
 
 TEST_CASE("in a batch, a damaged install is told in its place") {
