@@ -1,8 +1,10 @@
 #include "http/connection.hpp"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <openssl/err.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -25,6 +27,8 @@ constexpr std::size_t output_bytes_max = 64 * 1024;
 constexpr std::chrono::milliseconds linger_timeout{1'000};
 constexpr std::chrono::milliseconds request_end_grace{1'000};
 constexpr std::chrono::milliseconds no_grace{0};
+constexpr std::chrono::milliseconds progress_interval_max{1'000};
+constexpr const char* client_gone = "the client has gone";
 constexpr std::size_t linger_bytes_max = 16 * 1024 * 1024;
 constexpr std::string_view ignored_header = "Range";
 
@@ -78,6 +82,7 @@ bool Connection::wait_for_request() {
 void Connection::begin_request() {
   request_deadline_ = steady_clock::now() + limits_.request_timeout;
   bytes_left_ = limits_.head_bytes_max;
+  if (!is_sending_ending_) send_deadline_.reset();
   in_head_ = true;
   head_.clear();
   line_begin_ = 0;
@@ -131,36 +136,77 @@ bool Connection::flush() {
     if (sent > 0) {
       rest.remove_prefix(static_cast<std::size_t>(sent));
     } else if (errno == EAGAIN) {
-      failed_ = !wait_to_send();
+      wait_to_send();
     } else if (errno != EINTR) {
-      failed_ = true;
+      fail_to_send(client_gone);
     }
   }
   output_.clear();
   return !failed_;
 }
 
-bool Connection::wait_to_send() {
-  auto deadline = steady_clock::now() + limits_.send_timeout;
-  while (true) {
-    if (send_deadline_) deadline = std::min(deadline, *send_deadline_);
-    if (steady_clock::now() >= deadline) return false;
+std::chrono::milliseconds Connection::progress_interval() const {
+  return std::min(progress_interval_max, limits_.send_timeout / 4);
+}
+
+// The socket says that there is room only once a third of its buffer, which may be megabytes, has
+// been taken: a slow client needs longer for that.
+std::size_t Connection::unsent() const {
+  int in_socket = 0;
+  if (::ioctl(socket_, SIOCOUTQ, &in_socket) != 0) return output_.size();
+  return output_.size() + static_cast<std::size_t>(in_socket);
+}
+
+void Connection::expect_progress() {
+  const auto now = steady_clock::now();
+  unsent_ = unsent();
+  progress_deadline_ = now + limits_.send_timeout;
+  if (!send_deadline_) send_deadline_ = now + limits_.send_total_timeout;
+}
+
+bool Connection::is_progressing() {
+  const auto now = steady_clock::now();
+  const std::size_t before = std::exchange(unsent_, unsent());
+  if (unsent_ < before) progress_deadline_ = now + limits_.send_timeout;
+  if (now >= *send_deadline_) {
+    return fail_to_send(is_sending_ending_ ? "the server ends"
+                                           : "the client has taken too long for all of it");
+  }
+  return now < progress_deadline_ || fail_to_send("the client took nothing for too long");
+}
+
+bool Connection::fail_to_send(const char* fault) {
+  failed_ = true;
+  send_fault_ = fault;
+  return false;
+}
+
+void Connection::end_sending_soon() {
+  is_sending_ending_ = true;
+  const auto deadline = steady_clock::now() + limits_.send_timeout;
+  send_deadline_ = std::min(send_deadline_.value_or(deadline), deadline);
+}
+
+// Until there is room, or it has failed.
+void Connection::wait_to_send() {
+  expect_progress();
+  while (is_progressing()) {
     std::array<pollfd, 2> descriptors{{{socket_, needed_, 0}, {end_event_, POLLIN, 0}}};
-    const int ready =
-        ::poll(descriptors.data(), send_deadline_ ? 1 : 2, milliseconds_until(deadline));
-    if (ready < 0 && errno == EINTR) continue;
-    if (ready <= 0) return false;
-    if (descriptors[0].revents != 0) return true;
-    send_deadline_ = steady_clock::now() + limits_.send_timeout;
+    const int ready = ::poll(descriptors.data(), is_sending_ending_ ? 1 : 2,
+                             static_cast<int>(progress_interval().count()));
+    if (ready < 0 && errno != EINTR) return static_cast<void>(fail_to_send(client_gone));
+    if (ready <= 0) continue;
+    if (descriptors[0].revents != 0) return;
+    end_sending_soon();
   }
 }
 
 bool Connection::may_send_more() {
   pollfd end{end_event_, POLLIN, 0};
-  if (!send_deadline_ && ::poll(&end, 1, 0) == 1) {
-    send_deadline_ = steady_clock::now() + limits_.send_timeout;
-  }
-  return !send_deadline_ || steady_clock::now() < *send_deadline_;
+  if (!is_sending_ending_ && ::poll(&end, 1, 0) == 1) end_sending_soon();
+  if (!send_deadline_ || steady_clock::now() < *send_deadline_) return true;
+  expect_progress();
+  return is_progressing();
 }
 
 void Connection::finish() {

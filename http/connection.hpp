@@ -25,10 +25,11 @@ namespace credits::http {
 struct ConnectionLimits {
   std::chrono::milliseconds idle_timeout{60'000};     // between two requests
   std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
-  // For a client that does not read; at the end, for all that is left of an answer.
+  // For a client that takes no byte; at the end, for all that is left of an answer.
   std::chrono::milliseconds send_timeout{10'000};
-  std::size_t head_bytes_max = 64 * 1024;    // request line and headers
-  std::chrono::milliseconds end_grace{100};  // for a request on its way at the end
+  std::chrono::milliseconds send_total_timeout{3'600'000};  // for an answer, be it taken steadily
+  std::size_t head_bytes_max = 64 * 1024;                   // request line and headers
+  std::chrono::milliseconds end_grace{100};                 // for a request on its way at the end
 };
 
 // How far an attempt to send that does not wait came.
@@ -87,8 +88,18 @@ class Connection : public httplib::Stream {
     request_deadline_ = std::chrono::steady_clock::now() + time;
   }
 
-  // Sends what is still buffered.
+  // Sends what is still buffered. If that fails, send_fault() says why.
   bool flush();
+  const char* send_fault() const { return send_fault_; }
+
+  // What is left of an answer is looked at so often, from expect_progress() on: whether the client
+  // still takes some of it, and has not had its time.
+  std::chrono::milliseconds progress_interval() const;
+  void expect_progress();
+  bool is_progressing();
+
+  // The server ends: what is being sent has so long in all, be it taken fast or slowly.
+  void end_sending_soon();
 
   // Says that nothing more follows, and lets the client read that before the socket closes.
   void finish();
@@ -104,8 +115,10 @@ class Connection : public httplib::Stream {
 
  private:
   bool wait_until(short events, std::chrono::steady_clock::time_point deadline) const;
-  bool wait_to_send();
+  void wait_to_send();
   bool may_send_more();
+  std::size_t unsent() const;
+  bool fail_to_send(const char* fault);
   bool wait_for_input(std::chrono::steady_clock::time_point& deadline,
                       std::chrono::milliseconds end_grace);
   bool wait_for_peer(std::chrono::steady_clock::time_point& deadline,
@@ -127,8 +140,12 @@ class Connection : public httplib::Stream {
   const ConnectionLimits& limits_;
   const int end_event_;
   std::chrono::steady_clock::time_point request_deadline_{};
-  // Once the server ends, what is being sent has so long in all, be it taken fast or slowly.
+  // For all of an answer, once its client makes the server wait.
   std::optional<std::chrono::steady_clock::time_point> send_deadline_{};
+  std::chrono::steady_clock::time_point progress_deadline_{};
+  std::size_t unsent_ = 0;  // when it was looked at last
+  bool is_sending_ending_ = false;
+  const char* send_fault_ = "";
   std::unique_ptr<char[]> input_;  // none while there is nothing unread, if shared
   std::size_t input_begin_ = 0;
   std::size_t input_end_ = 0;

@@ -154,6 +154,9 @@ class EventLoop::Impl {
       for (const std::uint64_t number : std::vector(waiting_[idle].begin(), waiting_[idle].end())) {
         end_soon_if_idle(number);
       }
+      for (const std::uint64_t number : waiting_[sending]) {
+        find(number)->connection->end_sending_soon();
+      }
     }
   }
 
@@ -243,12 +246,18 @@ class EventLoop::Impl {
       case Sent::failed:
         return close(number);
       case Sent::in_part:
-        if (member.state != sending) wait_for(sending, member, now_ + limits_.send_timeout);
-        return;
+        if (member.state == sending) return;
+        member.connection->expect_progress();
+        if (is_ending_) member.connection->end_sending_soon();
+        return wait_for_progress(member);
       case Sent::whole:
         if (!member.processed.goes_on || is_ending_) return owner_.finish(release(number));
         return wait_for(idle, member, now_ + limits_.idle_timeout);
     }
+  }
+
+  void wait_for_progress(Member& member) {
+    wait_for(sending, member, now_ + member.connection->progress_interval());
   }
 
   void wait_for(State state, Member& member, steady_clock::time_point deadline) {
@@ -268,7 +277,9 @@ class EventLoop::Impl {
         Member& member = members_.at(number);
         if (member.deadline > now_) break;
         has_expired = true;
-        if (state != answering) {
+        if (state == sending && member.connection->is_progressing()) {
+          wait_for_progress(member);
+        } else if (state != answering) {
           close(number);
         } else {
           answer(number, member);

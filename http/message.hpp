@@ -37,6 +37,8 @@ struct HttpResponse {
   // If set, the body is what this appends, call after call, until it returns false. An exception
   // cuts the connection, so that nobody takes half a body for a whole one.
   std::function<bool(std::string& chunk)> next_chunk{};
+  // Is told why, if such a body could not be sent to its end.
+  std::function<void(std::string_view why)> broken_off{};
   std::string problem{};  // the code of the problem that the body tells; empty: it tells none
 };
 

@@ -232,12 +232,16 @@ HttpResponse Operators::snapshot() const {
         try {
           return text(chunk);
         } catch (const persistence::StoreError& error) {
-          context_.environment.tell(
-              {"snapshot_broken_off", std::string{"snapshot broken off: "} + error.what()});
+          tell_of_broken_snapshot(error.what());
           throw;
         }
       };
+  response.broken_off = [this](std::string_view why) { tell_of_broken_snapshot(why); };
   return response;
+}
+
+void Operators::tell_of_broken_snapshot(std::string_view why) const {
+  context_.environment.tell({"snapshot_broken_off", "snapshot broken off: " + std::string{why}});
 }
 
 HttpResponse Operators::import_ledger(std::string_view body) const {

@@ -40,6 +40,7 @@ class Operators {
   InFlight place_of_call() const;
   InFlight place_of_import() const;
   InFlight place_of_snapshot() const;
+  void tell_of_broken_snapshot(std::string_view why) const;
   [[noreturn]] void shed(std::string reason) const;
 
   const ApiContext& context_;

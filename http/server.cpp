@@ -61,6 +61,7 @@ struct Exchange {
   HttpRequest message{};  // without its body
   std::size_t body_bytes_max = 0;
   std::function<HttpResponse()> refuse_body{};
+  std::function<void(std::string_view why)> broken_off{};
   Connection* connection = nullptr;
   std::shared_ptr<Listener> listener{};  // none: this thread may wait for the answer
   std::optional<HttpResponse> done{};    // on an event loop: the answer
@@ -99,6 +100,7 @@ void send(HttpResponse response, httplib::Response& out) {
   out.status = response.status;
   for (const auto& [name, value] : response.headers) out.set_header(name.c_str(), value);
   if (response.next_chunk) {
+    exchange.broken_off = std::move(response.broken_off);
     stream(response.next_chunk, out, response.content_type);
   } else {
     out.set_content(response.body, response.content_type.c_str());
@@ -207,8 +209,8 @@ class Server::Impl : public httplib::Server, public LoopOwner {
       : options_{std::move(server_options)},
         figures_{figures},
         service_{service},
-        limits_{options_.idle_timeout, options_.request_timeout, options_.send_timeout,
-                options_.head_bytes_max, options_.end_grace} {
+        limits_{options_.idle_timeout,       options_.request_timeout, options_.send_timeout,
+                options_.send_total_timeout, options_.head_bytes_max,  options_.end_grace} {
     new_task_queue = [this] { return new AcceptingThread{[this] { end_all(); }}; };
     set_payload_max_length(body_bytes_limit);
     // Both are only announced, in the Keep-Alive header: process_and_close_socket() decides.
@@ -348,7 +350,9 @@ class Server::Impl : public httplib::Server, public LoopOwner {
   // On a thread that can wait. Returns whether the connection goes on.
   bool process_here(Connection& connection) {
     const Processed processed = process(connection, nullptr);
-    return connection.flush() && processed.goes_on;
+    const bool is_sent = connection.flush();
+    if (!is_sent && exchange.broken_off) exchange.broken_off(connection.send_fault());
+    return is_sent && processed.goes_on;
   }
 
   bool can_be_prompt(std::string_view unread) const override {

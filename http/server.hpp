@@ -19,7 +19,8 @@ struct ServerOptions {
   std::size_t connections_max = 10'000;               // beyond: 503 at once
   std::chrono::milliseconds idle_timeout{60'000};     // a connection between two requests
   std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
-  std::chrono::milliseconds send_timeout{10'000};     // for a client that does not read
+  std::chrono::milliseconds send_timeout{10'000};     // for a client that takes no byte
+  std::chrono::milliseconds send_total_timeout{3'600'000};  // for an answer, taken steadily
   std::size_t head_bytes_max = 64 * 1024;
   std::chrono::milliseconds end_grace{100};  // for requests that are on their way at the end
   std::size_t target_bytes_max = 2'048;

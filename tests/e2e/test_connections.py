@@ -14,6 +14,7 @@ from creditsd import check_problem, open_socket, parse_answers, raw, read_to_end
 
 COMMIT = {"backend": "gemini", "tier": "core"}
 STOP_S = 10  # after which docker stop kills
+SEND_TIMEOUT_S = 10  # as http/server.hpp has it
 
 
 def request(method, path, *headers, body=None, version="1.1"):
@@ -357,6 +358,54 @@ def test_a_client_that_goes_before_its_answer_harms_no_one(server, client):
             connection.sendall(request("GET", "/v1/snapshot") + request("GET", "/openapi.yaml"))
     assert server.running()
     assert client.get("/healthz").status == 200
+
+
+def ledger_of(count):
+    return [{"install_id": f"{'x' * 100}{n}"} for n in range(count)]
+
+
+def ask_for_snapshot(port):
+    """A connection whose end takes little before it is read from."""
+    connection = socket.socket()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.settimeout(creditsd.TIMEOUT_S)
+    connection.connect(("127.0.0.1", port))
+    connection.sendall(request("GET", "/v1/snapshot", "Connection: close"))
+    return connection
+
+
+def test_a_snapshot_that_is_read_slowly_and_steadily_is_had_whole(start_with):
+    rows = ledger_of(20_000)
+    client = start_with(rows)
+    with ask_for_snapshot(client.port) as connection:
+        received = b""
+        end = time.monotonic() + 1.5 * SEND_TIMEOUT_S
+        while time.monotonic() < end:  # at 80 KB/s
+            received += connection.recv(8000)
+            time.sleep(0.1)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        received += read_to_end(connection)
+    [answer] = parse_answers(received, ["GET"])
+    assert len(answer.json["rows"]) == len(rows)
+
+
+def broken_off(server, why):
+    wait_until(lambda: f"snapshot broken off: {why}" in server.log(), "a word about it in the log")
+
+
+def test_a_snapshot_that_is_not_read_is_cut_and_told_of(start, connect, data_dir):
+    (data_dir / "credits.json").write_text(json.dumps({"rows": {row["install_id"]: {} for row in ledger_of(40_000)}}))
+    server = start()
+    with ask_for_snapshot(server.port) as stalled:
+        begun = stalled.recv(100)
+        with ask_for_snapshot(server.port) as gone:
+            gone.recv(100)
+        broken_off(server, "the client has gone")
+        broken_off(server, "the client took nothing for too long")
+        stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+        received = begun + read_to_end(stalled)
+    assert received.startswith(b"HTTP/1.1 200") and not received.endswith(b"0\r\n\r\n")
+    assert connect(server).get("/healthz").status == 200
 
 
 def test_a_client_that_goes_in_mid_snapshot_harms_no_one(start_with):
