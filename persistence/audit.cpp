@@ -51,7 +51,9 @@ class Audit {
       computed_[id] = std::move(baseline);
     });
     expected_sequence_ = report_.pruned_sequence + 1;
-    // Pruning has left what is damaged, and nothing else.
+    counted_after_ = std::max(progress_.forgotten_sequence, report_.pruned_sequence);
+    // Of what lies before, pruning has left what a name finds, what is dated ahead or damaged, and
+    // what follows it.
     journal_.visit_after(0, [this](const JournalRecord& record) {
       if (record.sequence > progress_.sequence) compare_rows();
       if (!report_.fault) follow(record);
@@ -107,6 +109,7 @@ class Audit {
 
   // Sequence numbers have no gap either. Told last: what else the gap leads to says more.
   void follow_sequence(const JournalRecord& record) {
+    if (record.sequence <= report_.pruned_sequence) return;
     if (record.sequence != expected_sequence_ && !missing_) {
       missing_ = {record.install_id, record.entry.version,
                   "the entry is number " + std::to_string(record.sequence) +
@@ -138,7 +141,7 @@ class Audit {
         not_found(by);
       } else if (*found > record.sequence) {
         led_to_[*found].push_back(by);
-      } else {
+      } else if (record.sequence > counted_after_) {
         ++names_found_;
       }
     }
@@ -146,8 +149,10 @@ class Audit {
 
   // Each name was found by its newest entry, so that there are no others.
   void compare_names() {
-    if (!rows_ || report_.fault || rows_->names() == names_found_) return;
-    throw StoreError{std::string{snapshots_file} + " has " + std::to_string(rows_->names()) +
+    if (!rows_ || report_.fault) return;
+    const std::uint64_t names = rows_->names_after(counted_after_);
+    if (names == names_found_) return;
+    throw StoreError{std::string{snapshots_file} + " has " + std::to_string(names) +
                      " names that entries are remembered by; the entries have " +
                      std::to_string(names_found_)};
   }
@@ -222,6 +227,7 @@ class Audit {
   std::optional<AuditFault> missing_;
   std::unordered_map<std::uint64_t, std::vector<LedTo>> led_to_;  // by sequence number
   std::uint64_t names_found_ = 0;
+  std::uint64_t counted_after_ = 0;  // what pruning has been through may have names left
   AuditedChain chain_;
   std::unordered_map<std::string, StoredRow> computed_;
   std::unordered_set<std::string> seen_;

@@ -3,6 +3,7 @@
 #include <SQLiteCpp/VariadicBind.h>
 #include <sqlite3.h>
 
+#include <algorithm>
 #include <cstring>
 #include <stdexcept>
 #include <unordered_map>
@@ -391,31 +392,39 @@ void Journal::insert(const JournalRecord& record) {
   insert_import_.exec();
 }
 
-bool Journal::prune(std::size_t limit, const VisitRecord& may_go, const TellDamaged& tell_damaged) {
+std::uint64_t Journal::pruned_sequence() {
+  return on_file(path_, [this] { return read_pruned_sequence(pruning_reader_); });
+}
+
+Pruned Journal::prune(std::uint64_t after, std::size_t limit, const JudgeRecord& judge,
+                      const TellDamaged& tell_damaged) {
   std::unordered_map<std::string, StoredRow> baselines;
   std::unordered_set<std::string> damaged;
+  std::unordered_set<std::string> folded;
   std::vector<Range> pruned;
-  std::uint64_t last = 0;
+  std::uint64_t last = after;
   std::size_t visited = 0;
-  const auto fold_if_it_may_go = [&](const JournalRecord& record) {
+  const auto fate_of = [&](const JournalRecord& record) {
+    if (damaged.contains(record.install_id)) return Fate::stays;
     auto found = baselines.find(record.install_id);
     if (found == baselines.end()) {
       found = baselines.emplace(record.install_id, baseline_of(record.install_id)).first;
     }
-    expect_undamaged(record, found->second);
-    if (!may_go(record)) return false;
+    const bool may_go = is_oldest(record, found->second);
+    const Fate fate = judge(record);
+    if (fate != Fate::goes || !may_go) return fate == Fate::ends ? fate : Fate::stays;
     fold(record, found->second);
+    folded.insert(record.install_id);
     const bool is_next = !pruned.empty() && pruned.back().second == last;
     if (!is_next) pruned.emplace_back(record.sequence, record.sequence);
     pruned.back().second = record.sequence;
-    return true;
+    return fate;
   };
   on_file(path_, [&] {
-    const std::uint64_t before = read_pruned_sequence(pruning_reader_);
-    visit_records(pruning_reader_, before, [&](const JournalRecord& record) {
+    visit_records(pruning_reader_, after, [&](const JournalRecord& record) {
       if (visited == limit) return false;
       try {
-        if (!damaged.contains(record.install_id) && !fold_if_it_may_go(record)) return false;
+        if (fate_of(record) == Fate::ends) return false;
       } catch (const StoreDamagedError& error) {
         damaged.insert(record.install_id);
         tell_damaged(record.install_id, error);
@@ -425,8 +434,11 @@ bool Journal::prune(std::size_t limit, const VisitRecord& may_go, const TellDama
       return true;
     });
   });
-  if (visited > 0) write_pruned(baselines, pruned, last);
-  return visited == limit;
+  std::erase_if(baselines, [&](const auto& one) { return !folded.contains(one.first); });
+  if (!pruned.empty()) {
+    write_pruned(baselines, pruned, std::max(pruned.back().second, pruned_sequence()));
+  }
+  return {last, visited == limit};
 }
 
 void Journal::write_pruned(const std::unordered_map<std::string, StoredRow>& baselines,
@@ -434,7 +446,6 @@ void Journal::write_pruned(const std::unordered_map<std::string, StoredRow>& bas
   write([&] {
     SQLite::Statement upsert{writer_, sql::upsert_baseline};
     for (const auto& [id, baseline] : baselines) {
-      if (baseline.last_sequence == 0) continue;  // nothing of it has gone
       const Rewind rewind{upsert};
       bind_row(upsert, baseline);
       upsert.exec();
@@ -459,13 +470,22 @@ void Journal::throw_damaged(const JournalRecord& record, const std::string& what
                              std::to_string(record.entry.version) + ": " + what);
 }
 
-void Journal::expect_undamaged(const JournalRecord& record, const StoredRow& before) {
-  if (record.previous_sequence != before.last_sequence) {
-    throw_damaged(record, "it does not follow the entry before it");
-  }
-  if (!pruning_hasher_.fits(record.hash, before.hash, record.install_id, record.entry)) {
+std::optional<Journal::Kept> Journal::kept(const std::string& id, std::uint64_t wanted) {
+  SQLite::Statement select{pruning_reader_, sql::select_kept};
+  SQLite::bind(select, to_integer(wanted), id);
+  if (!select.executeStep()) return std::nullopt;
+  return Kept{read_hash(select.getColumn(0))};
+}
+
+bool Journal::is_oldest(const JournalRecord& record, const StoredRow& baseline) {
+  const bool follows_baseline = record.previous_sequence == baseline.last_sequence;
+  const auto before = follows_baseline ? std::optional{Kept{baseline.hash}}
+                                       : kept(record.install_id, record.previous_sequence);
+  if (!before) throw_damaged(record, "it does not follow the entry before it");
+  if (!pruning_hasher_.fits(record.hash, before->hash, record.install_id, record.entry)) {
     throw_damaged(record, "its hash is not that of its content");
   }
+  return follows_baseline;
 }
 
 void Journal::fold(const JournalRecord& record, StoredRow& baseline) {

@@ -97,6 +97,17 @@ void expect_entries_without_log(const std::filesystem::path& path, std::uint64_t
 // What may be missing where the log is, in words.
 std::string missing_log_in_words(const std::filesystem::path& path);
 
+// What becomes of an entry that could be pruned.
+enum class Fate : std::uint8_t { goes, stays, ends };  // the last: neither it nor what comes after
+
+using JudgeRecord = std::function<Fate(const JournalRecord&)>;
+
+// How far pruning has looked, and whether there is more to look at.
+struct Pruned {
+  std::uint64_t sequence = 0;
+  bool has_more = false;
+};
+
 class Journal {
  public:
   // Makes the file, with `ledger_id`, if it is missing. Throws StoreError.
@@ -142,18 +153,30 @@ class Journal {
     write_pruned(baselines, {{0, last_pruned}}, last_pruned);
   }
 
-  // Prunes the oldest entries, `limit` at most and up to the first that `may_go` keeps, and brings
-  // the baselines up to them. What follows damage of an install stays, and is passed over. Returns
-  // whether it came to the limit. Any thread, one at a time; an append waits while it writes.
-  // Throws as append() does.
-  bool prune(std::size_t limit, const VisitRecord& may_go, const TellDamaged& tell_damaged);
+  // Looks at the entries after `after`, `limit` at most and up to the first that ends it, prunes
+  // those that may go, and brings the baselines up to them. Of an install only the oldest go: what
+  // follows one that stays, or damage, stays too. Any thread, one at a time; an append waits while
+  // it writes. Throws as append() does.
+  Pruned prune(std::uint64_t after, std::size_t limit, const JudgeRecord& judge,
+               const TellDamaged& tell_damaged);
+
+  // Entries after this one have never been pruned.
+  std::uint64_t pruned_sequence();
 
  private:
   // From the first to the last, both of them.
   using Range = std::pair<std::uint64_t, std::uint64_t>;
 
   void insert(const JournalRecord& record);
-  void expect_undamaged(const JournalRecord& record, const StoredRow& baseline);
+  // An entry that stays, as a later one finds it.
+  struct Kept {
+    std::optional<Hash> hash;
+  };
+
+  // Of the entry of that number of the install, if it is there.
+  std::optional<Kept> kept(const std::string& install_id, std::uint64_t sequence);
+  // Whether it follows the baseline, and not an entry that stays.
+  bool is_oldest(const JournalRecord& record, const StoredRow& baseline);
   void fold(const JournalRecord& record, StoredRow& baseline);
   StoredRow baseline_of(const std::string& install_id);
   [[noreturn]] void throw_damaged(const JournalRecord& record, const std::string& what) const;

@@ -149,6 +149,7 @@ void SnapshotWriter::write(const std::vector<const PendingRow*>& rows, const Pro
 
 void SnapshotWriter::forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence) {
   on_file(path_, database_, [&] {
+    database_.exec("PRAGMA synchronous = FULL");
     SQLite::Transaction transaction{database_};
     SQLite::Statement remove{database_, sql::delete_name};
     for (const OldName& old : names) {
@@ -159,15 +160,7 @@ void SnapshotWriter::forget(const std::vector<OldName>& names, std::uint64_t for
     }
     execute(sql::update_forgotten, forgotten_sequence);
     transaction.commit();
-  });
-}
-
-void SnapshotWriter::forget_through(std::uint64_t sequence) {
-  on_file(path_, database_, [&] {
-    SQLite::Transaction transaction{database_};
-    execute(sql::delete_names_through, sequence);
-    execute(sql::update_forgotten, sequence);
-    transaction.commit();
+    database_.exec("PRAGMA synchronous = NORMAL");
   });
 }
 
@@ -254,9 +247,12 @@ std::optional<std::uint64_t> SnapshotCursor::find(const std::string& install_id,
   return on_file(path_, [&] { return find_name(select_name_, install_id, name); });
 }
 
-std::uint64_t SnapshotCursor::names() {
-  return on_file(path_, [this] {
-    return static_cast<std::uint64_t>(database_.execAndGet(sql::count_names).getInt64());
+std::uint64_t SnapshotCursor::names_after(std::uint64_t sequence) {
+  return on_file(path_, [&] {
+    SQLite::Statement count{database_, sql::count_names};
+    count.bind(1, to_integer(sequence));
+    count.executeStep();
+    return static_cast<std::uint64_t>(count.getColumn(0).getInt64());
   });
 }
 

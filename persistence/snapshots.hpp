@@ -34,7 +34,8 @@ struct PendingRow {
 struct Progress {
   std::uint64_t sequence = 0;  // every entry up to this one is in the rows
   std::uint64_t installs = 0;
-  std::uint64_t forgotten_sequence = 0;  // the names of entries up to this one are forgotten
+  // The names of entries up to this one are forgotten, but for some that were dated ahead.
+  std::uint64_t forgotten_sequence = 0;
 };
 
 // A name that may be forgotten, unless an entry after `sequence` has it.
@@ -82,7 +83,8 @@ class SnapshotWriter {
   // StoreError.
   void write(const std::vector<const PendingRow*>& rows, const Progress& progress);
 
-  // All names and the new mark, or nothing. Throws StoreError.
+  // All names and the new mark, durably, or nothing: what they have named may be pruned then.
+  // Throws StoreError.
   void forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence);
 
   void expect_writable() {
@@ -92,9 +94,6 @@ class SnapshotWriter {
   // StoreError.
   void shrink_log();
   void leave_log() { persistence::leave_log(database_, true); }
-
-  // Forgets the names of all entries up to `sequence`. Looks at every name. Throws StoreError.
-  void forget_through(std::uint64_t sequence);
 
  private:
   void execute(const char* statement, std::uint64_t parameter);
@@ -122,8 +121,8 @@ class SnapshotCursor : public RowCursor {
   std::string ledger_id();
   // The sequence number of the name's newest entry.
   std::optional<std::uint64_t> find(const std::string& install_id, const ledger::Name& name);
-  // How many names there are.
-  std::uint64_t names();
+  // How many names lead to entries after `sequence`.
+  std::uint64_t names_after(std::uint64_t sequence);
 
  private:
   // What was left when the cursor let go of the file.

@@ -136,6 +136,8 @@ inline constexpr const char* select_baseline = "SELECT * FROM baselines WHERE in
 inline constexpr const char* select_hash =
     "SELECT coalesce((SELECT hash FROM entries WHERE sequence = ?1),"
     " (SELECT hash FROM baselines WHERE install_id = ?2))";
+inline constexpr const char* select_kept =
+    "SELECT hash FROM entries WHERE sequence = ? AND install_id = ?";
 inline constexpr const char* select_baselines = "SELECT * FROM baselines ORDER BY install_id";
 
 inline constexpr const char* upsert_row =
@@ -152,7 +154,7 @@ inline constexpr const char* select_page =
     "AND (?3 IS NULL OR tier_snapshot = ?3) ORDER BY install_id LIMIT ?4";
 
 inline constexpr const char* upsert_name = "INSERT OR REPLACE INTO names VALUES (?, ?, ?, ?)";
-inline constexpr const char* count_names = "SELECT count(*) FROM names";
+inline constexpr const char* count_names = "SELECT count(*) FROM names WHERE sequence > ?";
 
 inline constexpr const char* select_name =
     "SELECT sequence FROM names WHERE install_id = ? AND kind = ? AND name = ?";
@@ -160,7 +162,6 @@ inline constexpr const char* select_names =
     "SELECT kind, name FROM names WHERE install_id = ? LIMIT ?";
 inline constexpr const char* delete_name =
     "DELETE FROM names WHERE install_id = ? AND kind = ? AND name = ? AND sequence <= ?";
-inline constexpr const char* delete_names_through = "DELETE FROM names WHERE sequence <= ?";
 inline constexpr const char* update_forgotten = "UPDATE progress SET forgotten_sequence = ?";
 
 // For the audit: SQLite keeps a value of any type in any column, and reads one type as another, so

@@ -215,18 +215,42 @@ class SqliteStore : public Store {
 
   bool prune(const Horizon& horizon) override {
     const std::lock_guard one_at_a_time{checkpoint_mutex_};
-    const Forgotten forgotten = forget_names(horizon.names_before);
-    const auto may_go = [&](const JournalRecord& record) {
-      const bool is_remembered =
-          record.sequence > forgotten.sequence && !ledger::names_of(record.entry).empty();
-      return record.entry.at < horizon.entries_before && !is_remembered;
+    const ledger::Time ahead_from = ahead_of_clock(horizon);
+    const Forgotten forgotten = forget_names(horizon.names_before, ahead_from);
+    const auto is_remembered = [&](const JournalRecord& record) {
+      return (record.sequence > forgotten.sequence || record.entry.at >= horizon.names_before) &&
+             !ledger::names_of(record.entry).empty();
     };
     const auto tell_once = [this](const std::string& id, const StoreDamagedError& error) {
       if (!told_damaged_.insert(id).second) return;
       tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
     };
-    const bool more_entries = journal_.prune(pruned_at_once, may_go, tell_once);
-    if (forgotten.more || more_entries) return true;
+    if (looked_through_ == 0) looked_through_ = journal_.pruned_sequence();
+    const Pruned aged = journal_.prune(
+        looked_through_, pruned_at_once,
+        [&](const JournalRecord& record) {
+          if (record.entry.at >= horizon.entries_before) {
+            return record.entry.at >= ahead_from ? Fate::stays : Fate::ends;
+          }
+          return is_remembered(record) ? Fate::stays : Fate::goes;
+        },
+        tell_once);
+    looked_through_ = aged.sequence;
+    // Once more what stayed: when its names have been forgotten, and then daily.
+    if (horizon.names_before >= look_anew_at_) {
+      looked_again_through_ = 0;
+      look_anew_at_ = horizon.names_before + ledger::names_remembered_for;
+    }
+    const Pruned again = journal_.prune(
+        looked_again_through_, pruned_at_once,
+        [&](const JournalRecord& record) {
+          if (record.sequence > std::min(forgotten.sequence, looked_through_)) return Fate::ends;
+          const bool is_old = record.entry.at < horizon.entries_before;
+          return is_old && !is_remembered(record) ? Fate::goes : Fate::stays;
+        },
+        tell_once);
+    looked_again_through_ = again.sequence;
+    if (forgotten.more || aged.has_more || again.has_more) return true;
     shrink_logs();
     return false;
   }
@@ -412,9 +436,30 @@ class SqliteStore : public Store {
     flushing_.clear();
   }
 
+  // Entries from this time on are dated ahead, by a clock that has been set back since: nothing
+  // that comes later waits for them. Unless the newest is one too: then it is the clock that is
+  // behind.
+  ledger::Time ahead_of_clock(const Horizon& horizon) {
+    const auto from =
+        std::max(horizon.entries_before, horizon.names_before + ledger::names_remembered_for);
+    bool is_behind = false;
+    pruning_.visit_after(std::max<std::uint64_t>(newest_sequence(), 1) - 1,
+                         [&](const JournalRecord& newest) {
+                           is_behind = newest.entry.at >= from;
+                           return false;
+                         });
+    return is_behind ? ledger::Time::max() : from;
+  }
+
+  std::uint64_t newest_sequence() {
+    const std::lock_guard lock{mutex_};
+    return last_sequence_;
+  }
+
   // Forgets the names of the oldest entries, up to the first that is not before `before` or is not
-  // in the snapshots yet: its names would come after it.
-  Forgotten forget_names(ledger::Time before) {
+  // in the snapshots yet: its names would come after it. Those of entries that are dated ahead
+  // stay.
+  Forgotten forget_names(ledger::Time before, ledger::Time ahead_from) {
     const Progress progress = writer_.progress();
     std::uint64_t forgotten = progress.forgotten_sequence;
     std::size_t visited = 0;
@@ -422,7 +467,7 @@ class SqliteStore : public Store {
     pruning_.visit_after(forgotten, [&](const JournalRecord& record) {
       if (visited == forgotten_at_once || record.sequence > progress.sequence) return false;
       const bool is_old = record.entry.at < before;
-      if (!is_old && !is_damaged(record)) return false;
+      if (!is_old && record.entry.at < ahead_from && !is_damaged(record)) return false;
       for (ledger::Name& name : ledger::names_of(record.entry)) {
         if (is_old) old.push_back({record.install_id, std::move(name), record.sequence});
       }
@@ -621,29 +666,27 @@ class SqliteStore : public Store {
     writer_.expect_writable();
     last_sequence_ = progress.sequence;
     installs_ = progress.installs;
-    // Rows that a power cut has taken back, or that were lost, may have lost their entries since.
     JournalReader journal{data_dir_ / journal_file};
     const std::uint64_t pruned = journal.pruned_sequence();
-    if (pruned > progress.forgotten_sequence) writer_.forget_through(pruned);
     const std::uint64_t first = std::max(progress.sequence, pruned);
     ReplayClock clock{options_, journal_end - first};
+    // Rows that a power cut has taken back, or that were lost, may have lost their entries since.
     if (pruned > progress.sequence) {
       journal.visit_baselines([&](StoredRow baseline) {
         restore(std::move(baseline));
         keep_replayed(0, clock);
       });
-      last_sequence_ = pruned;  // not before all are there, as a checkpoint on the way says how far
     }
     std::unordered_set<std::string> damaged;
     journal.visit_after(progress.sequence, [&](const JournalRecord& record) {
       if (!damaged.contains(record.install_id) && !replay(record)) {
         damaged.insert(record.install_id);
       }
-      // What pruning has left of damaged installs comes before what it has pruned last.
-      last_sequence_ = std::max(last_sequence_, record.sequence);
+      last_sequence_ = record.sequence;
       keep_replayed(record.sequence - std::min(first, record.sequence), clock);
       return true;
     });
+    last_sequence_ = journal_end;
   }
 
   // Two files of the same ledger have gone on apart if one of them was restored without the other.
@@ -785,6 +828,10 @@ class SqliteStore : public Store {
 
   std::mutex checkpoint_mutex_;
   std::unordered_set<std::string> told_damaged_;  // guarded by checkpoint_mutex_; by prune()
+  // How far prune() has looked, likewise.
+  std::uint64_t looked_through_ = 0;
+  std::uint64_t looked_again_through_ = 0;
+  ledger::Time look_anew_at_{};
   std::mutex mutex_;  // guards all below; never held while the disk is waited for
   std::condition_variable has_room_;
   Overlay active_;  // rows that the journal has and snapshots.db has not

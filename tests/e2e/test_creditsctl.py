@@ -165,6 +165,17 @@ def test_old_entries_are_pruned_and_the_ledger_stays_whole(start, connect, data_
     assert again.body == keyed.body
 
 
+def test_an_install_with_keys_keeps_no_other_from_being_pruned(start, connect, data_dir):
+    client = connect(start("--keep-entries", "1s"))
+    keyed = client.request("POST", f"{path_of('a')}/commit", COMMIT, {"Idempotency-Key": "k"})
+    for _ in range(3):
+        client.post(f"{path_of('b')}/commit", COMMIT)
+    wait_until(lambda: not all_entries(client, "b"), "the pruning of the other's entries")
+    again = client.request("POST", f"{path_of('a')}/commit", COMMIT, {"Idempotency-Key": "k"})
+    assert again.body == keyed.body
+    check_done(creditsctl.run("check", data_dir))
+
+
 def restore(backup, directory):
     directory.mkdir()
     shutil.copy(backup, directory / "journal.db")

@@ -186,6 +186,53 @@ TEST_CASE("after pruning, rows that the snapshots lack are made from baselines a
         std::vector{Outcome::stored, Outcome::stored});
 }
 
+TEST_CASE("what pruning has passed over is there after a crash, whatever the snapshots lack") {
+  const TemporaryDirectory directory;
+  const fs::path alive = directory.path() / "alive";
+  const fs::path crashed = directory.path() / "crashed";
+  const auto now = november + std::chrono::hours{1};
+  std::vector<ledger::Row> rows;
+  for (int n = 0; n < 40; ++n) rows.push_back(row_of("install-" + std::to_string(n)));
+  const auto store = open_sqlite_store(alive);
+  copy_as_after_a_crash(alive, directory.path() / "before");
+  std::vector<Mutation> mutations;
+  for (ledger::Row& row : rows) mutations.push_back(commit(row));
+  for (std::size_t n = 0; n < rows.size(); n += 2) {
+    mutations.push_back(commit_with_key(rows[n], "k"));
+    mutations.push_back(commit(rows[n]));
+  }
+  for (ledger::Row& row : rows) mutations.push_back(commit(row));
+  store->append(mutations);
+  if (GENERATE(false, true)) store->checkpoint();
+  while (store->prune({now, november})) {
+  }
+  CHECK(store->entries("install-0", any_version, 10).size() == 3);
+  CHECK(store->entries("install-1", any_version, 10).empty());
+  copy_as_after_a_crash(alive, crashed);
+  CHECK_FALSE(audit(alive).fault);
+  const bool has_lost_snapshots = GENERATE(false, true);
+  if (has_lost_snapshots) {
+    for (const char* file : {"snapshots.db", "snapshots.db-wal"}) {
+      fs::copy_file(directory.path() / "before" / file, crashed / file,
+                    fs::copy_options::overwrite_existing);
+    }
+  }
+  SqliteOptions options;
+  options.overlay_rows_max = GENERATE(3, 400'000);  // with checkpoints on the way, or without
+  {
+    const auto reopened = open_sqlite_store(crashed, options);
+    for (ledger::Row& row : rows) CHECK(load(*reopened, row.install_id) == row);
+    CHECK(reopened->installs() == rows.size());
+    CHECK(reopened->recall("install-0", std::vector{key("k")}).front());
+    CHECK(reopened->append(std::vector{commit(rows[0])}).front() == Outcome::stored);
+    reopened->checkpoint();
+    while (reopened->prune({now, now})) {
+    }
+    CHECK(reopened->entries("install-0", any_version, 10).empty());
+  }
+  CHECK_FALSE(audit(crashed).fault);
+}
+
 TEST_CASE("baselines that are more than the memory for them are restored, and writes go on") {
   const TemporaryDirectory directory;
   std::vector<Mutation> mutations;

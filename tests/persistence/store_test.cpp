@@ -312,6 +312,48 @@ EVERY_ENGINE("an entry that a name still finds is kept, and what comes after it"
   CHECK(engine.store.names("a", 10) == std::vector<ledger::Name>{});
 }
 
+EVERY_ENGINE("what one install keeps from being pruned keeps no other") {
+  TestType engine;
+  const auto now = november + std::chrono::hours{1};
+  const auto ahead = now + std::chrono::hours{24 * 365};
+  auto dated_ahead = row_of("a");
+  auto remembered = row_of("b");
+  auto other = row_of("c");
+  engine.store.append(std::vector{commit(dated_ahead, 1, "core", ahead), commit(remembered),
+                                  commit_with_key(remembered, "k"), commit_with_key(other, "old")});
+  engine.store.append(std::vector{commit(dated_ahead), commit(remembered), commit(other)});
+  engine.store.checkpoint();
+  const auto kept = [&](const std::string& id) {
+    std::vector<std::uint64_t> versions;
+    for (const auto& entry : engine.store.entries(id, any_version, 10)) {
+      versions.push_back(entry.version);
+    }
+    return versions;
+  };
+  const auto prune = [&](ledger::Time names_before) {
+    while (engine.store.prune({now, names_before})) {
+    }
+  };
+  SECTION("as long as a name is remembered") {
+    prune(november);
+    CHECK(kept("b") == std::vector<std::uint64_t>{3, 2});
+    CHECK(kept("c") == std::vector<std::uint64_t>{2, 1});
+    CHECK(engine.store.recall("b", std::vector{key("k")}).front());
+  }
+  SECTION("for ever if it is dated ahead") {}
+  prune(now);
+  CHECK(kept("a") == std::vector<std::uint64_t>{2, 1});
+  CHECK(kept("b").empty());
+  CHECK(kept("c").empty());
+  CHECK_FALSE(engine.store.recall("b", std::vector{key("k")}).front());
+  CHECK_FALSE(engine.store.recall("c", std::vector{key("old")}).front());
+  for (const auto& row : {dated_ahead, remembered, other}) {
+    CHECK(load(engine.store, row.install_id) == row);
+  }
+  CHECK(engine.store.append(std::vector{commit(dated_ahead), commit(remembered), commit(other)}) ==
+        Outcomes(3, Outcome::stored));
+}
+
 EVERY_ENGINE("a name that is used again is remembered as long as its newest entry") {
   TestType engine;
   auto row = row_of("a");
