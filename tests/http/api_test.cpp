@@ -278,6 +278,17 @@ void wait_for_room(Service& service, std::string_view method, std::string_view t
   }
 }
 
+// Again as long as a slow machine does not get it done within the service's timeout.
+template <class Call>
+HttpResponse in_the_end(Call call) {
+  const auto deadline = std::chrono::steady_clock::now() + 30s;
+  HttpResponse response = call();
+  while (response.problem == "storage_unavailable" && std::chrono::steady_clock::now() < deadline) {
+    response = call();
+  }
+  return response;
+}
+
 TEST_CASE("a request that was given up keeps its place in flight until it is done with") {
   Service service{{.requests_in_flight_max = 2, .answer_timeout = 20ms}};
   service.store.hold_appends();
@@ -288,7 +299,8 @@ TEST_CASE("a request that was given up keeps its place in flight until it is don
   CHECK(service.call("GET", "/metrics").status == 200);
   service.store.release_appends();
   wait_for_room(service, "PUT", "/v1/installs/c");
-  check_problem(service.call("GET", "/v1/installs/b"), 404, "unknown_install");
+  check_problem(in_the_end([&] { return service.call("GET", "/v1/installs/b"); }), 404,
+                "unknown_install");
 }
 
 TEST_CASE("a batch that was given up keeps the places of its operations until it is done with") {
@@ -319,7 +331,7 @@ TEST_CASE("what operators ask for is refused where too much of it waits for the 
        {"/v1/installs", "/v1/installs/a/entries", "/v1/installs/a/actor", "/v1/snapshot"}) {
     check_problem(service.call("GET", target), 503, "overloaded");
   }
-  CHECK(service.commit("a").status == 200);
+  CHECK(in_the_end([&] { return service.commit("a"); }).status == 200);
   service.store.go_on();
   wait_for_room(service, "GET", "/v1/installs");
 }
@@ -380,7 +392,7 @@ TEST_CASE("a read that the store fails is 503, and is not said to have been done
 
 TEST_CASE("a read that is not answered in time is not said to have been done") {
   Service service{{.answer_timeout = 20ms}};
-  service.commit("a");
+  REQUIRE(in_the_end([&] { return service.commit("a"); }).status == 200);
   service.store.hold_appends();
   check_tells(service.commit("a").body, {"may have been done"});
   check_tells(service.call("GET", "/v1/installs/a").body, {"cannot be read now", "in time"});

@@ -6,9 +6,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <array>
+#include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <condition_variable>
+#include <cstring>
 #include <future>
 #include <mutex>
 #include <string>
@@ -26,7 +28,11 @@ using namespace std::chrono_literals;
 
 class Client {
  public:
-  explicit Client(int port) : socket_{::socket(AF_INET, SOCK_STREAM, 0)} {
+  // `window_bytes`: how much may be on its way to a client that does not read; 0: as usual.
+  explicit Client(int port, int window_bytes = 0) : socket_{::socket(AF_INET, SOCK_STREAM, 0)} {
+    if (window_bytes > 0) {
+      ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &window_bytes, sizeof(window_bytes));
+    }
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(port));
@@ -41,13 +47,12 @@ class Client {
 
   void send(const std::string& text) { ::send(socket_, text.data(), text.size(), MSG_NOSIGNAL); }
 
-  // Until `end` is in it, or the connection ends.
+  // Until `end` is in it, or the connection ends. A server that does neither fails the test.
   std::string receive(const std::string& end) {
     while (received_.find(end) == std::string::npos) {
-      std::array<char, 4096> buffer{};
-      const ssize_t got = ::recv(socket_, buffer.data(), buffer.size(), 0);
-      if (got <= 0) break;
-      received_.append(buffer.data(), static_cast<std::size_t>(got));
+      const std::string part = receive_part(4096);
+      if (part.empty()) break;
+      received_ += part;
     }
     return std::exchange(received_, {});
   }
@@ -55,13 +60,40 @@ class Client {
   // What came last before the connection ended.
   std::string last_received() {
     std::string last;
-    std::array<char, 64 * 1024> buffer{};
-    ssize_t got = 0;
-    while ((got = ::recv(socket_, buffer.data(), buffer.size(), 0)) > 0) {
-      last.append(buffer.data(), static_cast<std::size_t>(got));
+    for (std::string part = receive_part(64 * 1024); !part.empty();
+         part = receive_part(64 * 1024)) {
+      last += part;
       if (last.size() > 100) last.erase(0, last.size() - 100);
     }
     return last;
+  }
+
+  // What is there, once there is something; nothing if the connection has ended.
+  std::string receive_part(std::size_t bytes_max) {
+    std::string part(bytes_max, '\0');
+    const ssize_t got = ::recv(socket_, part.data(), part.size(), 0);
+    if (got < 0 && errno != ECONNRESET) {
+      FAIL("the server neither sent nor closed: " << std::strerror(errno));
+    }
+    part.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    return part;
+  }
+
+  // The same, or until `end` is there.
+  std::string last_received_with(const std::string& end) {
+    std::string last;
+    while (last.find(end) == std::string::npos) {
+      const std::string part = receive_part(64 * 1024);
+      if (part.empty()) break;
+      last = last.substr(last.size() - std::min(last.size(), end.size())) + part;
+    }
+    return last;
+  }
+
+  // Takes all that comes from here on as fast as it can.
+  void widen() {
+    constexpr int bytes = 4 * 1024 * 1024;
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
   }
 
   std::string receive_to_end() { return receive("\xff"); }
@@ -100,8 +132,9 @@ class Later : public Ongoing {
   std::atomic<bool> is_ready_{false};
 };
 
-// Answers `echo` and the target; /slow waits until it is let go, /later and /much-later until they
-// are given, and /gives gives the latter on the thread that it comes on; /long goes on and on.
+// Answers `echo` and the target; /slow waits until it is let go, and so does /held-up, on its
+// loop's thread; /later and /much-later wait until they are given, and /gives gives the latter on
+// the thread that it comes on; /long goes on and on, and /big is a great deal at once.
 class Echo : public Service {
  public:
   explicit Echo(ServerOptions options = {}, std::size_t body_bytes_max = 1'000'000)
@@ -132,6 +165,10 @@ class Echo : public Service {
     changed_.notify_all();
   }
 
+  void wait_for_no_connection() const {
+    while (figures_.connections > 0) std::this_thread::sleep_for(1ms);
+  }
+
   int port() const { return port_; }
 
   Admission admit(const HttpRequest&) override {
@@ -144,6 +181,10 @@ class Echo : public Service {
   }
   Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) override {
     if (request.target == "/much-later") return much_later_ = begin_later(listener, 60s);
+    if (request.target == "/held-up") {
+      wait_until_free();
+      return begin_later(listener, 50ms);
+    }
     if (request.target == "/gives" && much_later_) much_later_->give();
     if (request.target != "/later") return answer(request);
     const auto later = begin_later(listener, 1s);
@@ -154,19 +195,24 @@ class Echo : public Service {
   // The request for /later, once it has come; of one echo there is one.
   std::shared_ptr<Later> begun() { return begun_.get_future().get(); }
 
+  // Why /long was broken off, once it has been; of one echo there is one.
+  std::string broken_off() { return broken_off_.get_future().get(); }
+
  private:
   static std::shared_ptr<Later> begin_later(const std::shared_ptr<Listener>& listener,
                                             std::chrono::milliseconds patience) {
     return std::make_shared<Later>(listener, patience);
   }
 
+  void wait_until_free() {
+    std::unique_lock lock{mutex_};
+    is_waiting_ = true;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return is_free_; });
+  }
+
   HttpResponse answer(const HttpRequest& request) {
-    if (request.target == "/slow") {
-      std::unique_lock lock{mutex_};
-      is_waiting_ = true;
-      changed_.notify_all();
-      changed_.wait(lock, [this] { return is_free_; });
-    }
+    if (request.target == "/slow") wait_until_free();
     if (request.target == "/throws") throw std::runtime_error{"handler"};
     if (request.target == "/long") {
       HttpResponse response;
@@ -175,7 +221,13 @@ class Echo : public Service {
         chunk = std::string(64 * 1024, 'x');
         return std::chrono::steady_clock::now() < end;
       };
+      response.broken_off = [this](std::string_view why) {
+        broken_off_.set_value(std::string{why});
+      };
       return response;
+    }
+    if (request.target == "/big") {
+      return {200, "text/plain", std::string(big_bytes, 'x') + "echo /big"};
     }
     if (request.target == "/breaks") {
       HttpResponse response;
@@ -190,7 +242,9 @@ class Echo : public Service {
   }
 
   const std::size_t body_bytes_max_;
+  static constexpr std::size_t big_bytes = 16 * 1024 * 1024;
   std::promise<std::shared_ptr<Later>> begun_;
+  std::promise<std::string> broken_off_;
   std::shared_ptr<Later> much_later_;  // of one loop's thread
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -249,9 +303,11 @@ TEST_CASE("an answer that a loop gives as it gives up another is sent at once") 
   Client of_the_other_loop{echo.port()};
   check_tells(of_the_other_loop.get("/a"), {"200 OK"});
   Client impatient{echo.port()};
-  impatient.send(later_request + "GET /gives HTTP/1.1\r\nHost: x\r\n\r\n");
-  echo.begun();
+  impatient.send("GET /held-up HTTP/1.1\r\nHost: x\r\n\r\nGET /gives HTTP/1.1\r\nHost: x\r\n\r\n");
+  echo.wait_for_slow();
+  // Has come by the time that the loop looks again, which is before it gives anything up.
   patient.send("GET /much-later HTTP/1.1\r\nHost: x\r\n\r\n");
+  echo.let_go();
   check_tells(impatient.receive("echo /gives"), {"echo too late", "echo /gives"});
   check_tells(patient.receive("echo /later"), {"200 OK", "echo /later"});
 }
@@ -426,6 +482,65 @@ TEST_CASE("stopping breaks off an answer that goes on for too long, though its c
   std::thread stopper{[&echo] { echo.stop(); }};
   CHECK(client.last_received().find("\r\n0\r\n\r\n") == std::string::npos);
   stopper.join();
+}
+
+TEST_CASE("an answer that is taken slowly and steadily is sent whole") {
+  Echo echo{{.send_timeout = 3s}};
+  Client client{echo.port(), 4096};
+  client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+  const auto end = std::chrono::steady_clock::now() + 5s;
+  while (std::chrono::steady_clock::now() < end) {  // a third of the socket's buffer takes longer
+    client.receive_part(4096);
+    std::this_thread::sleep_for(50ms);
+  }
+  client.widen();
+  check_tells(client.last_received_with("echo /big"), {"echo /big"});
+}
+
+TEST_CASE("a client that takes nothing is broken off, and it is told why") {
+  Echo echo{{.send_timeout = 100ms}};
+  Client client{echo.port(), 4096};
+  client.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(echo.broken_off(), {"took nothing"});
+  CHECK(client.last_received().find("\r\n0\r\n\r\n") == std::string::npos);
+}
+
+TEST_CASE("a client that goes while it is sent to is told of") {
+  Echo echo;
+  {
+    Client client{echo.port(), 4096};
+    client.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+    check_tells(client.receive("xxx"), {"200 OK"});
+  }
+  check_tells(echo.broken_off(), {"has gone"});
+}
+
+TEST_CASE("a client that takes steadily has its time in all") {
+  Echo echo{{.send_total_timeout = 500ms}};
+  Client client{echo.port()};
+  client.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
+  CHECK(client.last_received().find("\r\n0\r\n\r\n") == std::string::npos);
+  check_tells(echo.broken_off(), {"too long for all of it"});
+}
+
+TEST_CASE("an answer of a loop that takes too long in all is broken off") {
+  Echo echo{{.send_total_timeout = 100ms}};
+  Client client{echo.port(), 4096};
+  client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(client.receive("xxx"), {"200 OK"});
+  echo.wait_for_no_connection();
+  client.widen();
+  CHECK(client.last_received().find("echo /big") == std::string::npos);
+}
+
+TEST_CASE("stopping breaks off what a loop sends to a client that takes it slowly") {
+  Echo echo{{.send_timeout = 300ms}};
+  Client client{echo.port(), 4096};
+  client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(client.receive("xxx"), {"200 OK"});
+  echo.stop();
+  client.widen();
+  CHECK(client.last_received().find("echo /big") == std::string::npos);
 }
 
 TEST_CASE("a request that comes when the end has begun is answered, and told of the end") {
