@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import threading
 import time
 
@@ -278,6 +279,32 @@ def test_connections_too_many_are_a_few_lines_a_second(start, connect):
     lines, shed = counted(server, "shed_load")
     assert 1 <= len(lines) <= A_SECOND * (seconds + 1)
     assert shed == 100
+
+
+# --- many installs
+
+
+def test_of_many_damaged_installs_the_log_names_each(start, connect, data_dir):
+    ids = [f"install-{n:02}" for n in range(50)]
+    server = start(*JSON)
+    client = connect(server)
+    for install_id in ids:
+        client.post(path_of(install_id) + "/commit", COMMIT)
+    assert server.stop() == 0
+    with sqlite3.connect(data_dir / "snapshots.db") as database:
+        database.execute("UPDATE rows SET lifetime_consumed = lifetime_consumed + 1")
+    server = start(*JSON)
+    client = connect(server)
+    for _ in range(3):
+        for install_id in ids:
+            creditsd.check_problem(client.get(path_of(install_id)), 500, "storage_damaged")
+    assert server.stop() == 0
+    lines = [event["message"] for event in named(server, "load_failed")]
+    for install_id in ids:
+        of_install = [line for line in lines if install_id in line]
+        assert of_install, install_id
+        told = sum(1 + int(more) for line in of_install for more in re.findall(r"and (\d+) more", line) or [0])
+        assert told == 3
 
 
 # --- odd text

@@ -187,6 +187,55 @@ def test_lines_that_nobody_read_in_time_are_counted_where_they_are_missing(launc
     assert moments == sorted(moments)
 
 
+def test_a_pipe_that_is_full_and_does_not_block_gets_each_line_or_their_number(launch, data_dir, full_pipe):
+    os.set_blocking(full_pipe[1], False)
+    process = launch(stdout=subprocess.DEVNULL, stderr=full_pipe[1])
+    wait_until(lambda: answers(process), "readiness")
+    for number in range(5):
+        set_quota(data_dir, number + 1)
+        process.send_signal(signal.SIGHUP)
+        wait_until(lambda: quota_of(process) == number + 1, "the new quota")
+    process.terminate()
+    text = read_from(full_pipe[0], " stopped: ")
+    assert " started: " in text and len(re.findall(" reloaded: ", text)) >= 5
+    assert "log_lines_dropped" not in text
+    assert process.wait(TIMEOUT_S) == 0
+
+
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_lines_that_cannot_be_written_are_counted(launch, connect, format):
+    with open("/dev/full", "wb") as full:
+        process = launch("--log-format", format, stdout=subprocess.DEVNULL, stderr=full)
+    wait_until(lambda: answers(process), "readiness")
+    client = connect(process)
+
+    def dropped():
+        text = client.get("/metrics").body.decode()
+        return float(re.search(r"^credits_log_lines_dropped_total (\S+)$", text, re.MULTILINE)[1])
+
+    wait_until(lambda: dropped() >= 1, "the count of the first line")
+    process.send_signal(signal.SIGHUP)
+    wait_until(lambda: dropped() >= 2, "the count of the next one")
+    assert end(process) == 0
+
+
+@pytest.fixture(scope="module")
+def threadless(tmp_path_factory):
+    library = tmp_path_factory.mktemp("threadless") / "threadless.so"
+    subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library,
+                    Path(__file__).with_name("threadless.cpp")], check=True)
+    return library
+
+
+@pytest.mark.parametrize("threads", range(2))
+@pytest.mark.parametrize("format", ["text", "json"])
+def test_a_start_that_finds_no_thread_tells_why(data_dir, threadless, format, threads):
+    env = preload(threadless) | {"THREADS_MAX": str(threads)}
+    ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log-format", format, env=env)
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Resource temporarily unavailable" in ended.stderr
+
+
 def test_a_start_that_fails_ends_though_nobody_reads_why(launch, data_dir, full_pipe):
     (data_dir / "quota.json").write_text("{")
     assert launch(stdout=full_pipe[1], stderr=full_pipe[1]).wait(TIMEOUT_S) == 1
@@ -232,6 +281,51 @@ def test_an_exception_that_nothing_handles_ends_it_though_nobody_reads_why(launc
     wait_until(lambda: answers(process), "readiness")
     switch.write_text("an odd thing\n")
     assert process.wait(TIMEOUT_S) == -signal.SIGABRT
+
+
+# --- a signal as soon as it is ready
+
+
+def test_a_signal_that_comes_once_it_listens_does_not_come_during_the_start(launch):
+    for _ in range(20):
+        process = launch(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert process.stdout.readline().startswith(b"listening on ")
+        process.terminate()
+        log = process.communicate(timeout=TIMEOUT_S)[1].decode()
+        assert process.returncode == 0
+        assert " stopping: " in log and "during the start" not in log
+
+
+# --- a file that does not answer
+
+
+@pytest.fixture(scope="module")
+def hanging_file(tmp_path_factory):
+    library = tmp_path_factory.mktemp("hanging_file") / "hanging_file.so"
+    subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library,
+                    Path(__file__).with_name("hanging_file.cpp")], check=True)
+    return library
+
+
+def test_a_quota_file_that_does_not_answer_holds_up_the_reload_alone(start, connect, data_dir, hanging_file):
+    path = data_dir / "quota.json"
+    hangs = data_dir / "quota.json.hangs"
+    server = start(env=preload(hanging_file) | {"HANGING_FILE": str(path)})
+    client = connect(server)
+    hangs.touch()
+    set_quota(data_dir, 7)
+    server.hup()
+    wait_until(lambda: " reload_slow: " in server.log(), "a word in the log")
+    server.hup()
+    assert client.post(INSTALL + "/commit", COMMIT).status == 200
+    assert client.get("/readyz").status == 200
+    assert client.get("/v1/quota").json["core"]["lifetime"] == 100
+    creditsd.check_problem(client.put("/v1/quota", {"core": {"lifetime": 8}}), 503, "storage_unavailable")
+    assert server.log().count(" reload_slow: ") == 1
+    hangs.unlink()
+    wait_until(lambda: server.log().count(" reloaded: ") == 2, "both reloads")
+    assert client.get("/v1/quota").json["core"]["lifetime"] == 7
+    assert server.stop() == 0
 
 
 # --- an end that does not come

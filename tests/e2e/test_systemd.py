@@ -9,7 +9,8 @@ import pytest
 import creditsd
 from cluster import postgres as servers
 from creditsd import run, wait_until
-from test_start_and_end import answers, end, launch  # noqa: F401
+from test_faults import preload
+from test_start_and_end import answers, end, hanging_file, launch  # noqa: F401
 
 JOURNAL = "/run/systemd/journal/socket"
 
@@ -46,6 +47,21 @@ def test_it_asks_for_more_time_while_it_waits_for_its_store(launch, manager):
         extension, status = manager.recv(4096).decode().splitlines()
         assert extension.startswith("EXTEND_TIMEOUT_USEC=")
         assert status.startswith("STATUS=waiting for the store: cannot connect to PostgreSQL")
+
+
+def test_it_asks_for_more_time_while_it_imports(launch, manager, hanging_file, data_dir):  # noqa: F811
+    file, hangs = data_dir / "credits.json", data_dir / "credits.json.hangs"
+    file.write_text('{"rows":{"a":{}}}')
+    hangs.touch()
+    process = launch(env=preload(hanging_file) | {"HANGING_FILE": str(file), "NOTIFY_SOCKET": manager.getsockname()})
+    for _ in range(3):
+        extension, status = manager.recv(4096).decode().splitlines()
+        assert extension.startswith("EXTEND_TIMEOUT_USEC=")
+        assert status.startswith(f"STATUS=importing {file}")
+    hangs.unlink()
+    while (said := manager.recv(4096).decode().splitlines()[0]) != "READY=1":
+        assert said.startswith("EXTEND_TIMEOUT_USEC=")
+    assert end(process) == 0
 
 
 def test_a_manager_that_does_not_listen_holds_up_nothing(launch, tmp_path, manager):

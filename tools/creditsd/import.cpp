@@ -1,5 +1,7 @@
 #include "tools/creditsd/import.hpp"
 
+#include <chrono>
+#include <cstdlib>
 #include <future>
 #include <memory>
 #include <string>
@@ -9,11 +11,14 @@
 #include "actors/import.hpp"
 #include "http/codec/ledger_file.hpp"
 #include "persistence/files.hpp"
+#include "tools/creditsd/log.hpp"
+#include "tools/creditsd/manager.hpp"
 
 namespace credits::creditsd {
 
 namespace {
 
+constexpr std::chrono::minutes import_max{10};                // as of POST /v1/import
 constexpr std::uint64_t bytes_max = std::uint64_t{1} << 30U;  // as of POST /v1/import
 
 std::vector<ledger::Row> read_rows(const std::filesystem::path& file, ledger::Time now) {
@@ -26,19 +31,42 @@ std::vector<ledger::Row> read_rows(const std::filesystem::path& file, ledger::Ti
   }
 }
 
+// Does `work`, and asks for time each second until it is done. Ends the program if it never is, as
+// on a disk that stands still: the store has all of an import or nothing.
+template <class Work>
+auto while_manager_waits(const std::string& status, const Work& work) {
+  const auto begun = std::chrono::steady_clock::now();
+  auto done = std::async(std::launch::async, work);
+  while (done.wait_for(std::chrono::seconds{1}) != std::future_status::ready) {
+    const auto waited = std::chrono::steady_clock::now() - begun;
+    if (waited > import_max) {
+      log_start_error(status + " takes more than " + std::to_string(import_max.count()) +
+                      " minutes; all of it was imported or nothing: see to the disk or database, "
+                      "and start again");
+      flush_log_and_exit(EXIT_FAILURE);
+    }
+    ask_manager_for_time(
+        status + ": " +
+        std::to_string(std::chrono::duration_cast<std::chrono::seconds>(waited).count()) + " s");
+  }
+  return done.get();
+}
+
 }  // namespace
 
 std::optional<std::uint64_t> import_ledger_file(const std::filesystem::path& file,
                                                 const actors::gateway_actor& gateway,
                                                 const actors::Environment& environment) {
-  auto promise = std::make_shared<std::promise<actors::Imported>>();
-  auto imported = promise->get_future();
-  caf::anon_send(
-      gateway, actors::import_atom::value,
-      actors::ImportRequest{actors::import_of(read_rows(file, environment.now()), environment),
-                            std::move(promise)});
-  const actors::Imported done = imported.get();
-  return done.was_empty ? std::optional{done.installs} : std::nullopt;
+  return while_manager_waits("importing " + file.string(), [&] {
+    auto promise = std::make_shared<std::promise<actors::Imported>>();
+    auto imported = promise->get_future();
+    caf::anon_send(
+        gateway, actors::import_atom::value,
+        actors::ImportRequest{actors::import_of(read_rows(file, environment.now()), environment),
+                              std::move(promise)});
+    const actors::Imported done = imported.get();
+    return done.was_empty ? std::optional{done.installs} : std::nullopt;
+  });
 }
 
 }  // namespace credits::creditsd

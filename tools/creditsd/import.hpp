@@ -19,7 +19,8 @@ class ImportError : public std::runtime_error {
 
 // Imports `file`, whole or not at all, and leaves it as it is. Returns the number of installs;
 // nothing if the ledger has some already, and is left alone. Throws ImportError: nothing was
-// imported; or StoreError: all was, or nothing.
+// imported; or StoreError: all was, or nothing. The service manager is asked for time each second;
+// what takes longer than 10 minutes ends the program with status 1.
 std::optional<std::uint64_t> import_ledger_file(const std::filesystem::path& file,
                                                 const actors::gateway_actor& gateway,
                                                 const actors::Environment& environment);

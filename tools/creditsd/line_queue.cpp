@@ -39,8 +39,12 @@ void LineQueue::write_lines() {
     const std::uint64_t dropped = dropped_ - std::exchange(dropped_told_, dropped_);
     is_writing_ = true;
     lock.unlock();
-    write_(line, dropped);
+    const bool is_written = write_(line, dropped);
     lock.lock();
+    if (!is_written) {
+      dropped_told_ -= dropped;
+      ++dropped_;
+    }
     is_writing_ = false;
     if (lines_.empty()) is_idle_.notify_all();
   }

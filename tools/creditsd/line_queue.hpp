@@ -1,6 +1,6 @@
 // Lines on their way to whoever reads them, as those of the log. A reader may stand still, as a
 // terminal does after Ctrl-S, and must not hold up the program: a thread of its own writes the
-// lines, and the oldest are dropped where more wait than are kept.
+// lines, and the oldest are dropped where more wait than are kept, as is what cannot be written.
 #pragma once
 
 #include <spdlog/common.h>
@@ -26,8 +26,9 @@ struct Line {
 // Lives as long as the process, as its thread may never come back from a write. Any thread.
 class LineQueue {
  public:
-  // `dropped`: how many lines were dropped that would have come before this one.
-  using Write = std::function<void(const Line& line, std::uint64_t dropped)>;
+  // `dropped`: how many lines were dropped that would have come before this one. Returns whether it
+  // was written.
+  using Write = std::function<bool(const Line& line, std::uint64_t dropped)>;
 
   LineQueue(std::size_t lines_max, Write write);
   LineQueue(const LineQueue&) = delete;

@@ -2,7 +2,6 @@
 
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/stdout_sinks.h>
 #include <spdlog/sinks/systemd_sink.h>
 
 #include <algorithm>
@@ -18,6 +17,7 @@
 
 #include "http/codec/json_string.hpp"
 #include "tools/creditsd/line_queue.hpp"
+#include "tools/creditsd/standard_error.hpp"
 #include "tools/creditsd/throttle.hpp"
 
 namespace credits::creditsd {
@@ -25,6 +25,7 @@ namespace credits::creditsd {
 namespace {
 
 constexpr std::size_t lines_max = 1'000;
+constexpr std::size_t warnings_a_second_max = lines_max / 2;  // of different texts
 constexpr std::chrono::seconds flush_max{1};
 
 bool is_json = false;
@@ -32,10 +33,10 @@ bool is_for_people = true;  // who started it, and sees what it says
 spdlog::level::level_enum level_min = spdlog::level::info;
 // Both outlive every thread.
 LineQueue* queue = nullptr;  // until set_up_log()
-Throttle& throttle = *new Throttle;
+Throttle& throttle = *new Throttle{warnings_a_second_max};
 
 spdlog::sink_ptr sink_of(const std::string& format) {
-  if (format != "journal") return std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  if (format != "journal") return std::make_shared<StandardErrorSink>();
   const char* const socket = "/run/systemd/journal/socket";
   if (!std::filesystem::exists(socket)) {
     throw std::runtime_error{"--log-format journal: this system has no journal (" +
@@ -62,26 +63,37 @@ void write(spdlog::level::level_enum level, std::string_view event, const std::s
   queue->add({spdlog::log_clock::now(), level, text_of(event, text)});
 }
 
-void write_line(spdlog::logger& logger, const Line& line) {
-  if (line.level) {
-    logger.log(line.at, spdlog::source_loc{}, *line.level, line.text);
-  } else {
-    std::fputs(line.text.c_str(), stderr);
+// Writes the lines of a queue, on its thread.
+class LineWriter {
+ public:
+  explicit LineWriter(std::shared_ptr<spdlog::logger> logger)
+      : logger_{std::move(logger)}, has_failed_{std::make_shared<bool>(false)} {
+    logger_->set_error_handler([failed = has_failed_](const std::string&) { *failed = true; });
   }
-}
 
-LineQueue::Write writer_of(std::shared_ptr<spdlog::logger> logger) {
-  return [logger = std::move(logger)](const Line& line, std::uint64_t dropped) {
+  // Whether both lines, that of what was dropped and the one itself, were written.
+  bool operator()(const Line& line, std::uint64_t dropped) const {
     if (dropped > 0) {
-      write_line(*logger,
-                 {line.at, spdlog::level::warn,
-                  text_of("log_lines_dropped", std::to_string(dropped) +
-                                                   " lines are missing before this one, as "
-                                                   "nobody read the log")});
+      const Line missing{line.at, spdlog::level::warn,
+                         text_of("log_lines_dropped",
+                                 std::to_string(dropped) +
+                                     " lines are missing before this one: nobody read the log in "
+                                     "time, or it could not be written")};
+      if (!write(missing)) return false;
     }
-    write_line(*logger, line);
-  };
-}
+    return write(line);
+  }
+
+ private:
+  bool write(const Line& line) const {
+    if (!line.level) return write_to_standard_error(line.text);
+    logger_->log(line.at, spdlog::source_loc{}, *line.level, line.text);
+    return !std::exchange(*has_failed_, false);
+  }
+
+  std::shared_ptr<spdlog::logger> logger_;
+  std::shared_ptr<bool> has_failed_;  // the last line
+};
 
 void tell(const std::vector<Throttle::Held>& held) {
   for (const auto& [name, text] : held) log_warning(name, text);
@@ -99,7 +111,7 @@ void set_up_log(const std::string& level, const std::string& format) {
                               : "%Y-%m-%dT%H:%M:%S.%eZ %l %v",
                       spdlog::pattern_time_type::utc);
   logger->flush_on(spdlog::level::trace);
-  queue = new LineQueue{lines_max, writer_of(std::move(logger))};
+  queue = new LineQueue{lines_max, LineWriter{std::move(logger)}};
 }
 
 void log_debug(std::string_view event, const std::string& text) {
@@ -119,10 +131,11 @@ void log_error(std::string_view event, const std::string& text) {
 }
 
 void log_start_error(const std::string& text) {
-  if (is_for_people && queue != nullptr) {
-    queue->add({spdlog::log_clock::now(), std::nullopt, "creditsd: " + text + "\n"});
+  const std::string line = "creditsd: " + text + "\n";
+  if (queue == nullptr) {
+    write_to_standard_error(line);
   } else if (is_for_people) {
-    std::fputs(("creditsd: " + text + "\n").c_str(), stderr);
+    queue->add({spdlog::log_clock::now(), std::nullopt, line});
   } else {
     log_error("start_failed", text);
   }

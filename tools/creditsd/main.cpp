@@ -237,12 +237,14 @@ void run(const Options& options, Signals& signals) {
   const std::string url = url_of(scheme, {options.listen.host, port});
   log_info("started", "creditsd " + std::string{version} + " serves " + name_of_ledger(options) +
                           " on " + url);
-  announce("listening on " + url + "\n");
-  notify_manager("READY=1\nSTATUS=serves " + url);
   signals.attend({.stop = [&] { server.stop(); },
                   .reload = [&] { reload(files); },
                   .look = [&] { watch.look_if_due(); }},
-                 [&] { server.serve(); });
+                 [&] {
+                   announce("listening on " + url + "\n");
+                   notify_manager("READY=1\nSTATUS=serves " + url);
+                   server.serve();
+                 });
   watch.look();
 }
 
@@ -264,6 +266,11 @@ int run_to_the_end(const Options& options) {
   }
 }
 
+int end_with(int status) {
+  if (!flush_log()) std::_Exit(status);  // the thread that writes is still at it
+  return status;
+}
+
 }  // namespace
 
 }  // namespace credits::creditsd
@@ -278,13 +285,11 @@ int main(int argc, char** argv) {
     block_handled_signals();
     set_up_log(options.log_level, options.log_format);
     tell_before_abort();
-    const int status = run_to_the_end(options);
-    if (!flush_log()) std::_Exit(status);  // the thread that writes is still at it
-    return status;
+    return end_with(run_to_the_end(options));
   } catch (const Exit& exit) {
     return exit.status;
   } catch (const std::exception& error) {
     log_start_error(error.what());
-    return start_error;
+    return end_with(start_error);
   }
 }

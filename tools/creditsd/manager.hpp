@@ -9,4 +9,8 @@ namespace credits::creditsd {
 // not taken yet the last few are kept. Any thread, once the handled signals are blocked.
 void notify_manager(std::string state);
 
+// That the start has come so far, and takes longer: a manager would end what takes longer than it
+// allows. It gives it a minute from now on.
+void ask_manager_for_time(const std::string& status);
+
 }  // namespace credits::creditsd

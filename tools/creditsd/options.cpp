@@ -29,7 +29,7 @@ constexpr int usage_error = 2;
 constexpr const char* environment_prefix = "CREDITSD_";
 
 constexpr const char* footer = R"(Signals:
-  SIGTERM, SIGINT  answer what is in flight, write, and end, in 40 s at most; another one, a
+  SIGTERM, SIGINT  answer what is in flight, write, and end, in 50 s at most; another one, a
                    second later, ends at once, as does the first while it starts
   SIGHUP           read the quota, tokens and certificate again
 

@@ -21,6 +21,9 @@ constexpr int end_error = 1;
 // has started the program both pass on the same Ctrl-C.
 constexpr std::chrono::seconds same_wish{1};
 
+// A file on a mount that does not answer cannot be given up. Nothing but the reload waits for it.
+constexpr std::chrono::seconds reload_slow_after{10};
+
 sigset_t handled_signals() {
   sigset_t signals;
   ::sigemptyset(&signals);
@@ -92,6 +95,7 @@ void Signals::hear() {
     if (signal == SIGINT) end("SIGINT");
     if (service_) {
       reload_if_wanted();
+      tell_slow_reload();
       service_->look();
     }
     log_what_was_held_back();
@@ -130,8 +134,22 @@ void Signals::reload_if_wanted() {
   is_reload_wanted_ = false;
   try {
     reload_ = std::async(std::launch::async, service_->reload);
+    reload_slow_at_ = std::chrono::steady_clock::now() + reload_slow_after;
   } catch (const std::system_error& error) {
     log_error("reload_failed", std::string{"SIGHUP: no thread for it: "} + error.what());
+  }
+}
+
+void Signals::tell_slow_reload() {
+  if (!reload_slow_at_) return;
+  if (reload_.wait_for(std::chrono::seconds{0}) == std::future_status::ready) {
+    reload_slow_at_.reset();
+  } else if (std::chrono::steady_clock::now() > *reload_slow_at_) {
+    reload_slow_at_.reset();
+    log_warning("reload_slow", "SIGHUP: reading the files again takes more than " +
+                                   std::to_string(reload_slow_after.count()) +
+                                   " s; what was read before is in force, and further SIGHUPs "
+                                   "wait: see to the disk or mount of quota, tokens and TLS files");
   }
 }
 

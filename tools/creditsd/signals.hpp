@@ -4,8 +4,7 @@
 //   while it starts  SIGTERM ends it at once, with status 0: nothing has been answered
 //   while it serves  SIGTERM stops the service, which answers what is in flight
 //   while it ends    another SIGTERM, a second later or more, ends it at once, with status 1; so
-//   does
-//                    end_max
+//                    does end_max
 //
 // SIGINT is as SIGTERM. SIGHUP reloads; one that comes before the service does is kept for it.
 #pragma once
@@ -21,8 +20,8 @@
 namespace credits::creditsd {
 
 // How long the end may take: 30 s for the answers that are still to come, as each waits so long at
-// most, and 10 s to send and to write.
-inline constexpr std::chrono::seconds end_max{40};
+// most, 10 s to send them, and 10 s for the actors to write. Below TimeoutStopSec of the unit.
+inline constexpr std::chrono::seconds end_max{50};
 
 // Of this thread and those that it will start. To be called before any is.
 void block_handled_signals();
@@ -52,12 +51,14 @@ class Signals {
   void end(const std::string& signal);
   void give_up_if_due();
   void reload_if_wanted();
+  void tell_slow_reload();
   void detach();
   void begin_end(const char* step);
 
   std::mutex mutex_;  // guards all below but thread_
   std::optional<Service> service_;
-  std::future<void> reload_;  // under way, or done
+  std::future<void> reload_;                                             // under way, or done
+  std::optional<std::chrono::steady_clock::time_point> reload_slow_at_;  // none: told, or done
   bool is_reload_wanted_ = false;
   const char* step_ = nullptr;  // none: it is not ending
   std::chrono::steady_clock::time_point ends_by_{};

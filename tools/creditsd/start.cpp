@@ -20,12 +20,6 @@ constexpr std::chrono::milliseconds try_again_after{500};
 constexpr std::chrono::seconds notify_interval{1};
 constexpr std::chrono::seconds log_interval{5};
 
-// A service manager would end what takes longer to start than it allows. It gives it a minute from
-// now on, as there is progress.
-void tell_manager(const std::string& status) {
-  notify_manager("EXTEND_TIMEOUT_USEC=60000000\nSTATUS=" + status);
-}
-
 // What an engine tells is a warning, but for the server that it found.
 void tell(std::string_view name, const std::string& text) {
   const bool is_usual = name == "database_connected";
@@ -40,7 +34,7 @@ class Replay {
     notified_at_ = now;
     const std::string text = "replaying the journal: " + std::to_string(replayed) + " of " +
                              std::to_string(total) + " entries";
-    tell_manager(text);
+    ask_manager_for_time(text);
     if (now - logged_at_ < log_interval) return;
     logged_at_ = now;
     log_info("replaying", text);
@@ -60,7 +54,7 @@ std::unique_ptr<persistence::Store> open_store_when_there(const std::string& sto
     try {
       return open_store(store, data_dir, tuning, tell, Replay{});
     } catch (const persistence::StoreUnreachableError& error) {
-      tell_manager("waiting for the store: " + std::string{error.what()});
+      ask_manager_for_time("waiting for the store: " + std::string{error.what()});
       if (told != error.what()) log({"waiting_for_store", error.what()});
       told = error.what();
     }

@@ -1,7 +1,5 @@
 #include "tools/creditsd/throttle.hpp"
 
-#include <utility>
-
 namespace credits::creditsd {
 
 namespace {
@@ -12,9 +10,8 @@ constexpr std::chrono::seconds interval{1};
 
 bool Throttle::passes(std::string_view name, const std::string& text, Time now) {
   const std::lock_guard lock{mutex_};
-  const auto [found, is_new] = kinds_.try_emplace(std::string{name});
-  Kind& kind = found->second;
-  if (is_new || (kind.held == 0 && now - kind.told_at >= interval)) {
+  Kind& kind = kind_of(name, text, now);
+  if (kind.told_at == Time{} || (kind.held == 0 && now - kind.told_at >= interval)) {
     kind.told_at = now;
     return true;
   }
@@ -23,22 +20,38 @@ bool Throttle::passes(std::string_view name, const std::string& text, Time now) 
   return false;
 }
 
+Throttle::Kind& Throttle::kind_of(std::string_view name, const std::string& text, Time now) {
+  const Key key{name, text};
+  if (const auto found = kinds_.find(key); found != kinds_.end()) return found->second;
+  if (kinds_.size() >= texts_max_) forget(now);
+  const bool has_room = kinds_.size() < texts_max_;
+  return kinds_[has_room ? key : Key{name, ""}];
+}
+
+// What would pass as a new one does.
+void Throttle::forget(Time now) {
+  std::erase_if(kinds_, [now](const auto& item) {
+    return item.second.held == 0 && now - item.second.told_at >= interval;
+  });
+}
+
 std::vector<Throttle::Held> Throttle::take_due(Time now) {
   std::vector<Held> due;
   const std::lock_guard lock{mutex_};
-  for (auto& [name, kind] : kinds_) {
+  for (auto& [key, kind] : kinds_) {
     if (kind.held == 0 || now - kind.told_at < interval) continue;
     kind.told_at = now;
-    due.push_back(take(name, kind));
+    due.push_back(take(key.first, kind));
   }
+  forget(now);
   return due;
 }
 
 std::vector<Throttle::Held> Throttle::take_all() {
   std::vector<Held> all;
   const std::lock_guard lock{mutex_};
-  for (auto& [name, kind] : kinds_) {
-    if (kind.held > 0) all.push_back(take(name, kind));
+  for (auto& [key, kind] : kinds_) {
+    if (kind.held > 0) all.push_back(take(key.first, kind));
   }
   return all;
 }
