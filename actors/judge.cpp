@@ -87,7 +87,7 @@ class Judge {
     if (asked.tier && !is_known(*asked.tier)) return unknown_tier(*asked.tier);
     const std::string tier = asked.tier.value_or(row_.tier_snapshot);
     const ledger::Plan decision = plan(balance_of(tier), asked.has_hardware, asked.credits);
-    if (decision.denial) return Refused{refusal_of(*decision.denial), tier};
+    if (decision.denial) return refused_by(tier, refusal_of(*decision.denial));
     if (ledger::live_reservations(row_, circumstances_.now) >= live_reservations_max) {
       return Refused{Refusal::too_many_reservations, row_.install_id};
     }
@@ -115,7 +115,7 @@ class Judge {
     }
     if (backend == ledger::Backend::gemini && held.backend != backend &&
         !ledger::has_gemini_room(row_, held, credits, circumstances_.quota, circumstances_.now)) {
-      return Refused{Refusal::gemini_cap_exceeded, held.tier};
+      return refused_by(held.tier, Refusal::gemini_cap_exceeded);
     }
     expire_due();
     write(ledger::settle_entry(row_, held, backend, credits, circumstances_.now));
@@ -196,6 +196,12 @@ class Judge {
     const bool is_lifetime =
         ledger::quota_of(circumstances_.quota, tier).counter == ledger::Counter::lifetime;
     return Refused{Refusal::counter_overflow, is_lifetime ? "lifetime" : "monthly"};
+  }
+
+  // By what `tier` has left, or the tier that judges where the quota no longer has it.
+  Answer refused_by(const std::string& tier, Refusal reason) const {
+    if (is_known(tier)) return Refused{reason, tier};
+    return Refused{reason, std::string{ledger::fallback_tier}, tier};
   }
 
   static Answer unknown_tier(const std::string& tier) {

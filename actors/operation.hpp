@@ -104,6 +104,8 @@ enum class Refusal : std::uint8_t {
 struct Refused {
   Refusal reason = Refusal::unknown_install;
   std::string value;  // the one at fault
+  // Of what `value` judged in its place, as the quota no longer has it.
+  std::optional<std::string> gone_tier{};
 };
 
 // The store failed; the operation may have been done.

@@ -19,9 +19,9 @@ Problem problem_of(const actors::Refused& refused) {
     case Refusal::unknown_tier:
       return unknown_tier(value);
     case Refusal::out_of_credits:
-      return out_of_credits(value);
+      return out_of_credits(value, refused.gone_tier);
     case Refusal::gemini_cap_exceeded_no_hardware:
-      return gemini_cap_exceeded_no_hardware(value);
+      return gemini_cap_exceeded_no_hardware(value, refused.gone_tier);
     case Refusal::too_many_reservations:
       return too_many_reservations(actors::live_reservations_max);
     case Refusal::unknown_reservation:
@@ -36,7 +36,7 @@ Problem problem_of(const actors::Refused& refused) {
       return invalid_request("credits",
                              "\"credits\" must be at most the " + value + " that are held");
     case Refusal::gemini_cap_exceeded:
-      return gemini_cap_exceeded(value);
+      return gemini_cap_exceeded(value, refused.gone_tier);
     case Refusal::idempotency_key_reused:
       return idempotency_key_reused(value);
     case Refusal::counter_overflow:

@@ -18,6 +18,12 @@ Problem denied(std::string code, std::string title, std::string detail) {
   return problem;
 }
 
+std::string in_place_of(const std::optional<std::string>& gone_tier) {
+  if (!gone_tier) return "";
+  return "; it judges in place of tier \"" + printable(*gone_tier) +
+         "\", which the quota no longer has";
+}
+
 }  // namespace
 
 std::string printable(std::string_view text) {
@@ -67,16 +73,18 @@ Problem invalid_idempotency_key(std::string detail) {
           "idempotency_key"};
 }
 
-Problem out_of_credits(const std::string& tier) {
+Problem out_of_credits(const std::string& tier, const std::optional<std::string>& gone_tier) {
   return denied("out_of_credits", "The install has too few credits left",
-                "tier \"" + printable(tier) + "\" has fewer credits left than were asked for");
+                "tier \"" + printable(tier) + "\" has fewer credits left than were asked for" +
+                    in_place_of(gone_tier));
 }
 
-Problem gemini_cap_exceeded_no_hardware(const std::string& tier) {
+Problem gemini_cap_exceeded_no_hardware(const std::string& tier,
+                                        const std::optional<std::string>& gone_tier) {
   return denied("gemini_cap_exceeded_no_hardware",
                 "The Gemini cap leaves too little, and there is no hardware",
                 "the Gemini cap of tier \"" + printable(tier) +
-                    "\" leaves fewer credits than were asked for");
+                    "\" leaves fewer credits than were asked for" + in_place_of(gone_tier));
 }
 
 Problem too_many_reservations(std::size_t reservations_max) {
@@ -106,10 +114,11 @@ Problem reservation_settled(const std::string& reservation_id) {
           "reservation \"" + reservation_id + "\" has been settled"};
 }
 
-Problem gemini_cap_exceeded(const std::string& tier) {
+Problem gemini_cap_exceeded(const std::string& tier, const std::optional<std::string>& gone_tier) {
   return {409, "gemini_cap_exceeded", "The Gemini cap leaves too little",
           "the Gemini cap of tier \"" + printable(tier) +
-              "\" has no room for these credits; settle on the backend that was reserved",
+              "\" has no room for these credits; settle on the backend that was reserved" +
+              in_place_of(gone_tier),
           "backend"};
 }
 

@@ -48,14 +48,16 @@ Problem invalid_request(std::optional<std::string> field, std::string detail);
 Problem unknown_tier(const std::string& tier);
 Problem unknown_install(const std::string& install_id);
 Problem invalid_idempotency_key(std::string detail);
-Problem out_of_credits(const std::string& tier);
-Problem gemini_cap_exceeded_no_hardware(const std::string& tier);
+// By the tier that judged; `gone_tier` is the install's or hold's own, if the quota has lost it.
+Problem out_of_credits(const std::string& tier, const std::optional<std::string>& gone_tier);
+Problem gemini_cap_exceeded_no_hardware(const std::string& tier,
+                                        const std::optional<std::string>& gone_tier);
 Problem too_many_reservations(std::size_t reservations_max);
 Problem unknown_reservation(const std::string& reservation_id);
 Problem reservation_expired(const std::string& reservation_id);
 Problem reservation_released(const std::string& reservation_id);
 Problem reservation_settled(const std::string& reservation_id);
-Problem gemini_cap_exceeded(const std::string& tier);
+Problem gemini_cap_exceeded(const std::string& tier, const std::optional<std::string>& gone_tier);
 // Of the window `lifetime` or `monthly`.
 Problem counter_overflow(const std::string& window);
 Problem idempotency_key_reused(const std::string& key);

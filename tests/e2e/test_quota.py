@@ -372,3 +372,63 @@ def test_a_row_of_a_removed_tier_is_judged_alike_in_each_place(client):
     install = client.get("/v1/installs/a").json
     assert client.get("/v1/installs?tier=pro").json["installs"] == [install]
     assert client.post("/v1/installs/a/plan").json["balance"] == install["balance"]
+
+
+# --- a tier that is gone
+
+
+LOST = {"core": {"lifetime": 10, "geminiCapLifetime": 2}}
+
+
+@pytest.fixture
+def lost(server, client):
+    """`a` has the tier `pro` and a hold of it, and the quota has `core` alone."""
+    commit = {"backend": "hardware", "tier": "pro"}
+    for install_id in ("a", "b", "c"):
+        assert client.post(f"/v1/installs/{install_id}/commit", commit).status == 200
+    held = client.post("/v1/installs/a/reservations", {"has_hardware": True, "credits": 600}).json
+    assert (held["tier"], held["backend"]) == ("pro", "hardware")
+    assert client.put("/v1/quota", LOST).status == 200
+    return held
+
+
+def check_names_both(answer, status, code):
+    detail = check_problem(answer, status, code, "backend" if status == 409 else None)["detail"]
+    assert 'tier "core"' in detail and 'tier "pro", which the quota no longer has' in detail
+    assert detail.index("core") < detail.index("pro")
+
+
+def test_a_refusal_names_the_tier_that_judged_and_the_one_that_is_gone(client, lost):
+    reserve = "/v1/installs/a/reservations"
+    check_names_both(client.post(reserve, {"credits": 11}), 402, "out_of_credits")
+    check_names_both(client.post(reserve, {"credits": 3}), 402, "gemini_cap_exceeded_no_hardware")
+    check_names_both(client.post(f"{reserve}/{lost['reservation_id']}/commit", {"backend": "gemini"}), 409,
+                     "gemini_cap_exceeded")
+    batch = client.post("/v1/batch", {"operations": [{"op": "reserve", "install_id": "a", "credits": 11}]})
+    assert "no longer has" in batch.json["results"][0]["detail"]
+    problem = check_problem(client.post(reserve, {"tier": "core", "credits": 11}), 402, "out_of_credits")
+    assert problem["detail"] == 'tier "core" has fewer credits left than were asked for'
+
+
+@pytest.mark.parametrize("how", ["put", "sighup"])
+def test_a_change_that_takes_a_tier_away_tells_how_many_installs_have_it(server, client, quota_path, how):
+    for install_id in ("a", "b", "c"):
+        client.post(f"/v1/installs/{install_id}/commit", {"backend": "hardware", "tier": "pro"})
+
+    def change(quota):
+        if how == "put":
+            assert client.put("/v1/quota", quota).status == 200
+        else:
+            quota_path.write_text(json.dumps(quota))
+            server.hup()
+
+    change(LOST)
+    wait_until(lambda: " tier_gone: " in server.log(), "a word in the log")
+    [line] = [line for line in server.log().splitlines() if " tier_gone: " in line]
+    assert '"pro"' in line and "3 installs" in line and '"core"' in line and 'list --tier "pro"' in line
+    change({"core": {"lifetime": 11}, "max": {"monthly": 1}})
+    wait_until(lambda: server.log().count(" tier_gone: ") == 2, "the same again")
+    change(DEFAULT)
+    wait_until(lambda: same_quota(quota_of(client), DEFAULT), "the old quota")
+    assert server.stop() == 0
+    assert server.log().count(" tier_gone: ") == 2

@@ -27,6 +27,7 @@
 #include "http/tls.hpp"
 #include "persistence/files.hpp"
 #include "persistence/postgres_store.hpp"
+#include "tools/creditsd/gone_tiers.hpp"
 #include "tools/creditsd/import.hpp"
 #include "tools/creditsd/last_words.hpp"
 #include "tools/creditsd/log.hpp"
@@ -220,6 +221,7 @@ void run(const Options& options, Signals& signals) {
   RunningLedger running{*store, environment, tuning};
   const Ending closing_actors{signals, "writing what came last, and the snapshots"};
   import_old_ledger(options, running.gateway(), environment);
+  GoneTiers gone_tiers{environment, running.gateway()};
   http::HttpFigures figures;
   http::Api api{{running.gateway(),
                  environment,
@@ -239,7 +241,11 @@ void run(const Options& options, Signals& signals) {
                           " on " + url);
   signals.attend({.stop = [&] { server.stop(); },
                   .reload = [&] { reload(files); },
-                  .look = [&] { watch.look_if_due(); }},
+                  .look =
+                      [&] {
+                        watch.look_if_due();
+                        gone_tiers.look();
+                      }},
                  [&] {
                    announce("listening on " + url + "\n");
                    notify_manager("READY=1\nSTATUS=serves " + url);
