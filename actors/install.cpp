@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <exception>
 #include <iterator>
+#include <numeric>
 #include <utility>
 
 #include "actors/handlers.hpp"
@@ -40,6 +41,7 @@ void InstallState::loaded(Loaded result) {
   add_one(vitals->loads);
   vitals->version = row_.version;
   vitals->durable_version = row_.version;
+  count_holds();
   memory_.start(std::move(result.names), names_known_max);
   judge_stash();
   leave_if_done();
@@ -134,6 +136,7 @@ void InstallState::answer(Request request, Verdict verdict) {
   }
   std::optional<persistence::Mutation> mutation;
   if (!entries.empty()) {
+    count_holds();
     for (const ledger::Entry& entry : entries) memory_.add(entry);
     mutation = {row_, std::move(entries)};
     vitals->version = row_.version;
@@ -142,6 +145,20 @@ void InstallState::answer(Request request, Verdict verdict) {
   self->send(persister, append_atom::value,
              Append{install_actor{self}, vitals, std::move(mutation), std::move(request),
                     std::chrono::steady_clock::now()});
+}
+
+void InstallState::count_holds() {
+  const auto count = static_cast<std::int64_t>(row_.reservations.size());
+  const std::int64_t credits =
+      std::accumulate(row_.reservations.begin(), row_.reservations.end(), std::int64_t{0},
+                      [](std::int64_t sum, const auto& each) { return sum + each.credits; });
+  Figures& figures = environment->figures;
+  if (count != reservations_counted_) {
+    figures.reservations += count - std::exchange(reservations_counted_, count);
+  }
+  if (credits != credits_counted_) {
+    figures.credits_held += credits - std::exchange(credits_counted_, credits);
+  }
 }
 
 void InstallState::hand_to_confirmer(Request request) {
@@ -213,6 +230,8 @@ void InstallState::leave_if_done() {
   if (phase_ == Phase::live && !is_durable()) {
     return self->send(persister, drain_atom::value, install_actor{self});
   }
+  row_.reservations.clear();
+  count_holds();
   self->send(router, retired_atom::value, install_id);
   self->quit();
 }

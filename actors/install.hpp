@@ -70,11 +70,14 @@ struct InstallState {
   void judge_stash();
   void recall();
   void fail_stash(const ReadFailure& failure);
+  void count_holds();
   bool is_durable() const { return row_.version == vitals->durable_version; }
 
   Phase phase_ = Phase::cold;
   bool retiring_ = false;
-  ledger::Row row_;  // when live: with all that is on its way to the disk
+  ledger::Row row_;                        // when live: with all that is on its way to the disk
+  std::int64_t reservations_counted_ = 0;  // in the figures
+  std::int64_t credits_counted_ = 0;       // in the figures
   Memory memory_;
   std::vector<Request> returned_;     // when fenced: what has come back and is to be judged anew
   bool awaits_confirmation_ = false;  // an answer may still be with the confirmer

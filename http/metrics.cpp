@@ -89,6 +89,10 @@ void add_actors(Metrics& metrics, const actors::Figures& figures, actors::Steady
                   figures.spawned);
   metrics.counter("credits_actors_passivated_total", "Install actors that were retired.",
                   figures.passivated);
+  metrics.gauge("credits_live_reservations", "Reservations of the installs in memory.",
+                static_cast<double>(figures.reservations));
+  metrics.gauge("credits_held_credits", "Credits that these reservations hold.",
+                static_cast<double>(figures.credits_held));
   metrics.gauge("credits_mailbox_depth_max",
                 "Most requests that waited for one install in the last minute.",
                 static_cast<double>(figures.deepest_mailbox(now)));
@@ -159,7 +163,8 @@ void add_trouble(Metrics& metrics, const actors::Figures& figures) {
                   "Times that the database lacked what it had confirmed before.",
                   figures.went_back);
   metrics.counter("credits_log_lines_dropped_total",
-                  "Log lines dropped as nobody read the log in time.", figures.log_lines_dropped);
+                  "Log lines dropped as nobody read the log in time, or it could not be written.",
+                  figures.log_lines_dropped);
 }
 
 double clock_behind_seconds(const actors::Environment& environment) {

@@ -1,11 +1,14 @@
 #include "persistence/sqlite_file.hpp"
 
 #include <sqlite3.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cerrno>
 #include <cstring>
 #include <random>
+#include <string_view>
 
 #include "persistence/sqlite_log.hpp"
 
@@ -49,6 +52,35 @@ void check_version(const std::filesystem::path& path, int version, const sql::Sc
                      ", this creditsd knows up to " + std::to_string(schema.version()) +
                      "; run the newer creditsd that wrote it"};
   }
+}
+
+bool is_on_read_only_mount(const std::filesystem::path& path) {
+  const auto directory = path.has_parent_path() ? path.parent_path() : std::filesystem::path{"."};
+  return ::access(directory.c_str(), W_OK) != 0 && errno == EROFS;
+}
+
+// Whether nobody writes to the file: it is on a mount that is read-only, and has no log. SQLite
+// would make files beside it to read it, which cannot be there. Where it has a log without its
+// index, only a copy can be read.
+bool is_frozen(const std::filesystem::path& path) {
+  if (!is_on_read_only_mount(path) || std::filesystem::exists(path.string() + "-shm")) return false;
+  std::error_code no_log;
+  const auto log_bytes = std::filesystem::file_size(path.string() + "-wal", no_log);
+  if (no_log || log_bytes == 0) return std::filesystem::exists(path);
+  throw StoreError{path.string() + ": its log, " + path.string() +
+                   "-wal, cannot be read on a mount that is read-only; copy the directory to where "
+                   "files can be made, and use the copy"};
+}
+
+std::string uri_of_frozen(const std::filesystem::path& path) {
+  std::string uri = "file:";
+  for (const char c : std::filesystem::absolute(path).string()) {
+    constexpr std::string_view digits = "0123456789abcdef";
+    const auto byte = static_cast<unsigned char>(c);
+    const bool is_plain = std::isalnum(byte) != 0 || c == '/' || c == '.' || c == '-' || c == '_';
+    is_plain ? uri.append(1, c) : uri.append({'%', digits[byte >> 4U], digits[byte & 0xfU]});
+  }
+  return uri + "?immutable=1";
 }
 
 // What the system said the last time that SQLite's log of this file failed, or 0. (SQLite 3.40's
@@ -116,9 +148,11 @@ void leave_log(SQLite::Database& database, bool is_left) {
 }
 
 SQLite::Database open_reader(const std::filesystem::path& path) {
+  const int flags = SQLite::OPEN_READONLY | SQLITE_OPEN_NOMUTEX;
   return on_file(path, [&] {
-    return SQLite::Database{path.string(), SQLite::OPEN_READONLY | SQLITE_OPEN_NOMUTEX,
-                            busy_timeout_ms};
+    return is_frozen(path)
+               ? SQLite::Database{uri_of_frozen(path), flags | SQLITE_OPEN_URI, busy_timeout_ms}
+               : SQLite::Database{path.string(), flags, busy_timeout_ms};
   });
 }
 

@@ -16,7 +16,7 @@
 
 namespace credits::persistence {
 
-// A second connection, that writes nothing. Throws StoreError.
+// A second connection, that writes nothing, also on a mount that is read-only. Throws StoreError.
 SQLite::Database open_reader(const std::filesystem::path& path);
 
 // A statement on the file's connection. Throws StoreError.

@@ -58,6 +58,11 @@ struct Figures {
   // Installs add, the persister subtracts: mutations that are not durable yet.
   std::atomic<std::int64_t> pending_mutations{0};
 
+  // Installs: the reservations of those that are live, and what they hold. One whose time is over
+  // counts until the next mutation or settle finds it.
+  std::atomic<std::int64_t> reservations{0};
+  std::atomic<std::int64_t> credits_held{0};
+
   // The loader: rows that the store has in an older version than before, or with another history.
   std::atomic<std::uint64_t> went_back{0};
 

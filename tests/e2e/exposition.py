@@ -18,6 +18,8 @@ METRICS = {
     "credits_store_info": ("gauge", {"engine"}),
     "credits_installs": ("gauge", set()),
     "credits_actors_live": ("gauge", set()),
+    "credits_live_reservations": ("gauge", set()),
+    "credits_held_credits": ("gauge", set()),
     "credits_actors_spawned_total": ("counter", set()),
     "credits_actors_passivated_total": ("counter", set()),
     "credits_mailbox_depth_max": ("gauge", set()),

@@ -12,6 +12,7 @@ import creditsctl
 from creditsctl import check_done, check_failed
 from creditsd import FEW_LIVE, wait_until
 from damage import with_flipped_bit
+from test_faults import small_disk  # noqa: F401
 from traffic import Traffic, all_entries, all_installs, history, path_of
 
 COMMIT = {"backend": "gemini", "tier": "core"}
@@ -49,6 +50,34 @@ def test_a_whole_ledger_passes_while_it_runs_and_after_a_kill(server, client, da
         '"has_snapshots":true,"is_log_missing":false}\n')
     (data_dir / "snapshots.db").unlink()
     assert "no snapshots.db" in check_done(creditsctl.run("check", data_dir))
+
+
+def make_read_only(disk):
+    subprocess.run(["mount", "-o", "remount,ro", disk], check=True)
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+@pytest.mark.parametrize("name", ["data", "da ta?#%41"])
+def test_a_ledger_on_a_mount_that_is_read_only_is_checked_and_backed_up(small_disk, start, connect, tmp_path,  # noqa: F811
+                                                                        how, name):
+    server = start("--data-dir", small_disk / name)
+    connect(server).post(f"{path_of('a')}/commit", COMMIT)
+    getattr(server, how)()
+    make_read_only(small_disk)
+    assert check_done(creditsctl.run("check", small_disk / name)) == "ok: 1 installs, 1 entries\n"
+    check_done(creditsctl.run("backup", small_disk / name, tmp_path / "backup.db"))
+    assert "1 entries" in check_done(creditsctl.run("check", *restore(tmp_path / "backup.db", tmp_path / "restored")[1:]))
+
+
+def test_a_log_without_its_index_on_a_mount_that_is_read_only_is_named(small_disk, start, connect):  # noqa: F811
+    data_dir = small_disk / "data"
+    server = start("--data-dir", data_dir)
+    connect(server).post(f"{path_of('a')}/commit", COMMIT)
+    server.kill()
+    for index in data_dir.glob("*-shm"):
+        index.unlink()
+    make_read_only(small_disk)
+    check_failed(creditsctl.run("check", data_dir), 1, data_dir, "-wal", "read-only", "copy the directory")
 
 
 def test_a_check_shows_its_progress(stopped):
@@ -251,13 +280,11 @@ def test_a_backup_replaces_nothing_unless_it_is_told_to(stopped, tmp_path):
 
 
 USAGE_ERRORS = {
-    "nothing": ([], "subcommand"),
     "no such command": (["nonsense"], "nonsense"),
     "no such flag": (["stats", "--nonsense"], "--nonsense"),
     "check without a directory": (["check"], "LEDGER"),
     "show without an id": (["show"], "ID"),
     "two ids": (["show", "a", "b"], "b"),
-    "quota without get or set": (["quota"], "subcommand"),
     "set without a file": (["quota", "set"], "FILE"),
     "no URL": (["stats", "--url", "localhost"], "localhost"),
     "a URL of another scheme": (["stats", "--url", "ftp://localhost"], "ftp"),
@@ -277,6 +304,14 @@ USAGE_ERRORS = {
 def test_a_usage_error_ends_with_2_and_names_what_is_wrong(case):
     args, word = USAGE_ERRORS[case]
     check_failed(creditsctl.run(*args), 2, word)
+
+
+@pytest.mark.parametrize("args", [[], ["--json"], ["quota"], ["completion"]], ids=" ".join)
+def test_a_call_without_its_command_prints_help(args):
+    ended = creditsctl.run(*args)
+    assert (ended.returncode, ended.stderr) == (2, "")
+    command = [arg for arg in args if not arg.startswith("-")]
+    assert ended.stdout == check_done(creditsctl.run(*command, "--help"))
 
 
 COMMANDS = ["stats", "top", "show", "history", "list", "export", "import", "quota get",

@@ -8,6 +8,7 @@ import os
 import pty
 import select
 import signal
+import socket
 import ssl
 import subprocess
 import threading
@@ -123,8 +124,10 @@ def test_list_pages_and_filters(ctl, client):
     rows = table(check_done(ctl("list", "--prefix", "install-000", "--tier", "max")))
     assert [row["INSTALL"] for row in rows] == [f"install-{n:04}" for n in range(1, 10, 2)]
     assert {row["REMAINING"] for row in rows} == {"unlimited"}
-    assert table(check_done(ctl("list", "--prefix", "b&tier=core"))) == []
-    assert table(check_done(ctl("list", "--tier", "gold"))) == []
+    for filters in (["--prefix", "b&tier=core"], ["--tier", "gold"]):
+        ended = ctl("list", *filters)
+        assert (ended.returncode, table(ended.stdout)) == (0, [])
+        assert ended.stderr == "creditsctl: no install has this --prefix and --tier\n"
 
 
 def test_a_reader_that_has_enough_ends_a_list(server, client):
@@ -184,7 +187,10 @@ def test_a_broken_or_foreign_file_is_refused_and_nothing_imported(ctl, tmp_path,
     file = tmp_path / "credits.json"
     file.write_text(text)
     check_failed(ctl("import", file), 1, word)
-    assert table(check_done(ctl("list"))) == []
+    ended = ctl("list")
+    assert (ended.returncode, table(ended.stdout)) == (0, [])
+    assert ended.stderr == "creditsctl: the ledger has no installs\n"
+    assert json.loads(check_done(ctl("list", "--json"))) == {"installs": [], "next_after": None}
 
 
 def test_files_that_cannot_be_used_are_named(ctl, tmp_path):
@@ -563,6 +569,44 @@ def test_https_is_verified(certificate, tmp_path):
                      no_certificate)
         ended = creditsctl.run("quota", "get", "--url", f"http://127.0.0.1:{port}")
         check_failed(ended, 3)
+
+
+SOME_COMMANDS = [["stats"], ["list"], ["export", "FILE"], ["import", "FILE"], ["quota", "set", "FILE"]]
+
+
+@pytest.mark.parametrize("command", SOME_COMMANDS, ids=" ".join)
+def test_http_to_a_server_that_speaks_tls_says_so_and_the_other_way_round(start, certificate, tmp_path, command):
+    file = tmp_path / "some.json"
+    file.write_text('{"rows":{}}')
+    args = [str(file) if arg == "FILE" else arg for arg in command]
+    secure = start("--tls-cert", certificate[0], "--tls-key", certificate[1])
+    url = f"http://127.0.0.1:{secure.port}"
+    check_failed(creditsctl.run(*args, "--url", url), 3, url, "speaks TLS", "https://")
+    secure.stop()
+    url = f"https://127.0.0.1:{start().port}"
+    check_failed(creditsctl.run(*args, "--url", url), 3, url, "speaks no TLS", "http://")
+
+
+def test_a_proxy_that_answers_http_on_its_tls_port_is_told_apart(certificate):
+    """As nginx, which answers 400 in clear to what is no TLS."""
+    context = tls(certificate)
+
+    def serve(listening):
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listening.accept()
+                with connection:
+                    if connection.recv(1, socket.MSG_PEEK) == b"\x16":
+                        connection = context.wrap_socket(connection, server_side=True)
+                    connection.recv(65536)
+                    connection.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 2\r\n\r\nno")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        serving = threading.Thread(target=serve, args=[listening], daemon=True)
+        serving.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        for command in (["stats"], ["export", "-"]):
+            check_failed(creditsctl.run(*command, "--url", url), 3, "speaks TLS", "https://")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")

@@ -10,6 +10,7 @@ import pytest
 
 import creditsd
 import creditsload
+from test_tls import self_signed
 
 EVERY_KIND = "plan=1,commit=1,reserve-settle=1,batch=1"
 
@@ -213,3 +214,11 @@ def test_a_load_that_does_nothing_fails(server):
     ended = creditsload.run("--tiers", "gold", port=server.port)
     creditsload.check_failed(ended, 1, "not one operation")
     assert "unknown_tier" in ended.stdout
+
+
+def test_a_server_that_wants_the_other_scheme_is_told_apart(start, tmp_path):
+    cert, key = self_signed(tmp_path, "some")
+    secure, plain = start("--tls-cert", cert, "--tls-key", key), start("--data-dir", tmp_path / "other")
+    for url, told in ((f"http://127.0.0.1:{secure.port}", "speaks TLS: use https://"),
+                      (f"https://127.0.0.1:{plain.port}", "speaks no TLS: use http://")):
+        creditsload.check_failed(creditsload.run("--url", url), 3, url, told)

@@ -152,6 +152,46 @@ def test_gauges_tell_what_stats_tell(client):
     assert metrics.value("credits_http_requests_in_flight") <= 1
 
 
+def holds(client):
+    metrics = scrape(client)
+    return metrics.value("credits_live_reservations"), metrics.value("credits_held_credits")
+
+
+def test_live_reservations_and_what_they_hold_are_told(start, connect):
+    flags = ["--passivate-after", "1h"]
+    server = start(*flags)
+    client = connect(server)
+    assert holds(client) == (0, 0)
+    first = client.post(path_of("a") + "/reservations", {"credits": 5}).json
+    second = client.post(path_of("a") + "/reservations", {"credits": 7}).json
+    client.post(path_of("b") + "/reservations", {"credits": 3})
+    client.post(path_of("b") + "/reservations", {"credits": 1000})  # refused
+    client.post(path_of("c") + "/reservations", {"credits": 1, "ttl_seconds": 1})
+    assert holds(client) == (4, 16)
+    client.post(f"{path_of('a')}/reservations/{first['reservation_id']}/commit", {"credits": 2})
+    assert holds(client) == (3, 11)
+    client.request("DELETE", f"{path_of('a')}/reservations/{second['reservation_id']}")
+    assert holds(client) == (2, 4)
+
+    def is_expired():
+        client.post(path_of("c") + "/commit", CORE)
+        return holds(client) == (1, 3)
+
+    wait_until(is_expired, "the end of the short one")
+    server.kill()
+    client = connect(start(*flags))
+    assert holds(client) == (0, 0)  # of the installs in memory
+    client.get(path_of("b"))
+    assert holds(client) == (1, 3)
+
+
+def test_the_reservations_of_a_retired_install_are_counted_no_more(start, connect):
+    client = connect(start("--passivate-after", "10ms"))
+    client.post(path_of("a") + "/reservations", {"credits": 5})
+    wait_until(lambda: holds(client) == (0, 0), "its retirement")
+    assert client.get(path_of("a")).json["balance"]["held"] == 5
+
+
 def test_at_rest_nothing_waits(client):
     client.post(INSTALL + "/commit", CORE)
     names = ("credits_pending_mutations", "credits_oldest_pending_seconds",

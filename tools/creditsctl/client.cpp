@@ -4,6 +4,7 @@
 
 #include <array>
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "tools/creditsctl/json.hpp"
@@ -26,6 +27,27 @@ std::unique_ptr<httplib::ClientImpl> make_client(const Url& url, const Options& 
   return client;
 }
 
+// Without the token: it is not known yet who answers.
+constexpr std::chrono::seconds probe_timeout{5};
+
+template <class Probe>
+bool answers(Probe& client) {
+  client.set_connection_timeout(probe_timeout);
+  client.set_read_timeout(probe_timeout);
+  return static_cast<bool>(client.Get("/healthz"));
+}
+
+bool speaks_tls(const Url& url) {
+  httplib::SSLClient client{url.host, url.port};
+  client.enable_server_certificate_verification(false);
+  return answers(client);
+}
+
+bool speaks_plain_http(const Url& url) {
+  httplib::ClientImpl client{url.host, url.port};
+  return answers(client);
+}
+
 // Debian 13's library has an error of its own for it, Debian 12's has none.
 template <class Error>
 bool is_of_host_name(Error error) {
@@ -41,22 +63,20 @@ std::string hint_for(int status) {
   return status == 401 ? "; name the file of an administrator's token: --token-file" : "";
 }
 
-Failure refused(int status, const std::string& body) {
-  const int exit_status = is_unavailable(status) ? unreachable : failed;
+// What the server says of the refusal; none if it is no problem of creditsd's.
+std::optional<std::string> reason_of(int status, const std::string& body) {
   rapidjson::Document problem;
   problem.Parse<rapidjson::kParseIterativeFlag>(body.data(), body.size());
   if (problem.HasParseError() || !problem.IsObject() || !problem.HasMember("detail")) {
-    return {exit_status, "the server answered " + std::to_string(status) +
-                             " without saying why; does --url lead to a creditsd?"};
+    return std::nullopt;
   }
-  return {exit_status,
-          text(problem, "detail") + " (" + text(problem, "code") + ")" + hint_for(status)};
+  return text(problem, "detail") + " (" + text(problem, "code") + ")" + hint_for(status);
 }
 
 }  // namespace
 
 Client::Client(const Options& options)
-    : options_{options}, client_{make_client(url_of(options), options)} {
+    : options_{options}, url_{url_of(options)}, client_{make_client(url_, options)} {
   client_->set_url_encode(false);
   client_->set_keep_alive(true);
   client_->set_tcp_nodelay(true);
@@ -68,13 +88,22 @@ Client::Client(const Options& options)
 
 Client::~Client() = default;
 
+Failure Client::at_server(const std::string& what) const {
+  return {unreachable, options_.url + ": " + what};
+}
+
+Failure Client::refusal(int status, const std::string& body) const {
+  const int exit_status = is_unavailable(status) ? unreachable : failed;
+  if (const auto reason = reason_of(status, body)) return {exit_status, *reason};
+  if (const auto fault = fault_of_scheme(url_)) return at_server(*fault);
+  return {exit_status, "the server answered " + std::to_string(status) +
+                           " without saying why; does --url lead to a creditsd?"};
+}
+
 Failure Client::no_answer(const httplib::Result& result) const {
   constexpr const char* wrong_certificate =
       "its certificate is not for this name, or of no authority that is trusted; name the "
       "authority's file: --ca-file";
-  const auto at_server = [&](const std::string& what) {
-    return Failure{unreachable, options_.url + ": " + what};
-  };
   switch (result.error()) {
     case httplib::Error::Connection:
     case httplib::Error::ConnectionTimeout:
@@ -84,16 +113,17 @@ Failure Client::no_answer(const httplib::Result& result) const {
     case httplib::Error::SSLServerVerification:
       return at_server(wrong_certificate);
     case httplib::Error::SSLConnection:
-      return at_server("does not speak TLS 1.2 or later");
+      return at_server(fault_of_scheme(url_).value_or("does not speak TLS 1.2 or later"));
     default:
       if (is_of_host_name(result.error())) return at_server(wrong_certificate);
-      return at_server("the connection ended before the whole answer was there");
+      return at_server(
+          fault_of_scheme(url_).value_or("the connection ended before the whole answer was there"));
   }
 }
 
 std::string Client::body_of(const httplib::Result& result) const {
   if (!result) throw no_answer(result);
-  if (result->status != ok) throw refused(result->status, result->body);
+  if (result->status != ok) throw refusal(result->status, result->body);
   return result->body;
 }
 
@@ -110,7 +140,7 @@ std::string Client::post(const std::string& target, const std::string& body) {
 void Client::download(const std::string& target,
                       const std::function<void(std::string_view)>& take) {
   int status = 0;
-  std::string refusal;
+  std::string body;
   const auto result = client_->Get(
       target,
       [&status](const httplib::Response& response) {
@@ -118,11 +148,11 @@ void Client::download(const std::string& target,
         return true;
       },
       [&](const char* data, std::size_t size) {
-        status == ok ? take({data, size}) : static_cast<void>(refusal.append(data, size));
+        status == ok ? take({data, size}) : static_cast<void>(body.append(data, size));
         return true;
       });
   if (!result) throw no_answer(result);
-  if (status != ok) throw refused(status, refusal);
+  if (status != ok) throw refusal(status, body);
 }
 
 std::string Client::upload(const std::string& target,
@@ -138,6 +168,12 @@ std::string Client::upload(const std::string& target,
     return true;
   };
   return body_of(client_->Post(target, send_piece, json_type));
+}
+
+std::optional<std::string> fault_of_scheme(const Url& url) {
+  if (url.is_https && speaks_plain_http(url)) return "the server speaks no TLS: use http://";
+  if (!url.is_https && speaks_tls(url)) return "the server speaks TLS: use https://";
+  return std::nullopt;
 }
 
 std::string percent_encoded(std::string_view text) {

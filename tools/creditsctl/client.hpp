@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -38,10 +39,17 @@ class Client {
  private:
   std::string body_of(const httplib::Result& result) const;
   Failure no_answer(const httplib::Result& result) const;
+  Failure refusal(int status, const std::string& body) const;
+  Failure at_server(const std::string& what) const;
 
   const Options options_;
+  const Url url_;
   std::unique_ptr<httplib::ClientImpl> client_;
 };
+
+// Of a server that is there, and has given no answer that makes sense: whether it wants the other
+// scheme, and which. Asks it; takes 5 s or so at most.
+std::optional<std::string> fault_of_scheme(const Url& url);
 
 // For a segment of a path or a value in a query.
 std::string percent_encoded(std::string_view text);

@@ -63,16 +63,23 @@ void print_json(Client& client, const Pages& pages, const Extent& extent) {
   std::cout << "],\"" << pages.next << "\":" << next << "}\n";
 }
 
+void note(const std::string& text) {
+  std::cout << std::flush;
+  std::cerr << "creditsctl: " << text << '\n';
+}
+
+// `none` is what to say if there is nothing to show.
 template <class Cells>
-void print_table(Client& client, const Pages& pages, const Extent& extent, Table table,
-                 Cells cells) {
+void print_table(Client& client, const Pages& pages, const Extent& extent, const char* none,
+                 Table table, Cells cells) {
+  bool is_empty = true;
   const std::string next = visit(client, pages, extent, [&](const Json& items) {
+    is_empty = is_empty && items.Empty();
     for (const Json& item : items.GetArray()) table.add(cells(item));
     table.print(std::cout);
   });
-  if (next == "null") return;
-  std::cout << std::flush;
-  std::cerr << "creditsctl: there are more; --limit N shows more of them, --all shows all\n";
+  if (is_empty) return note(none);
+  if (next != "null") note("there are more; --limit N shows more of them, --all shows all");
 }
 
 std::vector<std::string> install_cells(const Json& install) {
@@ -105,7 +112,11 @@ void list(const Options& options, const ListOptions& wanted) {
   if (options.json) return print_json(client, pages, wanted.extent);
   const Table table{{"INSTALL", "TIER", ">REMAINING", ">GEMINI", ">HELD", ">LIFETIME", ">MONTHLY",
                      "MONTH", ">VERSION", "LAST ACTIVE"}};
-  print_table(client, pages, wanted.extent, table, install_cells);
+  const bool is_filtered = !wanted.prefix.empty() || !wanted.tier.empty();
+  print_table(
+      client, pages, wanted.extent,
+      is_filtered ? "no install has this --prefix and --tier" : "the ledger has no installs", table,
+      install_cells);
 }
 
 std::vector<std::string> entry_cells(const Json& entry) {
@@ -123,7 +134,7 @@ void history(const Options& options, const std::string& id, const Extent& extent
   if (options.json) return print_json(client, pages, extent);
   const Table table{{">VERSION", "AT", "KIND", "TIER", "BACKEND", ">CREDITS", "COUNTER", "MONTH",
                      "IDEMPOTENCY KEY", "RESERVATION"}};
-  print_table(client, pages, extent, table, entry_cells);
+  print_table(client, pages, extent, "its entries have been pruned", table, entry_cells);
 }
 
 void add_members(Table& table, const Json& object) {

@@ -71,6 +71,14 @@ int end_output() {
   return tell(failed, "standard output cannot be written to");
 }
 
+// Whether the program, or a command of it, was called without the command that it needs.
+bool lacks_command(const CLI::App& app, const CLI::ParseError& error) {
+  if (error.get_name() != "RequiredError" || !app.remaining(true).empty()) return false;
+  const CLI::App* called = &app;
+  while (!called->get_subcommands().empty()) called = called->get_subcommands().front();
+  return called->get_require_subcommand_min() > 0;
+}
+
 // CLI11 says of a command that it does not know only that there is none.
 std::string fault_of(const CLI::App& app, const CLI::ParseError& error) {
   const auto extras = app.remaining(true);
@@ -89,6 +97,10 @@ int run(int argc, char** argv) {
     return end_output();
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
+    if (lacks_command(app, error)) {
+      std::cout << app.help();
+      return end_output() == 0 ? usage_error : failed;
+    }
     return tell(usage_error, fault_of(app, error));
   } catch (const Failure& failure) {
     std::cout.flush();

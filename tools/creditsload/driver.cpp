@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "tools/creditsctl/client.hpp"
 #include "tools/creditsctl/failure.hpp"
 
 namespace credits::creditsload {
@@ -202,7 +203,12 @@ class Driver::Impl {
   }
 
   Failure no_answer(CURLcode result) const {
-    return {creditsctl::unreachable, settings_.server.url + ": " + ::curl_easy_strerror(result)};
+    const bool is_there = result != CURLE_COULDNT_CONNECT && result != CURLE_COULDNT_RESOLVE_HOST &&
+                          result != CURLE_OPERATION_TIMEDOUT;
+    const auto fault =
+        is_there ? creditsctl::fault_of_scheme(creditsctl::url_of(settings_.server)) : std::nullopt;
+    return {creditsctl::unreachable,
+            settings_.server.url + ": " + fault.value_or(::curl_easy_strerror(result))};
   }
 
   void begin_what_is_due(Clock::time_point now, const std::function<Request()>& next) {
