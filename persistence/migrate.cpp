@@ -12,6 +12,7 @@
 #include "persistence/directory_lock.hpp"
 #include "persistence/files.hpp"
 #include "persistence/journal.hpp"
+#include "persistence/kept_text.hpp"
 #include "persistence/postgres_audit.hpp"
 #include "persistence/postgres_columns.hpp"
 #include "persistence/postgres_schema.hpp"
@@ -61,6 +62,7 @@ class IntoPostgres {
   }
 
   void add_entry(const JournalRecord& record) {
+    if (const auto what = what_is_no_text(record.entry)) refuse(record, *what);
     ChainedRow& stored = rows_[record.install_id];
     stored.row.install_id = record.install_id;
     ledger::apply(stored.row, record.entry);
@@ -93,6 +95,14 @@ class IntoPostgres {
   }
 
  private:
+  [[noreturn]] static void refuse(const JournalRecord& record, const std::string& what) {
+    throw StoreError{
+        "install \"" + record.install_id + "\", version " + std::to_string(record.entry.version) +
+        ": its " + what +
+        " is not UTF-8, or has a NUL, which PostgreSQL cannot keep; nothing was copied. Take the "
+        "ledger over without its entries: creditsctl export, correct the tier there, and import"};
+  }
+
   template <class Arrays>
   void run(const char* statement, const Arrays& arrays) {
     Parameters parameters;

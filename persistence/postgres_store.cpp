@@ -15,6 +15,7 @@
 
 #include "actors/ledger/rules.hpp"
 #include "persistence/chain.hpp"
+#include "persistence/kept_text.hpp"
 #include "persistence/known_installs.hpp"
 #include "persistence/postgres.hpp"
 #include "persistence/postgres_columns.hpp"
@@ -64,6 +65,10 @@ constexpr std::string_view division_by_zero = "22012";                // a row i
 constexpr std::string_view invalid_argument_for_logarithm = "2201E";  // the schema is newer
 
 bool is_damage(std::string_view code) { return code == "XX001" || code == "XX002"; }
+
+// A value that the server cannot take or read, of the call or of the rows that it needs: the server
+// itself is well.
+bool is_data_exception(std::string_view code) { return code.starts_with("22"); }
 
 // Whether the values or the rows of some install are what the server cannot take or read.
 bool is_of_one_install(std::string_view code) {
@@ -221,6 +226,7 @@ class PostgresStore : public Store {
   }
 
   bool import(std::span<const Mutation> mutations) override {
+    expect_text(mutations);
     auto merged = merge(mutations);
     Installs installs;
     for (auto& [id, install] : merged) installs.emplace_back(&id, &install);
@@ -273,6 +279,7 @@ class PostgresStore : public Store {
 
   std::vector<ledger::Row> list(const ListQuery& query) override {
     std::vector<ledger::Row> rows;
+    if (query.tier && !is_text(*query.tier)) return rows;  // no row has it
     read_newest([&](Connection& connection) {
       Parameters parameters;
       parameters.add(std::string_view{query.after});
@@ -409,7 +416,7 @@ class PostgresStore : public Store {
         pool_.with(work);
       }
     } catch (const StatementError& error) {
-      if (!is_damage(error.code())) throw;
+      if (!is_damage(error.code()) && !is_data_exception(error.code())) throw;
       throw StoreDamagedError{error.what()};
     }
   }

@@ -17,6 +17,7 @@
 #include "persistence/directory_lock.hpp"
 #include "persistence/files.hpp"
 #include "persistence/journal.hpp"
+#include "persistence/kept_text.hpp"
 #include "persistence/known_installs.hpp"
 #include "persistence/snapshots.hpp"
 #include "persistence/sqlite_file.hpp"
@@ -178,6 +179,11 @@ class SqliteStore : public Store {
     if (const auto removed = ground_.find_removed()) give_up(*removed);
     publish(mutations, plan);
     return plan.outcomes;
+  }
+
+  bool import(std::span<const Mutation> mutations) override {
+    expect_text(mutations);
+    return Store::import(mutations);
   }
 
   void ping() override {
@@ -593,6 +599,9 @@ class SqliteStore : public Store {
       Head& head = install.head;
       const bool follows = entries.front().version == head.version + 1;
       if (install.outcome == Outcome::stored && !follows) install.outcome = Outcome::conflict;
+      if (install.outcome == Outcome::stored && is_refused(mutations[i])) {
+        install.outcome = Outcome::damaged;
+      }
       plan.outcomes.push_back(install.outcome);
       if (install.outcome != Outcome::stored) continue;
       plan.stored.emplace_back(i, place);
@@ -603,6 +612,13 @@ class SqliteStore : public Store {
       }
     }
     return plan;
+  }
+
+  // What could not be copied to a database: alike in all engines.
+  bool is_refused(const Mutation& mutation) const {
+    const auto fault = what_is_no_text(mutation);
+    if (fault) tell("install_damaged", *fault);
+    return fault.has_value();
   }
 
   // Makes what the journal has now visible.

@@ -8,10 +8,14 @@
 #include <thread>
 #include <vector>
 
+#include "persistence/journal.hpp"
+#include "persistence/migrate.hpp"
 #include "persistence/postgres.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/persistence/temporary_schema.hpp"
+#include "tests/temporary_directory.hpp"
+#include "tests/told.hpp"
 
 namespace credits::persistence {
 namespace {
@@ -105,6 +109,22 @@ TEST_CASE("an install whose entry is there already is damaged, and the rest is w
       " FROM credits_entries WHERE install_id = 'b'");
   CHECK(nodes.first->append(std::vector{commit(rows[0]), commit(rows[1]), commit(rows[2])}) ==
         Outcomes{Outcome::stored, Outcome::damaged, Outcome::stored});
+}
+
+// 1.0.0 took such tiers into files.
+TEST_CASE("a ledger with what PostgreSQL cannot keep is not copied, and its install is named") {
+  const TemporaryDirectory directory;
+  const TemporarySchema schema;
+  auto row = row_of("a");
+  const auto mutation = commit(row, 1, std::string{"a\0b", 3});
+  const ledger::Entry& entry = mutation.entries.front();
+  {
+    Journal journal{directory.path() / "journal.db", "0123456789abcdef"};
+    journal.append({{1, 0, row.install_id, entry, Hasher{}(std::nullopt, row.install_id, entry)}});
+  }
+  check_tells(told_by<StoreError>([&] { migrate_to_postgres(directory.path(), schema.uri()); }),
+              {"install \"a\", version 1", "tier", "NUL", "export", "import"});
+  CHECK(open_postgres_store(schema.uri())->list({}).empty());
 }
 
 TEST_CASE("pruning passes over an install with a damaged entry, and prunes the others") {

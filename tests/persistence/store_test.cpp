@@ -16,6 +16,7 @@
 #include "tests/ledger_fixtures.hpp"
 #include "tests/persistence/temporary_schema.hpp"
 #include "tests/temporary_directory.hpp"
+#include "tests/told.hpp"
 
 namespace credits::persistence {
 namespace {
@@ -310,6 +311,39 @@ EVERY_ENGINE("an entry that a name still finds is kept, and what comes after it"
   CHECK(engine.store.entries("a", any_version, 10).empty());
   CHECK_FALSE(engine.store.recall("a", std::vector{key("k")}).front());
   CHECK(engine.store.names("a", 10) == std::vector<ledger::Name>{});
+}
+
+TEMPLATE_TEST_CASE("what no engine can keep as text fails alone", "", Sqlite, Postgres) {
+  TestType engine;
+  const std::string tier = GENERATE(as<std::string>{}, std::string{"a\0b", 3}, "\xff", "\xc3",
+                                    "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80");
+  auto a = row_of("a");
+  auto b = row_of("b");
+  auto c = row_of("c");
+  engine.store.append(std::vector{create(a), create(b), create(c)});
+  const auto before = b;
+  CHECK(engine.store.append(std::vector{commit(a), commit(b, 1, tier), commit(c)}) ==
+        Outcomes{Outcome::stored, Outcome::damaged, Outcome::stored});
+  for (const auto& row : {a, before, c}) CHECK(load(engine.store, row.install_id) == row);
+  CHECK(engine.store.list({"", "", tier, 10}).empty());
+  CHECK(engine.store.list({}).size() == 3);
+  engine.store.ping();
+  engine.store.probe_write();
+  b = before;
+  CHECK(engine.store.append(std::vector{commit(b, 1, "t\xc3\xa4\xf0\x9f\x98\x80")}).front() ==
+        Outcome::stored);
+}
+
+TEMPLATE_TEST_CASE("an import of what no engine can keep names the install and stores nothing", "",
+                   Sqlite, Postgres) {
+  TestType engine;
+  auto a = row_of("a");
+  auto b = row_of("b");
+  check_tells(told_by<StoreError>([&] {
+                engine.store.import(std::vector{create(a), commit(b, 1, "\xff")});
+              }),
+              {"install \"b\"", "tier", "UTF-8"});
+  CHECK(engine.store.list({}).empty());
 }
 
 EVERY_ENGINE("what one install keeps from being pruned keeps no other") {

@@ -1,0 +1,44 @@
+#include "persistence/kept_text.hpp"
+
+#include <string_view>
+
+#include "persistence/text.hpp"
+
+namespace credits::persistence {
+
+namespace {
+
+bool is_text(std::string_view bytes) { return !fault_of_text(bytes); }
+
+}  // namespace
+
+std::optional<std::string> what_is_no_text(const ledger::Entry& entry) {
+  if (!is_text(entry.tier)) return "tier";
+  if (entry.idempotency_key && !is_text(*entry.idempotency_key)) return "idempotency key";
+  if (entry.reservation_id && !is_text(*entry.reservation_id)) return "reservation";
+  if (!entry.receipt) return std::nullopt;
+  if (!is_text(entry.receipt->request)) return "request";
+  if (!is_text(entry.receipt->body)) return "answer";
+  return std::nullopt;
+}
+
+std::optional<std::string> what_is_no_text(const Mutation& mutation) {
+  const auto in_words = [&mutation](const std::string& what) {
+    return "install \"" + mutation.after.install_id + "\": its " + what +
+           " is not UTF-8, or has a NUL, which no ledger can keep";
+  };
+  if (!is_text(mutation.after.install_id)) return in_words("id");
+  if (!is_text(mutation.after.tier_snapshot)) return in_words("tier");
+  for (const ledger::Entry& entry : mutation.entries) {
+    if (const auto what = what_is_no_text(entry)) return in_words(*what);
+  }
+  return std::nullopt;
+}
+
+void expect_text(std::span<const Mutation> mutations) {
+  for (const Mutation& mutation : mutations) {
+    if (const auto fault = what_is_no_text(mutation)) throw StoreError{*fault};
+  }
+}
+
+}  // namespace credits::persistence
