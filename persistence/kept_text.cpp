@@ -1,16 +1,10 @@
 #include "persistence/kept_text.hpp"
 
-#include <string_view>
-
 #include "persistence/text.hpp"
 
 namespace credits::persistence {
 
-namespace {
-
 bool is_text(std::string_view bytes) { return !fault_of_text(bytes); }
-
-}  // namespace
 
 std::optional<std::string> what_is_no_text(const ledger::Entry& entry) {
   if (!is_text(entry.tier)) return "tier";

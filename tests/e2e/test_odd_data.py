@@ -94,6 +94,17 @@ def test_a_file_of_before_with_a_month_to_come_is_taken_as_of_now(serve, data_di
     assert (install["month"], install["monthly_consumed"]) == (this_month(), 7)
 
 
+def test_a_body_may_begin_with_a_byte_order_mark_and_other_encodings_are_named(serve):
+    client = serve()
+    rows = '{"rows":{"a":{"lifetime_consumed":7}}}'
+    utf16 = client.request("POST", "/v1/import", rows.encode("utf-16"))
+    check_problem(utf16, 400, "invalid_json")
+    assert "UTF-16" in utf16.json["detail"]
+    assert client.request("POST", "/v1/import", rows.encode("utf-8-sig")).json == {"imported": 1}
+    quota = json.dumps(QUOTA).encode("utf-8-sig")
+    assert client.request("PUT", "/v1/quota", quota).status == 200
+
+
 # --- counters at their bound
 
 
