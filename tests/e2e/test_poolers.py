@@ -47,7 +47,7 @@ def pooler(server, database):
                                        cwd=server.directory, **servers.as_user())
             ended.callback(process.wait, TIMEOUT_S)
             # At once: since PgBouncer 1.23 SIGTERM waits for clients, as SIGINT does for their sessions.
-            ended.callback(process.send_signal, signal.SIGQUIT)
+            ended.callback(process.kill)
             uri = f"postgresql://{servers.USER}@127.0.0.1:{port}/{database}"
             wait_until(lambda: subprocess.run([servers.PROGRAMS / "pg_isready", "-q", "-d", uri]).returncode == 0,
                        "PgBouncer")
