@@ -135,7 +135,12 @@ std::optional<Problem> Access::refuse_without_token(Scope scope, const Sender& s
 }
 
 std::optional<Problem> Access::refuse_page(const Sender& sender) const {
-  const std::string host = sender.host.value_or("");
+  if (sender.is_forwarded) {
+    return forbidden(
+        "a proxy has forwarded this request; without tokens the server answers to this machine "
+        "alone, so start it with --relay-token-file and --admin-token-file");
+  }
+  const std::string host{sender.host.value_or("")};
   if (may_be_rebound(host, sender)) {
     return forbidden("Host \"" + printable(host) +
                      "\" is not this machine; without tokens the server answers to 127.0.0.1, "

@@ -1,12 +1,14 @@
 #include "http/api.hpp"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <exception>
 #include <future>
 #include <memory>
 #include <memory_resource>
 #include <optional>
+#include <set>
 #include <unordered_map>
 #include <utility>
 #include <variant>
@@ -16,6 +18,7 @@
 #include "http/answer.hpp"
 #include "http/assets.hpp"
 #include "http/codec/response.hpp"
+#include "http/etag.hpp"
 #include "http/identifiers.hpp"
 #include "http/problem.hpp"
 #include "http/target.hpp"
@@ -50,7 +53,7 @@ std::optional<std::string> idempotency_key_of(const HttpRequest& request) {
     throw ProblemError{invalid_idempotency_key("Idempotency-Key is given twice")};
   }
   refuse_if(fault_of_idempotency_key(keys.front()), invalid_idempotency_key);
-  return keys.front();
+  return std::string{keys.front()};
 }
 
 codec::Address address_of(codec::Op op, const RouteMatch& match, const HttpRequest& request) {
@@ -113,6 +116,31 @@ std::vector<codec::Result> results_of(const DecodedBatch& batch,
   return results;
 }
 
+// A worker compresses assets.
+bool is_prompt(Call call) {
+  return call <= Call::batch || (call >= Call::healthz && call != Call::asset);
+}
+
+bool is_known_method(std::string_view method) {
+  constexpr std::array known{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"};
+  return std::find(known.begin(), known.end(), method) != known.end();
+}
+
+std::vector<std::string> methods_of_all_routes() {
+  std::set<std::string> methods{"HEAD"};
+  for (const Route& route : routes) methods.emplace(route.method);
+  return {methods.begin(), methods.end()};
+}
+
+// 304 where the client has what `response` has; see RFC 9110, section 13.1.2.
+HttpResponse if_news(HttpResponse response, const HttpRequest& request) {
+  if (request.if_none_match && is_known_by(*request.if_none_match, response.etag)) {
+    response.status = 304;
+    response.body.clear();
+  }
+  return response;
+}
+
 bool is_read(const Route* route) { return route && route->method == "GET"; }
 
 Problem unavailable(const Route* route, std::string detail) {
@@ -128,11 +156,13 @@ Problem damaged(const RouteMatch& match, const persistence::StoreDamagedError& e
 }  // namespace
 
 Admission Api::admit(const HttpRequest& request) {
-  const Route* const route =
-      match_route(request.method, split_target(request.target).segments).route;
   Admission admission;
+  admission.target = split_target(request.target);
+  admission.match = match_route(request.method, admission.target.segments);
+  const Route* const route = admission.match.route;
+  admission.is_prompt = !route || is_prompt(route->call);
   admission.body_bytes_max = body_bytes_max;
-  if (route && route->call == Call::import_ledger) admission = admit_import(route);
+  if (route && route->call == Call::import_ledger) admit_import(admission);
   // What does not exist is told to those who may call something.
   const Scope scope = route ? route->scope : Scope::relay;
   if (const auto problem = context_.access.refuse(scope, request.sender)) {
@@ -141,17 +171,15 @@ Admission Api::admit(const HttpRequest& request) {
   return admission;
 }
 
-Admission Api::admit_import(const Route* route) {
-  Admission admission;
+void Api::admit_import(Admission& admission) {
   admission.body_bytes_max = import_bytes_max;
   admission.request_timeout = import_body_timeout;
   // The persister looks again, but by then all of the file would be in memory.
   if (const std::uint64_t installs = context_.environment.figures.installs; installs > 0) {
-    admission.refuse_body = [this, route, installs] {
+    admission.refuse_body = [this, route = admission.match.route, installs] {
       return refusal(route, ledger_not_empty(installs));
     };
   }
-  return admission;
 }
 
 // Counted, with no time at all.
@@ -162,11 +190,6 @@ HttpResponse Api::refusal(const Route* route, const Problem& problem) {
   if (route)
     context_.figures.by_call[static_cast<std::size_t>(route->call)].latency_us.record(0, now);
   return response;
-}
-
-bool Api::is_prompt(std::string_view method, std::string_view target) const {
-  const Route* const route = match_route(method, split_target(target).segments).route;
-  return !route || route->call <= Call::batch || route->call >= Call::healthz;
 }
 
 // A request whose operations are with the actors.
@@ -262,11 +285,11 @@ class Api::Asked : public Ongoing,
   std::atomic<Outcome> outcome_{Outcome::none};
 };
 
-Service::Begun Api::begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) {
+Service::Begun Api::begin(const HttpRequest& request, const Admission& admission,
+                          const std::shared_ptr<Listener>& listener) {
   const auto began = std::chrono::steady_clock::now();
-  const Target target = split_target(request.target);
-  const RouteMatch match = match_route(request.method, target.segments);
-  Begun begun = begin_or_refuse({request, target, match, began, listener});
+  const RouteMatch& match = admission.match;
+  Begun begun = begin_or_refuse({request, admission.target, match, began, listener});
   if (const auto* response = std::get_if<HttpResponse>(&begun)) {
     count(match.route, *response);
     if (match.route) {
@@ -320,10 +343,23 @@ HttpResponse Api::unexpected(const std::exception& error) {
 
 Service::Begun Api::run(const Routed& routed) {
   if (routed.match.route) return run(routed.match.route->call, routed);
-  if (routed.match.allowed.empty()) return to_response(not_found(std::string{routed.target.path}));
-  HttpResponse response = to_response(
-      method_not_allowed(std::string{routed.request.method}, std::string{routed.target.path}));
-  response.headers.emplace_back("Allow", join(routed.match.allowed));
+  return answer_without_call(routed);
+}
+
+HttpResponse Api::answer_without_call(const Routed& routed) {
+  const std::string method{routed.request.method};
+  const std::string path{routed.target.path};
+  std::vector<std::string> allowed = routed.match.allowed;
+  const bool asks_for_methods = method == "OPTIONS";
+  if (asks_for_methods && path == "*") allowed = methods_of_all_routes();
+  if (allowed.empty()) {
+    return to_response(is_known_method(method) ? not_found(path) : unknown_method(method));
+  }
+  if (asks_for_methods) allowed.emplace_back("OPTIONS");
+  HttpResponse response = asks_for_methods          ? HttpResponse{}
+                          : is_known_method(method) ? to_response(method_not_allowed(method, path))
+                                                    : to_response(unknown_method(method));
+  response.headers.emplace_back("Allow", join(allowed));
   return response;
 }
 
@@ -334,7 +370,7 @@ Service::Begun Api::run(Call call, const Routed& routed) {
     case Call::readyz:
       return operators_.readyz();
     case Call::asset:
-      return asset_at(routed.target.path);
+      return if_news(asset_at(routed.target.path), routed.request);
     default:
       break;
   }

@@ -39,8 +39,8 @@ class Api : public Service {
                     limits_.import_timeout}} {}
 
   Admission admit(const HttpRequest& request) override;
-  bool is_prompt(std::string_view method, std::string_view target) const override;
-  Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) override;
+  Begun begin(const HttpRequest& request, const Admission& admission,
+              const std::shared_ptr<Listener>& listener) override;
 
  private:
   class Asked;
@@ -60,9 +60,10 @@ class Api : public Service {
   Begun run_operation(codec::Op op, const Routed& routed, InFlight in_flight);
   Begun run_batch(const Routed& routed, InFlight in_flight);
   HttpResponse answer_now(Call call, const Routed& routed);
+  HttpResponse answer_without_call(const Routed& routed);
   HttpResponse unexpected(const std::exception& error);
   HttpResponse shed(std::string reason);
-  Admission admit_import(const Route* route);
+  void admit_import(Admission& admission);
   HttpResponse refusal(const Route* route, const Problem& problem);
   void count(const Route* route, const HttpResponse& response);
   void measure(Call call, std::string_view request, actors::SteadyTime began);

@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <string>
 
+#include "http/etag.hpp"
+
 // The linker's names for what assets.S holds.
 #define CREDITS_ASSET(name)               \
   extern "C" const char credits_##name[]; \
@@ -65,8 +67,9 @@ HttpResponse asset_at(std::string_view path) {
        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src "
        "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
       {"X-Content-Type-Options", "nosniff"},
-      {"Referrer-Policy", "no-referrer"},
-      {"Cache-Control", "no-cache"}};
+      {"Referrer-Policy", "no-referrer"}};
+  response.cache_control = "no-cache";
+  response.etag = weak_etag_of(asset.content());
   return response;
 }
 

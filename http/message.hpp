@@ -10,23 +10,30 @@
 #include <utility>
 #include <vector>
 
+#include "http/routes.hpp"
+#include "http/target.hpp"
+
 namespace credits::http {
 
 // What a request's headers say of who sends it, and from where.
 struct Sender {
-  std::vector<std::string> authorization{};  // each Authorization header, as sent
-  std::optional<std::string> host{};
-  std::optional<std::string> origin{};      // a browser's page that made the request
-  std::optional<std::string> fetch_site{};  // how that page's site is related to this one
-  bool may_be_browser = false;              // has a header that no browser's page can leave out
+  std::vector<std::string_view> authorization{};  // each Authorization header
+  std::optional<std::string_view> host{};
+  std::optional<std::string_view> origin{};      // a browser's page that made the request
+  std::optional<std::string_view> fetch_site{};  // how that page's site is related to this one
+  bool may_be_browser = false;  // has a header that no browser's page can leave out
+  bool is_forwarded = false;    // a proxy says that it sends for somebody else
 };
 
+// Views into what the connection has read.
 struct HttpRequest {
   std::string_view method;
   std::string_view target;  // as sent: percent-encoded, with its query
   std::string_view body{};
-  std::vector<std::string> idempotency_keys{};  // of each Idempotency-Key header, as sent
+  std::vector<std::string_view> idempotency_keys{};  // of each Idempotency-Key header
   Sender sender{};
+  std::optional<std::string_view> if_match{};  // each of these as a list, as sent
+  std::optional<std::string_view> if_none_match{};
 };
 
 struct HttpResponse {
@@ -34,6 +41,9 @@ struct HttpResponse {
   std::string content_type = "application/json";
   std::string body{};
   std::vector<std::pair<std::string, std::string>> headers{};
+  // Who may keep it; see RFC 9111, section 5.2.2.
+  std::string_view cache_control = "no-store";
+  std::string etag{};  // with its quotes; empty: none
   // If set, the body is what this appends, call after call, until it returns false. An exception
   // cuts the connection, so that nobody takes half a body for a whole one.
   std::function<bool(std::string& chunk)> next_chunk{};
@@ -42,8 +52,12 @@ struct HttpResponse {
   std::string problem{};  // the code of the problem that the body tells; empty: it tells none
 };
 
-// What becomes of a request before its body is read.
+// What becomes of a request before its body is read, and the call that it was found to be.
 struct Admission {
+  Target target{};
+  RouteMatch match{};
+  // Whether the answer keeps nobody waiting, or is told of later, and comes whole.
+  bool is_prompt = true;
   std::optional<HttpResponse> refusal{};
   std::function<HttpResponse()> refuse_body{};  // if set: asked for where the body's type is fine
   std::size_t body_bytes_max = 0;

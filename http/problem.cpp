@@ -145,6 +145,16 @@ Problem method_not_allowed(const std::string& method, const std::string& path) {
               "; the Allow header lists what it takes"};
 }
 
+Problem unknown_method(const std::string& method) {
+  return {501, "not_implemented", "This server does not do that",
+          "the method " + printable(method) + " is not one that this server knows"};
+}
+
+Problem precondition_failed(const std::string& what) {
+  return {412, "precondition_failed", "It has changed meanwhile",
+          what + " is not as If-Match says; get it again, and decide anew"};
+}
+
 Problem payload_too_large(std::size_t bytes_max) {
   return {413, "payload_too_large", "The body is too large",
           "the body may have " + std::to_string(bytes_max) + " bytes at most"};
@@ -158,6 +168,26 @@ Problem uri_too_long(std::size_t bytes_max) {
 Problem unsupported_media_type(const std::string& content_type) {
   return {415, "unsupported_media_type", "The body must be application/json",
           "Content-Type \"" + printable(content_type) + "\" is not application/json"};
+}
+
+Problem unsupported_content_encoding(const std::string& encoding) {
+  return {415, "unsupported_media_type", "The body must not be encoded",
+          "Content-Encoding \"" + printable(encoding) + "\" is not one that this server takes"};
+}
+
+Problem malformed(int status, const std::string& detail) {
+  switch (status) {
+    case 417:
+      return {status, "expectation_failed", "The expectation cannot be met", detail};
+    case 431:
+      return {status, "headers_too_large", "The headers are too large", detail};
+    case 501:
+      return {status, "not_implemented", "This server does not do that", detail};
+    case 505:
+      return {status, "http_version_not_supported", "This server speaks HTTP/1.1", detail};
+    default:
+      return bad_request(detail);
+  }
 }
 
 Problem overloaded(std::string detail) {
@@ -228,30 +258,6 @@ HttpResponse to_response(const Problem& problem) {
     response.headers.emplace_back("Retry-After", std::to_string(problem.retry_after->count()));
   }
   return response;
-}
-
-Problem problem_of_status(int status) {
-  switch (status) {
-    case 404:
-      return not_found("this path");
-    case 413:
-      return {413, "payload_too_large", "The body is too large",
-              "the body is larger than this server takes"};
-    case 414:
-      return {414, "uri_too_long", "The request target is too long",
-              "the request target is longer than this server takes"};
-    case 415:
-      return {415, "unsupported_media_type", "The body must be application/json",
-              "the body's Content-Type or Content-Encoding is not one that this server takes"};
-    default:
-      break;
-  }
-  if (status < 500) {
-    Problem problem = bad_request("the request could not be read as HTTP/1.1");
-    problem.status = status;
-    return problem;
-  }
-  return internal_error();
 }
 
 }  // namespace credits::http

@@ -63,9 +63,16 @@ Problem counter_overflow(const std::string& window);
 Problem idempotency_key_reused(const std::string& key);
 Problem not_found(const std::string& path);
 Problem method_not_allowed(const std::string& method, const std::string& path);
+// The method is none that this server knows, whatever the path.
+Problem unknown_method(const std::string& method);
+// What If-Match asks for is not what there is.
+Problem precondition_failed(const std::string& what);
 Problem payload_too_large(std::size_t bytes_max);
 Problem uri_too_long(std::size_t bytes_max);
 Problem unsupported_media_type(const std::string& content_type);
+Problem unsupported_content_encoding(const std::string& encoding);
+// Of a request that is no valid HTTP, or not what this server takes: `status` says which.
+Problem malformed(int status, const std::string& detail);
 Problem overloaded(std::string detail);
 // To what may change something.
 Problem storage_unavailable(std::string detail);
@@ -83,8 +90,5 @@ Problem ledger_not_empty(std::uint64_t installs);
 void refuse_if(const std::optional<std::string>& fault, Problem (*problem_of)(std::string));
 
 HttpResponse to_response(const Problem& problem);
-
-// The problem for a status that the HTTP library answered by itself.
-Problem problem_of_status(int status);
 
 }  // namespace credits::http

@@ -1,29 +1,25 @@
-// The HTTP/1.1 server: connections, threads and limits. The only user of cpp-httplib in this room,
-// together with connection.
+// The HTTP/1.1 server: accepts connections and gives them to its event loops.
 #pragma once
 
-#include <chrono>
 #include <cstddef>
 #include <memory>
 #include <string>
 
 #include "http/figures.hpp"
 #include "http/service.hpp"
+#include "http/session.hpp"
 #include "http/tls.hpp"
 
 namespace credits::http {
 
 struct ServerOptions {
   std::string host = "127.0.0.1";
-  int port = 0;                                       // 0: any that is free
-  std::size_t connections_max = 10'000;               // beyond: 503 at once
-  std::chrono::milliseconds idle_timeout{60'000};     // a connection between two requests
-  std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
-  std::chrono::milliseconds send_timeout{10'000};     // for a client that takes no byte
-  std::chrono::milliseconds send_total_timeout{3'600'000};  // for an answer, taken steadily
-  std::size_t head_bytes_max = 64 * 1024;
-  std::chrono::milliseconds end_grace{100};  // for requests that are on their way at the end
-  std::size_t target_bytes_max = 2'048;
+  int port = 0;                          // 0: any that is free
+  std::size_t connections_max = 10'000;  // beyond: 503 at once
+  std::size_t loops = 0;                 // 0: one for each core
+  std::size_t workers = 8;               // threads for the calls that block
+  std::size_t calls_waiting_max = 256;   // for one of them; beyond: 503
+  SessionLimits limits{};
   const Tls* tls = nullptr;  // none: plain HTTP
 };
 

@@ -1,12 +1,11 @@
-// What a server asks for the answers to its requests, and how an answer comes that takes a while:
-// the thread that has begun a request does not wait for it.
+// The interface between the HTTP server and the API. Requests complete asynchronously; the thread
+// that begins one never blocks on it.
 #pragma once
 
 #include <chrono>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
-#include <string_view>
 #include <variant>
 
 #include "http/message.hpp"
@@ -38,15 +37,13 @@ class Service {
 
   virtual ~Service() = default;
 
-  // What becomes of a request before its body is read.
+  // Finds the call, and says what becomes of the request before its body is read.
   virtual Admission admit(const HttpRequest& request) = 0;
 
-  // Whether begin() keeps nobody waiting for such a request, and its answer comes whole: it has no
-  // next_chunk.
-  virtual bool is_prompt(std::string_view method, std::string_view target) const = 0;
-
-  // The answer, or a request that `listener` will be told of.
-  virtual Begun begin(const HttpRequest& request, const std::shared_ptr<Listener>& listener) = 0;
+  // The answer, or a request that `listener` will be told of. Blocks only where the admission was
+  // not prompt.
+  virtual Begun begin(const HttpRequest& request, const Admission& admission,
+                      const std::shared_ptr<Listener>& listener) = 0;
 };
 
 // A listener on a thread that can wait.
@@ -70,9 +67,10 @@ class Bell : public Listener {
 };
 
 // The answer, however long it takes.
-inline HttpResponse answer_of(Service& service, const HttpRequest& request) {
+inline HttpResponse answer_of(Service& service, const HttpRequest& request,
+                              const Admission& admission) {
   const auto bell = std::make_shared<Bell>();
-  Service::Begun begun = service.begin(request, bell);
+  Service::Begun begun = service.begin(request, admission, bell);
   if (auto* response = std::get_if<HttpResponse>(&begun)) return std::move(*response);
   Ongoing& ongoing = *std::get<std::shared_ptr<Ongoing>>(begun);
   bell->wait_until(ongoing.deadline());

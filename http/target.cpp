@@ -42,14 +42,6 @@ Target split_target(std::string_view target) {
   const std::size_t question_mark = target.find('?');
   Target result;
   result.path = target.substr(0, question_mark);
-  // A proxy's form, http://HOST/PATH, which every server has to take.
-  for (const std::string_view scheme : {"http://", "https://"}) {
-    if (!result.path.starts_with(scheme)) continue;
-    const std::size_t slash = std::min(result.path.find('/', scheme.size()), result.path.size());
-    result.path.remove_prefix(slash);
-    if (result.path.empty()) result.path = "/";
-    break;
-  }
   if (question_mark != std::string_view::npos) result.query = target.substr(question_mark + 1);
   if (result.path.starts_with('/')) result.segments = split(result.path.substr(1), '/');
   return result;

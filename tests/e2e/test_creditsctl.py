@@ -1,6 +1,7 @@
 """creditsctl without a server: what check says of a ledger that is whole, of one that is not, and of
 none; what a backup has; what bash completes; what is no command."""
 
+import contextlib
 import random
 import shutil
 import sqlite3
@@ -143,7 +144,7 @@ def test_one_byte_that_was_changed_in_a_file_is_found(stopped, case):
 def dump(data_dir, file):
     """All entries, or rows and names, as SQLite reads them; None if it cannot."""
     try:
-        with sqlite3.connect(data_dir / file) as database:
+        with contextlib.closing(sqlite3.connect(data_dir / file)) as database:
             database.text_factory = bytes
             return [database.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
                     for table in DUMPED[file]]

@@ -14,7 +14,7 @@ NEW = "/v1/installs/new"
 QUOTA = "/v1/quota"
 GOOD_COMMIT = {"backend": "gemini", "tier": "core"}
 BODY_BYTES_MAX = 8 * 1024 * 1024
-TARGET_BYTES_MAX = 2048
+TARGET_BYTES_MAX = 8000
 INVALID = (422, "invalid_request")
 UNKNOWN_TIER = (422, "unknown_tier")
 NO_JSON = (400, "invalid_json")
@@ -238,7 +238,7 @@ def test_a_path_that_is_none_is_404(client, method, path):
 ])
 def test_a_method_that_a_path_has_not_is_405_and_told_those_it_has(client, path, allowed):
     allowed = set(allowed.split())
-    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"} - allowed:
+    for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} - allowed:
         answer = client.request(method, path)
         check_problem(answer, 405, "method_not_allowed")
         assert set(answer.headers["Allow"].split(", ")) == allowed
@@ -325,11 +325,11 @@ def test_an_empty_query_is_none(client):
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_target_has_2048_bytes_at_most(client):
+def test_a_target_has_8000_bytes_at_most(client):
     path = "/v1/installs?prefix="
     assert client.get(path + "a" * (TARGET_BYTES_MAX - len(path))).status == 200
     for target in (path + "a" * (TARGET_BYTES_MAX + 1 - len(path)), "/" + "x" * TARGET_BYTES_MAX,
-                   "/v1/installs/" + "%61" * 1000, "/v1/installs?after=" + "%41" * 2000):
+                   "/v1/installs/" + "%61" * 3000, "/v1/installs?after=" + "%41" * 3000):
         check_problem(client.get(target), *TOO_LONG)
 
 
@@ -509,7 +509,7 @@ def test_what_follows_an_unreadable_line_is_not_read_as_a_request(server, head):
 
 
 @pytest.mark.parametrize("data", [
-    b"GARBAGE\r\n\r\n", b"GET /healthz HTTP/9.9\r\n\r\n", HEAD_OF_COMMIT
+    b"GARBAGE\r\n\r\n", b"GET /healthz HTTP/1.x\r\n\r\n", HEAD_OF_COMMIT
     + b"Content-Length: x\r\n\r\n", HEAD_OF_COMMIT + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 ], ids=["no-http", "version", "length", "chunk"])
 def test_the_server_closes_after_what_it_could_not_read(server, data):

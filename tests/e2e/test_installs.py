@@ -9,6 +9,7 @@ from urllib.parse import quote
 import pytest
 
 import creditsd
+from test_faults import clock  # noqa: F401
 
 VECTORS = creditsd.REPO / "tests/data/decisions.json"
 
@@ -334,12 +335,15 @@ def test_a_commit_makes_the_new_month_stick(start_with):
     assert (stored["month"], counters(stored)) == (this_month(), [7, 3, 1, 1])
 
 
-def test_the_month_never_rolls_backwards(start_with):
-    client = start_with([row("a", "pro", (0, 0, 1000, 500), "2199-12")])
+def test_the_month_never_rolls_backwards(clock, start, connect):  # noqa: F811
+    clock.set("2026-12-01 00:00:01")
+    client = connect(start(env=clock.environment))
+    commit(client, "a", "gemini", "pro", credits=1000)
+    clock.set("2026-11-30 23:00:00")
     assert plan(client, "a")["reason"] == "out_of_credits"
     install = commit(client, "a", "gemini", "pro")
-    assert (install["month"], counters(install)) == ("2199-12", [0, 0, 1001, 501])
-    assert entries(client, "a")["entries"][0]["month"] == "2199-12"
+    assert (install["month"], counters(install)) == ("2026-12", [0, 0, 1001, 1001])
+    assert entries(client, "a")["entries"][0]["month"] == "2026-12"
 
 
 # --- ids

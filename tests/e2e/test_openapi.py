@@ -77,7 +77,7 @@ CALLS = [
 ]
 
 GENERAL_PROBLEMS = [
-    ("GET", "/nothing", 404), ("DELETE", "/v1/quota", 405), ("GET", "/" + "x" * 2048, 414),
+    ("GET", "/nothing", 404), ("DELETE", "/v1/quota", 405), ("GET", "/" + "x" * 8000, 414),
 ]
 
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from creditsd import Client, check_problem, wait_until
+from test_faults import clock  # noqa: F401
 from traffic import COUNTERS, all_entries, counters, path_of, show, state
 
 LIVE_MAX = 1_000
@@ -295,12 +296,15 @@ def test_a_reserve_makes_the_new_month_stick(start_with):
     assert (stored["month"] > "2026-01", counters(stored)) == (True, [7, 3, 0, 0])
 
 
-def test_a_hold_is_of_the_month_of_its_row_which_never_rolls_backwards(start_with):
-    client = start_with([row("a", "pro", (0, 0, 998, 0), "2199-12")])
+def test_a_hold_is_of_the_month_of_its_row_which_never_rolls_backwards(clock, start, connect):  # noqa: F811
+    clock.set("2026-12-01 00:00:01")
+    client = connect(start(env=clock.environment))
+    ok(client.post("/v1/installs/a/commit", {"backend": "hardware", "tier": "pro", "credits": 998}))
+    clock.set("2026-11-30 23:00:00")
     held = reserve(client, credits=2)
     check_out(ask(client), "out_of_credits")
     assert counters(ok(settle(client, held))) == [0, 0, 1000, 2]
-    assert [e["month"] for e in all_entries(client, "a")[1:]] == ["2199-12"] * 2
+    assert [e["month"] for e in all_entries(client, "a")] == ["2026-12"] * 3
 
 
 # --- settle

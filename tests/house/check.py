@@ -5,8 +5,8 @@ lead somewhere, and one version.
     http -> actors -> persistence -> actors/ledger
 
 Each room has its library, and no other room touches it: CAF lives in actors (and in the two files of
-http that speak to actors), SQL in persistence, cpp-httplib in http's server, RapidJSON in http's
-codec. tools sees everything, tests see what they test.
+http that speak to actors), SQL in persistence, cpp-httplib in the two files of http
+that listen and compress, RapidJSON in http's codec. tools sees everything, tests see what they test.
 """
 
 import pathlib
@@ -29,9 +29,9 @@ LIBRARIES = {
     r"caf/": r"actors/(?!ledger/)[^/]*|http/(gateway|api|operators)\.[ch]pp|tools/.*",
     r"rapidjson/": r"http/codec/.*|tools/creditsctl/json\.hpp",
     r"httplib\.h":
-        r"http/(server|connection)\.[ch]pp|tools/creditsctl/client\.cpp",
+        r"http/(server|compression)\.[ch]pp|tools/creditsctl/client\.cpp",
     r"(SQLiteCpp/|sqlite3|xxhash|libpq)": r"persistence/.*",
-    r"openssl/": r"persistence/.*|http/(access|connection|tls)\.[ch]pp",
+    r"openssl/": r"persistence/.*|http/(access|connection|etag|tls)\.[ch]pp",
     r"prometheus/": r"http/metrics\.cpp",
     r"(CLI|spdlog)/": r"tools/.*",
     r"systemd/": r"tools/creditsd/.*",

@@ -40,13 +40,15 @@ std::string refusal(const Access& access, Scope scope, const Sender& sender) {
   return problem ? problem->code : "";
 }
 
-Sender with(std::vector<std::string> authorization) { return {.authorization = authorization}; }
+Sender with(const std::vector<std::string_view>& authorization) {
+  return {.authorization = authorization};
+}
 
 TEST_CASE("a token opens what it is for") {
   const Files files;
   const Access access{{files.relay(), files.admin()}};
   struct Case {
-    std::vector<std::string> authorization;
+    std::vector<std::string_view> authorization;
     const char* relay;
     const char* operators;
   };
@@ -162,6 +164,7 @@ TEST_CASE("without tokens every program on the machine may call, but no web page
       {{}, true},
       {{.host = "127.0.0.1:8787"}, true},
       {{.host = "127.1.2.3"}, true},
+      {{.host = "127.0.0.1", .is_forwarded = true}, false},
       {{.host = "localhost:1"}, true},
       {{.host = "LocalHost"}, true},
       {{.host = "[::1]:8787"}, true},

@@ -106,11 +106,13 @@ class Service {
   Service& operator=(const Service&) = delete;
 
   HttpResponse call(std::string_view method, std::string_view target, std::string_view body = "") {
-    return answer_of(*api_, {method, target, body});
+    const HttpRequest request{method, target, body};
+    return answer_of(*api_, request, api_->admit(request));
   }
 
   void begin_and_leave(std::string_view method, std::string_view target) {
-    api_->begin({method, target}, std::make_shared<Bell>());
+    const HttpRequest request{method, target};
+    api_->begin(request, api_->admit(request), std::make_shared<Bell>());
   }
 
   HttpResponse commit(std::string_view id) {

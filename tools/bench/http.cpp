@@ -192,8 +192,8 @@ class Nothing : public http::Service {
     admission.body_bytes_max = 1'000;
     return admission;
   }
-  bool is_prompt(std::string_view, std::string_view) const override { return true; }
-  Begun begin(const http::HttpRequest&, const std::shared_ptr<http::Listener>&) override {
+  Begun begin(const http::HttpRequest&, const http::Admission&,
+              const std::shared_ptr<http::Listener>&) override {
     return http::HttpResponse{200, "application/json",
                               "{\"nothing\":\"" + std::string(280, 'x') + "\"}"};
   }

@@ -158,6 +158,7 @@ http::ServerOptions server_options_of(const Options& options, std::size_t connec
   server_options.host = options.listen.host;
   server_options.port = options.listen.port;
   server_options.connections_max = connections_max;
+  server_options.loops = options.loops;
   server_options.tls = tls;
   return server_options;
 }

@@ -176,6 +176,7 @@ Options parse_options(int argc, char** argv) {
   options.live_installs_max = actors::Tuning{}.live_installs_max;
   options.connections_max = http::ServerOptions{}.connections_max;
   options.requests_in_flight_max = http::ApiLimits{}.requests_in_flight_max;
+  options.loops = http::ServerOptions{}.loops;
   options.log_level = "info";
   options.log_format = "text";
 
@@ -236,6 +237,8 @@ Options parse_options(int argc, char** argv) {
   app.add_option("--max-in-flight", options.requests_in_flight_max,
                  "Requests under way at most; beyond, 503 at once")
       ->check(CLI::Range(1, 1'000'000));
+  app.add_option("--loops", options.loops, "Threads that serve connections; 0: one for each core")
+      ->check(CLI::Range(0, 256));
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
   app.add_option("--log-format", options.log_format,

@@ -32,6 +32,7 @@ struct Options {
   std::chrono::milliseconds keep_entries{};
   std::size_t connections_max = 0;
   std::size_t requests_in_flight_max = 0;
+  std::size_t loops = 0;
   http::TokenFiles token_files;
   std::optional<http::TlsFiles> tls_files;  // none: plain HTTP
   std::chrono::milliseconds slow_request{};

@@ -1,0 +1,124 @@
+#include "http/answer_text.hpp"
+
+#include <array>
+#include <charconv>
+#include <ctime>
+
+namespace credits::http {
+
+namespace {
+
+std::string_view reason_of(int status) {
+  switch (status) {
+    case 200:
+      return "OK";
+    case 201:
+      return "Created";
+    case 304:
+      return "Not Modified";
+    case 400:
+      return "Bad Request";
+    case 401:
+      return "Unauthorized";
+    case 402:
+      return "Payment Required";
+    case 403:
+      return "Forbidden";
+    case 404:
+      return "Not Found";
+    case 405:
+      return "Method Not Allowed";
+    case 409:
+      return "Conflict";
+    case 410:
+      return "Gone";
+    case 412:
+      return "Precondition Failed";
+    case 413:
+      return "Content Too Large";
+    case 414:
+      return "URI Too Long";
+    case 415:
+      return "Unsupported Media Type";
+    case 417:
+      return "Expectation Failed";
+    case 422:
+      return "Unprocessable Content";
+    case 429:
+      return "Too Many Requests";
+    case 431:
+      return "Request Header Fields Too Large";
+    case 500:
+      return "Internal Server Error";
+    case 501:
+      return "Not Implemented";
+    case 503:
+      return "Service Unavailable";
+    case 505:
+      return "HTTP Version Not Supported";
+    default:
+      return "";  // which is allowed
+  }
+}
+
+template <class Number>
+void append_number(std::string& text, Number number, int base = 10) {
+  std::array<char, 24> digits{};
+  const auto end = std::to_chars(digits.data(), digits.data() + digits.size(), number, base).ptr;
+  text.append(digits.data(), end);
+}
+
+void append_header(std::string& text, std::string_view name, std::string_view value) {
+  text.append(name).append(": ").append(value).append("\r\n");
+}
+
+}  // namespace
+
+std::string http_date(std::chrono::sys_seconds time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm parts{};
+  ::gmtime_r(&seconds, &parts);
+  std::array<char, 40> text{};
+  const std::size_t size =
+      std::strftime(text.data(), text.size(), "%a, %d %b %Y %H:%M:%S GMT", &parts);
+  return {text.data(), size};
+}
+
+void append_answer(std::string& text, const HttpResponse& response, const AnswerForm& form,
+                   std::string_view date) {
+  text.append("HTTP/1.1 ");
+  append_number(text, response.status);
+  text.append(" ").append(reason_of(response.status)).append("\r\n");
+  append_header(text, "Date", date);
+  if (form.goes_on) {
+    text.append("Connection: keep-alive\r\nKeep-Alive: timeout=");
+    append_number(text, form.announced_idle_time.count());
+    text.append("\r\n");
+  } else {
+    append_header(text, "Connection", "close");
+  }
+  const bool has_content = response.status != 304;
+  if (has_content) append_header(text, "Content-Type", response.content_type);
+  if (form.is_compressed) append_header(text, "Content-Encoding", "gzip");
+  if (!has_content) {
+    // Whose length would be that of what the client has already.
+  } else if (!response.next_chunk) {
+    text.append("Content-Length: ");
+    append_number(text, response.body.size());
+    text.append("\r\n");
+  } else if (form.takes_chunks) {
+    append_header(text, "Transfer-Encoding", "chunked");
+  }
+  append_header(text, "Cache-Control", response.cache_control);
+  if (!response.etag.empty()) append_header(text, "ETag", response.etag);
+  for (const auto& [name, value] : response.headers) append_header(text, name, value);
+  text.append("\r\n");
+  if (!form.is_for_head) text.append(response.body);
+}
+
+void append_chunk(std::string& text, std::string_view bytes) {
+  append_number(text, bytes.size(), 16);
+  text.append("\r\n").append(bytes).append("\r\n");
+}
+
+}  // namespace credits::http

@@ -1,0 +1,442 @@
+#include "http/session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <stdexcept>
+#include <utility>
+#include <variant>
+
+#include "http/problem.hpp"
+#include "http/text.hpp"
+
+namespace credits::http {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::string_view json_type = "application/json";
+
+// Read and dropped of a request that takes no body.
+constexpr std::size_t needless_body_bytes_max = 64 * 1'024;
+
+// How often it is looked at whether a client takes its answer.
+constexpr std::chrono::milliseconds progress_interval_max{1'000};
+
+// For a client that has already sent more than will be read.
+constexpr std::size_t lingered_bytes_max = 16 * 1'024 * 1'024;
+
+// For the rest of a request when the server ends.
+constexpr std::chrono::milliseconds request_end_grace{1'000};
+
+bool takes_body(std::string_view method) {
+  return method == "POST" || method == "PUT" || method == "PATCH" || method == "DELETE";
+}
+
+bool is_json(std::string_view content_type) {
+  return equal_without_case(trimmed(content_type.substr(0, content_type.find(';'))), json_type);
+}
+
+// The one value; of several, one that nobody means.
+std::optional<std::string_view> only(const RequestHead& head, Field field) {
+  const auto values = head.values(field);
+  if (values.empty()) return std::nullopt;
+  return values.size() == 1 ? values.front() : "(several)";
+}
+
+HttpRequest request_of(const RequestHead& head) {
+  HttpRequest request{
+      head.method(), head.target(), {}, head.values(Field::idempotency_key), {}, {}, {}};
+  Sender& sender = request.sender;
+  sender.authorization = head.values(Field::authorization);
+  sender.host = head.host();
+  sender.origin = only(head, Field::origin);
+  sender.fetch_site = only(head, Field::sec_fetch_site);
+  sender.may_be_browser = sender.origin || sender.fetch_site || head.has(Field::accept_encoding);
+  sender.is_forwarded = head.has(Field::forwarded);
+  request.if_match = only(head, Field::if_match);
+  request.if_none_match = only(head, Field::if_none_match);
+  return request;
+}
+
+}  // namespace
+
+Session::Session(std::unique_ptr<Connection> connection, SessionContext& context,
+                 std::shared_ptr<SessionLink> link)
+    : context_{context},
+      connection_{std::move(connection)},
+      link_{std::move(link)},
+      framer_{context.limits.framing} {
+  enter(Phase::shaking_hands, context_.limits.request_timeout);
+}
+
+void Session::enter(Phase phase, std::chrono::milliseconds time) {
+  phase_ = phase;
+  deadline_ = context_.now + time;
+}
+
+void Session::go_on(bool may_have_input, bool client_has_ended) {
+  may_have_input_ |= may_have_input;
+  client_has_ended_ |= client_has_ended;
+  bool has_more = true;
+  while (has_more) {
+    switch (phase_) {
+      case Phase::shaking_hands:
+        has_more = shake_hands();
+        break;
+      case Phase::idle:
+      case Phase::reading:
+      case Phase::reading_long:
+        has_more = read();
+        break;
+      case Phase::sending:
+        has_more = send();
+        break;
+      case Phase::lingering:
+        has_more = linger();
+        break;
+      case Phase::answering:
+      case Phase::working:
+      case Phase::closed:
+        return;
+    }
+  }
+}
+
+bool Session::shake_hands() {
+  switch (connection_->shake_hands()) {
+    case Connection::Progress::done:
+      enter(Phase::idle, context_.limits.idle_timeout);
+      return true;
+    case Connection::Progress::left:
+      return false;
+    case Connection::Progress::ended:
+      close();
+  }
+  return false;
+}
+
+bool Session::read() {
+  if (!unread_.empty()) {
+    const std::string bytes = std::exchange(unread_, {});
+    take(bytes);
+    return true;
+  }
+  if (!std::exchange(may_have_input_, false)) return false;
+  const Connection::Received received = connection_->receive(context_.room);
+  if (received.progress == Connection::Progress::ended) close();
+  if (received.progress != Connection::Progress::done) return false;
+  may_have_input_ = received.may_have_more || client_has_ended_;
+  take(received.bytes);
+  return true;
+}
+
+void Session::take(std::string_view bytes) {
+  while (!bytes.empty() && phase_ <= Phase::reading_long) {
+    bytes.remove_prefix(framer_.take(bytes));
+    if (phase_ == Phase::idle && framer_.has_begun()) {
+      enter(Phase::reading, context_.limits.request_timeout);
+    }
+    look_at_request();
+  }
+  if (phase_ != Phase::closed) unread_ = bytes;
+}
+
+void Session::look_at_request() {
+  if (framer_.state() == Framer::State::admitting) admit();
+  if (phase_ > Phase::reading_long) return;
+  if (framer_.state() == Framer::State::refused) {
+    return refuse(problem_of_framing());
+  }
+  if (framer_.state() == Framer::State::whole) begin();
+}
+
+Problem Session::problem_of_framing() const {
+  const auto& [status, detail] = framer_.fault();
+  if (status == 413) return payload_too_large(admission_.body_bytes_max);
+  if (status == 414) return uri_too_long(context_.limits.framing.target_bytes_max);
+  return malformed(status, detail);
+}
+
+void Session::admit() {
+  const RequestHead& head = framer_.head();
+  goes_on_ = head.keeps_alive();
+  request_ = request_of(head);
+  admission_ = context_.service.admit(request_);
+  if (admission_.refusal) {
+    goes_on_ = goes_on_ && !head.announces_body();
+    return answer(*std::move(admission_.refusal));
+  }
+  if (!takes_body(request_.method)) return framer_.admit_body(needless_body_bytes_max);
+  if (head.announces_body()) {
+    if (const auto problem = problem_of_body()) return refuse(*problem);
+    if (admission_.refuse_body) {
+      goes_on_ = false;
+      return answer(admission_.refuse_body());
+    }
+  }
+  framer_.admit_body(admission_.body_bytes_max);
+  if (framer_.state() != Framer::State::body) return;
+  if (admission_.request_timeout) enter(Phase::reading_long, *admission_.request_timeout);
+  if (!head.expects_continue()) return;
+  connection_->output() += "HTTP/1.1 100 Continue\r\n\r\n";
+  connection_->send();
+}
+
+std::optional<Problem> Session::problem_of_body() const {
+  const RequestHead& head = framer_.head();
+  const auto encoding = only(head, Field::content_encoding).value_or("");
+  const bool is_encoding_known =
+      encoding.empty() || is_gzip(encoding) || equal_without_case(encoding, "identity");
+  if (!is_encoding_known) return unsupported_content_encoding(std::string{encoding});
+  const auto type = head.first(Field::content_type);
+  if (!type || type->empty() || is_json(*type)) return std::nullopt;
+  return unsupported_media_type(std::string{*type});
+}
+
+void Session::begin() {
+  if (takes_body(request_.method)) {
+    if (const auto problem = unpack_body()) return refuse(*problem);
+    request_.body = framer_.body();
+  }
+  if (!admission_.is_prompt) return begin_work();
+  Service::Begun begun = begin_or_fail();
+  if (auto* response = std::get_if<HttpResponse>(&begun)) return answer(std::move(*response));
+  ongoing_ = std::get<std::shared_ptr<Ongoing>>(std::move(begun));
+  phase_ = Phase::answering;
+  deadline_ = ongoing_->deadline();
+  if (ongoing_->is_ready()) take_answer();
+}
+
+std::optional<Problem> Session::unpack_body() {
+  const auto encoding = framer_.head().first(Field::content_encoding);
+  if (!encoding || !is_gzip(*encoding) || !framer_.head().announces_body()) return std::nullopt;
+  try {
+    auto unpacked = gunzip(framer_.body(), admission_.body_bytes_max);
+    if (!unpacked) return bad_request("the body is not gzip, as Content-Encoding says");
+    framer_.body() = *std::move(unpacked);
+    return std::nullopt;
+  } catch (const std::length_error&) {
+    return payload_too_large(admission_.body_bytes_max);
+  }
+}
+
+Service::Begun Session::begin_or_fail() {
+  try {
+    return context_.service.begin(request_, admission_, link_);
+  } catch (const std::exception&) {
+    return to_response(internal_error());
+  }
+}
+
+// A worker looks at what the session has read, which stays as it is meanwhile.
+void Session::begin_work() {
+  phase_ = Phase::working;
+  const auto encoding = framer_.head().first(Field::accept_encoding);
+  const bool takes_gzip = encoding && accepts_gzip(*encoding);
+  const auto work = [this, takes_gzip, link = link_] {
+    Work done;
+    try {
+      done.response = answer_of(context_.service, request_, admission_);
+      HttpResponse& response = *done.response;
+      done.is_compressed =
+          takes_gzip && (response.next_chunk ||
+                         is_worth_compressing(response.content_type, response.body.size()));
+      if (done.is_compressed && !response.next_chunk) {
+        response.body = Gzip{}.compress(response.body, true);
+      }
+    } catch (const std::exception&) {
+      done.response = to_response(internal_error());
+    }
+    link->done(std::move(done));
+  };
+  if (context_.workers.try_run(work)) return;
+  ++context_.figures.shed;
+  phase_ = Phase::reading;
+  answer(to_response(overloaded("too many calls of this kind wait for their turn")));
+}
+
+void Session::answer_is_ready() {
+  if (phase_ != Phase::answering || !ongoing_->is_ready()) return;
+  take_answer();
+  go_on(false);
+}
+
+void Session::take_answer() {
+  const auto ongoing = std::exchange(ongoing_, nullptr);
+  answer(ongoing->take());
+}
+
+void Session::work_is_done(Work work) {
+  if (work.response) {
+    answer(*std::move(work.response), work.is_compressed);
+  } else if (work.has_failed) {
+    return close();  // the one that failed has told
+  } else {
+    if (!work.chunk.empty()) {
+      framer_.head().minor_version() > 0 ? append_chunk(connection_->output(), work.chunk)
+                                         : static_cast<void>(connection_->output() += work.chunk);
+    }
+    if (work.is_last) {
+      next_chunk_ = nullptr;
+      if (framer_.head().minor_version() > 0) append_chunk(connection_->output(), {});
+    }
+    enter(Phase::sending, progress_interval());
+  }
+  go_on(false);
+}
+
+void Session::answer(HttpResponse response, bool is_compressed) {
+  const RequestHead& head = framer_.head();
+  const bool takes_chunks = head.minor_version() > 0;
+  const bool is_stream = response.next_chunk != nullptr;
+  // Without chunks, the end of the connection is the end of the body.
+  goes_on_ = goes_on_ && !context_.is_ending && (!is_stream || takes_chunks);
+  const AnswerForm form{goes_on_, context_.limits.announced_idle_time(), request_.method == "HEAD",
+                        takes_chunks, is_compressed};
+  append_answer(connection_->output(), response, form, context_.date);
+  if (is_stream && !form.is_for_head) {
+    next_chunk_ = std::move(response.next_chunk);
+    broken_off_ = std::move(response.broken_off);
+    send_deadline_ = context_.now + context_.limits.send_total_timeout;
+    if (is_compressed) gzip_.emplace();
+  }
+  if (context_.is_ending) send_deadline_ = context_.now + context_.limits.send_timeout;
+  enter(Phase::sending, progress_interval());
+}
+
+// What is left of the request is not read, so the connection ends with it.
+void Session::refuse(const Problem& problem) {
+  context_.figures.problems.count(problem.code);
+  goes_on_ = false;
+  answer(to_response(problem));
+}
+
+bool Session::send() {
+  if (connection_->send() == Connection::Progress::ended) {
+    break_off("the client has gone");
+    return false;
+  }
+  if (connection_->has_unsent()) {
+    if (!awaits_progress_) expect_progress();
+    return false;
+  }
+  awaits_progress_ = false;
+  if (!next_chunk_) {
+    finish_answer();
+    return true;
+  }
+  ask_for_chunk();
+  return false;
+}
+
+std::chrono::milliseconds Session::progress_interval() const {
+  return std::min(progress_interval_max, context_.limits.send_timeout / 4);
+}
+
+// The socket says that there is room only once a third of its buffer, which may be megabytes, has
+// been taken: a slow client needs longer for that.
+void Session::expect_progress() {
+  awaits_progress_ = true;
+  unsent_bytes_ = connection_->unsent_bytes();
+  progress_deadline_ = context_.now + context_.limits.send_timeout;
+  if (!send_deadline_) send_deadline_ = context_.now + context_.limits.send_total_timeout;
+  enter(Phase::sending, progress_interval());
+}
+
+std::optional<std::string_view> Session::fault_of_sending() {
+  if (send_deadline_ && context_.now >= *send_deadline_) {
+    return context_.is_ending ? "the server ends" : "the client has taken too long for all of it";
+  }
+  if (!awaits_progress_) return std::nullopt;
+  const std::size_t before = std::exchange(unsent_bytes_, connection_->unsent_bytes());
+  if (unsent_bytes_ < before) progress_deadline_ = context_.now + context_.limits.send_timeout;
+  if (context_.now < progress_deadline_) return std::nullopt;
+  return "the client took nothing for too long";
+}
+
+void Session::break_off(std::string_view why) {
+  if (broken_off_) broken_off_(why);
+  close();
+}
+
+void Session::ask_for_chunk() {
+  if (const auto fault = fault_of_sending()) return break_off(*fault);
+  phase_ = Phase::working;
+  context_.workers.run([this, link = link_] {
+    Work work;
+    try {
+      work.is_last = !next_chunk_(work.chunk);
+      if (gzip_) work.chunk = gzip_->compress(work.chunk, work.is_last);
+    } catch (const std::exception&) {
+      work.has_failed = true;
+    }
+    link->done(std::move(work));
+  });
+}
+
+void Session::finish_answer() {
+  request_ = {};
+  admission_ = {};
+  gzip_.reset();
+  broken_off_ = nullptr;
+  send_deadline_.reset();
+  if (!goes_on_ || context_.is_ending) {
+    connection_->shut_down();
+    lingered_bytes_ = 0;
+    may_have_input_ = true;
+    return enter(Phase::lingering, context_.limits.linger_timeout);
+  }
+  framer_.begin_next(unread_.empty());
+  enter(Phase::idle, context_.limits.idle_timeout);
+}
+
+// Bytes that nobody has read would make the kernel reset the connection, answer and all.
+bool Session::linger() {
+  const Connection::Received received = connection_->receive(context_.room);
+  if (received.progress == Connection::Progress::left) return false;
+  lingered_bytes_ += received.bytes.size();
+  if (received.progress == Connection::Progress::ended || lingered_bytes_ > lingered_bytes_max) {
+    close();
+    return false;
+  }
+  return true;
+}
+
+void Session::time_is_over() {
+  switch (phase_) {
+    case Phase::answering:
+      take_answer();
+      return go_on(false);
+    case Phase::sending:
+      if (const auto fault = fault_of_sending()) return break_off(*fault);
+      return enter(Phase::sending, progress_interval());
+    default:
+      connection_->shut_down();  // so that a client knows that nothing was cut off
+      return close();
+  }
+}
+
+void Session::end_soon() {
+  switch (phase_) {
+    case Phase::shaking_hands:
+    case Phase::idle:
+      deadline_ = std::min(deadline_, context_.now + context_.limits.end_grace);
+      go_on(true);
+      break;
+    case Phase::reading:
+    case Phase::reading_long:
+      deadline_ = std::min(deadline_, context_.now + request_end_grace);
+      break;
+    case Phase::sending:
+    case Phase::working:
+      send_deadline_ = std::min(send_deadline_.value_or(steady_clock::time_point::max()),
+                                context_.now + context_.limits.send_timeout);
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace credits::http

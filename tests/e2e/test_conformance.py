@@ -1,0 +1,234 @@
+"""HTTP/1.1 to the letter (RFC 9110, RFC 9112), plain and over TLS: what each request in some bytes is answered,
+and that after an error nothing that follows is taken for a request. `http/framer_test.cpp` has more cases."""
+
+import os
+import re
+import ssl
+
+import pytest
+
+import creditsd
+import test_tls
+from creditsd import open_socket, parse_answers, read_to_end
+from test_tls import context_of
+
+COMMIT = b'{"backend":"gemini","tier":"core"}'
+LENGTH = b"Content-Length: %d\r\n" % len(COMMIT)
+NEXT = b"PUT /v1/installs/next HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+def get(*headers, target=b"/healthz", version=b"HTTP/1.1", host=b"Host: x\r\n"):
+    return b"GET " + target + b" " + version + b"\r\n" + host + b"".join(headers) + b"\r\n"
+
+
+def post(*headers, body=COMMIT):
+    return b"POST /v1/installs/a/commit HTTP/1.1\r\nHost: x\r\n" + b"".join(headers) + b"\r\n" + body
+
+
+def chunks(text):
+    return post(CHUNKED, body=text)
+
+
+WHOLE = b"%x\r\n%s\r\n" % (len(COMMIT), COMMIT)
+
+# What goes on: the answer to the first request, and then that to the second.
+GOOD = {
+    "2.2 an empty line first": (b"\r\n" + get(), 200),
+    "2.3 a minor version to come": (get(version=b"HTTP/1.7"), 200),
+    "3.2.2 an absolute target": (get(target=b"http://localhost/healthz"), 200),
+    "3.2.2 whose scheme is in capitals": (get(target=b"HTTP://localhost/healthz"), 200),
+    "3.2.4 OPTIONS for the server": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "9110 9.3.7 OPTIONS for a path": (b"OPTIONS /v1/quota HTTP/1.1\r\nHost: x\r\n\r\n", 200),
+    "9110 9.1 a method that there is not": (b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 501),
+    "9110 9.1 for another path": (b"DELETE /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+    "5.1 blanks around a value": (get(b"X: \t y \t\r\n"), 200),
+    "6.2 a length": (post(LENGTH), 200),
+    "6 a body of GET is dropped": (get(b"Content-Length: 3\r\n") + b"abc", 200),
+    "7.1 chunks": (chunks(WHOLE + b"0\r\n\r\n"), 200),
+    "7.1 Chunked": (post(b"Transfer-Encoding: Chunked\r\n", body=WHOLE + b"0\r\n\r\n"), 200),
+    "7.1.1 extensions": (chunks(WHOLE.replace(b"\r\n", b';a;b="c;\\"d"\r\n', 1) + b"0;e=f\r\n\r\n"), 200),
+    "7.1.2 trailers": (chunks(WHOLE + b"0\r\nX: y\r\nContent-Length: 7\r\n\r\n"), 200),
+    "9110 10.1.1 an expectation that is met": (post(LENGTH, b"Expect: 100-Continue\r\n"), 200),
+    "9110 8.6 no body": (post(b"Content-Length: 0\r\n", body=b""), 422),
+}
+
+# What ends the connection.
+BAD = {
+    "2.2 a bare LF": (b"GET /healthz HTTP/1.1\nHost: x\n\n", 400),
+    "2.2 a bare CR": (get(b"X: y\rz\r\n"), 400),
+    "2.3 HTTP/2": (get(version=b"HTTP/2.0"), 505),
+    "2.3 http/1.1": (get(version=b"http/1.1"), 400),
+    "3 a blank too many": (b"GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "3 no version": (b"GET /healthz\r\nHost: x\r\n\r\n", 400),
+    "3.2 no Host": (get(host=b""), 400),
+    "3.2 an empty one": (get(host=b"Host:\r\n"), 400),
+    "3.2 two": (get(b"Host: x\r\n"), 400),
+    "3.2 one that is none": (get(host=b"Host: a b\r\n"), 400),
+    "3.2.1 a fragment": (get(target=b"/healthz#x"), 400),
+    "3.2.3 CONNECT": (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 501),
+    "3.2.4 * for GET": (get(target=b"*"), 400),
+    "3 a long target": (get(target=b"/" + b"x" * 8_000), 414),
+    "3 a very long one": (get(target=b"/" + b"x" * 100_000), 414),
+    "5.1 a blank before the colon": (get(b"X : y\r\n"), 400),
+    "5.2 a folded line": (get(b"X: y\r\n z\r\n"), 400),
+    "9110 5.1 a name that is none": (get(b"X(: y\r\n"), 400),
+    "9110 5.5 NUL": (get(b"X: y\0\r\n"), 400),
+    "6585 5 large headers": (get(b"X: " + b"y" * 70_000 + b"\r\n"), 431),
+    "6.1 chunks and a length": (post(CHUNKED, LENGTH, body=WHOLE + b"0\r\n\r\n"), 400),
+    "6.1 chunks in HTTP/1.0": (b"POST /v1/installs/a/commit HTTP/1.0\r\n" + CHUNKED + b"\r\n" + WHOLE + b"0\r\n\r\n",
+                               400),
+    "6.1 another coding": (post(b"Transfer-Encoding: gzip, chunked\r\n"), 501),
+    "6.1 another coding last": (post(b"Transfer-Encoding: chunked, gzip\r\n"), 400),
+    "6.1 twice": (post(CHUNKED, CHUNKED), 400),
+    "6.1 empty": (post(b"Transfer-Encoding:\r\n"), 400),
+    "6.2 two lengths": (post(LENGTH, LENGTH), 400),
+    "6.2 a list of them": (post(b"Content-Length: 3, 3\r\n"), 400),
+    "6.2 a signed one": (post(b"Content-Length: +3\r\n"), 400),
+    "6.2 an empty one of GET": (get(b"Content-Length:\r\n"), 400),
+    "6.2 one that is no number": (get(b"Content-Length: x\r\n"), 400),
+    "7.1 a size that is none": (chunks(b"x\r\n"), 400),
+    "7.1 a size with a prefix": (chunks(b"0x3\r\nabc\r\n0\r\n\r\n"), 400),
+    "7.1 a chunk that is too long": (chunks(b"3\r\nabcd\r\n0\r\n\r\n"), 400),
+    "7.1 a bare LF": (chunks(b"3\nabc\r\n0\r\n\r\n"), 400),
+    "7.1.1 an extension that is none": (chunks(b"3;\r\nabc\r\n0\r\n\r\n"), 400),
+    "7.1.2 a trailer that is none": (chunks(WHOLE + b"0\r\nX\r\n\r\n"), 400),
+    "9110 10.1.1 an expectation that cannot be met": (post(LENGTH, b"Expect: coffee\r\n"), 417),
+    "9110 15.5.14 more than is taken": (post(b"Content-Length: 99999999\r\n"), 413),
+    "9110 15.5.16 an encoded body": (post(LENGTH, b"Content-Encoding: br\r\n"), 415),
+    "9110 8.4 a body that is not encoded as it says": (post(LENGTH, b"Content-Encoding: gzip\r\n"), 400),
+}
+
+
+@pytest.fixture(scope="module")
+def certs(tmp_path_factory):
+    return test_tls.self_signed(tmp_path_factory.mktemp("certs"), "server")
+
+
+@pytest.fixture(scope="module", params=["plain", "tls"])
+def server(request, tmp_path_factory, certs):
+    folder = tmp_path_factory.mktemp("conformance")
+    flags = test_tls.tls_flags(*certs) if request.param == "tls" else []
+    running = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", folder / "data", *flags], folder / "log")
+    running.is_tls = request.param == "tls"
+    yield running
+    running.kill()
+
+
+def connect(server):
+    connection = open_socket(server.port)
+    return context_of().wrap_socket(connection) if server.is_tls else connection
+
+
+def talk(server, data):
+    with connect(server) as connection:
+        try:
+            connection.sendall(data)
+        except (OSError, ssl.SSLError):
+            pass  # it may have refused, and ended, before it has read all
+        return re.sub(rb"HTTP/1.1 100 Continue\r\n\r\n", b"", read_to_end(connection))
+
+
+def methods_of(data):
+    return [data.lstrip().split(b" ", 1)[0].decode()]
+
+
+@pytest.mark.parametrize("data, status", GOOD.values(), ids=GOOD)
+def test_what_is_valid_is_answered_and_the_connection_goes_on(server, data, status):
+    first, second = parse_answers(talk(server, data + NEXT), methods_of(data) + ["PUT"])
+    assert (first.status, second.status in (200, 201)) == (status, True), first.body
+    assert first.headers["Connection"] == "keep-alive" and first.headers["Keep-Alive"]
+    assert second.headers["Connection"] == "close" and "Keep-Alive" not in second.headers
+
+
+@pytest.mark.parametrize("data, status", BAD.values(), ids=BAD)
+def test_what_is_not_valid_is_refused_and_nothing_after_it_is_read(server, data, status):
+    [answer] = parse_answers(talk(server, data + NEXT), methods_of(data))
+    assert answer.status == status, answer.body
+    assert answer.headers["Connection"] == "close" and "Keep-Alive" not in answer.headers
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json["status"] == status
+
+
+def test_every_answer_is_dated_and_nothing_of_the_api_may_be_stored(server):
+    for target in (b"/healthz", b"/v1/quota", b"/v1/stats", b"/v1/installs", b"/nothing", b"/v1/snapshot"):
+        [answer] = parse_answers(talk(server, get(b"Connection: close\r\n", target=target)), ["GET"])
+        assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", answer.headers["Date"])
+        assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_http_1_0_gets_no_chunks_and_its_connection_ends_unless_it_asks(server):
+    for headers, ends in ((b"", "close"), (b"Connection: keep-alive\r\n", "keep-alive")):
+        data = talk(server, get(headers, version=b"HTTP/1.0", host=b"") + NEXT)
+        answers = parse_answers(data, ["GET"] + ["PUT"] * (ends == "keep-alive"))
+        assert answers[0].headers["Connection"] == ends
+    [snapshot] = parse_answers(talk(server, get(target=b"/v1/snapshot", version=b"HTTP/1.0")), ["GET"])
+    assert "Transfer-Encoding" not in snapshot.headers and snapshot.json["rows"] is not None
+
+
+def test_who_waits_for_a_word_before_the_body_is_given_one(server):
+    with connect(server) as connection:
+        connection.sendall(post(LENGTH, b"Expect: 100-continue\r\nConnection: close\r\n", body=b""))
+        assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(COMMIT)
+        [answer] = parse_answers(read_to_end(connection), ["POST"])
+    assert answer.status == 200
+
+
+def test_the_page_is_not_sent_to_who_has_it(server):
+    [page] = parse_answers(talk(server, get(b"Connection: close\r\n", target=b"/page.js")), ["GET"])
+    known = b"If-None-Match: \"x\", %s\r\n" % page.headers["ETag"].encode()
+    [answer] = parse_answers(talk(server, get(known, b"Connection: close\r\n", target=b"/page.js")), ["GET"])
+    assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", page.headers["ETag"])
+    assert "Content-Length" not in answer.headers
+
+
+def test_options_tells_what_a_path_takes(server):
+    [answer] = parse_answers(talk(server, b"OPTIONS /v1/quota HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
+                             ["OPTIONS"])
+    assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "PUT", "OPTIONS"}
+
+
+@pytest.mark.parametrize("header", ["Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https",
+                                    "X-Real-IP: 1.2.3.4", "Via: 1.1 proxy"])
+def test_without_tokens_what_a_proxy_forwards_is_refused(server, header):
+    forwarded = f"{header}\r\nConnection: close\r\n".encode()
+    [answer] = parse_answers(talk(server, get(forwarded, target=b"/v1/quota")), ["GET"])
+    creditsd.check_problem(answer, 403, "forbidden")
+    assert "proxy" in answer.json["detail"]
+
+
+def threads_of(server):
+    return len(os.listdir(f"/proc/{server.process.pid}/task"))
+
+
+def test_connections_take_no_threads_idle_or_busy_or_half_open(server):
+    before = threads_of(server)
+    half = get()[:-5]
+    connections = [connect(server) for _ in range(500)]
+    try:
+        for connection in connections[:250]:
+            connection.sendall(half)
+        assert threads_of(server) == before
+        for connection in connections[250:]:
+            connection.sendall(get())
+        for connection in connections[250:]:
+            assert connection.recv(100).startswith(b"HTTP/1.1 200")
+        assert threads_of(server) == before
+    finally:
+        for connection in connections:
+            connection.close()
+
+
+def test_handshakes_that_never_end_take_no_threads(server):
+    before = threads_of(server)
+    connections = [open_socket(server.port) for _ in range(300)]
+    try:
+        for connection in connections:
+            connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[:6])
+        [answer] = parse_answers(talk(server, get(b"Connection: close\r\n")), ["GET"])
+        assert answer.status == 200
+        assert threads_of(server) == before
+    finally:
+        for connection in connections:
+            connection.close()

@@ -1,0 +1,62 @@
+// What becomes of the first request in some bytes, however they are cut into pieces.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/framer.hpp"
+
+namespace credits::tests {
+
+struct Framed {
+  http::Framer::State state = http::Framer::State::head;
+  int status = 0;  // of a refusal
+  std::string method{};
+  std::string target{};
+  std::string host{};
+  std::string body{};
+  bool keeps_alive = false;
+  bool expects_continue = false;
+  std::size_t size = 0;  // of the request, where it is whole
+
+  friend bool operator==(const Framed&, const Framed&) = default;
+};
+
+inline constexpr std::size_t framed_body_bytes_max = 1'000;
+
+inline Framed frame(const std::vector<std::string_view>& pieces,
+                    const http::FramingLimits& limits = {}) {
+  using State = http::Framer::State;
+  http::Framer framer{limits};
+  std::size_t size = 0;
+  for (std::string_view piece : pieces) {
+    while (!piece.empty() && framer.state() != State::whole && framer.state() != State::refused) {
+      const std::size_t taken = framer.take(piece);
+      piece.remove_prefix(taken);
+      size += taken;
+      if (framer.state() == State::admitting) framer.admit_body(framed_body_bytes_max);
+    }
+  }
+  if (framer.state() == State::refused) return {State::refused, framer.fault().status};
+  if (framer.state() != State::whole) return {State::head};
+  const http::RequestHead& head = framer.head();
+  return {State::whole,
+          0,
+          std::string{head.method()},
+          std::string{head.target()},
+          std::string{head.host().value_or("")},
+          framer.body(),
+          head.keeps_alive(),
+          head.expects_continue(),
+          size};
+}
+
+inline std::vector<std::string_view> byte_by_byte(std::string_view bytes) {
+  std::vector<std::string_view> pieces;
+  for (std::size_t i = 0; i < bytes.size(); ++i) pieces.push_back(bytes.substr(i, 1));
+  return pieces;
+}
+
+}  // namespace credits::tests
