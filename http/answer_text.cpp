@@ -32,8 +32,6 @@ std::string_view reason_of(int status) {
       return "Conflict";
     case 410:
       return "Gone";
-    case 412:
-      return "Precondition Failed";
     case 413:
       return "Content Too Large";
     case 414:
@@ -101,7 +99,7 @@ void append_answer(std::string& text, const HttpResponse& response, const Answer
   if (has_content) append_header(text, "Content-Type", response.content_type);
   if (form.is_compressed) append_header(text, "Content-Encoding", "gzip");
   if (!has_content) {
-    // Whose length would be that of what the client has already.
+    // A Content-Length here would be that of the content the client already has.
   } else if (!response.next_chunk) {
     text.append("Content-Length: ");
     append_number(text, response.body.size());

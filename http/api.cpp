@@ -116,9 +116,10 @@ std::vector<codec::Result> results_of(const DecodedBatch& batch,
   return results;
 }
 
-// A worker compresses assets.
+// A worker compresses assets. The figures wait for none.
 bool is_prompt(Call call) {
-  return call <= Call::batch || (call >= Call::healthz && call != Call::asset);
+  return call <= Call::batch || call == Call::get_stats ||
+         (call >= Call::metrics && call != Call::asset);
 }
 
 bool is_known_method(std::string_view method) {

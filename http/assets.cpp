@@ -67,7 +67,8 @@ HttpResponse asset_at(std::string_view path) {
        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src "
        "'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"},
       {"X-Content-Type-Options", "nosniff"},
-      {"Referrer-Policy", "no-referrer"}};
+      {"Referrer-Policy", "no-referrer"},
+      {"Vary", "Accept-Encoding"}};
   response.cache_control = "no-cache";
   response.etag = weak_etag_of(asset.content());
   return response;

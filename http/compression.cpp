@@ -26,6 +26,17 @@ bool is_refused(std::string_view parameters) {
   return false;
 }
 
+// What gzip says at the end of the size of it all (RFC 1952): the library takes less for whole.
+std::optional<std::size_t> size_in_trailer(std::string_view compressed) {
+  constexpr std::size_t least_bytes = 18;
+  if (compressed.size() < least_bytes) return std::nullopt;
+  std::size_t size = 0;
+  for (std::size_t i = 1; i <= 4; ++i) {
+    size = size << 8U | static_cast<unsigned char>(compressed[compressed.size() - i]);
+  }
+  return size;
+}
+
 }  // namespace
 
 bool is_gzip(std::string_view coding) {
@@ -63,7 +74,8 @@ std::optional<std::string> gunzip(std::string_view compressed, std::size_t bytes
                                                 return fits;
                                               });
   if (!fits) throw std::length_error{"an unpacked body is too large"};
-  return worked ? std::optional{std::move(whole)} : std::nullopt;
+  const bool is_whole = worked && size_in_trailer(compressed) == whole.size();
+  return is_whole ? std::optional{std::move(whole)} : std::nullopt;
 }
 
 class Gzip::Impl : public httplib::detail::gzip_compressor {};

@@ -14,7 +14,7 @@ namespace credits::http {
 
 namespace {
 
-// One record of TLS, and as much as is taken at once of what is not TLS.
+// The most that one record of TLS holds.
 constexpr std::size_t tls_record_bytes = 16 * 1'024;
 
 // An idle connection keeps so much memory for its next answer.
@@ -85,6 +85,11 @@ std::size_t Connection::unsent_bytes() const {
   int in_socket = 0;
   if (::ioctl(socket_, SIOCOUTQ, &in_socket) != 0) in_socket = 0;
   return output_.size() - sent_ + static_cast<std::size_t>(in_socket);
+}
+
+void Connection::end_with_reset() {
+  const linger at_once{1, 0};
+  ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 void Connection::shut_down() {

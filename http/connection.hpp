@@ -33,6 +33,7 @@ class Connection {
   Connection& operator=(const Connection&) = delete;
 
   int descriptor() const { return socket_; }
+  bool is_secure() const { return session_ != nullptr; }
 
   // Agrees on TLS with the client, if there is to be TLS.
   Progress shake_hands();
@@ -49,6 +50,8 @@ class Connection {
 
   // Says that nothing more follows.
   void shut_down();
+  // Has the client see an error when the connection ends, as it must not take what it has for all.
+  void end_with_reset();
 
  private:
   // As recv() and send() have it.

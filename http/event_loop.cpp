@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <set>
 #include <thread>
 #include <unordered_map>
 #include <utility>
@@ -22,6 +23,7 @@ using std::chrono::steady_clock;
 using Phase = Session::Phase;
 
 constexpr std::size_t room_bytes = 64 * 1'024;
+constexpr int inbox_rounds_max = 8;
 
 // What other threads have for the loop. A link may outlive the loop, so this may too.
 class Inbox {
@@ -51,6 +53,11 @@ class Inbox {
   Content take() {
     const std::lock_guard lock{mutex_};
     return std::exchange(content_, {});
+  }
+
+  bool is_empty() {
+    const std::lock_guard lock{mutex_};
+    return content_.is_empty();
   }
 
   // Whose own puts wake nobody: it takes them before it sleeps.
@@ -129,14 +136,19 @@ class EventLoop::Impl {
     std::array<epoll_event, 256> events{};
     while (!context_.is_ending || !members_.empty()) {
       const int ready = ::epoll_wait(poller_, events.data(), static_cast<int>(events.size()),
-                                     milliseconds_to_deadline());
+                                     has_work() ? 0 : milliseconds_to_deadline());
       look_at_clocks();
       for (int i = 0; i < ready; ++i) handle(events[static_cast<std::size_t>(i)]);
-      do {
-        handle_inbox();
-      } while (expire());
+      for (const std::uint64_t number : std::exchange(unfinished_, {})) {
+        with(number, [](Session& session) { session.go_on(false); });
+      }
+      handle_inbox();
+      expire();
     }
   }
+
+  // Nobody is woken for what this thread has put into the inbox itself.
+  bool has_work() { return !unfinished_.empty() || !inbox_->is_empty(); }
 
   void look_at_clocks() {
     context_.now = steady_clock::now();
@@ -148,14 +160,18 @@ class EventLoop::Impl {
 
   void handle(const epoll_event& event) {
     if (event.data.u64 == inbox_number) return inbox_->clear_event();
-    const bool may_have_input = (event.events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0;
+    const bool is_readable = (event.events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0;
     const bool client_has_ended = (event.events & (EPOLLRDHUP | EPOLLHUP)) != 0;
-    with(event.data.u64,
-         [&](Session& session) { session.go_on(may_have_input, client_has_ended); });
+    with(event.data.u64, [&](Session& session) {
+      session.go_on(is_readable || session.is_secure(), client_has_ended);
+    });
   }
 
+  // What comes of it may put more into it, so the sockets get their turn in between.
   void handle_inbox() {
-    for (auto content = inbox_->take(); !content.is_empty(); content = inbox_->take()) {
+    for (int round = 0; round < inbox_rounds_max; ++round) {
+      auto content = inbox_->take();
+      if (content.is_empty()) return;
       handle(content);
     }
   }
@@ -214,6 +230,7 @@ class EventLoop::Impl {
       --context_.figures.connections;
     } else {
       list(number, found->second);
+      if (found->second.session.has_more()) unfinished_.insert(number);
     }
   }
 
@@ -235,19 +252,14 @@ class EventLoop::Impl {
     if (member.listed_as != Phase::closed) waiting_in(member.listed_as).erase(member.by_deadline);
   }
 
-  // Returns whether something had: what comes after it may have put into the inbox what nobody is
-  // woken for.
-  bool expire() {
-    bool has_expired = false;
+  void expire() {
     for_each_deadline([&](std::list<std::uint64_t>& waiting) {
       while (!waiting.empty()) {
         const std::uint64_t number = waiting.front();
         if (members_.at(number).session.deadline() > context_.now) return;
-        has_expired = true;
         with(number, [](Session& session) { session.time_is_over(); });
       }
     });
-    return has_expired;
   }
 
   int milliseconds_to_deadline() {
@@ -280,6 +292,7 @@ class EventLoop::Impl {
   std::chrono::sys_seconds dated_{};
   std::unordered_map<std::uint64_t, Member> members_;
   std::uint64_t last_number_ = inbox_number;
+  std::set<std::uint64_t> unfinished_;  // have more to do when the others have had their turn
   // Of members_, by what they wait for, nearest deadline first.
   std::array<std::list<std::uint64_t>, Session::phases> waiting_;
   std::thread thread_;

@@ -56,6 +56,8 @@ class Framer {
   // The body has `bytes_max` bytes at most; 413 otherwise. In state admitting.
   void admit_body(std::size_t bytes_max);
 
+  std::size_t body_bytes_max() const { return body_bytes_max_; }
+
   // Without chunks and trailers. When whole.
   std::string& body() { return body_; }
 

@@ -32,8 +32,7 @@ struct HttpRequest {
   std::string_view body{};
   std::vector<std::string_view> idempotency_keys{};  // of each Idempotency-Key header
   Sender sender{};
-  std::optional<std::string_view> if_match{};  // each of these as a list, as sent
-  std::optional<std::string_view> if_none_match{};
+  std::optional<std::string_view> if_none_match{};  // as sent
 };
 
 struct HttpResponse {

@@ -150,11 +150,6 @@ Problem unknown_method(const std::string& method) {
           "the method " + printable(method) + " is not one that this server knows"};
 }
 
-Problem precondition_failed(const std::string& what) {
-  return {412, "precondition_failed", "It has changed meanwhile",
-          what + " is not as If-Match says; get it again, and decide anew"};
-}
-
 Problem payload_too_large(std::size_t bytes_max) {
   return {413, "payload_too_large", "The body is too large",
           "the body may have " + std::to_string(bytes_max) + " bytes at most"};

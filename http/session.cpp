@@ -24,8 +24,14 @@ constexpr std::size_t needless_body_bytes_max = 64 * 1'024;
 // How often it is looked at whether a client takes its answer.
 constexpr std::chrono::milliseconds progress_interval_max{1'000};
 
-// For a client that has already sent more than will be read.
+// Read and dropped after the last answer, at most.
 constexpr std::size_t lingered_bytes_max = 16 * 1'024 * 1'024;
+
+// Steps of one session before it is the others' turn.
+constexpr int steps_max = 64;
+
+// How long a call may wait for a worker.
+constexpr std::chrono::seconds turn_timeout{10};
 
 // For the rest of a request when the server ends.
 constexpr std::chrono::milliseconds request_end_grace{1'000};
@@ -47,7 +53,7 @@ std::optional<std::string_view> only(const RequestHead& head, Field field) {
 
 HttpRequest request_of(const RequestHead& head) {
   HttpRequest request{
-      head.method(), head.target(), {}, head.values(Field::idempotency_key), {}, {}, {}};
+      head.method(), head.target(), {}, head.values(Field::idempotency_key), {}, {}};
   Sender& sender = request.sender;
   sender.authorization = head.values(Field::authorization);
   sender.host = head.host();
@@ -55,7 +61,6 @@ HttpRequest request_of(const RequestHead& head) {
   sender.fetch_site = only(head, Field::sec_fetch_site);
   sender.may_be_browser = sender.origin || sender.fetch_site || head.has(Field::accept_encoding);
   sender.is_forwarded = head.has(Field::forwarded);
-  request.if_match = only(head, Field::if_match);
   request.if_none_match = only(head, Field::if_none_match);
   return request;
 }
@@ -73,35 +78,48 @@ Session::Session(std::unique_ptr<Connection> connection, SessionContext& context
 
 void Session::enter(Phase phase, std::chrono::milliseconds time) {
   phase_ = phase;
+  if (context_.is_ending && phase <= Phase::reading_long) {
+    time = std::min(time, phase <= Phase::idle ? context_.limits.end_grace : request_end_grace);
+  }
   deadline_ = context_.now + time;
 }
 
 void Session::go_on(bool may_have_input, bool client_has_ended) {
   may_have_input_ |= may_have_input;
   client_has_ended_ |= client_has_ended;
-  bool has_more = true;
-  while (has_more) {
+  has_more_ = true;
+  for (int steps = 0; has_more_ && steps < steps_max; ++steps) {
     switch (phase_) {
       case Phase::shaking_hands:
-        has_more = shake_hands();
+        has_more_ = shake_hands();
         break;
       case Phase::idle:
       case Phase::reading:
       case Phase::reading_long:
-        has_more = read();
+        has_more_ = read();
         break;
       case Phase::sending:
-        has_more = send();
+        has_more_ = send();
         break;
       case Phase::lingering:
-        has_more = linger();
+        has_more_ = linger();
         break;
       case Phase::answering:
       case Phase::working:
       case Phase::closed:
-        return;
+        has_more_ = false;
     }
   }
+}
+
+void Session::close() {
+  if (next_chunk_ && framer_.head().minor_version() == 0) connection_->end_with_reset();
+  discard_stream();
+  phase_ = Phase::closed;
+}
+
+void Session::discard_stream() {
+  if (next_chunk_) context_.workers.run([stream = std::exchange(next_chunk_, nullptr)] {});
 }
 
 bool Session::shake_hands() {
@@ -124,12 +142,23 @@ bool Session::read() {
     return true;
   }
   if (!std::exchange(may_have_input_, false)) return false;
+  if (connection_->has_unsent()) connection_->send();  // `100 Continue`
   const Connection::Received received = connection_->receive(context_.room);
-  if (received.progress == Connection::Progress::ended) close();
+  if (received.progress == Connection::Progress::ended) return end_of_input();
   if (received.progress != Connection::Progress::done) return false;
   may_have_input_ = received.may_have_more || client_has_ended_;
   take(received.bytes);
   return true;
+}
+
+bool Session::end_of_input() {
+  if (framer_.has_begun()) {
+    refuse(bad_request("the request is cut short"));
+    return true;
+  }
+  connection_->shut_down();
+  close();
+  return false;
 }
 
 void Session::take(std::string_view bytes) {
@@ -154,7 +183,7 @@ void Session::look_at_request() {
 
 Problem Session::problem_of_framing() const {
   const auto& [status, detail] = framer_.fault();
-  if (status == 413) return payload_too_large(admission_.body_bytes_max);
+  if (status == 413) return payload_too_large(framer_.body_bytes_max());
   if (status == 414) return uri_too_long(context_.limits.framing.target_bytes_max);
   return malformed(status, detail);
 }
@@ -168,15 +197,15 @@ void Session::admit() {
     goes_on_ = goes_on_ && !head.announces_body();
     return answer(*std::move(admission_.refusal));
   }
-  if (!takes_body(request_.method)) return framer_.admit_body(needless_body_bytes_max);
-  if (head.announces_body()) {
+  const bool is_body_wanted = takes_body(request_.method);
+  if (is_body_wanted && head.announces_body()) {
     if (const auto problem = problem_of_body()) return refuse(*problem);
     if (admission_.refuse_body) {
       goes_on_ = false;
       return answer(admission_.refuse_body());
     }
   }
-  framer_.admit_body(admission_.body_bytes_max);
+  framer_.admit_body(is_body_wanted ? admission_.body_bytes_max : needless_body_bytes_max);
   if (framer_.state() != Framer::State::body) return;
   if (admission_.request_timeout) enter(Phase::reading_long, *admission_.request_timeout);
   if (!head.expects_continue()) return;
@@ -196,17 +225,21 @@ std::optional<Problem> Session::problem_of_body() const {
 }
 
 void Session::begin() {
-  if (takes_body(request_.method)) {
-    if (const auto problem = unpack_body()) return refuse(*problem);
-    request_.body = framer_.body();
-  }
   if (!admission_.is_prompt) return begin_work();
+  if (const auto problem = read_body()) return refuse(*problem);
   Service::Begun begun = begin_or_fail();
   if (auto* response = std::get_if<HttpResponse>(&begun)) return answer(std::move(*response));
   ongoing_ = std::get<std::shared_ptr<Ongoing>>(std::move(begun));
   phase_ = Phase::answering;
   deadline_ = ongoing_->deadline();
   if (ongoing_->is_ready()) take_answer();
+}
+
+std::optional<Problem> Session::read_body() {
+  if (!takes_body(request_.method)) return std::nullopt;
+  auto problem = unpack_body();
+  request_.body = framer_.body();
+  return problem;
 }
 
 std::optional<Problem> Session::unpack_body() {
@@ -226,8 +259,13 @@ Service::Begun Session::begin_or_fail() {
   try {
     return context_.service.begin(request_, admission_, link_);
   } catch (const std::exception&) {
-    return to_response(internal_error());
+    return counted(internal_error());
   }
+}
+
+HttpResponse Session::counted(const Problem& problem) const {
+  context_.figures.problems.count(problem.code);
+  return to_response(problem);
 }
 
 // A worker looks at what the session has read, which stays as it is meanwhile.
@@ -235,10 +273,10 @@ void Session::begin_work() {
   phase_ = Phase::working;
   const auto encoding = framer_.head().first(Field::accept_encoding);
   const bool takes_gzip = encoding && accepts_gzip(*encoding);
-  const auto work = [this, takes_gzip, link = link_] {
+  const auto work = [this, takes_gzip, link = link_, began = steady_clock::now()] {
     Work done;
     try {
-      done.response = answer_of(context_.service, request_, admission_);
+      done.response = work_on_request(began);
       HttpResponse& response = *done.response;
       done.is_compressed =
           takes_gzip && (response.next_chunk ||
@@ -247,14 +285,26 @@ void Session::begin_work() {
         response.body = Gzip{}.compress(response.body, true);
       }
     } catch (const std::exception&) {
-      done.response = to_response(internal_error());
+      done.response = counted(internal_error());
     }
     link->done(std::move(done));
   };
   if (context_.workers.try_run(work)) return;
+  answer(shed("too many calls of this kind wait for their turn"));
+}
+
+// On a worker's thread.
+HttpResponse Session::work_on_request(steady_clock::time_point asked) {
+  if (steady_clock::now() - asked > turn_timeout) {
+    return shed("the call has waited too long for its turn");
+  }
+  if (const auto problem = read_body()) return counted(*problem);
+  return answer_of(context_.service, request_, admission_);
+}
+
+HttpResponse Session::shed(const char* reason) const {
   ++context_.figures.shed;
-  phase_ = Phase::reading;
-  answer(to_response(overloaded("too many calls of this kind wait for their turn")));
+  return counted(overloaded(reason));
 }
 
 void Session::answer_is_ready() {
@@ -279,7 +329,6 @@ void Session::work_is_done(Work work) {
                                          : static_cast<void>(connection_->output() += work.chunk);
     }
     if (work.is_last) {
-      next_chunk_ = nullptr;
       if (framer_.head().minor_version() > 0) append_chunk(connection_->output(), {});
     }
     enter(Phase::sending, progress_interval());
@@ -293,11 +342,12 @@ void Session::answer(HttpResponse response, bool is_compressed) {
   const bool is_stream = response.next_chunk != nullptr;
   // Without chunks, the end of the connection is the end of the body.
   goes_on_ = goes_on_ && !context_.is_ending && (!is_stream || takes_chunks);
-  const AnswerForm form{goes_on_, context_.limits.announced_idle_time(), request_.method == "HEAD",
+  const AnswerForm form{goes_on_, context_.limits.announced_idle_time(), head.method() == "HEAD",
                         takes_chunks, is_compressed};
   append_answer(connection_->output(), response, form, context_.date);
-  if (is_stream && !form.is_for_head) {
-    next_chunk_ = std::move(response.next_chunk);
+  next_chunk_ = std::move(response.next_chunk);
+  if (form.is_for_head) discard_stream();
+  if (next_chunk_) {
     broken_off_ = std::move(response.broken_off);
     send_deadline_ = context_.now + context_.limits.send_total_timeout;
     if (is_compressed) gzip_.emplace();
@@ -308,9 +358,8 @@ void Session::answer(HttpResponse response, bool is_compressed) {
 
 // What is left of the request is not read, so the connection ends with it.
 void Session::refuse(const Problem& problem) {
-  context_.figures.problems.count(problem.code);
   goes_on_ = false;
-  answer(to_response(problem));
+  answer(counted(problem));
 }
 
 bool Session::send() {
@@ -335,8 +384,8 @@ std::chrono::milliseconds Session::progress_interval() const {
   return std::min(progress_interval_max, context_.limits.send_timeout / 4);
 }
 
-// The socket says that there is room only once a third of its buffer, which may be megabytes, has
-// been taken: a slow client needs longer for that.
+// The socket reports room only when a third of its buffer is free, which may be megabytes; a slow
+// client can take longer than send_timeout to free that much.
 void Session::expect_progress() {
   awaits_progress_ = true;
   unsent_bytes_ = connection_->unsent_bytes();
@@ -368,6 +417,7 @@ void Session::ask_for_chunk() {
     Work work;
     try {
       work.is_last = !next_chunk_(work.chunk);
+      if (work.is_last) next_chunk_ = nullptr;
       if (gzip_) work.chunk = gzip_->compress(work.chunk, work.is_last);
     } catch (const std::exception&) {
       work.has_failed = true;

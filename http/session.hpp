@@ -27,9 +27,11 @@ struct SessionLimits {
   std::chrono::milliseconds idle_timeout{60'000};     // between two requests
   std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
   std::chrono::milliseconds send_timeout{10'000};     // in which some byte must leave
-  std::chrono::milliseconds send_total_timeout{3'600'000};  // for an answer, be it taken steadily
-  std::chrono::milliseconds linger_timeout{1'000};  // for the client to read that it is the end
-  std::chrono::milliseconds end_grace{100};         // at the end, for a request that is on its way
+  // For the whole answer, even if the client keeps taking bytes.
+  std::chrono::milliseconds send_total_timeout{3'600'000};
+  std::chrono::milliseconds linger_timeout{
+      1'000};                                // for the client to see that the connection ends
+  std::chrono::milliseconds end_grace{100};  // at the end, for a request that is on its way
 
   // Less than is kept, so that no client sends a request just as its connection is closed.
   std::chrono::seconds announced_idle_time() const {
@@ -88,8 +90,12 @@ class Session {
   Phase phase() const { return phase_; }
   std::chrono::steady_clock::time_point deadline() const { return deadline_; }
   int descriptor() const { return connection_->descriptor(); }
+  // Whether there is more to do at once: go_on() again, after the others.
+  bool has_more() const { return has_more_; }
+  // TLS may have to write before it can read, and the other way round.
+  bool is_secure() const { return connection_->is_secure(); }
 
-  // The socket may have something, or take something.
+  // The socket may be readable or writable.
   void go_on(bool may_have_input, bool client_has_ended = false);
   void answer_is_ready();
   void work_is_done(Work work);
@@ -99,7 +105,7 @@ class Session {
 
  private:
   void enter(Phase phase, std::chrono::milliseconds time);
-  void close() { phase_ = Phase::closed; }
+  void close();
 
   // Each returns whether there may be more to do at once.
   bool shake_hands();
@@ -107,14 +113,19 @@ class Session {
   bool send();
   bool linger();
 
+  bool end_of_input();
   void take(std::string_view bytes);
   void look_at_request();
   void admit();
   std::optional<Problem> problem_of_body() const;
   void begin();
+  std::optional<Problem> read_body();
   std::optional<Problem> unpack_body();
   Service::Begun begin_or_fail();
   void begin_work();
+  HttpResponse work_on_request(std::chrono::steady_clock::time_point asked);
+  HttpResponse shed(const char* reason) const;
+  HttpResponse counted(const Problem& problem) const;
   void take_answer();
   void answer(HttpResponse response, bool is_compressed = false);
   void refuse(const Problem& problem);
@@ -125,6 +136,8 @@ class Session {
   // Why the answer can be waited for no longer; nothing if it can.
   std::optional<std::string_view> fault_of_sending();
   void break_off(std::string_view why);
+  // What a stream holds may take a while to end, so a worker ends it.
+  void discard_stream();
   void finish_answer();
 
   SessionContext& context_;
@@ -132,6 +145,7 @@ class Session {
   const std::shared_ptr<SessionLink> link_;
   Phase phase_ = Phase::shaking_hands;
   std::chrono::steady_clock::time_point deadline_{};
+  bool has_more_ = false;
   bool may_have_input_ = true;
   bool client_has_ended_ = false;  // there is an end to be read, after what has come before it
   Framer framer_;

@@ -1,7 +1,7 @@
 // TLS for the server's connections: its certificate and key, which may be replaced while it runs.
 //
-// cpp-httplib's own SSLServer is not used: its stream has the faults that connection.hpp tells of,
-// and its context cannot be replaced while connections are made.
+// cpp-httplib's SSLServer is not used: it would block a thread for each connection, and its context
+// cannot be replaced while it runs.
 #pragma once
 
 #include <openssl/ssl.h>

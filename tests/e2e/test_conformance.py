@@ -1,9 +1,10 @@
-"""HTTP/1.1 to the letter (RFC 9110, RFC 9112), plain and over TLS: what each request in some bytes is answered,
-and that after an error nothing that follows is taken for a request. `http/framer_test.cpp` has more cases."""
+"""HTTP/1.1 to the letter (RFC 9110, RFC 9112), plain and over TLS: how each request is answered, and that after an error nothing that follows is taken for a request. `http/framer_test.cpp` has more cases."""
 
 import os
 import re
+import socket
 import ssl
+import threading
 
 import pytest
 
@@ -50,6 +51,7 @@ GOOD = {
     "7.1.1 extensions": (chunks(WHOLE.replace(b"\r\n", b';a;b="c;\\"d"\r\n', 1) + b"0;e=f\r\n\r\n"), 200),
     "7.1.2 trailers": (chunks(WHOLE + b"0\r\nX: y\r\nContent-Length: 7\r\n\r\n"), 200),
     "9110 10.1.1 an expectation that is met": (post(LENGTH, b"Expect: 100-Continue\r\n"), 200),
+    "9110 10.1.1 the same of a GET": (get(b"Content-Length: 3\r\n", b"Expect: 100-Continue\r\n") + b"abc", 200),
     "9110 8.6 no body": (post(b"Content-Length: 0\r\n", body=b""), 422),
 }
 
@@ -155,6 +157,56 @@ def test_every_answer_is_dated_and_nothing_of_the_api_may_be_stored(server):
         [answer] = parse_answers(talk(server, get(b"Connection: close\r\n", target=target)), ["GET"])
         assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", answer.headers["Date"])
         assert answer.headers["Cache-Control"] == "no-store"
+
+
+def test_a_refusal_of_a_head_request_has_no_body(server):
+    [answer] = parse_answers(talk(server, b"HEAD /healthz HTTP/1.1\r\n\r\n"), ["HEAD"])
+    assert (answer.status, answer.headers["Connection"]) == (400, "close")
+
+
+def test_a_request_that_is_cut_short_is_told_so(server):
+    with connect(server) as connection:
+        connection.sendall(post(LENGTH, body=COMMIT[:5]))
+        if server.is_tls:
+            return  # who closes TLS cannot be told any more
+        connection.shutdown(socket.SHUT_WR)
+        [answer] = parse_answers(read_to_end(connection), ["POST"])
+    creditsd.check_problem(answer, 400, "bad_request")
+
+
+def test_who_asks_for_ever_holds_up_nobody(server):
+    """Neither the others of its loop nor their deadlines."""
+    asking = connect(server)
+    asking.settimeout(0.2)
+    many = get() * 20_000
+    stop = threading.Event()
+
+    def send():
+        while not stop.is_set():
+            try:
+                asking.sendall(many)
+            except (OSError, ssl.SSLError):
+                pass
+
+    def take():
+        while not stop.is_set():
+            try:
+                asking.recv(1_000_000)
+            except (OSError, ssl.SSLError):
+                pass
+
+    threads = [threading.Thread(target=work) for work in ((take,) if server.is_tls else (send, take))]
+    for thread in threads:
+        thread.start()
+    try:
+        for _ in range(20):  # some are on the same loop
+            [answer] = parse_answers(talk(server, get(b"Connection: close\r\n")), ["GET"])
+            assert answer.status == 200
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+        asking.close()
 
 
 def test_http_1_0_gets_no_chunks_and_its_connection_ends_unless_it_asks(server):
