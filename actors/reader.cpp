@@ -72,9 +72,11 @@ void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name
     recalled.entries = store->recall(install_id, names);
     recalled.names = std::move(names);
   } catch (const persistence::StoreError& error) {
-    environment->tell({"recall_failed", "a name of install \"" + install_id +
-                                            "\" could not be looked up: " + error.what()});
-    recalled.failure = {error.what(), note_damage(*environment, error)};
+    const bool is_damage = note_damage(*environment, error);
+    // Without the install where the store is gone: that is one thing to tell, not one for each.
+    const std::string whose = is_damage ? "a name of install \"" + install_id + "\"" : "a name";
+    environment->tell({"recall_failed", whose + " could not be looked up: " + error.what()});
+    recalled.failure = {error.what(), is_damage};
   }
   self->send(asker, recalled_atom::value, std::move(recalled));
 }

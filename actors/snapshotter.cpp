@@ -1,5 +1,7 @@
 #include "actors/snapshotter.hpp"
 
+#include <algorithm>
+
 #include "actors/handlers.hpp"
 
 namespace credits::actors {
@@ -66,8 +68,8 @@ void SnapshotterState::prune() {
 }
 
 bool SnapshotterState::prune_some() {
-  const ledger::Time time = environment->aging.time(environment->now(), environment->steady_now());
   try {
+    const ledger::Time time = aging_time();
     const bool has_more =
         store->prune({time - tuning.keep_entries, time - ledger::names_remembered_for});
     if (environment->store_is_shared) environment->figures.installs = store->installs();
@@ -83,6 +85,14 @@ bool SnapshotterState::prune_some() {
          std::string{"old entries stay, pruning will be tried again: "} + error.what()});
     return false;
   }
+}
+
+// Of several nodes, one whose clock is ahead must not forget what the others have made: where it
+// is, the clock of their server counts.
+ledger::Time SnapshotterState::aging_time() {
+  ledger::Time now = environment->now();
+  if (environment->store_is_shared) now = std::min(now, store->newest_time().value_or(now));
+  return environment->aging.time(now, environment->steady_now());
 }
 
 caf::ok_atom SnapshotterState::close() {

@@ -30,6 +30,7 @@ struct SnapshotterState {
  private:
   void schedule(std::chrono::milliseconds delay);
   bool prune_some();
+  ledger::Time aging_time();
   void checkpoint_worked();
   void checkpoint_failed(const std::string& reason);
   void caught_up_to(SteadyTime time);

@@ -226,6 +226,15 @@ std::string JournalReader::ledger_id() {
   return on_file(path_, [this] { return read_ledger_id(database_); });
 }
 
+std::optional<ledger::Time> JournalReader::newest_time() {
+  const std::lock_guard lock{mutex_};
+  return on_file(path_, [this]() -> std::optional<ledger::Time> {
+    SQLite::Statement select{database_, sql::select_newest_time};
+    if (!select.executeStep()) return std::nullopt;
+    return to_time(select.getColumn(0).getInt64());
+  });
+}
+
 std::uint64_t JournalReader::pruned_sequence() {
   const std::lock_guard lock{mutex_};
   return on_file(path_, [this] { return read_pruned_sequence(database_); });

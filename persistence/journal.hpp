@@ -59,6 +59,9 @@ class JournalReader {
 
   std::string ledger_id();
 
+  // Of the newest entry that has not been pruned; nothing if there is none.
+  std::optional<ledger::Time> newest_time();
+
   // 0: nothing has been pruned.
   std::uint64_t pruned_sequence();
   void visit_baselines(const std::function<void(StoredRow)>& visit);

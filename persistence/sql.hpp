@@ -120,6 +120,8 @@ inline constexpr const char* insert_entry =
 inline constexpr const char* insert_import = "INSERT INTO imports VALUES (?, ?, ?, ?, ?, ?)";
 inline constexpr const char* select_last_sequence =
     "SELECT max(pruned_sequence, ifnull((SELECT max(sequence) FROM entries), 0)) FROM ledger";
+inline constexpr const char* select_newest_time =
+    "SELECT at_ms FROM entries ORDER BY sequence DESC LIMIT 1";
 inline constexpr const char* select_entry =
     "SELECT * FROM entries LEFT JOIN imports USING (sequence) WHERE sequence = ?";
 inline constexpr const char* select_entries_after =

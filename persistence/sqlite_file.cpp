@@ -137,7 +137,12 @@ void empty_log(const std::filesystem::path& path) {
 
 void begin_log_anew(SQLite::Database& database) {
   database.setBusyTimeout(0);  // whoever reads it is not waited for
-  database.exec("PRAGMA wal_checkpoint(RESTART)");
+  try {
+    database.exec("PRAGMA wal_checkpoint(RESTART)");
+  } catch (const SQLite::Exception&) {
+    database.setBusyTimeout(busy_timeout_ms);
+    throw;
+  }
   database.setBusyTimeout(busy_timeout_ms);
   write_again(database);
 }
@@ -199,7 +204,8 @@ SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schem
     expect_whole_pages(path, database);
     // What these two write is in the file itself, before there is a log.
     if (blank) bring_up_to_date(database, version, schema, ledger_id);
-    if (read_mark(database) == Mark::backup) write_mark(database, Mark::in_use);
+    // It has no log yet: the first write will say that it is in use.
+    if (read_mark(database) == Mark::backup) write_mark(database, Mark::closed);
     database.exec("PRAGMA journal_mode = WAL");
     if (!blank) bring_up_to_date(database, version, schema, ledger_id);
     // When the log begins anew, what it has taken of the disk beyond that is given back.

@@ -221,44 +221,17 @@ class SqliteStore : public Store {
 
   bool prune(const Horizon& horizon) override {
     const std::lock_guard one_at_a_time{checkpoint_mutex_};
-    const ledger::Time ahead_from = ahead_of_clock(horizon);
-    const Forgotten forgotten = forget_names(horizon.names_before, ahead_from);
-    const auto is_remembered = [&](const JournalRecord& record) {
-      return (record.sequence > forgotten.sequence || record.entry.at >= horizon.names_before) &&
-             !ledger::names_of(record.entry).empty();
-    };
-    const auto tell_once = [this](const std::string& id, const StoreDamagedError& error) {
-      if (!told_damaged_.insert(id).second) return;
-      tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
-    };
-    if (looked_through_ == 0) looked_through_ = journal_.pruned_sequence();
-    const Pruned aged = journal_.prune(
-        looked_through_, pruned_at_once,
-        [&](const JournalRecord& record) {
-          if (record.entry.at >= horizon.entries_before) {
-            return record.entry.at >= ahead_from ? Fate::stays : Fate::ends;
-          }
-          return is_remembered(record) ? Fate::stays : Fate::goes;
-        },
-        tell_once);
-    looked_through_ = aged.sequence;
-    // Once more what stayed: when its names have been forgotten, and then daily.
-    if (horizon.names_before >= look_anew_at_) {
-      looked_again_through_ = 0;
-      look_anew_at_ = horizon.names_before + ledger::names_remembered_for;
+    bool has_more = false;
+    try {
+      has_more = prune_part(horizon);
+    } catch (const StoreBrokenError&) {
+      throw;
+    } catch (const StoreError&) {
+      try_to_shrink_logs();  // a full disk may be full of them
+      throw;
     }
-    const Pruned again = journal_.prune(
-        looked_again_through_, pruned_at_once,
-        [&](const JournalRecord& record) {
-          if (record.sequence > std::min(forgotten.sequence, looked_through_)) return Fate::ends;
-          const bool is_old = record.entry.at < horizon.entries_before;
-          return is_old && !is_remembered(record) ? Fate::goes : Fate::stays;
-        },
-        tell_once);
-    looked_again_through_ = again.sequence;
-    if (forgotten.more || aged.has_more || again.has_more) return true;
-    shrink_logs();
-    return false;
+    if (!has_more) shrink_logs();
+    return has_more;
   }
 
   std::uint64_t installs() override {
@@ -271,16 +244,7 @@ class SqliteStore : public Store {
     return overlay_size();
   }
 
-  std::optional<ledger::Time> newest_time() override {
-    const std::uint64_t newest = journal_.last_sequence();
-    std::optional<ledger::Time> time;
-    if (newest == 0) return time;
-    history_.visit_after(newest - 1, [&time](const JournalRecord& record) {
-      time = record.entry.at;
-      return true;
-    });
-    return time;
-  }
+  std::optional<ledger::Time> newest_time() override { return history_.newest_time(); }
 
   std::string_view engine() const override { return "sqlite"; }
 
@@ -418,6 +382,60 @@ class SqliteStore : public Store {
     return page;
   }
 
+  bool prune_part(const Horizon& horizon) {
+    const ledger::Time ahead_from = ahead_of_clock(horizon);
+    const Forgotten forgotten = forget_names(horizon.names_before, ahead_from);
+    const auto is_remembered = [&](const JournalRecord& record) {
+      return (record.sequence > forgotten.sequence || record.entry.at >= horizon.names_before) &&
+             !ledger::names_of(record.entry).empty();
+    };
+    const auto tell_once = [this](const std::string& id, const StoreDamagedError& error) {
+      if (!told_damaged_.insert(id).second) return;
+      tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
+    };
+    if (looked_through_ == 0) looked_through_ = journal_.pruned_sequence();
+    const Pruned aged = journal_.prune(
+        looked_through_, pruned_at_once,
+        [&](const JournalRecord& record) {
+          if (record.entry.at >= horizon.entries_before) {
+            return record.entry.at >= ahead_from ? Fate::stays : Fate::ends;
+          }
+          return is_remembered(record) ? Fate::stays : Fate::goes;
+        },
+        tell_once);
+    looked_through_ = aged.sequence;
+    // Once more what stayed: when its names have been forgotten, and then daily.
+    const ledger::Time now = horizon.names_before + ledger::names_remembered_for;
+    if (horizon.names_before >= look_anew_at_ || now < look_anew_at_) {  // or the clock went back
+      looked_again_through_ = 0;
+      look_anew_at_ = now;
+    }
+    std::vector<OldName> gone;  // of entries that were dated ahead
+    const Pruned again = journal_.prune(
+        looked_again_through_, pruned_at_once,
+        [&](const JournalRecord& record) {
+          if (record.sequence > std::min(forgotten.sequence, looked_through_)) return Fate::ends;
+          const bool is_old = record.entry.at < horizon.entries_before;
+          if (!is_old || is_remembered(record)) return Fate::stays;
+          for (ledger::Name& name : ledger::names_of(record.entry)) {
+            gone.push_back({record.install_id, std::move(name), record.sequence});
+          }
+          return Fate::goes;
+        },
+        tell_once);
+    looked_again_through_ = again.sequence;
+    if (!gone.empty()) writer_.forget(gone, forgotten.sequence);
+    return forgotten.more || aged.has_more || again.has_more;
+  }
+
+  void try_to_shrink_logs() {
+    try {
+      shrink_logs();
+    } catch (const StoreError&) {
+      // the reason is told already
+    }
+  }
+
   // What grew while somebody read long, and is not written to any more.
   void shrink_logs() {
     expect_ground();  // a connection is made by the file's name
@@ -553,8 +571,7 @@ class SqliteStore : public Store {
       return overlay_size() < options_.overlay_rows_max;
     });
     if (!has_room) {
-      throw StoreError{snapshots_path_.string() + " lags too far behind the journal: " +
-                       std::to_string(active_.size()) + " rows are waiting"};
+      throw StoreError{snapshots_path_.string() + " lags too far behind the journal"};
     }
   }
 

@@ -66,8 +66,8 @@ struct Figures {
   // The loader: rows that the store has in an older version than before, or with another history.
   std::atomic<std::uint64_t> went_back{0};
 
-  // Installs and the persister: of the rows loaded and the entries written since the start. A clock
-  // that is behind it was set back, or runs slower than another node's.
+  // The newest entry at the start, or over a shared store its server's clock; and the entries that
+  // the persister has written since. A clock that is behind it was set back, or is wrong.
   Newest newest_time{};
 
   // The persister.

@@ -877,5 +877,20 @@ TEST_CASE("a data directory that cannot be one says so") {
   check_tells(refusal_of(directory.path() / "file" / "below"), {"cannot make the data directory"});
 }
 
+TEST_CASE("the newest time is that of the newest entry which pruning has left") {
+  const TemporaryDirectory directory;
+  const auto store = open_sqlite_store(directory.path());
+  CHECK_FALSE(store->newest_time());
+  auto kept = ledger::blank_row("kept", november);
+  auto gone = ledger::blank_row("gone", november);
+  const ledger::Time later = november + std::chrono::minutes{1};
+  store->append(std::vector{commit_with_key(kept, "k"), commit(gone, 1, "core", later)});
+  CHECK(store->newest_time() == later);
+  store->checkpoint();
+  while (store->prune({december, november})) {
+  }
+  CHECK(store->newest_time() == november);
+}
+
 }  // namespace
 }  // namespace credits::persistence
