@@ -4,8 +4,6 @@
 
 namespace credits::persistence {
 
-bool is_text(std::string_view bytes) { return !fault_of_text(bytes); }
-
 std::optional<std::string> what_is_no_text(const ledger::Entry& entry) {
   if (!is_text(entry.tier)) return "tier";
   if (entry.idempotency_key && !is_text(*entry.idempotency_key)) return "idempotency key";

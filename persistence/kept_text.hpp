@@ -5,13 +5,10 @@
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 
 #include "persistence/store.hpp"
 
 namespace credits::persistence {
-
-bool is_text(std::string_view bytes);
 
 // What of the entry is no text, as "tier"; nothing if all is.
 std::optional<std::string> what_is_no_text(const ledger::Entry& entry);

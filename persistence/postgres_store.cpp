@@ -23,6 +23,7 @@
 #include "persistence/postgres_schema.hpp"
 #include "persistence/postgres_server.hpp"
 #include "persistence/postgres_sql.hpp"
+#include "persistence/text.hpp"
 
 namespace credits::persistence {
 

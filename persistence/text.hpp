@@ -16,5 +16,6 @@ std::optional<std::string> fault_of_encoding(std::string_view text);
 
 // Why it is not UTF-8, or has a NUL, with the line, the column and the byte; nothing if it is text.
 std::optional<std::string> fault_of_text(std::string_view text);
+inline bool is_text(std::string_view bytes) { return !fault_of_text(bytes); }
 
 }  // namespace credits::persistence

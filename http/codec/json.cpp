@@ -46,15 +46,6 @@ rapidjson::Document parse_json(std::string_view text) {
   return document;
 }
 
-bool is_utf8(std::string_view text) {
-  rapidjson::MemoryStream in{text.data(), text.size()};
-  rapidjson::StringBuffer ignored;
-  while (in.Tell() < text.size()) {
-    if (!rapidjson::UTF8<>::Validate(in, ignored)) return false;
-  }
-  return true;
-}
-
 std::string_view type_name(const Json& value) {
   switch (value.GetType()) {
     case rapidjson::kNullType:

@@ -36,8 +36,6 @@ inline std::string_view text_of(const Json& string) {
   return {string.GetString(), string.GetStringLength()};
 }
 
-bool is_utf8(std::string_view text);
-
 // What `value` is, for an error message: "a string", "null", …
 std::string_view type_name(const Json& value);
 

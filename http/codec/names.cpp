@@ -1,7 +1,7 @@
 #include "http/codec/names.hpp"
 
-#include "http/codec/json.hpp"
 #include "http/problem.hpp"
+#include "persistence/text.hpp"
 
 namespace credits::http::codec {
 
@@ -39,8 +39,7 @@ std::string_view name_of(ledger::EntryKind kind) {
 }
 
 std::optional<std::string> fault_of_tier(std::string_view tier) {
-  const bool has_nul = tier.find('\0') != std::string_view::npos;
-  if (tier.size() <= tier_bytes_max && !has_nul && is_utf8(tier)) return std::nullopt;
+  if (tier.size() <= tier_bytes_max && persistence::is_text(tier)) return std::nullopt;
   return "a tier has at most " + std::to_string(tier_bytes_max) +
          " bytes, of UTF-8 without NUL; \"" + printable(tier) + "\" is not so";
 }
