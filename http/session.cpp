@@ -113,7 +113,7 @@ void Session::go_on(bool may_have_input, bool client_has_ended) {
 }
 
 void Session::close() {
-  if (next_chunk_ && framer_.head().minor_version() == 0) connection_->end_with_reset();
+  if (next_chunk_ && !takes_chunks()) connection_->end_with_reset();
   discard_stream();
   phase_ = Phase::closed;
 }
@@ -324,26 +324,31 @@ void Session::work_is_done(Work work) {
   } else if (work.has_failed) {
     return close();  // the one that failed has told
   } else {
-    if (!work.chunk.empty()) {
-      framer_.head().minor_version() > 0 ? append_chunk(connection_->output(), work.chunk)
-                                         : static_cast<void>(connection_->output() += work.chunk);
-    }
-    if (work.is_last) {
-      if (framer_.head().minor_version() > 0) append_chunk(connection_->output(), {});
-    }
+    write_part(work.chunk, work.is_last);
     enter(Phase::sending, progress_interval());
   }
   go_on(false);
 }
 
+// HTTP/1.0 has none.
+bool Session::takes_chunks() const { return framer_.head().minor_version() > 0; }
+
+void Session::write_part(std::string_view part, bool is_last) {
+  std::string& output = connection_->output();
+  if (!takes_chunks()) {
+    output += part;
+    return;
+  }
+  if (!part.empty()) append_chunk(output, part);
+  if (is_last) append_chunk(output, {});
+}
+
 void Session::answer(HttpResponse response, bool is_compressed) {
-  const RequestHead& head = framer_.head();
-  const bool takes_chunks = head.minor_version() > 0;
   const bool is_stream = response.next_chunk != nullptr;
   // Without chunks, the end of the connection is the end of the body.
-  goes_on_ = goes_on_ && !context_.is_ending && (!is_stream || takes_chunks);
-  const AnswerForm form{goes_on_, context_.limits.announced_idle_time(), head.method() == "HEAD",
-                        takes_chunks, is_compressed};
+  goes_on_ = goes_on_ && !context_.is_ending && (!is_stream || takes_chunks());
+  const AnswerForm form{goes_on_, context_.limits.announced_idle_time(),
+                        framer_.head().method() == "HEAD", takes_chunks(), is_compressed};
   append_answer(connection_->output(), response, form, context_.date);
   next_chunk_ = std::move(response.next_chunk);
   if (form.is_for_head) discard_stream();

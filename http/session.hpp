@@ -128,6 +128,8 @@ class Session {
   HttpResponse counted(const Problem& problem) const;
   void take_answer();
   void answer(HttpResponse response, bool is_compressed = false);
+  bool takes_chunks() const;
+  void write_part(std::string_view part, bool is_last);
   void refuse(const Problem& problem);
   Problem problem_of_framing() const;
   void ask_for_chunk();
