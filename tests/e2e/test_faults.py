@@ -29,13 +29,20 @@ from traffic import Traffic, all_entries, all_installs, check_count, history, id
 KILL_ROUNDS = int(os.environ.get("CREDITS_KILL_ROUNDS", 5))
 INSTALL = "/v1/installs/a"
 COMMIT = {"backend": "gemini", "tier": "core"}
-FAULTY_IO = Path(__file__).with_name("faulty_io.cpp")
 FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 def preload(library):
     """A sanitizer's library would rather be the first."""
     return {"LD_PRELOAD": str(library), "ASAN_OPTIONS": "verify_asan_link_order=0"}
+
+
+def compiled(tmp_path_factory, name):
+    """The library to preload that name.cpp beside this file makes."""
+    library = tmp_path_factory.mktemp(name) / f"{name}.so"
+    source = Path(__file__).with_name(f"{name}.cpp")
+    subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
+    return library
 
 
 def commit(client, install_id="a", **fields):
@@ -154,10 +161,7 @@ def test_a_disk_that_may_not_be_written_is_told_so_at_the_start(small_disk, star
 
 @pytest.fixture(scope="session")
 def faulty_io(tmp_path_factory):
-    library = tmp_path_factory.mktemp("faulty_io") / "faulty_io.so"
-    subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library, FAULTY_IO, "-ldl"],
-                   check=True)
-    return library
+    return compiled(tmp_path_factory, "faulty_io")
 
 
 @pytest.mark.parametrize("reason", [errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EIO])

@@ -19,7 +19,7 @@ import creditsd
 import creditsload
 from cluster import new_ledger, postgres as servers
 from creditsd import TIMEOUT_S, wait_until
-from test_faults import faulty_io, preload  # noqa: F401
+from test_faults import compiled, faulty_io, preload  # noqa: F401
 
 INSTALL = "/v1/installs/a"
 COMMIT = {"backend": "gemini", "tier": "core"}
@@ -221,10 +221,7 @@ def test_lines_that_cannot_be_written_are_counted(launch, connect, format):
 
 @pytest.fixture(scope="module")
 def threadless(tmp_path_factory):
-    library = tmp_path_factory.mktemp("threadless") / "threadless.so"
-    subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library,
-                    Path(__file__).with_name("threadless.cpp")], check=True)
-    return library
+    return compiled(tmp_path_factory, "threadless")
 
 
 @pytest.mark.parametrize("threads", range(2))
@@ -257,10 +254,7 @@ def test_a_limit_of_the_files_size_is_a_failed_write_and_ends_nothing(server, cl
 
 @pytest.fixture(scope="module")
 def throwing(tmp_path_factory):
-    library = tmp_path_factory.mktemp("throwing") / "throwing.so"
-    subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library,
-                    Path(__file__).with_name("throwing.cpp")], check=True)
-    return library
+    return compiled(tmp_path_factory, "throwing")
 
 
 def test_an_exception_that_nothing_handles_is_named_and_ends_by_abort(start, connect, throwing, tmp_path):
@@ -301,10 +295,7 @@ def test_a_signal_that_comes_once_it_listens_does_not_come_during_the_start(laun
 
 @pytest.fixture(scope="module")
 def hanging_file(tmp_path_factory):
-    library = tmp_path_factory.mktemp("hanging_file") / "hanging_file.so"
-    subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library,
-                    Path(__file__).with_name("hanging_file.cpp")], check=True)
-    return library
+    return compiled(tmp_path_factory, "hanging_file")
 
 
 def test_a_quota_file_that_does_not_answer_holds_up_the_reload_alone(start, connect, data_dir, hanging_file):
