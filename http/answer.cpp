@@ -85,7 +85,7 @@ codec::Result to_result(const actors::Answer& answer, const Subject& subject) {
 }
 
 codec::Result to_result(const Problem& problem) {
-  return {problem.status, codec::encode(problem), problem.code, false};
+  return {problem.status(), codec::encode(problem), problem.kind, false};
 }
 
 }  // namespace credits::http

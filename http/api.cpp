@@ -267,7 +267,7 @@ class Api::Asked : public Ongoing,
   HttpResponse answer_batch() {
     const auto results = results_of(*batch_, answers_);
     for (const codec::Result& result : results) {
-      if (!result.problem.empty()) api_.context_.figures.problems.count(result.problem);
+      if (result.problem) api_.context_.figures.problems.count(*result.problem);
     }
     return {200, "application/json", codec::encode_results(results)};
   }
@@ -303,7 +303,7 @@ Service::Begun Api::begin(const HttpRequest& request, const Admission& admission
 
 void Api::count(const Route* route, const HttpResponse& response) {
   HttpFigures& figures = context_.figures;
-  if (!response.problem.empty()) figures.problems.count(response.problem);
+  if (response.problem) figures.problems.count(*response.problem);
   if (!route) return;
   auto& by_class = figures.by_call[static_cast<std::size_t>(route->call)].by_status_class;
   by_class[static_cast<std::size_t>(response.status / 100)].fetch_add(1, std::memory_order_relaxed);

@@ -33,22 +33,25 @@ struct CallFigures {
   std::uint64_t errors() const { return by_status_class[4] + by_status_class[5]; }
 };
 
-// Problems answered, by their code; those to operations of a batch too.
+// Problems answered, to requests and to operations of batches.
 class ProblemFigures {
  public:
-  void count(const std::string& code) {
-    const std::lock_guard lock{mutex_};
-    ++by_code_[code];
+  void count(ProblemKind kind) {
+    by_kind_[static_cast<std::size_t>(kind)].fetch_add(1, std::memory_order_relaxed);
   }
 
-  std::map<std::string, std::uint64_t> get() const {
-    const std::lock_guard lock{mutex_};
-    return by_code_;
+  // Codes without a problem yet are left out.
+  std::map<std::string_view, std::uint64_t> by_code() const {
+    std::map<std::string_view, std::uint64_t> counts;
+    for (std::size_t i = 0; i < by_kind_.size(); ++i) {
+      const std::uint64_t count = by_kind_[i].load(std::memory_order_relaxed);
+      if (count > 0) counts[type_of(static_cast<ProblemKind>(i)).code] += count;
+    }
+    return counts;
   }
 
  private:
-  mutable std::mutex mutex_;
-  std::map<std::string, std::uint64_t> by_code_;  // guarded by mutex_
+  std::array<std::atomic<std::uint64_t>, problem_kinds> by_kind_{};
 };
 
 // Requests that took long: how many, and which took longest, since somebody last looked.

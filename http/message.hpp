@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -35,6 +36,8 @@ struct HttpRequest {
   std::optional<std::string_view> if_none_match{};  // as sent
 };
 
+enum class ProblemKind : std::uint8_t;
+
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
@@ -48,7 +51,7 @@ struct HttpResponse {
   std::function<bool(std::string& chunk)> next_chunk{};
   // Is told why, if such a body could not be sent to its end.
   std::function<void(std::string_view why)> broken_off{};
-  std::string problem{};  // the code of the problem that the body tells; empty: it tells none
+  std::optional<ProblemKind> problem{};  // of the body; none: it is no problem
 };
 
 // What becomes of a request before its body is read, and the call that it was found to be.

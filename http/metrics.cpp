@@ -122,7 +122,9 @@ void add_requests(Metrics& metrics, const HttpFigures& figures) {
   metrics.begin("credits_problems_total",
                 "Problems answered, to requests and to operations of batches, by code.",
                 MetricType::Counter);
-  for (const auto& [code, count] : figures.problems.get()) metrics.count({{"code", code}}, count);
+  for (const auto& [code, count] : figures.problems.by_code()) {
+    metrics.count({{"code", std::string{code}}}, count);
+  }
 }
 
 void add_entries(Metrics& metrics, const actors::EntryFigures& figures) {

@@ -296,9 +296,7 @@ HttpResponse Operators::put_quota(std::string_view body) const {
 HttpResponse Operators::readyz() const {
   const auto now = std::chrono::steady_clock::now();
   if (const auto trouble = actors::store_trouble(context_.environment, now)) {
-    Problem problem = storage_unavailable(*trouble);
-    problem.title = "The store takes no writes";
-    return to_response(problem);
+    return to_response(storage_not_writable(*trouble));
   }
   return answer(R"({"status":"ready"})");
 }

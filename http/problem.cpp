@@ -1,5 +1,6 @@
 #include "http/problem.hpp"
 
+#include <array>
 #include <utility>
 
 #include "actors/ledger/row.hpp"
@@ -9,14 +10,75 @@ namespace credits::http {
 
 namespace {
 
-constexpr std::chrono::seconds retry_after{1};
+constexpr std::string_view retry_after_seconds = "1";
 constexpr std::size_t printable_bytes_max = 200;
 
-Problem denied(std::string code, std::string title, std::string detail) {
-  Problem problem{402, code, std::move(title), std::move(detail)};
-  problem.reason = std::move(code);
-  return problem;
+struct Row {
+  ProblemKind kind;
+  ProblemType type;
+};
+
+using Kind = ProblemKind;
+
+constexpr std::array<Row, problem_kinds> table{{
+    {Kind::bad_request, {400, "bad_request", "The request is not valid HTTP"}},
+    {Kind::expectation_failed, {417, "expectation_failed", "The expectation cannot be met"}},
+    {Kind::headers_too_large, {431, "headers_too_large", "The headers are too large"}},
+    {Kind::not_implemented, {501, "not_implemented", "This server does not do that"}},
+    {Kind::http_version_not_supported,
+     {505, "http_version_not_supported", "This server speaks HTTP/1.1"}},
+    {Kind::payload_too_large, {413, "payload_too_large", "The body is too large"}},
+    {Kind::uri_too_long, {414, "uri_too_long", "The request target is too long"}},
+    {Kind::unsupported_media_type,
+     {415, "unsupported_media_type", "The body must be application/json"}},
+    {Kind::unsupported_content_encoding,
+     {415, "unsupported_media_type", "The body must not be encoded"}},
+    {Kind::not_found, {404, "not_found", "There is nothing at this path"}},
+    {Kind::method_not_allowed,
+     {405, "method_not_allowed", "The resource does not take this method"}},
+    {Kind::unauthorized, {401, "unauthorized", "The call needs a token of this server"}},
+    {Kind::forbidden, {403, "forbidden", "The sender may not make this call"}},
+    {Kind::invalid_json, {400, "invalid_json", "The body is not JSON"}},
+    {Kind::invalid_install_id, {400, "invalid_install_id", "The install id is not valid"}},
+    {Kind::invalid_idempotency_key,
+     {400, "invalid_idempotency_key", "The idempotency key is not valid"}},
+    {Kind::invalid_request, {422, "invalid_request", "A field of the request is not valid"}},
+    {Kind::unknown_tier, {422, "unknown_tier", "The quota has no such tier"}},
+    {Kind::unknown_install, {404, "unknown_install", "The ledger has no such install"}},
+    {Kind::unknown_reservation,
+     {404, "unknown_reservation", "The install has no such reservation"}},
+    {Kind::out_of_credits, {402, "out_of_credits", "The install has too few credits left"}},
+    {Kind::gemini_cap_exceeded_no_hardware,
+     {402, "gemini_cap_exceeded_no_hardware",
+      "The Gemini cap leaves too little, and there is no hardware"}},
+    {Kind::gemini_cap_exceeded, {409, "gemini_cap_exceeded", "The Gemini cap leaves too little"}},
+    {Kind::counter_overflow, {409, "counter_overflow", "The counter has no room"}},
+    {Kind::idempotency_key_reused,
+     {422, "idempotency_key_reused", "The idempotency key belongs to another request"}},
+    {Kind::too_many_reservations,
+     {429, "too_many_reservations", "The install has too many live reservations"}},
+    {Kind::reservation_expired, {410, "reservation_expired", "The reservation has expired"}},
+    {Kind::reservation_released,
+     {409, "reservation_released", "The reservation has been released"}},
+    {Kind::reservation_settled, {409, "reservation_settled", "The reservation has been settled"}},
+    {Kind::ledger_not_empty, {409, "ledger_not_empty", "An import needs an empty ledger"}},
+    {Kind::overloaded, {503, "overloaded", "Too much is under way; nothing was done"}},
+    {Kind::storage_unavailable,
+     {503, "storage_unavailable", "The store did not confirm; the request may have been done"}},
+    {Kind::storage_unreadable, {503, "storage_unavailable", "The store cannot be read now"}},
+    {Kind::storage_not_writable, {503, "storage_unavailable", "The store takes no writes"}},
+    {Kind::storage_damaged,
+     {500, "storage_damaged", "The ledger is damaged where the request needs it"}},
+    {Kind::internal_error, {500, "internal_error", "The service failed"}},
+}};
+
+constexpr bool is_in_order() {
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    if (table[i].kind != static_cast<ProblemKind>(i)) return false;
+  }
+  return true;
 }
+static_assert(is_in_order());
 
 std::string in_place_of(const std::optional<std::string>& gone_tier) {
   if (!gone_tier) return "";
@@ -40,82 +102,73 @@ std::string printable(std::string_view text) {
   return text.size() > printable_bytes_max ? result + "…" : result;
 }
 
-Problem bad_request(std::string detail) {
-  return {400, "bad_request", "The request is not valid HTTP", std::move(detail)};
-}
+const ProblemType& type_of(ProblemKind kind) { return table[static_cast<std::size_t>(kind)].type; }
 
-Problem invalid_json(std::string detail) {
-  return {400, "invalid_json", "The body is not JSON", std::move(detail)};
-}
+Problem bad_request(std::string detail) { return {Kind::bad_request, std::move(detail)}; }
+
+Problem invalid_json(std::string detail) { return {Kind::invalid_json, std::move(detail)}; }
 
 Problem invalid_install_id(std::string detail) {
-  return {400, "invalid_install_id", "The install id is not valid", std::move(detail),
-          "install_id"};
+  return {Kind::invalid_install_id, std::move(detail), "install_id"};
 }
 
 Problem invalid_request(std::optional<std::string> field, std::string detail) {
-  return {422, "invalid_request", "A field of the request is not valid", std::move(detail),
-          std::move(field)};
+  return {Kind::invalid_request, std::move(detail), std::move(field)};
 }
 
 Problem unknown_tier(const std::string& tier) {
-  return {422, "unknown_tier", "The quota has no such tier",
-          "tier \"" + printable(tier) + "\" is not in the quota", "tier"};
+  return {Kind::unknown_tier, "tier \"" + printable(tier) + "\" is not in the quota", "tier"};
 }
 
 Problem unknown_install(const std::string& install_id) {
-  return {404, "unknown_install", "The ledger has no such install",
-          "install \"" + install_id + "\" has never been seen"};
+  return {Kind::unknown_install, "install \"" + install_id + "\" has never been seen"};
 }
 
 Problem invalid_idempotency_key(std::string detail) {
-  return {400, "invalid_idempotency_key", "The idempotency key is not valid", std::move(detail),
-          "idempotency_key"};
+  return {Kind::invalid_idempotency_key, std::move(detail), "idempotency_key"};
 }
 
 Problem out_of_credits(const std::string& tier, const std::optional<std::string>& gone_tier) {
-  return denied("out_of_credits", "The install has too few credits left",
-                "tier \"" + printable(tier) + "\" has fewer credits left than were asked for" +
-                    in_place_of(gone_tier));
+  return {Kind::out_of_credits, "tier \"" + printable(tier) +
+                                    "\" has fewer credits left than were asked for" +
+                                    in_place_of(gone_tier)};
 }
 
 Problem gemini_cap_exceeded_no_hardware(const std::string& tier,
                                         const std::optional<std::string>& gone_tier) {
-  return denied("gemini_cap_exceeded_no_hardware",
-                "The Gemini cap leaves too little, and there is no hardware",
-                "the Gemini cap of tier \"" + printable(tier) +
-                    "\" leaves fewer credits than were asked for" + in_place_of(gone_tier));
+  return {Kind::gemini_cap_exceeded_no_hardware, "the Gemini cap of tier \"" + printable(tier) +
+                                                     "\" leaves fewer credits than were asked for" +
+                                                     in_place_of(gone_tier)};
 }
 
 Problem too_many_reservations(std::size_t reservations_max) {
-  return {429, "too_many_reservations", "The install has too many live reservations",
+  return {Kind::too_many_reservations,
           "an install may have " + std::to_string(reservations_max) +
               " live reservations; settle or release some, or wait until they expire"};
 }
 
 Problem unknown_reservation(const std::string& reservation_id) {
-  return {404, "unknown_reservation", "The install has no such reservation",
+  return {Kind::unknown_reservation,
           "reservation \"" + printable(reservation_id) + "\" is not one of this install"};
 }
 
 Problem reservation_expired(const std::string& reservation_id) {
-  return {410, "reservation_expired", "The reservation has expired",
+  return {Kind::reservation_expired,
           "reservation \"" + reservation_id +
               "\" has expired and holds nothing; commit with its id as the idempotency key"};
 }
 
 Problem reservation_released(const std::string& reservation_id) {
-  return {409, "reservation_released", "The reservation has been released",
+  return {Kind::reservation_released,
           "reservation \"" + reservation_id + "\" has been released and holds nothing"};
 }
 
 Problem reservation_settled(const std::string& reservation_id) {
-  return {409, "reservation_settled", "The reservation has been settled",
-          "reservation \"" + reservation_id + "\" has been settled"};
+  return {Kind::reservation_settled, "reservation \"" + reservation_id + "\" has been settled"};
 }
 
 Problem gemini_cap_exceeded(const std::string& tier, const std::optional<std::string>& gone_tier) {
-  return {409, "gemini_cap_exceeded", "The Gemini cap leaves too little",
+  return {Kind::gemini_cap_exceeded,
           "the Gemini cap of tier \"" + printable(tier) +
               "\" has no room for these credits; settle on the backend that was reserved" +
               in_place_of(gone_tier),
@@ -123,92 +176,79 @@ Problem gemini_cap_exceeded(const std::string& tier, const std::optional<std::st
 }
 
 Problem counter_overflow(const std::string& window) {
-  return {409, "counter_overflow", "The counter has no room",
+  return {Kind::counter_overflow,
           "the " + window + " counter would pass " + std::to_string(ledger::counter_max) +
               ", with what is held in it",
           "credits"};
 }
 
 Problem idempotency_key_reused(const std::string& key) {
-  return {422, "idempotency_key_reused", "The idempotency key belongs to another request",
+  return {Kind::idempotency_key_reused,
           "key \"" + key + "\" was used before, for a request with other fields",
           "idempotency_key"};
 }
 
 Problem not_found(const std::string& path) {
-  return {404, "not_found", "There is nothing at this path", "no resource at " + printable(path)};
+  return {Kind::not_found, "no resource at " + printable(path)};
 }
 
 Problem method_not_allowed(const std::string& method, const std::string& path) {
-  return {405, "method_not_allowed", "The resource does not take this method",
-          printable(path) + " does not take " + printable(method) +
-              "; the Allow header lists what it takes"};
+  return {Kind::method_not_allowed, printable(path) + " does not take " + printable(method) +
+                                        "; the Allow header lists what it takes"};
 }
 
 Problem unknown_method(const std::string& method) {
-  return {501, "not_implemented", "This server does not do that",
+  return {Kind::not_implemented,
           "the method " + printable(method) + " is not one that this server knows"};
 }
 
 Problem payload_too_large(std::size_t bytes_max) {
-  return {413, "payload_too_large", "The body is too large",
+  return {Kind::payload_too_large,
           "the body may have " + std::to_string(bytes_max) + " bytes at most"};
 }
 
 Problem uri_too_long(std::size_t bytes_max) {
-  return {414, "uri_too_long", "The request target is too long",
+  return {Kind::uri_too_long,
           "the request target may have " + std::to_string(bytes_max) + " bytes at most"};
 }
 
 Problem unsupported_media_type(const std::string& content_type) {
-  return {415, "unsupported_media_type", "The body must be application/json",
+  return {Kind::unsupported_media_type,
           "Content-Type \"" + printable(content_type) + "\" is not application/json"};
 }
 
 Problem unsupported_content_encoding(const std::string& encoding) {
-  return {415, "unsupported_media_type", "The body must not be encoded",
+  return {Kind::unsupported_content_encoding,
           "Content-Encoding \"" + printable(encoding) + "\" is not one that this server takes"};
 }
 
 Problem malformed(int status, const std::string& detail) {
   switch (status) {
     case 417:
-      return {status, "expectation_failed", "The expectation cannot be met", detail};
+      return {Kind::expectation_failed, detail};
     case 431:
-      return {status, "headers_too_large", "The headers are too large", detail};
+      return {Kind::headers_too_large, detail};
     case 501:
-      return {status, "not_implemented", "This server does not do that", detail};
+      return {Kind::not_implemented, detail};
     case 505:
-      return {status, "http_version_not_supported", "This server speaks HTTP/1.1", detail};
+      return {Kind::http_version_not_supported, detail};
     default:
       return bad_request(detail);
   }
 }
 
-Problem overloaded(std::string detail) {
-  return {503,
-          "overloaded",
-          "Too much is under way; nothing was done",
-          std::move(detail),
-          std::nullopt,
-          std::nullopt,
-          retry_after};
-}
+Problem overloaded(std::string detail) { return {Kind::overloaded, std::move(detail)}; }
 
 Problem storage_unavailable(std::string detail) {
-  return {503,
-          "storage_unavailable",
-          "The store did not confirm; the request may have been done",
-          std::move(detail),
-          std::nullopt,
-          std::nullopt,
-          retry_after};
+  return {Kind::storage_unavailable, std::move(detail)};
 }
 
 Problem storage_unreadable(std::string detail) {
-  Problem problem = storage_unavailable(std::move(detail));
-  problem.title = "The store cannot be read now";
-  return problem;
+  return {Kind::storage_unreadable, std::move(detail)};
+}
+
+Problem storage_not_writable(std::string detail) {
+  return {Kind::storage_not_writable, std::move(detail)};
 }
 
 Problem install_damaged(const std::string& install_id) {
@@ -216,28 +256,24 @@ Problem install_damaged(const std::string& install_id) {
 }
 
 Problem storage_damaged(const std::string& found) {
-  return {500, "storage_damaged", "The ledger is damaged where the request needs it",
+  return {Kind::storage_damaged,
           found +
               "; nothing was done, and no other install is concerned: run `creditsctl check`, and "
               "restore the ledger from a backup"};
 }
 
-Problem internal_error() {
-  return {500, "internal_error", "The service failed", "the service's log has the reason"};
-}
+Problem internal_error() { return {Kind::internal_error, "the service's log has the reason"}; }
 
 Problem unauthorized(std::string detail, bool has_token) {
-  Problem problem{401, "unauthorized", "The call needs a token of this server", std::move(detail)};
+  Problem problem{Kind::unauthorized, std::move(detail)};
   problem.challenge = has_token ? R"(Bearer error="invalid_token")" : "Bearer";
   return problem;
 }
 
-Problem forbidden(std::string detail) {
-  return {403, "forbidden", "The sender may not make this call", std::move(detail)};
-}
+Problem forbidden(std::string detail) { return {Kind::forbidden, std::move(detail)}; }
 
 Problem ledger_not_empty(std::uint64_t installs) {
-  return {409, "ledger_not_empty", "An import needs an empty ledger",
+  return {Kind::ledger_not_empty,
           "the ledger has " + std::to_string(installs) + " installs; nothing was imported"};
 }
 
@@ -246,12 +282,10 @@ void refuse_if(const std::optional<std::string>& fault, Problem (*problem_of)(st
 }
 
 HttpResponse to_response(const Problem& problem) {
-  HttpResponse response{problem.status, "application/problem+json", codec::encode(problem)};
-  response.problem = problem.code;
+  HttpResponse response{problem.status(), "application/problem+json", codec::encode(problem)};
+  response.problem = problem.kind;
   if (problem.challenge) response.headers.emplace_back("WWW-Authenticate", *problem.challenge);
-  if (problem.retry_after) {
-    response.headers.emplace_back("Retry-After", std::to_string(problem.retry_after->count()));
-  }
+  if (problem.status() == 503) response.headers.emplace_back("Retry-After", retry_after_seconds);
   return response;
 }
 

@@ -1,9 +1,8 @@
-// Every error that this service answers, as RFC 9457 application/problem+json. A function for each
-// `code`, so that status, code and title always go together; for `storage_unavailable` there are
-// two, as only what changes something may have been done.
+// Every error that this service answers, as RFC 9457 application/problem+json. One table pairs each
+// kind with its status, code and title; the functions below write the detail.
 #pragma once
 
-#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <stdexcept>
@@ -15,15 +14,66 @@
 
 namespace credits::http {
 
+enum class ProblemKind : std::uint8_t {
+  bad_request,
+  expectation_failed,
+  headers_too_large,
+  not_implemented,
+  http_version_not_supported,
+  payload_too_large,
+  uri_too_long,
+  unsupported_media_type,
+  unsupported_content_encoding,
+  not_found,
+  method_not_allowed,
+  unauthorized,
+  forbidden,
+  invalid_json,
+  invalid_install_id,
+  invalid_idempotency_key,
+  invalid_request,
+  unknown_tier,
+  unknown_install,
+  unknown_reservation,
+  out_of_credits,
+  gemini_cap_exceeded_no_hardware,
+  gemini_cap_exceeded,
+  counter_overflow,
+  idempotency_key_reused,
+  too_many_reservations,
+  reservation_expired,
+  reservation_released,
+  reservation_settled,
+  ledger_not_empty,
+  overloaded,
+  storage_unavailable,   // answers requests that may change something
+  storage_unreadable,    // answers those that change nothing: the same code
+  storage_not_writable,  // answers readiness probes: the same code
+  storage_damaged,
+  internal_error,
+};
+
+inline constexpr std::size_t problem_kinds =
+    static_cast<std::size_t>(ProblemKind::internal_error) + 1;
+
+// What all problems of a kind share.
+struct ProblemType {
+  int status;
+  std::string_view code;   // stable, for programs
+  std::string_view title;  // for people
+};
+
+const ProblemType& type_of(ProblemKind kind);
+
 struct Problem {
-  int status = 500;
-  std::string code;                                   // stable, for programs
-  std::string title;                                  // for people: what kind of problem it is
-  std::string detail;                                 // for people: what was wrong with which value
-  std::optional<std::string> field{};                 // the one field at fault
-  std::optional<std::string> reason{};                // why a request is denied, on every 402
-  std::optional<std::chrono::seconds> retry_after{};  // on every 503
-  std::optional<std::string> challenge{};             // on every 401: WWW-Authenticate
+  ProblemKind kind = ProblemKind::internal_error;
+  std::string detail{};                    // for people: the value at fault, and its fault
+  std::optional<std::string> field{};      // the one field at fault
+  std::optional<std::string> challenge{};  // WWW-Authenticate, on every 401
+
+  int status() const { return type_of(kind).status; }
+  std::string_view code() const { return type_of(kind).code; }
+  std::string_view title() const { return type_of(kind).title; }
 };
 
 // Thrown by whatever cannot go on with a request; the API answers the problem.
@@ -72,10 +122,9 @@ Problem unsupported_content_encoding(const std::string& encoding);
 // Of a request that is no valid HTTP, or not what this server takes: `status` says which.
 Problem malformed(int status, const std::string& detail);
 Problem overloaded(std::string detail);
-// To what may change something.
 Problem storage_unavailable(std::string detail);
-// To what changes nothing: the same code.
 Problem storage_unreadable(std::string detail);
+Problem storage_not_writable(std::string detail);
 // Of an install, or as `found` tells.
 Problem install_damaged(const std::string& install_id);
 Problem storage_damaged(const std::string& found);

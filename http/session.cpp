@@ -264,7 +264,7 @@ Service::Begun Session::begin_or_fail() {
 }
 
 HttpResponse Session::counted(const Problem& problem) const {
-  context_.figures.problems.count(problem.code);
+  context_.figures.problems.count(problem.kind);
   return to_response(problem);
 }
 

@@ -86,12 +86,12 @@ std::string encode(const actors::ReservationView& view) {
 std::string encode(const Problem& problem) {
   return to_json([&](Writer& out) {
     out.StartObject();
-    field(out, "type", "urn:recap-credits:problem:" + problem.code);
-    field(out, "title", problem.title);
-    field(out, "status", std::int64_t{problem.status});
+    field(out, "type", "urn:recap-credits:problem:" + std::string{problem.code()});
+    field(out, "title", problem.title());
+    field(out, "status", std::int64_t{problem.status()});
     field(out, "detail", problem.detail);
-    field(out, "code", problem.code);
-    if (problem.reason) field(out, "reason", *problem.reason);
+    field(out, "code", problem.code());
+    if (problem.status() == 402) field(out, "reason", problem.code());
     if (problem.field) field(out, "field", *problem.field);
     out.EndObject();
   });
@@ -110,7 +110,7 @@ std::string encode_results(const std::vector<Result>& results) {
   for (const Result& result : results) {
     if (text.back() == '}') text += ',';
     text.append(result.body, 0, result.body.size() - 1);
-    if (result.problem.empty()) text += ",\"status\":" + std::to_string(result.status);
+    if (!result.problem) text += ",\"status\":" + std::to_string(result.status);
     if (result.replayed) text += ",\"replayed\":true";
     text += '}';
   }

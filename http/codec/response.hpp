@@ -19,8 +19,8 @@ std::string encode(const Problem& problem);
 // What one operation of a batch is answered.
 struct Result {
   int status = 200;
-  std::string body;       // an object; a problem's has its status already
-  std::string problem{};  // the code of the problem that the body tells; empty: none
+  std::string body;                      // an object; a problem's has its status already
+  std::optional<ProblemKind> problem{};  // of the body; none: it is no problem
   bool replayed = false;
 };
 

@@ -47,8 +47,8 @@ void check(const actors::Operation& operation) {
 }
 
 void check(const http::Problem& problem) {
-  expect(problem.status >= 400 && problem.status < 500, "a problem is the client's");
-  expect(!problem.code.empty() && !problem.detail.empty(), "a problem says what is wrong");
+  expect(problem.status() >= 400 && problem.status() < 500, "a problem is the client's");
+  expect(!problem.code().empty() && !problem.detail.empty(), "a problem says what is wrong");
 }
 
 template <class Decode>

@@ -53,7 +53,7 @@ void check_query(std::string_view query) {
              "what may bound ids is text that every store can keep");
     }
   } catch (const http::ProblemError& error) {
-    expect(error.problem().status == 422, "a faulty query is 422");
+    expect(error.problem().status() == 422, "a faulty query is 422");
   }
 }
 

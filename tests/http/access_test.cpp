@@ -37,7 +37,7 @@ class Files {
 // The code of the refusal; empty: none.
 std::string refusal(const Access& access, Scope scope, const Sender& sender) {
   const auto problem = access.refuse(scope, sender);
-  return problem ? problem->code : "";
+  return problem ? std::string{problem->code()} : "";
 }
 
 Sender with(const std::vector<std::string_view>& authorization) {

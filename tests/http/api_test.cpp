@@ -285,7 +285,8 @@ template <class Call>
 HttpResponse in_the_end(Call call) {
   const auto deadline = std::chrono::steady_clock::now() + 30s;
   HttpResponse response = call();
-  while (response.problem == "storage_unavailable" && std::chrono::steady_clock::now() < deadline) {
+  while (response.problem == ProblemKind::storage_unavailable &&
+         std::chrono::steady_clock::now() < deadline) {
     response = call();
   }
   return response;

@@ -63,8 +63,8 @@ TEST_CASE("a query parameter that is unknown, repeated or broken is refused by n
     decode_query(query, {"limit"});
     FAIL("was taken");
   } catch (const ProblemError& error) {
-    CHECK(error.problem().status == 422);
-    CHECK(error.problem().code == "invalid_request");
+    CHECK(error.problem().status() == 422);
+    CHECK(error.problem().code() == "invalid_request");
     CHECK(error.problem().field.value_or("") == field);
   }
 }
