@@ -293,15 +293,6 @@ using reporter_actor = caf::typed_actor<
     // shutdown
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
-// Where requests from outside enter: hands each to the actor that can answer it.
-using gateway_actor = caf::typed_actor<
-    caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
-    caf::reacts_to<list_atom, ListRequest>, caf::reacts_to<entries_atom, EntriesRequest>,
-    caf::reacts_to<snapshot_atom, SnapshotRequest>, caf::reacts_to<report_atom, ReportRequest>,
-    caf::reacts_to<import_atom, ImportRequest>,
-    // shutdown: drop the handles and end
-    caf::replies_to<close_atom>::with<caf::ok_atom>>;
-
 }  // namespace credits::actors
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Request)

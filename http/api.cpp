@@ -14,7 +14,6 @@
 #include <variant>
 #include <vector>
 
-#include "actors/caller.hpp"
 #include "http/answer.hpp"
 #include "http/assets.hpp"
 #include "http/codec/response.hpp"
@@ -442,12 +441,8 @@ Service::Begun Api::run_operation(codec::Op op, const Routed& routed, InFlight i
   auto operation = codec::decode_operation(op, address_of(op, routed.match, request), request.body);
   const auto asked = std::make_shared<Asked>(*this, routed, std::move(in_flight));
   asked->set_install(operation.install_id);
-  actors::send_and_run(context_.gateway, actors::run_atom::value,
-                       actors::Request{std::move(operation),
-                                       std::make_shared<actors::Answers>(1, asked),
-                                       0,
-                                       {},
-                                       asked->deadline()});
+  context_.gateway.run(actors::Request{
+      std::move(operation), std::make_shared<actors::Answers>(1, asked), 0, {}, asked->deadline()});
   return asked;
 }
 
@@ -464,7 +459,7 @@ Service::Begun Api::run_batch(const Routed& routed, InFlight in_flight) {
   if (requests.empty()) {
     asked->answered({});
   } else {
-    actors::send_and_run(context_.gateway, actors::run_atom::value, std::move(requests));
+    context_.gateway.run(std::move(requests));
   }
   return asked;
 }

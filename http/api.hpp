@@ -1,4 +1,4 @@
-// The calls of the wire contract: from a request to its answer, by way of the gateway actor.
+// The calls of the wire contract: from a request to its answer, by way of the gateway.
 #pragma once
 
 #include <chrono>

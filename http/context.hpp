@@ -5,7 +5,7 @@
 #include <string>
 
 #include "actors/environment.hpp"
-#include "actors/interfaces.hpp"
+#include "actors/gateway.hpp"
 #include "http/access.hpp"
 #include "http/figures.hpp"
 #include "http/quota_home.hpp"
@@ -21,7 +21,7 @@ struct ServerFacts {
 
 // All of it outlives the API.
 struct ApiContext {
-  actors::gateway_actor gateway;
+  const actors::Gateway& gateway;
   const actors::Environment& environment;
   QuotaKeeper& quota;
   const Access& access;

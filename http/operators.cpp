@@ -183,8 +183,7 @@ HttpResponse Operators::list_installs(std::string_view query) const {
   list.tier = tier_of(parameters);
 
   Question<std::vector<ledger::Row>> question{place_of_call()};
-  caf::anon_send(
-      context_.gateway, actors::list_atom::value,
+  context_.gateway.list(
       actors::ListRequest{std::move(list), question.promise(), in(limits_.answer_timeout)});
   auto rows = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
 
@@ -206,9 +205,8 @@ HttpResponse Operators::list_entries(const std::string& install_id, std::string_
   const std::uint64_t before = integer_of(parameters, "before", any_version, 1, any_version);
 
   Question<std::optional<std::vector<ledger::Entry>>> question{place_of_call()};
-  caf::anon_send(context_.gateway, actors::entries_atom::value,
-                 actors::EntriesRequest{install_id, before, limit + 1, question.promise(),
-                                        in(limits_.answer_timeout)});
+  context_.gateway.entries(actors::EntriesRequest{install_id, before, limit + 1, question.promise(),
+                                                  in(limits_.answer_timeout)});
   auto entries = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   if (!entries) return to_response(unknown_install(install_id));
 
@@ -223,8 +221,8 @@ HttpResponse Operators::list_entries(const std::string& install_id, std::string_
 HttpResponse Operators::snapshot() const {
   InFlight place = place_of_snapshot();
   Question<std::shared_ptr<persistence::RowCursor>> question{place_of_call()};
-  caf::anon_send(context_.gateway, actors::snapshot_atom::value,
-                 actors::SnapshotRequest{question.promise(), in(limits_.answer_timeout)});
+  context_.gateway.snapshot(
+      actors::SnapshotRequest{question.promise(), in(limits_.answer_timeout)});
   auto cursor = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   HttpResponse response;
   response.next_chunk =
@@ -247,8 +245,7 @@ void Operators::tell_of_broken_snapshot(std::string_view why) const {
 HttpResponse Operators::import_ledger(std::string_view body) const {
   const auto& environment = context_.environment;
   Question<actors::Imported> question{place_of_import()};
-  caf::anon_send(
-      context_.gateway, actors::import_atom::value,
+  context_.gateway.import(
       actors::ImportRequest{actors::import_of(rows_of(body, environment.now()), environment),
                             question.promise(), in(limits_.import_timeout)});
   const auto imported = question.wait_for_answer(limits_.import_timeout, storage_unavailable);
@@ -260,8 +257,8 @@ HttpResponse Operators::import_ledger(std::string_view body) const {
 
 HttpResponse Operators::actor(const std::string& install_id) const {
   Question<actors::InstallReport> question{place_of_call()};
-  caf::anon_send(context_.gateway, actors::report_atom::value,
-                 actors::ReportRequest{install_id, question.promise(), in(limits_.answer_timeout)});
+  context_.gateway.report(
+      actors::ReportRequest{install_id, question.promise(), in(limits_.answer_timeout)});
   const auto report = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   if (!report.row) return to_response(unknown_install(install_id));
   return answer(codec::encode(*report.row, report.vitals.get(), context_.environment.now()));

@@ -4,7 +4,6 @@
 #include <thread>
 #include <utility>
 
-#include "http/gateway.hpp"
 #include "persistence/postgres_store.hpp"
 #include "persistence/sqlite_store.hpp"
 
@@ -42,12 +41,10 @@ std::unique_ptr<persistence::Store> open_store(
 RunningLedger::RunningLedger(persistence::Store& store, actors::Environment& environment,
                              const actors::Tuning& tuning)
     : system_{config_},
-      actors_{actors::spawn_ledger(system_, store, environment, on_every_core(tuning))},
-      gateway_{system_.spawn(http::gateway, actors_)} {}
+      actors_{actors::spawn_ledger(system_, store, environment, on_every_core(tuning))} {}
 
 RunningLedger::~RunningLedger() {
   caf::scoped_actor self{system_};
-  actors::close_actor(self, gateway_, "gateway");
   actors::close_ledger(self, actors_);
 }
 

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "actors/environment.hpp"
-#include "actors/interfaces.hpp"
+#include "actors/gateway.hpp"
 #include "actors/system.hpp"
 #include "persistence/store.hpp"
 
@@ -34,7 +34,7 @@ class RunningLedger {
   RunningLedger(const RunningLedger&) = delete;
   RunningLedger& operator=(const RunningLedger&) = delete;
 
-  const actors::gateway_actor& gateway() const { return gateway_; }
+  const actors::Gateway& gateway() const { return gateway_; }
 
  private:
   struct Config : caf::actor_system_config {
@@ -44,7 +44,7 @@ class RunningLedger {
   Config config_;
   caf::actor_system system_;
   actors::LedgerActors actors_;
-  actors::gateway_actor gateway_;
+  const actors::Gateway gateway_{actors_};
 };
 
 }  // namespace credits

@@ -17,7 +17,6 @@ from traffic import Traffic, check_count, ids, path_of
 COMMIT = {"backend": "hardware", "tier": "max"}
 AT_THE_END = "close"
 ALONE = {
-    "gateway": ["run", "list", "entries", "snapshot", "report", "import", AT_THE_END],
     "router": ["run", "report", "forget", "tick", "retired", AT_THE_END],
     "install": ["run", "loaded", "recalled", "drained", "retire"],
     "persister": ["append", "import", "write", "probe", "drain", AT_THE_END],

@@ -13,10 +13,10 @@
 #include <utility>
 #include <vector>
 
+#include "actors/gateway.hpp"
 #include "actors/system.hpp"
 #include "http/answer.hpp"
 #include "http/codec/quota.hpp"
-#include "http/gateway.hpp"
 #include "persistence/memory_store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
@@ -92,14 +92,12 @@ class Service {
   explicit Service(ApiLimits limits = {}) {
     quota_file_.write(quota);
     actors_ = actors::spawn_ledger(system_, store, environment_, {.probe_interval = 1h});
-    gateway_ = system_.spawn(gateway, actors_);
     api_ = std::make_unique<Api>(
         ApiContext{gateway_, environment_, quota_, access_, figures_, {"1.2.3", "memory"}}, limits);
   }
   ~Service() {
     api_.reset();
     caf::scoped_actor self{system_};
-    actors::close_actor(self, gateway_, "gateway");
     actors::close_ledger(self, actors_);
   }
   Service(const Service&) = delete;
@@ -142,7 +140,7 @@ class Service {
   caf::actor_system_config config_;
   caf::actor_system system_{config_};
   actors::LedgerActors actors_;
-  actors::gateway_actor gateway_;
+  const actors::Gateway gateway_{actors_};
   std::unique_ptr<Api> api_;
 };
 

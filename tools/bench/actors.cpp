@@ -50,8 +50,7 @@ class Driver {
     answers_.push_back(asker->answers());
     const std::size_t number =
         std::uniform_int_distribution<std::size_t>{0, installs_ - 1}(random_);
-    actors::send_and_run(
-        ledger_.gateway(), actors::run_atom::value,
+    ledger_.gateway().run(
         actors::Request{{install_id_of(number), actors::Commit{ledger::Backend::gemini, "core", 1}},
                         std::make_shared<actors::Answers>(1, asker)});
   }

@@ -66,7 +66,7 @@ void Ledger::fill(std::size_t installs) {
            answers,
            place});
     }
-    actors::send_and_run(gateway(), actors::run_atom::value, std::move(requests));
+    gateway().run(std::move(requests));
     asker->answers().get();
   }
 }

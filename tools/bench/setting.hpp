@@ -41,7 +41,7 @@ class Ledger {
   Ledger(const Ledger&) = delete;
   Ledger& operator=(const Ledger&) = delete;
 
-  const actors::gateway_actor& gateway() const { return running_->gateway(); }
+  const actors::Gateway& gateway() const { return running_->gateway(); }
   actors::Environment& environment() { return environment_; }
   const std::filesystem::path& directory() const { return directory_.path(); }
 

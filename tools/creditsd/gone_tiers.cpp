@@ -57,8 +57,7 @@ std::string GoneTiers::count(const std::string& tier, actors::SteadyTime deadlin
   query.limit = counted_max;
   auto promise = std::make_shared<std::promise<std::vector<ledger::Row>>>();
   auto rows = promise->get_future();
-  caf::anon_send(gateway_, actors::list_atom::value,
-                 actors::ListRequest{std::move(query), std::move(promise), deadline});
+  gateway_.list(actors::ListRequest{std::move(query), std::move(promise), deadline});
   try {
     if (rows.wait_until(deadline) != std::future_status::ready) {
       return "installs that could not be counted in time";

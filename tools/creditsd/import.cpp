@@ -55,15 +55,13 @@ auto while_manager_waits(const std::string& status, const Work& work) {
 }  // namespace
 
 std::optional<std::uint64_t> import_ledger_file(const std::filesystem::path& file,
-                                                const actors::gateway_actor& gateway,
+                                                const actors::Gateway& gateway,
                                                 const actors::Environment& environment) {
   return while_manager_waits("importing " + file.string(), [&] {
     auto promise = std::make_shared<std::promise<actors::Imported>>();
     auto imported = promise->get_future();
-    caf::anon_send(
-        gateway, actors::import_atom::value,
-        actors::ImportRequest{actors::import_of(read_rows(file, environment.now()), environment),
-                              std::move(promise)});
+    gateway.import(actors::ImportRequest{
+        actors::import_of(read_rows(file, environment.now()), environment), std::move(promise)});
     const actors::Imported done = imported.get();
     return done.was_empty ? std::optional{done.installs} : std::nullopt;
   });

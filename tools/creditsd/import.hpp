@@ -7,7 +7,7 @@
 #include <stdexcept>
 
 #include "actors/environment.hpp"
-#include "actors/interfaces.hpp"
+#include "actors/gateway.hpp"
 
 namespace credits::creditsd {
 
@@ -22,7 +22,7 @@ class ImportError : public std::runtime_error {
 // imported; or StoreError: all was, or nothing. The service manager is asked for time each second;
 // what takes longer than 10 minutes ends the program with status 1.
 std::optional<std::uint64_t> import_ledger_file(const std::filesystem::path& file,
-                                                const actors::gateway_actor& gateway,
+                                                const actors::Gateway& gateway,
                                                 const actors::Environment& environment);
 
 }  // namespace credits::creditsd

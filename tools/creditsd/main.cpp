@@ -75,7 +75,7 @@ std::size_t connections_within(rlim_t descriptors, std::size_t wanted) {
   return possible;
 }
 
-void import_old_ledger(const Options& options, const actors::gateway_actor& gateway,
+void import_old_ledger(const Options& options, const actors::Gateway& gateway,
                        const actors::Environment& environment) {
   const auto file = options.data_dir / "credits.json";
   // A link that leads nowhere is there too: an empty ledger instead would give all credits again.
