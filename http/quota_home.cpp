@@ -34,6 +34,14 @@ void QuotaFile::write(const ledger::Quota& quota) {
           [&] { persistence::replace_file(path_, codec::encode(quota) + "\n"); });
 }
 
+std::optional<ledger::Quota> QuotaFile::write_if(const QuotaCondition& condition,
+                                                 const ledger::Quota& quota) {
+  ledger::Quota stored = read();
+  if (!condition(stored)) return stored;
+  write(quota);
+  return std::nullopt;
+}
+
 QuotaTable::QuotaTable(const std::string& uri, const ledger::Quota& first) : table_{uri} {
   at_home("write", table_name,
           [&] { return codec::decode_quota(table_.read_or_keep(codec::encode(first))); });
@@ -45,6 +53,17 @@ ledger::Quota QuotaTable::read() {
 
 void QuotaTable::write(const ledger::Quota& quota) {
   at_home("write", table_name, [&] { table_.replace(codec::encode(quota)); });
+}
+
+std::optional<ledger::Quota> QuotaTable::write_if(const QuotaCondition& condition,
+                                                  const ledger::Quota& quota) {
+  return at_home("write", table_name, [&]() -> std::optional<ledger::Quota> {
+    const std::string text = table_.read();
+    ledger::Quota stored = codec::decode_quota(text);
+    if (!condition(stored)) return stored;
+    if (table_.replace_if(text, codec::encode(quota))) return std::nullopt;
+    return codec::decode_quota(table_.read());  // another node was faster
+  });
 }
 
 std::unique_lock<std::timed_mutex> QuotaKeeper::lock() {
@@ -66,6 +85,19 @@ void QuotaKeeper::replace(const ledger::Quota& quota) {
   const auto held = lock();
   home_.write(quota);
   in_force_.set(quota);
+}
+
+Replacement QuotaKeeper::replace_if(const QuotaCondition& condition, const ledger::Quota& quota) {
+  const auto held = lock();
+  auto other = home_.write_if(condition, quota);
+  if (!other) {
+    in_force_.set(quota);
+    return Replacement::done;
+  }
+  if (*other == *in_force_.get()) return Replacement::refused;
+  if (!home_.is_shared()) return Replacement::refused_unseen;
+  in_force_.set(*std::move(other));
+  return Replacement::refused_news;
 }
 
 }  // namespace credits::http

@@ -1,5 +1,8 @@
 #include "persistence/postgres_quota.hpp"
 
+#include <cstdint>
+#include <initializer_list>
+
 #include "persistence/postgres.hpp"
 #include "persistence/postgres_sql.hpp"
 
@@ -16,12 +19,15 @@ std::string read(Connection& connection) {
   return result.text(0, 0);
 }
 
-void write(Connection& connection, const char* statement, std::string_view quota) {
+// Returns how many rows were written: one or none.
+std::int64_t write(Connection& connection, const char* statement,
+                   std::initializer_list<std::string_view> texts) {
   Parameters parameters;
-  parameters.add(quota);
-  connection.run_script(postgres::sql::begin_durable);
-  connection.run(statement, parameters);
+  for (const std::string_view text : texts) parameters.add(text);
+  connection.run_script(postgres::sql::begin_durable_read_committed);
+  const std::int64_t written = connection.run(statement, parameters).affected();
   connection.run_script("COMMIT");
+  return written;
 }
 
 }  // namespace
@@ -33,7 +39,7 @@ PostgresQuota::~PostgresQuota() = default;
 
 std::string PostgresQuota::read_or_keep(std::string_view first) {
   return pool_->with([&](Connection& connection) {
-    write(connection, postgres::sql::keep_first_quota, first);
+    write(connection, postgres::sql::keep_first_quota, {first});
     return persistence::read(connection);
   });
 }
@@ -44,7 +50,13 @@ std::string PostgresQuota::read() {
 
 void PostgresQuota::replace(std::string_view quota) {
   pool_->with(
-      [&](Connection& connection) { write(connection, postgres::sql::replace_quota, quota); });
+      [&](Connection& connection) { write(connection, postgres::sql::replace_quota, {quota}); });
+}
+
+bool PostgresQuota::replace_if(std::string_view old, std::string_view quota) {
+  return pool_->with([&](Connection& connection) {
+    return write(connection, postgres::sql::replace_this_quota, {old, quota}) == 1;
+  });
 }
 
 }  // namespace credits::persistence

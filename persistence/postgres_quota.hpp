@@ -27,6 +27,9 @@ class PostgresQuota {
   std::string read_or_keep(std::string_view first);
   std::string read();
   void replace(std::string_view quota);
+  // The same if the stored text is `old`; returns whether it was. The database decides: of several
+  // such calls at once, on any nodes, one succeeds.
+  bool replace_if(std::string_view old, std::string_view quota);
 
  private:
   const std::unique_ptr<postgres::Pool> pool_;

@@ -25,6 +25,10 @@ inline constexpr const char* try_lock_pruning = "SELECT pg_try_advisory_xact_loc
   ")"                                                       \
   " WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');"
 inline constexpr const char* begin_durable = "BEGIN;" CREDITS_DURABLE("true");
+// The same, whatever isolation the server has as its default: a statement that has waited for
+// another transaction goes on with what that one has committed, and does not fail.
+inline constexpr const char* begin_durable_read_committed =
+    "BEGIN ISOLATION LEVEL READ COMMITTED;" CREDITS_DURABLE("true");
 
 // No statement waits for ever, and nothing is held for a node that has stopped. Statements are
 // short, so that it never pays to compile them. A plan that was made while a table was empty must
@@ -160,6 +164,8 @@ inline constexpr const char* keep_first_quota =
 inline constexpr const char* replace_quota =
     "INSERT INTO credits_quota (quota) VALUES ($1)"
     " ON CONFLICT (is_the_one) DO UPDATE SET quota = EXCLUDED.quota";
+inline constexpr const char* replace_this_quota =
+    "UPDATE credits_quota SET quota = $2 WHERE quota = $1";
 
 // One statement for a batch. Rows are locked in the order of their ids, so that two batches never
 // wait for each other; and not for long, as one row that somebody holds would hold up the rest:
