@@ -421,9 +421,9 @@ HttpResponse Api::answer_now(Call call, const Routed& routed) {
     case Call::get_actor:
       return operators_.actor(decode_install_id(match.variables.front()));
     case Call::get_quota:
-      return operators_.quota();
+      return if_news(operators_.quota(), request);
     case Call::put_quota:
-      return operators_.put_quota(request.body);
+      return operators_.put_quota(request);
     case Call::metrics:
       return operators_.metrics();
     default:

@@ -34,6 +34,7 @@ struct HttpRequest {
   std::vector<std::string_view> idempotency_keys{};  // of each Idempotency-Key header
   Sender sender{};
   std::optional<std::string_view> if_none_match{};  // as sent
+  std::vector<std::string_view> if_match{};         // of each If-Match header
 };
 
 enum class ProblemKind : std::uint8_t;

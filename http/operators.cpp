@@ -71,6 +71,29 @@ std::optional<std::string> tier_of(const QueryParameters& parameters) {
   return tier;
 }
 
+std::string etag_of(const ledger::Quota& quota) { return strong_etag_of(codec::encode(quota)); }
+
+HttpResponse answer_quota(const ledger::Quota& quota) {
+  HttpResponse response = answer(codec::encode(quota));
+  response.etag = strong_etag_of(response.body);
+  return response;
+}
+
+// `*` if the request has none.
+IfMatch if_match_of(const HttpRequest& request) {
+  if (request.if_match.empty()) return {true, {}};
+  const auto parsed = parse_if_match(request.if_match);
+  if (parsed) return *parsed;
+  std::string sent;
+  for (const std::string_view value : request.if_match) {
+    sent.append(sent.empty() ? "" : ", ").append(value);
+  }
+  throw ProblemError{
+      bad_request("If-Match must be * or a list of entity tags, each in double "
+                  "quotes; it is: " +
+                  printable(sent))};
+}
+
 // What an actor is asked, with the place that this takes until it is answered or dropped: longer
 // than anyone waits, if the store stands still.
 template <class Result>
@@ -273,13 +296,14 @@ HttpResponse Operators::metrics() const {
           metrics_text(context_, std::chrono::steady_clock::now())};
 }
 
-HttpResponse Operators::quota() const { return answer(codec::encode(context_.quota.in_force())); }
+HttpResponse Operators::quota() const { return answer_quota(context_.quota.in_force()); }
 
-HttpResponse Operators::put_quota(std::string_view body) const {
+// If-Match is evaluated last, just before the quota would be replaced: a request that fails without
+// If-Match fails alike with it (RFC 9110, sections 13.2.1 and 13.2.2).
+HttpResponse Operators::put_quota(const HttpRequest& request) const {
   try {
-    const ledger::Quota quota = codec::decode_quota(body.empty() ? "{}" : body);
-    context_.quota.replace(quota);
-    return answer(codec::encode(quota));
+    const auto quota = codec::decode_quota(request.body.empty() ? "{}" : request.body);
+    return replace_quota(quota, if_match_of(request));
   } catch (const codec::QuotaError& error) {
     if (error.is_syntax()) return to_response(invalid_json(error.what()));
     return to_response(invalid_request(error.field(), error.what()));
@@ -288,6 +312,35 @@ HttpResponse Operators::put_quota(std::string_view body) const {
     return to_response(storage_unavailable(
         "the quota could not be written; GET /v1/quota tells which one is in force"));
   }
+}
+
+HttpResponse Operators::replace_quota(const ledger::Quota& quota, const IfMatch& if_match) const {
+  if (if_match.is_any) {  // there is always a quota
+    context_.quota.replace(quota);
+    return answer_quota(quota);
+  }
+  if (if_match.strong_tags.empty()) {
+    return to_response(precondition_failed(
+        "If-Match has weak tags alone, which match nothing; send the ETag of GET /v1/quota, "
+        "unchanged"));
+  }
+  switch (context_.quota.replace_if(
+      [&](const ledger::Quota& stored) { return if_match.names(etag_of(stored)); }, quota)) {
+    case Replacement::done:
+      return answer_quota(quota);
+    case Replacement::refused_unseen:
+      return to_response(precondition_failed(
+          "somebody else has changed the quota's file since the quota was read, and the change is "
+          "not in force yet; send the server SIGHUP, then read the quota again"));
+    case Replacement::refused_news:
+      context_.environment.tell(
+          {"quota_changed", "another node has replaced the quota", actors::Severity::info});
+      break;
+    case Replacement::refused:
+      break;
+  }
+  return to_response(precondition_failed(
+      "somebody else has changed the quota since it was read; read it again with GET /v1/quota"));
 }
 
 HttpResponse Operators::readyz() const {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "http/context.hpp"
+#include "http/etag.hpp"
 #include "http/in_flight.hpp"
 #include "http/message.hpp"
 
@@ -33,13 +34,14 @@ class Operators {
   HttpResponse stats() const;
   HttpResponse metrics() const;
   HttpResponse quota() const;
-  HttpResponse put_quota(std::string_view body) const;
+  HttpResponse put_quota(const HttpRequest& request) const;
   HttpResponse readyz() const;
 
  private:
   InFlight place_of_call() const;
   InFlight place_of_import() const;
   InFlight place_of_snapshot() const;
+  HttpResponse replace_quota(const ledger::Quota& quota, const IfMatch& if_match) const;
   void tell_of_broken_snapshot(std::string_view why) const;
   [[noreturn]] void shed(std::string reason) const;
 

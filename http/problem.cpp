@@ -202,6 +202,11 @@ Problem unknown_method(const std::string& method) {
           "the method " + printable(method) + " is not one that this server knows"};
 }
 
+Problem precondition_failed(std::string detail) {
+  return {412, "precondition_failed", "The stored quota is not one that If-Match names",
+          std::move(detail)};
+}
+
 Problem payload_too_large(std::size_t bytes_max) {
   return {Kind::payload_too_large,
           "the body may have " + std::to_string(bytes_max) + " bytes at most"};

@@ -115,6 +115,8 @@ Problem not_found(const std::string& path);
 Problem method_not_allowed(const std::string& method, const std::string& path);
 // The method is none that this server knows, whatever the path.
 Problem unknown_method(const std::string& method);
+// The stored quota is not one that `If-Match` names.
+Problem precondition_failed(std::string detail);
 Problem payload_too_large(std::size_t bytes_max);
 Problem uri_too_long(std::size_t bytes_max);
 Problem unsupported_media_type(const std::string& content_type);

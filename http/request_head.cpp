@@ -24,6 +24,7 @@ constexpr Known known_fields[] = {
     {"Forwarded", Field::forwarded},
     {"Host", Field::host},
     {"Idempotency-Key", Field::idempotency_key},
+    {"If-Match", Field::if_match},
     {"If-None-Match", Field::if_none_match},
     {"Origin", Field::origin},
     {"Sec-Fetch-Site", Field::sec_fetch_site},

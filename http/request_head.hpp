@@ -24,6 +24,7 @@ enum class Field : std::uint8_t {
   forwarded,  // Forwarded, X-Forwarded-*, X-Real-IP or Via: a proxy has passed the request on
   host,
   idempotency_key,
+  if_match,
   if_none_match,
   origin,
   sec_fetch_site,

@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "http/etag.hpp"
 #include "http/problem.hpp"
 #include "http/text.hpp"
 
@@ -62,7 +63,14 @@ HttpRequest request_of(const RequestHead& head) {
   sender.may_be_browser = sender.origin || sender.fetch_site || head.has(Field::accept_encoding);
   sender.is_forwarded = head.has(Field::forwarded);
   request.if_none_match = only(head, Field::if_none_match);
+  request.if_match = head.values(Field::if_match);
   return request;
+}
+
+// A strong tag says which bytes are sent; compressed ones would need another.
+bool may_be_compressed(const HttpResponse& response) {
+  if (is_strong(response.etag)) return false;
+  return response.next_chunk || is_worth_compressing(response.content_type, response.body.size());
 }
 
 }  // namespace
@@ -278,9 +286,7 @@ void Session::begin_work() {
     try {
       done.response = work_on_request(began);
       HttpResponse& response = *done.response;
-      done.is_compressed =
-          takes_gzip && (response.next_chunk ||
-                         is_worth_compressing(response.content_type, response.body.size()));
+      done.is_compressed = takes_gzip && may_be_compressed(response);
       if (done.is_compressed && !response.next_chunk) {
         response.body = Gzip{}.compress(response.body, true);
       }

@@ -227,10 +227,11 @@ def test_who_waits_for_a_word_before_the_body_is_given_one(server):
     assert answer.status == 200
 
 
-def test_the_page_is_not_sent_to_who_has_it(server):
-    [page] = parse_answers(talk(server, get(b"Connection: close\r\n", target=b"/page.js")), ["GET"])
+@pytest.mark.parametrize("target", [b"/page.js", b"/openapi.yaml"])
+def test_the_page_is_not_sent_to_who_has_it(server, target):
+    [page] = parse_answers(talk(server, get(b"Connection: close\r\n", target=target)), ["GET"])
     known = b"If-None-Match: \"x\", %s\r\n" % page.headers["ETag"].encode()
-    [answer] = parse_answers(talk(server, get(known, b"Connection: close\r\n", target=b"/page.js")), ["GET"])
+    [answer] = parse_answers(talk(server, get(known, b"Connection: close\r\n", target=target)), ["GET"])
     assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", page.headers["ETag"])
     assert "Content-Length" not in answer.headers
 

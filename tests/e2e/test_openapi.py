@@ -163,6 +163,29 @@ def test_an_answer_is_as_described(client, document, method, path, template, bod
     validate(document, described["schema"], told)
 
 
+def test_conditional_answers_of_the_quota_are_as_described(client, document):
+    described = operations(document)
+
+    def check(answer, method, status):
+        assert answer.status == status, answer.body
+        response = resolved(document, described[method, "/v1/quota"]["responses"][str(status)])
+        assert ("ETag" in response.get("headers", {})) == ("ETag" in answer.headers)
+        if "ETag" in answer.headers:
+            header = resolved(document, response["headers"]["ETag"])
+            validate(document, header["schema"], answer.headers["ETag"])
+        if status == 412:
+            validate(document, response["content"]["application/problem+json"]["schema"], answer.json)
+
+    first = client.get("/v1/quota")
+    tag = first.headers["ETag"]
+    quota = {"core": {"lifetime": 9}}
+    check(first, "GET", 200)
+    check(client.request("GET", "/v1/quota", headers={"If-None-Match": tag}), "GET", 304)
+    check(client.request("PUT", "/v1/quota", quota, {"If-Match": tag}), "PUT", 200)
+    check(client.request("PUT", "/v1/quota", quota, {"If-Match": tag}), "PUT", 412)
+    check(client.request("PUT", "/v1/quota", quota, {"If-Match": "x"}), "PUT", 400)
+
+
 @pytest.mark.parametrize("method, path, status", GENERAL_PROBLEMS,
                          ids=[status for _, _, status in GENERAL_PROBLEMS])
 def test_a_problem_without_operation_is_as_described(client, document, method, path, status):

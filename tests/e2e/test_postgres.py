@@ -16,6 +16,7 @@ from cluster import Cluster, new_ledger, postgres as servers, wait_until_ready
 from creditsctl import check_done, check_failed
 from creditsd import FEW_LIVE, check_problem, run, wait_until
 from reserving import rerunnable, seeds
+from test_quota import put_at_once
 from traffic import Traffic, all_entries, check_count, history, ids, path_of, show
 from trouble import commit
 
@@ -332,6 +333,60 @@ def test_a_put_of_the_quota_reaches_every_node_and_those_that_start_later(start,
     wait_until(lambda: quota_of(second) == OTHER_QUOTA, "the quota on the other node")
     assert second.post(f"{path_of('a')}/plan").json["balance"]["remaining"] == 7
     assert quota_of(connect(start("--store", uri))) == OTHER_QUOTA
+
+
+def put_if(client, tag, quota):
+    return client.request("PUT", "/v1/quota", quota, {"If-Match": tag})
+
+
+def test_a_put_is_judged_on_what_another_node_has_stored(start, connect, uri):
+    first, second = (connect(start("--store", uri)) for _ in range(2))
+    for turn in range(10):
+        old = first.get("/v1/quota").headers["ETag"]
+        wait_until(lambda old=old: second.get("/v1/quota").headers["ETag"] == old, "the quota on the other node")
+        new = first.put("/v1/quota", {"core": {"lifetime": turn}})
+        if turn % 2:
+            check_problem(put_if(second, old, OTHER_QUOTA), 412, "precondition_failed")
+            assert quota_of(second) == new.json == quota_of(first)
+            assert second.get("/v1/quota").headers["ETag"] == new.headers["ETag"]
+        else:
+            third = put_if(second, new.headers["ETag"], {"core": {"lifetime": 1000 + turn}})
+            assert third.status == 200
+            check_problem(put_if(first, new.headers["ETag"], OTHER_QUOTA), 412, "precondition_failed")
+            assert quota_of(first) == third.json
+
+
+@pytest.mark.parametrize("isolation", ["read committed", "repeatable read", "serializable"])
+def test_one_of_many_puts_at_once_on_two_nodes_with_the_same_tag_wins(start, connect, server, uri, isolation):
+    server.sql(f"ALTER ROLE CURRENT_USER SET default_transaction_isolation = '{isolation}'")
+    try:
+        nodes = [start("--store", uri) for _ in range(2)]
+    finally:
+        server.sql("ALTER ROLE CURRENT_USER RESET default_transaction_isolation")
+    clients = [connect(node) for _ in range(4) for node in nodes]
+    for turn in range(20):
+        quotas = [{"core": {"lifetime": turn * 100 + n}} for n in range(len(clients))]
+        answers = put_at_once(clients, quotas)
+        [won] = [answer for answer in answers if answer.status == 200]
+        for answer in answers:
+            if answer is not won:
+                check_problem(answer, 412, "precondition_failed")
+        stored = server.sql(f"SELECT quota FROM {uri.rpartition('3D')[2]}.credits_quota")
+        assert json.loads(stored) == won.json
+        for client in clients:
+            wait_until(lambda client=client: quota_of(client) == won.json, "the quota on both nodes")
+
+
+def test_a_broken_quota_in_the_database_is_not_overwritten_under_a_condition(start, connect, server, uri):
+    client = connect(start("--store", uri))
+    tag = client.get("/v1/quota").headers["ETag"]
+    table = f"{uri.rpartition('3D')[2]}.credits_quota"
+    for damage in (f"UPDATE {table} SET quota = '{{}}'", f"DELETE FROM {table}"):
+        server.sql(damage)
+        check_problem(put_if(client, tag, OTHER_QUOTA), 503, "storage_unavailable")
+        assert client.put("/v1/quota", OTHER_QUOTA).status == 200
+        tag = client.get("/v1/quota").headers["ETag"]
+        assert put_if(client, "*", OTHER_QUOTA).status == 200
 
 
 def test_the_first_node_s_quota_file_is_the_ledger_s_and_another_s_is_not(start, connect, uri, tmp_path):

@@ -1,6 +1,9 @@
 """The quota: read at start, replaced by PUT, read again on SIGHUP; a bad one is never taken."""
 
 import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -109,6 +112,19 @@ def same_quota(one, other):
 
 def balance(client, tier="core"):
     return client.post("/v1/installs/a/plan", {"tier": tier}).json["balance"]
+
+
+def put_at_once(clients, quotas):
+    """Each puts its quota, all with the tag that the first client reads; the answers."""
+    tag = clients[0].get("/v1/quota").headers["ETag"]
+    ready = threading.Barrier(len(clients))
+
+    def put(client, quota):
+        ready.wait(creditsd.TIMEOUT_S)
+        return client.request("PUT", "/v1/quota", quota, {"If-Match": tag})
+
+    with ThreadPoolExecutor(len(clients)) as threads:
+        return list(threads.map(put, clients, quotas))
 
 
 def names(text, *wanted):
@@ -249,6 +265,164 @@ def test_put_of_nothing_lacks_core(refusing, connect, body):
     answer = connect(refusing).put("/v1/quota", body)
     check_problem(answer, 422, "invalid_request", answer.json.get("field"))
     assert "core" in answer.json["detail"]
+
+
+# --- the entity tag, and replacing only what was read
+
+
+def tag_of(client):
+    return client.get("/v1/quota").headers["ETag"]
+
+
+def put_if(client, tags, quota):
+    """`tags`: the value of If-Match."""
+    return client.request("PUT", "/v1/quota", quota, {"If-Match": tags})
+
+
+def check_changed(answer):
+    detail = check_problem(answer, 412, "precondition_failed")["detail"]
+    assert names(detail, "somebody else has changed", "read")
+    assert "ETag" not in answer.headers
+
+
+def test_the_tag_is_strong_and_equal_for_equal_quotas(client):
+    first = client.get("/v1/quota")
+    assert re.fullmatch('"[!#-~]+"', first.headers["ETag"])
+    assert tag_of(client) == client.request("HEAD", "/v1/quota").headers["ETag"] == first.headers["ETag"]
+    put = client.put("/v1/quota", OTHER)
+    assert put.headers["ETag"] == tag_of(client) != first.headers["ETag"]
+    assert put.body == client.get("/v1/quota").body
+    assert client.put("/v1/quota", DEFAULT).headers["ETag"] == first.headers["ETag"]
+
+
+def test_the_tag_outlives_the_server(start, connect):
+    server = start()
+    tag = connect(server).put("/v1/quota", OTHER).headers["ETag"]
+    server.kill()
+    client = connect(start())
+    assert tag_of(client) == tag
+    assert put_if(client, tag, DEFAULT).status == 200
+
+
+def test_an_answer_with_a_strong_tag_is_not_compressed(client):
+    assert client.put("/v1/quota", GOOD["many"]).status == 200
+    answer = client.request("GET", "/v1/quota", headers={"Accept-Encoding": "gzip"})
+    assert len(answer.body) > 1024 and "Content-Encoding" not in answer.headers
+    assert answer.headers["ETag"] == tag_of(client)
+
+
+@pytest.mark.parametrize("list_of", ["{}", "W/{}", '"x", {}', "*"])
+def test_a_get_with_a_known_tag_is_304(client, list_of):
+    tag = tag_of(client)
+    known = {"If-None-Match": list_of.format(tag)}
+    for method in ("GET", "HEAD"):
+        answer = client.request(method, "/v1/quota", headers=known)
+        assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", tag)
+    if list_of == "*":
+        return
+    client.put("/v1/quota", OTHER)
+    answer = client.request("GET", "/v1/quota", headers=known)
+    assert answer.status == 200 and same_quota(answer.json, OTHER)
+
+
+@pytest.mark.parametrize("list_of", ["{}", ' "x" , {}', '{},"x"', '"x,y",,{}', 'W/"x", {}', "*"])
+def test_a_put_with_the_current_tag_replaces_the_quota(client, quota_path, list_of):
+    answer = put_if(client, list_of.format(tag_of(client)), OTHER)
+    assert answer.status == 200 and same_quota(answer.json, OTHER)
+    assert answer.headers["ETag"] == tag_of(client)
+    assert same_quota(json.loads(quota_path.read_text()), OTHER)
+
+
+def test_tags_may_come_in_several_headers(server, client):
+    request = (f'PUT /v1/quota HTTP/1.1\r\nHost: x\r\nIf-Match: "x"\r\nIf-Match: {tag_of(client)}\r\n'
+               'Connection: close\r\nContent-Length: 24\r\n\r\n{"core":{"lifetime": 7}}')
+    [answer] = creditsd.parse_answers(creditsd.raw(server.port, request.encode()), ["PUT"])
+    assert answer.status == 200
+    assert balance(client)["remaining"] == 7
+
+
+def test_a_put_with_an_old_tag_is_412_and_changes_nothing(client, quota_path):
+    old = tag_of(client)
+    assert client.put("/v1/quota", OTHER).status == 200
+    before = quota_path.read_bytes()
+    for tags in (old, f'{old}, "x"', '"x"'):
+        check_changed(put_if(client, tags, DEFAULT))
+    assert same_quota(quota_of(client), OTHER)
+    assert quota_path.read_bytes() == before
+    assert put_if(client, tag_of(client), DEFAULT).status == 200
+
+
+def test_a_weak_tag_matches_nothing_and_is_named_as_such(client):
+    answer = put_if(client, f"W/{tag_of(client)}", OTHER)
+    assert "weak" in check_problem(answer, 412, "precondition_failed")["detail"]
+    assert same_quota(quota_of(client), DEFAULT)
+
+
+@pytest.mark.parametrize("tags", ["", " ", ",", "x", '"x', "'x'", '"a" "b"', '*, "a"', 'w/"a"', '"a", b', '"a b"'])
+def test_a_malformed_if_match_is_400_and_named(client, tags):
+    detail = check_problem(put_if(client, tags, OTHER), 400, "bad_request")["detail"]
+    assert "If-Match" in detail and tags.strip() in detail
+    assert same_quota(quota_of(client), DEFAULT)
+
+
+@pytest.mark.parametrize("which", ["the one", "another", "none"])
+def test_a_bad_body_is_refused_alike_whatever_if_match_says(client, which):
+    tags = {"the one": tag_of(client), "another": '"x"', "none": "x"}[which]
+    check_problem(put_if(client, tags, b"{"), 400, "invalid_json")
+    check_problem(put_if(client, tags, {}), 422, "invalid_request", "core")
+    assert same_quota(quota_of(client), DEFAULT)
+
+
+def test_a_reload_on_sighup_counts_as_a_change(server, client, quota_path):
+    old = tag_of(client)
+    quota_path.write_text(json.dumps(OTHER, indent=4))
+    server.hup()
+    wait_until(lambda: same_quota(quota_of(client), OTHER), "the new quota")
+    check_changed(put_if(client, old, DEFAULT))
+    assert same_quota(quota_of(client), OTHER)
+    assert put_if(client, tag_of(client), DEFAULT).status == 200
+
+
+def test_a_file_that_was_changed_by_hand_is_not_overwritten_before_sighup(server, client, quota_path):
+    old = tag_of(client)
+    quota_path.write_text(json.dumps(OTHER))
+    answer = put_if(client, old, {"core": {"lifetime": 1}})
+    check_changed(answer)
+    assert "SIGHUP" in answer.json["detail"]
+    assert same_quota(quota_of(client), DEFAULT)
+    assert same_quota(json.loads(quota_path.read_text()), OTHER)
+    server.hup()
+    wait_until(lambda: same_quota(quota_of(client), OTHER), "the new quota")
+    assert put_if(client, tag_of(client), DEFAULT).status == 200
+
+
+def test_another_spelling_of_the_same_quota_is_no_change(client, quota_path):
+    quota_path.write_text(json.dumps(quota_of(client), indent=4))
+    assert put_if(client, tag_of(client), OTHER).status == 200
+
+
+@pytest.mark.parametrize("data", [b"{", None], ids=["broken", "missing"])
+def test_a_file_that_cannot_be_read_is_not_overwritten_under_a_condition(server, client, quota_path, data):
+    quota_path.write_bytes(data) if data else quota_path.unlink()
+    tag = tag_of(client)
+    check_problem(put_if(client, tag, OTHER), 503, "storage_unavailable")
+    assert (quota_path.read_bytes() if quota_path.exists() else None) == data
+    assert tag_of(client) == tag
+    wait_until(lambda: names(server.log(), "quota_write_failed", str(quota_path)), "a word about it in the log")
+    assert put_if(client, "*", OTHER).status == 200
+    assert same_quota(json.loads(quota_path.read_text()), OTHER)
+
+
+def test_one_of_many_puts_at_once_with_the_same_tag_wins(server, client, connect):
+    clients = [connect(server) for _ in range(8)]
+    for turn in range(20):
+        answers = put_at_once(clients, [{"core": {"lifetime": turn * 100 + n}} for n in range(8)])
+        [won] = [answer for answer in answers if answer.status == 200]
+        assert quota_of(client) == won.json
+        assert tag_of(client) == won.headers["ETag"]
+        for answer in answers:
+            if answer is not won:
+                check_changed(answer)
 
 
 # --- SIGHUP
