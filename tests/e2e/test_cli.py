@@ -216,6 +216,14 @@ def test_of_a_setting_that_stands_twice_in_the_config_file_the_last_line_counts(
     assert connect(start("--config", config)).get("/v1/quota").json["core"]["lifetime"] == 3
 
 
+@pytest.mark.parametrize("name", ["with two spaces", "a,b", "[a]", "[a", '["a", "b"]'])
+def test_a_line_of_the_config_file_is_one_value_whatever_is_in_it(start_bare, tmp_path, name):
+    config = tmp_path / "creditsd.conf"
+    config.write_text(f"data-dir = {name}\n")
+    start_bare("--listen", "127.0.0.1:0", "--config", config, cwd=tmp_path)
+    assert (tmp_path / name / "journal.db").exists()
+
+
 def test_the_package_s_settings_are_taken(start, connect):
     server = start("--config", PACKAGED, "--log-format", "text")
     assert connect(server).get("/readyz").status == 200

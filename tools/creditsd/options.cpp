@@ -72,9 +72,15 @@ std::vector<std::string> arguments_of(CLI::App& app, int argc, char** argv) {
 
 // CLI11 would wait for a pipe, and knows no byte order mark. Of a setting that stands twice the
 // last line counts, as the last flag does: CLI11 would pass over it, where other lines stand
-// between.
+// between. A value is never a list: CLI11 would split it at commas and spaces, and take its last
+// part.
 class ConfigFile : public CLI::ConfigBase {
  public:
+  ConfigFile() {
+    constexpr char in_no_value = '\x01';
+    arrayBounds(in_no_value, in_no_value);
+  }
+
   // Reads the file, for from_config(). Returns why that cannot be, or nothing.
   std::string read(const std::string& path) {
     try {
