@@ -1,117 +1,170 @@
 #include "http/server.hpp"
 
-#include <fcntl.h>
-#include <httplib.h>
+#include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <cstring>
-#include <functional>
+#include <optional>
 #include <stdexcept>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <utility>
-#include <vector>
 
 #include "http/event_loop.hpp"
+#include "http/listening_socket.hpp"
 #include "http/problem.hpp"
 
 namespace credits::http {
 
 namespace {
 
+// So many connections of one address are let in before the others have their turn.
+constexpr int accepts_in_a_row = 32;
+
+// For the operating system to get free what it lacks.
+constexpr int accept_pause_ms = 100;
+
 std::size_t loops_of(const ServerOptions& options) {
   if (options.loops > 0) return options.loops;
   return std::max(1U, std::thread::hardware_concurrency());
 }
 
-}  // namespace
-
-// The library's accepting thread does each task itself: a connection is only given away.
-class AcceptingThread : public httplib::TaskQueue {
+class Loops {
  public:
-  // The library changed this result from nothing to bool between Debian 12 and 13.
-  using Enqueued = decltype(std::declval<httplib::TaskQueue&>().enqueue(std::function<void()>{}));
-
-  Enqueued enqueue(std::function<void()> task) override {
-    task();
-    return static_cast<Enqueued>(true);
+  Loops() = default;
+  ~Loops() {
+    for (const auto& loop : loops_) loop->end();
+    for (const auto& loop : loops_) loop->join();
   }
+  Loops(const Loops&) = delete;
+  Loops& operator=(const Loops&) = delete;
 
-  void shutdown() override {}
+  void add(std::unique_ptr<EventLoop> loop) { loops_.push_back(std::move(loop)); }
+
+  EventLoop& next() { return *loops_[next_++ % loops_.size()]; }
+
+ private:
+  std::vector<std::unique_ptr<EventLoop>> loops_;
+  std::size_t next_ = 0;
 };
 
-// Of the library, its listening socket and its loop around accept().
-class Server::Impl : public httplib::Server {
+}  // namespace
+
+class Server::Impl {
  public:
   Impl(ServerOptions options, HttpFigures& figures, Service& service)
       : options_{std::move(options)}, figures_{figures}, service_{service} {
-    new_task_queue = [] { return new AcceptingThread; };
-    set_tcp_nodelay(true);
-    set_socket_options([](socket_t socket) {
-      // The library's SO_REUSEPORT would let two servers share a port without a word.
-      const int on = 1;
-      ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    });
+    if (stop_event_ < 0) throw std::system_error{errno, std::generic_category(), "eventfd"};
   }
+  ~Impl() { ::close(stop_event_); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
 
-  int bind() {
-    const int port = options_.port == 0                           ? bind_to_any_port(options_.host)
-                     : bind_to_port(options_.host, options_.port) ? options_.port
-                                                                  : -1;
-    if (port > 0) {
-      ::listen(svr_sock_, SOMAXCONN);  // the library asks for 5
-      return port;
+  std::vector<Address> start() {
+    std::vector<Address> taken;
+    for (const Address& address : options_.addresses) {
+      listening_.push_back(std::make_unique<ListeningSocket>(address, options_.socket_mode));
+      taken.push_back(listening_.back()->address());
     }
-    throw std::runtime_error{"cannot listen on " + options_.host + ":" +
-                             std::to_string(options_.port) + ": " + std::strerror(errno) +
-                             "; choose another address with --listen"};
+    start_threads();
+    return taken;
   }
 
   void serve() {
-    WorkerPool workers{options_.workers, options_.calls_waiting_max};
-    for (std::size_t i = 0; i < loops_of(options_); ++i) {
-      loops_.push_back(std::make_unique<EventLoop>(options_.limits, service_, figures_, workers));
+    const int error = accept_until_stopped();
+    listening_.clear();
+    loops_.reset();
+    workers_.reset();
+    if (error != 0) {
+      throw std::runtime_error{std::string{"a listening socket failed: "} + std::strerror(error)};
     }
-    listen_after_bind();
-    for (const auto& loop : loops_) loop->end();
-    for (const auto& loop : loops_) loop->join();
-    loops_.clear();
-    if (!stop_requested_) throw std::runtime_error{"the listening socket failed"};
   }
 
-  // The library's own stop() does nothing before serve() has come to its loop. A socket that is
-  // shut down fails at the next accept, whenever that is.
-  void request_stop() {
-    if (stop_requested_.exchange(true)) return;
-    ::shutdown(svr_sock_, SHUT_RDWR);
-  }
+  void stop() const { ::eventfd_write(stop_event_, 1); }
 
  private:
-  // Called by the library's accepting thread.
-  bool process_and_close_socket(socket_t socket) override {
-    if (figures_.connections >= static_cast<std::int64_t>(options_.connections_max)) {
-      shed(socket);
-      return false;
+  void start_threads() {
+    workers_.emplace(options_.workers, options_.calls_waiting_max);
+    loops_.emplace();
+    for (std::size_t i = 0; i < loops_of(options_); ++i) {
+      loops_->add(std::make_unique<EventLoop>(options_.limits, service_, figures_, *workers_));
     }
-    ::fcntl(socket, F_SETFL, ::fcntl(socket, F_GETFL) | O_NONBLOCK);
+  }
+
+  // Returns why no connection can be accepted any more; 0 once it is stopped.
+  int accept_until_stopped() {
+    std::vector<pollfd> watched{{stop_event_, POLLIN, 0}};
+    for (const auto& one : listening_) watched.push_back({one->descriptor(), POLLIN, 0});
+    while (true) {
+      if (::poll(watched.data(), watched.size(), -1) < 0) {
+        if (errno == EINTR) continue;
+        return errno;
+      }
+      if (watched.front().revents != 0) return 0;
+      for (std::size_t i = 0; i < listening_.size(); ++i) {
+        const int error = watched[i + 1].revents == 0 ? 0 : accept_from(*listening_[i]);
+        if (error != 0) return error;
+      }
+    }
+  }
+
+  // Returns an error that will not pass; 0 if there is none.
+  int accept_from(const ListeningSocket& listening) {
+    for (int i = 0; i < accepts_in_a_row; ++i) {
+      const int socket =
+          ::accept4(listening.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (socket >= 0) {
+        take_in(socket, listening.address().is_unix() ? nullptr : options_.tls);
+        continue;
+      }
+      switch (const int error = errno) {
+        case EAGAIN:
+          return 0;
+        case EINTR:
+        case ECONNABORTED:
+          break;
+        case EBADF:
+        case EINVAL:
+        case ENOTSOCK:
+          return error;
+        default:
+          pause_accepting(error);
+          return 0;
+      }
+    }
+    return 0;
+  }
+
+  // Files or memory are missing, most likely. Who comes meanwhile waits in the socket's queue.
+  void pause_accepting(int error) {
+    options_.tell({"accept_failed", std::string{"connections wait, as none can be accepted: "} +
+                                        std::strerror(error)});
+    pollfd stopped{stop_event_, POLLIN, 0};
+    ::poll(&stopped, 1, accept_pause_ms);
+  }
+
+  void take_in(int socket, const Tls* tls) {
+    if (figures_.connections >= static_cast<std::int64_t>(options_.connections_max)) {
+      return shed(socket, tls);
+    }
     TlsSession session;
-    if (options_.tls && !(session = options_.tls->begin(socket))) {
+    if (tls && !(session = tls->begin(socket))) {
       ::close(socket);
-      return false;
+      return;
     }
     ++figures_.connections;
-    loops_[next_loop_++ % loops_.size()]->adopt(
-        std::make_unique<Connection>(socket, std::move(session)));
-    return true;
+    loops_->next().adopt(std::make_unique<Connection>(socket, std::move(session)));
   }
 
   // Over TLS there would have to be a handshake first, for which this thread has no time.
-  void shed(socket_t socket) {
+  void shed(int socket, const Tls* tls) {
     ++figures_.shed;
-    if (!options_.tls) {
+    if (!tls) {
       std::string text;
       const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
       append_answer(text, to_response(overloaded("there are too many connections")),
@@ -125,9 +178,10 @@ class Server::Impl : public httplib::Server {
   const ServerOptions options_;
   HttpFigures& figures_;
   Service& service_;
-  std::vector<std::unique_ptr<EventLoop>> loops_;
-  std::size_t next_loop_ = 0;
-  std::atomic<bool> stop_requested_{false};  // none is to be accepted any more
+  const int stop_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  std::vector<std::unique_ptr<ListeningSocket>> listening_;
+  std::optional<WorkerPool> workers_;
+  std::optional<Loops> loops_;
 };
 
 Server::Server(ServerOptions options, HttpFigures& figures, Service& service)
@@ -135,10 +189,10 @@ Server::Server(ServerOptions options, HttpFigures& figures, Service& service)
 
 Server::~Server() = default;
 
-int Server::bind() { return impl_->bind(); }
+std::vector<Address> Server::start() { return impl_->start(); }
 
 void Server::serve() { impl_->serve(); }
 
-void Server::stop() { impl_->request_stop(); }
+void Server::stop() { impl_->stop(); }
 
 }  // namespace credits::http

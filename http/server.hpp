@@ -1,10 +1,15 @@
 // The HTTP/1.1 server: accepts connections and gives them to its event loops.
 #pragma once
 
-#include <cstddef>
-#include <memory>
-#include <string>
+#include <sys/types.h>
 
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "actors/environment.hpp"
+#include "http/address.hpp"
 #include "http/figures.hpp"
 #include "http/service.hpp"
 #include "http/session.hpp"
@@ -13,14 +18,16 @@
 namespace credits::http {
 
 struct ServerOptions {
-  std::string host = "127.0.0.1";
-  int port = 0;                          // 0: any that is free
-  std::size_t connections_max = 10'000;  // beyond: 503 at once
+  std::vector<Address> addresses{{.host = "127.0.0.1"}};
+  mode_t socket_mode = 0660;             // of Unix sockets
+  std::size_t connections_max = 10'000;  // at all addresses together; beyond: 503 at once
   std::size_t loops = 0;                 // 0: one for each core
   std::size_t workers = 8;               // threads for the calls that block
   std::size_t calls_waiting_max = 256;   // for one of them; beyond: 503
   SessionLimits limits{};
-  const Tls* tls = nullptr;  // none: plain HTTP
+  const Tls* tls = nullptr;  // none: plain HTTP. Unix sockets are plain anyway
+  // The operator; the thread that serves.
+  std::function<void(const actors::Event&)> tell = [](const actors::Event&) {};
 };
 
 class Server {
@@ -31,14 +38,16 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Takes the address. Returns the port. Throws std::runtime_error that says what is in the way.
-  int bind();
+  // Takes the addresses and starts the threads. Returns the addresses, each with the port that was
+  // taken. Throws std::runtime_error that says what is in the way, std::system_error if it cannot
+  // have the threads; then it is only to be destroyed, which gives back what was taken.
+  std::vector<Address> start();
 
   // Serves until stop() is called, and every request that is under way is answered. Throws
   // std::runtime_error if the operating system gives it no connections any more.
   void serve();
 
-  // From any thread, after bind(); before serve() too, which then returns at once.
+  // From any thread; before serve() too, which then returns at once.
   void stop();
 
  private:

@@ -6,11 +6,18 @@ namespace credits::http {
 
 WorkerPool::WorkerPool(std::size_t threads, std::size_t tasks_waiting_max)
     : tasks_waiting_max_{tasks_waiting_max} {
-  for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  try {
+    for (std::size_t i = 0; i < threads; ++i) threads_.emplace_back([this] { work(); });
+  } catch (...) {
+    end();
+    throw;
+  }
 }
 
+WorkerPool::~WorkerPool() { end(); }
+
 // What waits is still done.
-WorkerPool::~WorkerPool() {
+void WorkerPool::end() {
   {
     const std::lock_guard lock{mutex_};
     is_ending_ = true;

@@ -13,6 +13,7 @@ namespace credits::http {
 
 class WorkerPool {
  public:
+  // Throws std::system_error if it cannot have so many threads.
   WorkerPool(std::size_t threads, std::size_t tasks_waiting_max);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
@@ -25,6 +26,7 @@ class WorkerPool {
 
  private:
   void work();
+  void end();
 
   const std::size_t tasks_waiting_max_;
   std::mutex mutex_;

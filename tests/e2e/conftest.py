@@ -47,8 +47,9 @@ def connect():
     """Opens clients, of a server or beside another client, and closes them."""
     clients = []
 
-    def connect_client(server_or_client):
-        clients.append(creditsd.Client(server_or_client.port))
+    def connect_client(server_or_client=None, **place):
+        """`place`: of the port or path that is meant, where it is not the first port."""
+        clients.append(creditsd.Client(**place or {"port": server_or_client.port}))
         return clients[-1]
 
     yield connect_client

@@ -19,7 +19,7 @@ BINARY = str(Path(os.environ.get("CREDITSD", REPO / "build/release/bin/creditsd"
 FEW_LIVE = ["--max-live-installs", "4", "--passivate-after", "10ms"]  # installs come and go
 TIMEOUT_S = 30  # a sanitizer's build on a busy machine is slow
 
-LISTENING = re.compile(r"^listening on https?://(.+):(\d+)$", re.MULTILINE)
+LISTENING = re.compile(r"^listening on (?:https?://(.+):(\d+)|unix:(.+))$", re.MULTILINE)
 
 
 def environment(extra):
@@ -67,8 +67,10 @@ class Server:
         except BaseException:
             self.kill()
             raise
-        self.host, port = LISTENING.search(self.out()).groups()
-        self.port = int(port)
+        found = LISTENING.findall(self.out())
+        self.paths = [path for _, _, path in found if path]  # of Unix sockets
+        self.ports = [int(port) for _, port, _ in found if port]
+        self.host, self.port = found[0][0], self.ports[0] if self.ports else None
 
     def _listening_or_dead(self):
         return LISTENING.search(self.out()) or not self.running()
@@ -105,12 +107,24 @@ class Answer:
         return json.loads(self.body)
 
 
+class UnixConnection(http.client.HTTPConnection):
+    """Over the Unix socket at that path."""
+
+    def __init__(self, path):
+        super().__init__("localhost", timeout=TIMEOUT_S)
+        self._path = str(path)
+
+    def connect(self):
+        self.sock = open_unix_socket(self._path)
+
+
 class Client:
     """One keep-alive connection, opened again where the server has said that it closes it."""
 
-    def __init__(self, port):
+    def __init__(self, port=None, path=None):
         self.port = port
-        self.connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S)
+        self.connection = (UnixConnection(path) if path else
+                           http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S))
 
     def request(self, method, path, body=None, headers=None):
         """`body`: bytes as they are, an iterator's bytes in chunks, anything else as JSON."""
@@ -143,6 +157,13 @@ class Client:
 
 def open_socket(port, timeout_s=TIMEOUT_S):
     return socket.create_connection(("127.0.0.1", port), timeout_s)
+
+
+def open_unix_socket(path, timeout_s=TIMEOUT_S):
+    connection = socket.socket(socket.AF_UNIX)
+    connection.settimeout(timeout_s)
+    connection.connect(str(path))
+    return connection
 
 
 def read_to_end(connection):

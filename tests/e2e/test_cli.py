@@ -12,14 +12,21 @@ import creditsd
 from creditsd import run
 
 PACKAGED = creditsd.REPO / "tools/package/creditsd.conf"
-FLAGS = ["--listen", "--data-dir", "--store", "--quota", "--hardware", "--no-hardware",
+FLAGS = ["--listen", "--listen-mode", "--data-dir", "--store", "--quota", "--hardware", "--no-hardware",
          "--passivate-after", "--max-live-installs", "--max-connections", "--max-in-flight",
          "--log-level", "--config", "--version", "--help"]
 
 BAD_VALUES = [
     *[("--listen", value) for value in (
         "nonsense", "8787", ":80", "127.0.0.1", "127.0.0.1:", "127.0.0.1:x", "127.0.0.1:80x",
-        "127.0.0.1:-1", "127.0.0.1:65536", "127.0.0.1:99999999999999999999")],
+        "127.0.0.1:-1", "127.0.0.1:65536", "127.0.0.1:99999999999999999999", "[::1:80", "::1]:80",
+        "127.0.0.1/8:80", " 127.0.0.1:80", "127.0.0.1 :80", "unix", "unix:", "unix:s", "unix:./s", "unix:8787",
+        "unix:@s", "unix:/", "unix:/run/", "unix:/run/.", "unix:/run/..", "unix:/" + "s" * 107,
+        "UNIX:/run/s")],
+    *[("--listen", value) for value in (",", ",127.0.0.1:0", "127.0.0.1:0,", "127.0.0.1:0,,unix:/s")],
+    *[("--listen-mode", value) for value in (
+        "rw", "0", "0060", "0400", "0200", "0661x", "0800", "01777", "07777", "-0660", "0x1b0", "u=rw",
+        "777777777777777777777777")],
     *[("--store", value) for value in ("memory", "SQLite", "mysql://x")],
     *[("--passivate-after", value) for value in ("soon", "10", "10y", "-1m", "0s", "10 parsecs")],
     *[(flag, value) for flag in ("--max-live-installs", "--max-connections", "--max-in-flight")
@@ -112,6 +119,18 @@ def test_a_bad_value_in_the_environment_exits_2_and_is_named(data_dir, flag, val
                 env={"CREDITSD_" + flag[2:].upper().replace("-", "_"): value})
     assert ended.returncode == 2
     assert value in ended.stderr
+    assert list(data_dir.iterdir()) == []
+
+
+@pytest.mark.parametrize("value, named", [
+    *[(f"127.0.0.1:0,{one}", one) for one in ("nonsense", "unix:s", "127.0.0.1:65536", " 127.0.0.2:0")],
+    ("127.0.0.1:80,127.0.0.1:80", "127.0.0.1:80"), ("[::1]:80,127.0.0.1:0,[::1]:80", "[::1]:80"),
+    ("unix:/s,127.0.0.1:0,unix:/s", "unix:/s"),
+])
+def test_of_several_addresses_the_bad_one_exits_2_and_is_named(data_dir, value, named):
+    ended = run("--data-dir", data_dir, "--listen", value)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert f'--listen: "{named}" ' in ended.stderr
     assert list(data_dir.iterdir()) == []
 
 

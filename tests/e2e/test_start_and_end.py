@@ -230,7 +230,7 @@ def test_a_start_that_finds_no_thread_tells_why(data_dir, threadless, format, th
     env = preload(threadless) | {"THREADS_MAX": str(threads)}
     ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log-format", format, env=env)
     assert (ended.returncode, ended.stdout) == (1, "")
-    assert "Resource temporarily unavailable" in ended.stderr
+    assert "cannot start a thread: Resource temporarily unavailable" in ended.stderr and "TasksMax" in ended.stderr
 
 
 def test_a_start_that_fails_ends_though_nobody_reads_why(launch, data_dir, full_pipe):

@@ -4,6 +4,7 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstring>
+#include <filesystem>
 #include <future>
 #include <mutex>
 #include <string>
@@ -38,8 +40,14 @@ class Client {
     address.sin_port = htons(static_cast<std::uint16_t>(port));
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     REQUIRE(::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
-    const timeval limit{10, 0};  // a test that fails must end
-    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+    limit_waits();
+  }
+  explicit Client(const std::string& path) : socket_{::socket(AF_UNIX, SOCK_STREAM, 0)} {
+    sockaddr_un address{};
+    address.sun_family = AF_UNIX;
+    path.copy(address.sun_path, socket_path_bytes_max);
+    REQUIRE(::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof(address)) == 0);
+    limit_waits();
   }
   ~Client() { ::close(socket_); }
   Client(const Client&) = delete;
@@ -104,6 +112,11 @@ class Client {
   }
 
  private:
+  void limit_waits() const {
+    const timeval limit{10, 0};  // a test that fails must end
+    ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+  }
+
   int socket_;
   std::string received_;
 };
@@ -140,7 +153,7 @@ class Echo : public Service {
   explicit Echo(ServerOptions options = {}, std::size_t body_bytes_max = 1'000'000)
       : body_bytes_max_{body_bytes_max},
         server_{std::move(options), figures_, *this},
-        port_{server_.bind()},
+        port_{server_.start().front().port},
         thread_{[this] { server_.serve(); }} {}
   ~Echo() override {
     let_go();
@@ -559,11 +572,53 @@ TEST_CASE("a request that comes when the end has begun is answered, and told of 
   stopper.join();
 }
 
+std::string socket_path() {
+  return (std::filesystem::temp_directory_path() / ("server_test-" + std::to_string(::getpid())))
+      .string();
+}
+
+TEST_CASE("all addresses are served by one server, whose connections are counted together") {
+  const std::string path = socket_path();
+  {
+    Echo echo{{.addresses = {{"127.0.0.1"}, {.socket_path = path}, {"127.0.0.2"}},
+               .socket_mode = 0600,
+               .connections_max = 2}};
+    Client tcp{echo.port()};
+    Client local{path};
+    for (Client* client : {&tcp, &local, &tcp}) check_tells(client->get("/a"), {"200 OK"});
+    CHECK(std::filesystem::status(path).permissions() == std::filesystem::perms{0600});
+    Client refused{path};
+    check_tells(refused.receive_to_end(), {"503 Service Unavailable"});
+  }
+  CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a server that cannot have one of its addresses gives the others back") {
+  const std::string path = socket_path();
+  Echo echo;
+  HttpFigures figures;
+  {
+    Server second{
+        {.addresses = {{.socket_path = path}, {"127.0.0.1", echo.port()}}}, figures, echo};
+    CHECK_THROWS_AS(second.start(), std::runtime_error);
+  }
+  CHECK_FALSE(std::filesystem::exists(path));
+}
+
+TEST_CASE("a server that is stopped before it serves does not serve") {
+  Echo echo;
+  HttpFigures figures;
+  Server server{{}, figures, echo};
+  server.stop();
+  server.start();
+  server.serve();
+}
+
 TEST_CASE("an address that is taken is named") {
   Echo echo;
   HttpFigures figures;
-  Server second{{.port = echo.port()}, figures, echo};
-  check_tells(told_by<std::runtime_error>([&] { second.bind(); }),
+  Server second{{.addresses = {{"127.0.0.1", echo.port()}}}, figures, echo};
+  check_tells(told_by<std::runtime_error>([&] { second.start(); }),
               {"127.0.0.1:" + std::to_string(echo.port()), "--listen"});
 }
 

@@ -47,7 +47,7 @@ struct Options {
 class ServingThread {
  public:
   explicit ServingThread(http::Service& service)
-      : server_{{}, figures_, service}, port_{server_.bind()}, thread_{[this] {
+      : server_{{}, figures_, service}, port_{server_.start().front().port}, thread_{[this] {
           server_.serve();
         }} {}
   ~ServingThread() {

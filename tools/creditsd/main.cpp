@@ -14,8 +14,10 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "actors/environment.hpp"
 #include "http/access.hpp"
@@ -155,20 +157,45 @@ void reload(const Reloaded& files) {
 http::ServerOptions server_options_of(const Options& options, std::size_t connections_max,
                                       const http::Tls* tls) {
   http::ServerOptions server_options;
-  server_options.host = options.listen.host;
-  server_options.port = options.listen.port;
+  server_options.addresses = options.listen;
+  server_options.socket_mode = options.listen_mode;
   server_options.connections_max = connections_max;
   server_options.loops = options.loops;
   server_options.tls = tls;
+  server_options.tell = log;
   return server_options;
 }
 
 void refuse_strangers(const Options& options) {
-  if (options.token_files.any() || http::is_loopback(options.listen.host)) return;
-  throw std::runtime_error{"--listen " + options.listen.host +
-                           ": without tokens creditsd listens on loopback only, as anyone who "
-                           "reaches it could spend credits; give it --relay-token-file and "
-                           "--admin-token-file, or listen on 127.0.0.1"};
+  if (options.token_files.any()) return;
+  for (const http::Address& address : options.listen) {
+    if (address.is_unix() || http::is_loopback(address.host)) continue;
+    throw std::runtime_error{"--listen " + address.host +
+                             ": without tokens creditsd listens on loopback and Unix sockets only, "
+                             "as anyone who reaches it could spend credits; give it "
+                             "--relay-token-file and --admin-token-file, or listen on 127.0.0.1"};
+  }
+}
+
+std::vector<std::string> urls_of(const std::vector<http::Address>& addresses,
+                                 const std::string& scheme) {
+  std::vector<std::string> urls;
+  for (const http::Address& address : addresses) {
+    urls.push_back((address.is_unix() ? "" : scheme + "://") + text_of(address));
+  }
+  return urls;
+}
+
+std::string in_a_row(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
+  return text;
+}
+
+std::string lines_of(const std::vector<std::string>& urls) {
+  std::string lines;
+  for (const std::string& url : urls) lines += "listening on " + url + "\n";
+  return lines;
 }
 
 // SQLite's engine makes its own.
@@ -186,11 +213,11 @@ std::string name_of_ledger(const Options& options) {
 }
 
 // For whoever started the program, and may not read it: a thread that waits for that ends with the
-// process. The log of the start is there before the line is.
-void announce(std::string line) {
-  std::thread{[line = std::move(line)] {
+// process. The log of the start is there before the lines are.
+void announce(std::string lines) {
+  std::thread{[lines = std::move(lines)] {
     flush_log();
-    for (std::string_view left = line; !left.empty();) {
+    for (std::string_view left = lines; !left.empty();) {
       const ssize_t written = ::write(STDOUT_FILENO, left.data(), left.size());
       if (written < 0 && errno != EINTR) return;
       if (written > 0) left.remove_prefix(static_cast<std::size_t>(written));
@@ -234,12 +261,11 @@ void run(const Options& options, Signals& signals) {
                  .slow_request = options.slow_request}};
   http::Server server{server_options_of(options, connections_max, tls ? &*tls : nullptr), figures,
                       api};
-  const int port = server.bind();
+  const auto urls = urls_of(server.start(), scheme);
   Watch watch{environment.figures, figures};
   const Reloaded files{quota, access, tls ? &*tls : nullptr};
-  const std::string url = url_of(scheme, {options.listen.host, port});
   log_info("started", "creditsd " + std::string{version} + " serves " + name_of_ledger(options) +
-                          " on " + url);
+                          " on " + in_a_row(urls));
   signals.attend({.stop = [&] { server.stop(); },
                   .reload = [&] { reload(files); },
                   .look =
@@ -248,8 +274,8 @@ void run(const Options& options, Signals& signals) {
                         gone_tiers.look();
                       }},
                  [&] {
-                   announce("listening on " + url + "\n");
-                   notify_manager("READY=1\nSTATUS=serves " + url);
+                   announce(lines_of(urls));
+                   notify_manager("READY=1\nSTATUS=serves " + in_a_row(urls));
                    server.serve();
                  });
   watch.look();
@@ -260,6 +286,16 @@ void ignore_signals_of_writes() {
   for (const int signal : {SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_IGN);
 }
 
+// The standard library does not say that it was a thread.
+std::string reason_of(const std::exception& error) {
+  const auto* const of_system = dynamic_cast<const std::system_error*>(&error);
+  if (!of_system || of_system->code() != std::errc::resource_unavailable_try_again) {
+    return error.what();
+  }
+  return "cannot start a thread: " + std::string{error.what()} +
+         "; raise the limit of processes (ulimit -u, TasksMax= of systemd)";
+}
+
 // Returns the exit status.
 int run_to_the_end(const Options& options) {
   Signals signals;
@@ -268,7 +304,7 @@ int run_to_the_end(const Options& options) {
     log_info("stopped", "all that was answered is on the disk");
     return EXIT_SUCCESS;
   } catch (const std::exception& error) {
-    log_start_error(error.what());
+    log_start_error(reason_of(error));
     return start_error;
   }
 }
@@ -296,7 +332,7 @@ int main(int argc, char** argv) {
   } catch (const Exit& exit) {
     return exit.status;
   } catch (const std::exception& error) {
-    log_start_error(error.what());
+    log_start_error(reason_of(error));
     return end_with(start_error);
   }
 }

@@ -1,5 +1,7 @@
 #include "tools/creditsd/options.hpp"
 
+#include <sys/stat.h>
+
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <cctype>
@@ -18,6 +20,7 @@
 #include "persistence/files.hpp"
 #include "persistence/postgres_store.hpp"
 #include "persistence/store.hpp"
+#include "tools/creditsd/addresses.hpp"
 #include "tools/help.hpp"
 #include "tools/version.hpp"
 
@@ -41,6 +44,7 @@ Exit status:
 Examples:
   $ creditsd --data-dir /var/lib/creditsd
   $ creditsd --store postgresql://credits@db.example/credits
+  $ creditsd --listen 127.0.0.1:8787,unix:/run/creditsd/creditsd.sock
   $ creditsd --listen 0.0.0.0:8787 --relay-token-file relay.tokens --admin-token-file admin.tokens)";
 
 std::string environment_name(const CLI::Option& option) {
@@ -105,23 +109,32 @@ class ConfigFile : public CLI::ConfigBase {
   std::string text_;
 };
 
-std::optional<Address> parse_address(const std::string& text) {
-  const std::size_t colon = text.rfind(':');
-  if (colon == std::string::npos || colon == 0) return std::nullopt;
-  Address address{text.substr(0, colon), 0};
-  const char* const end = text.data() + text.size();
-  const auto [parsed_to, error] = std::from_chars(text.data() + colon + 1, end, address.port);
-  if (error != std::errc{} || parsed_to != end || address.port < 0 || address.port > 65'535) {
-    return std::nullopt;
+std::string fault_of_addresses(const std::string& text) {
+  try {
+    parse_addresses(text);
+    return "";
+  } catch (const AddressError& error) {
+    return error.what();
   }
-  if (address.host.starts_with('[') && address.host.ends_with(']')) {
-    address.host = address.host.substr(1, address.host.size() - 2);
-  }
-  return address;
 }
 
-std::string fault_of_address(const std::string& text) {
-  return parse_address(text) ? "" : "\"" + text + "\" is not HOST:PORT, like 127.0.0.1:8787";
+constexpr unsigned mode_max = 0777;
+constexpr unsigned mode_min = S_IRUSR | S_IWUSR;
+
+// As chmod(1) takes it, in octal.
+std::optional<unsigned> parse_mode(const std::string& text) {
+  unsigned mode = 0;
+  const char* const end = text.data() + text.size();
+  const auto [parsed_to, error] = std::from_chars(text.data(), end, mode, 8);
+  if (error != std::errc{} || parsed_to != end) return std::nullopt;
+  if (mode > mode_max || (mode & mode_min) != mode_min) return std::nullopt;
+  return mode;
+}
+
+std::string fault_of_mode(const std::string& text) {
+  if (parse_mode(text)) return "";
+  return "\"" + text +
+         "\" is not an octal mode from 0600 to 0777 that lets the owner read and write";
 }
 
 std::string fault_of_store(const std::string& text) {
@@ -169,6 +182,7 @@ CLI::Validator duration_in_milliseconds() {
 Options parse_options(int argc, char** argv) {
   Options options;
   std::string listen = "127.0.0.1:8787";
+  std::string listen_mode = "0660";
   std::string quota_file;
   std::int64_t passivate_after_ms = 0;
   std::int64_t keep_entries_ms = 0;
@@ -204,8 +218,12 @@ Options parse_options(int argc, char** argv) {
       ->type_name("FILE");
   app.config_formatter(config_file);
   app.allow_config_extras(CLI::config_extras_mode::error);
-  app.add_option("--listen", listen, "Address to serve on; port 0 takes a free one")
-      ->check(CLI::Validator{fault_of_address, "HOST:PORT"});
+  app.add_option("--listen", listen,
+                 "Addresses to serve on, with commas between: HOST:PORT, where port 0 takes a free "
+                 "one, or unix:/PATH of a Unix socket")
+      ->check(CLI::Validator{fault_of_addresses, "ADDRESSES"});
+  app.add_option("--listen-mode", listen_mode, "Permissions of the Unix sockets")
+      ->check(CLI::Validator{fault_of_mode, "MODE"});
   app.add_option("--data-dir", options.data_dir, "Directory of the ledger; made if it is missing")
       ->type_name("DIR");
   app.add_option("--store", options.store,
@@ -268,7 +286,8 @@ Options parse_options(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     throw Exit{app.exit(error) == 0 ? 0 : usage_error};
   }
-  options.listen = parse_address(listen).value();
+  options.listen = parse_addresses(listen);
+  options.listen_mode = parse_mode(listen_mode).value();
   options.passivate_after = std::chrono::milliseconds{passivate_after_ms};
   options.keep_entries = std::chrono::milliseconds{keep_entries_ms};
   options.slow_request = std::chrono::milliseconds{slow_request_ms};
@@ -277,12 +296,6 @@ Options parse_options(int argc, char** argv) {
   if (!admin_token_file.empty()) options.token_files.admin = admin_token_file;
   if (!tls_cert.empty()) options.tls_files = {tls_cert, tls_key};
   return options;
-}
-
-std::string url_of(const std::string& scheme, const Address& address) {
-  const bool is_v6 = address.host.find(':') != std::string::npos;
-  return scheme + "://" + (is_v6 ? "[" + address.host + "]" : address.host) + ":" +
-         std::to_string(address.port);
 }
 
 }  // namespace credits::creditsd

@@ -10,19 +10,17 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "http/access.hpp"
+#include "http/address.hpp"
 #include "http/tls.hpp"
 
 namespace credits::creditsd {
 
-struct Address {
-  std::string host;  // without the brackets of an IPv6 address
-  int port = 0;
-};
-
 struct Options {
-  Address listen;
+  std::vector<http::Address> listen;
+  unsigned listen_mode = 0;
   std::filesystem::path data_dir;
   std::string store;                                // sqlite, or a URI of PostgreSQL
   std::optional<std::filesystem::path> quota_file;  // none: quota.json in the data directory
@@ -47,8 +45,5 @@ struct Exit {
 };
 
 Options parse_options(int argc, char** argv);
-
-// `http://HOST:PORT`.
-std::string url_of(const std::string& scheme, const Address& address);
 
 }  // namespace credits::creditsd

@@ -1,0 +1,21 @@
+// The value of --listen: one address, or several with commas between.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "http/address.hpp"
+
+namespace credits::creditsd {
+
+// The text names the address and what is wrong with it.
+class AddressError : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// Throws AddressError.
+std::vector<http::Address> parse_addresses(const std::string& text);
+
+}  // namespace credits::creditsd
