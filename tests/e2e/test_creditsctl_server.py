@@ -15,6 +15,7 @@ import threading
 
 import pytest
 
+import access
 import creditsctl
 import creditsd
 from creditsctl import check_done, check_failed
@@ -309,6 +310,30 @@ def test_a_server_that_is_down_ends_with_3(server, tmp_path):
         check_failed(creditsctl.run(*args, server=server), 3, f"127.0.0.1:{server.port}")
     assert file.read_text() == '{"rows":{}}'
     assert list(tmp_path.glob("credits.json*")) == [file]
+
+
+def test_a_server_is_reached_over_its_unix_socket(start, tmp_path):
+    path = tmp_path / "creditsd.sock"
+    start("--listen", f"unix:{path}", *access.token_flags(tmp_path))
+    url = ["--url", f"unix:{path}", "--token-file", tmp_path / "admin.tokens"]
+    (tmp_path / "rows.json").write_text('{"rows":{"a":{"lifetime_consumed":7}}}')
+    check_done(creditsctl.run("import", tmp_path / "rows.json", *url))
+    check_done(creditsctl.run("export", tmp_path / "out.json", *url))
+    assert json.loads((tmp_path / "out.json").read_text())["rows"]["a"]["lifetime_consumed"] == 7
+    check_done(creditsctl.run("stats", env={"CREDITSCTL_URL": url[1], "CREDITSCTL_TOKEN_FILE": str(url[3])}))
+
+
+@pytest.mark.parametrize("path", ["missing", "stale"])
+def test_a_unix_socket_on_which_nobody_listens_is_named(tmp_path, path):
+    with socket.socket(socket.AF_UNIX) as ended:
+        ended.bind(str(tmp_path / "stale"))
+    url = f"unix:{tmp_path / path}"
+    check_failed(creditsctl.run("stats", "--url", url), 3, url, "cannot be reached")
+
+
+@pytest.mark.parametrize("url", ["unix:", "unix:creditsd.sock", "unix:/" + "s" * 107])
+def test_a_unix_socket_without_an_absolute_path_that_fits_is_an_error_of_usage(url):
+    check_failed(creditsctl.run("stats", "--url", url), 2, "--url", url)
 
 
 def test_the_url_and_the_token_may_come_from_the_environment(server, tmp_path):

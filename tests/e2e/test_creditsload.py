@@ -75,6 +75,13 @@ def test_text_json_and_page_say_the_same(server, tmp_path):
     assert not re.search(r'(src|href)=["\']?(http|/)', text), "the page needs nothing else"
 
 
+def test_it_reaches_a_server_over_its_unix_socket(start, tmp_path):
+    url = f"unix:{tmp_path / 'creditsd.sock'}"
+    start("--listen", url)
+    ended = creditsload.run("--url", url, "--verify", "--idle-connections", 10)
+    assert ended.returncode == 0, ended
+
+
 def test_the_same_seed_makes_the_same_load(start, tmp_path):
     """One connection, so that the answers have one order."""
     def kinds_of(server):

@@ -19,7 +19,15 @@ constexpr std::chrono::minutes import_timeout{30};  // the server answers once a
 constexpr int ok = 200;
 constexpr const char* json_type = "application/json";
 
+std::unique_ptr<httplib::ClientImpl> make_unix_client(const std::string& path) {
+  auto client = std::make_unique<httplib::ClientImpl>(path);
+  client->set_address_family(AF_UNIX);
+  client->set_default_headers({{"Host", "localhost"}});  // Debian 12's library would send the path
+  return client;
+}
+
 std::unique_ptr<httplib::ClientImpl> make_client(const Url& url, const Options& options) {
+  if (!url.socket_path.empty()) return make_unix_client(url.socket_path);
   if (!url.is_https) return std::make_unique<httplib::ClientImpl>(url.host, url.port);
   auto client = std::make_unique<httplib::SSLClient>(url.host, url.port);
   ::SSL_CTX_set_min_proto_version(client->ssl_context(), TLS1_2_VERSION);
@@ -171,6 +179,7 @@ std::string Client::upload(const std::string& target,
 }
 
 std::optional<std::string> fault_of_scheme(const Url& url) {
+  if (!url.socket_path.empty()) return std::nullopt;
   if (url.is_https && speaks_plain_http(url)) return "the server speaks no TLS: use http://";
   if (!url.is_https && speaks_tls(url)) return "the server speaks TLS: use https://";
   return std::nullopt;

@@ -1,8 +1,11 @@
 #include "tools/creditsctl/options.hpp"
 
+#include <sys/un.h>
+
 #include <charconv>
 #include <regex>
 #include <sstream>
+#include <string_view>
 
 #include "persistence/files.hpp"
 #include "persistence/store.hpp"
@@ -15,7 +18,18 @@ namespace {
 constexpr int http_port = 80;
 constexpr int https_port = 443;
 
+constexpr std::string_view unix_prefix = "unix:";
+// The path ends with a NUL in what the system takes.
+constexpr std::size_t socket_path_bytes_max = sizeof(sockaddr_un::sun_path) - 1;
+
+std::optional<Url> parse_unix_url(const std::string& text) {
+  const std::string path = text.substr(unix_prefix.size());
+  if (!path.starts_with('/') || path.size() > socket_path_bytes_max) return std::nullopt;
+  return Url{.socket_path = path};
+}
+
 std::optional<Url> parse_url(const std::string& text) {
+  if (text.starts_with(unix_prefix)) return parse_unix_url(text);
   static const std::regex pattern{
       R"((https?)://(?:\[([0-9A-Fa-f:.]+)\]|([^\[\]:/?#@\s]+))(?::([0-9]{1,5}))?/?)"};
   std::smatch parts;
@@ -47,7 +61,9 @@ void add_options(CLI::App& app, Options& options) {
 }
 
 void add_server_options(CLI::App& app, Options& options) {
-  app.add_option("--url", options.url, "The server")->type_name("URL")->capture_default_str();
+  app.add_option("--url", options.url, "The server; unix:/PATH for its Unix socket")
+      ->type_name("URL")
+      ->capture_default_str();
   app.add_option("--token-file", options.token_file,
                  "File with an administrator's token, which nobody else may read")
       ->type_name("FILE");
@@ -66,7 +82,8 @@ void add_progress_flag(CLI::App& command, bool& show_progress) {
 Url url_of(const Options& options) {
   if (const auto url = parse_url(options.url)) return *url;
   throw Failure{usage_error,
-                "--url: \"" + options.url + "\" is not a URL like http://127.0.0.1:8787"};
+                "--url: \"" + options.url +
+                    "\" is not a URL like http://127.0.0.1:8787, or unix:/PATH of a Unix socket"};
 }
 
 std::string read_token(const std::filesystem::path& path) {

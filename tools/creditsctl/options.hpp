@@ -17,8 +17,9 @@ struct Options {
 
 struct Url {
   bool is_https = false;
-  std::string host;  // a v6 address without its brackets
+  std::string host{};  // a v6 address without its brackets
   int port = 0;
+  std::string socket_path{};  // of a Unix socket, instead of host and port; else empty
 };
 
 void add_options(CLI::App& app, Options& options);

@@ -159,6 +159,12 @@ class Driver::Impl {
   }
 
  private:
+  // What a target follows.
+  static std::string base_of(const std::string& text, const creditsctl::Url& url) {
+    if (!url.socket_path.empty()) return "http://localhost";
+    return text.ends_with('/') ? text.substr(0, text.size() - 1) : text;
+  }
+
   Headers headers_with(const std::string& idempotency_key) const {
     Headers headers;
     append(headers, "Content-Type: application/json");
@@ -177,6 +183,9 @@ class Driver::Impl {
     ::curl_easy_setopt(easy, CURLOPT_WRITEDATA, &body);
     ::curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS,
                        static_cast<long>(settings_.timeout_seconds * 1'000));
+    if (!url_.socket_path.empty()) {
+      ::curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, url_.socket_path.c_str());
+    }
     if (const auto& ca_file = settings_.server.ca_file; !ca_file.empty()) {
       ::curl_easy_setopt(easy, CURLOPT_CAINFO, ca_file.c_str());
     }
@@ -205,8 +214,7 @@ class Driver::Impl {
   Failure no_answer(CURLcode result) const {
     const bool is_there = result != CURLE_COULDNT_CONNECT && result != CURLE_COULDNT_RESOLVE_HOST &&
                           result != CURLE_OPERATION_TIMEDOUT;
-    const auto fault =
-        is_there ? creditsctl::fault_of_scheme(creditsctl::url_of(settings_.server)) : std::nullopt;
+    const auto fault = is_there ? creditsctl::fault_of_scheme(url_) : std::nullopt;
     return {creditsctl::unreachable,
             settings_.server.url + ": " + fault.value_or(::curl_easy_strerror(result))};
   }
@@ -350,9 +358,8 @@ class Driver::Impl {
   const Settings& settings_;
   const Answered answered_;
   const std::string token_;
-  const std::string base_ = settings_.server.url.ends_with('/')
-                                ? settings_.server.url.substr(0, settings_.server.url.size() - 1)
-                                : settings_.server.url;
+  const creditsctl::Url url_ = creditsctl::url_of(settings_.server);
+  const std::string base_ = base_of(settings_.server.url, url_);
   const Headers headers_;
   const Clock::duration timeout_ =
       duration_cast<Clock::duration>(std::chrono::duration<double>{settings_.timeout_seconds});
