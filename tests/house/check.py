@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The rules of the house: which folder may include what, the format of the code, links of the documentation that
-lead somewhere, and one version.
+"""The rules of the house: which folder may include what, no empty file of code, the format of the code, links of the
+documentation that lead somewhere, and one version.
 
     http -> actors -> persistence -> actors/ledger
 
@@ -57,6 +57,8 @@ def room_of(path):
 
 def faults_of(path, text):
     """What `text`, as the content of the file `path`, does against the rules."""
+    if not text.strip():
+        yield f"{path}: the file is empty"
     room = room_of(path)
     if room is None:
         return
@@ -89,6 +91,7 @@ def check_the_check():
         ("actors/ledger/x.cpp", "std::chrono::system_clock::now()"),
         ("http/api.cpp", 'const char* q = "SELECT 1"'),
         ("http/api.cpp", "#include <spdlog/spdlog.h>"),
+        ("tests/http/x.cpp", "\n"),
     ]
     for path, text in bad:
         if not list(faults_of(path, text)):
