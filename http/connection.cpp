@@ -92,12 +92,14 @@ void Connection::end_with_reset() {
   ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
-void Connection::shut_down() {
+Connection::Progress Connection::shut_down() {
   if (session_ && !has_failed_ && ::SSL_is_init_finished(session_.get()) == 1) {
     ::ERR_clear_error();
-    ::SSL_shutdown(session_.get());
+    const int result = ::SSL_shutdown(session_.get());
+    if (result < 0 && progress_of_tls(result) == Progress::left) return Progress::left;
   }
   ::shutdown(socket_, SHUT_WR);
+  return Progress::done;
 }
 
 Connection::Progress Connection::progress_of_tls(int result) {

@@ -48,8 +48,9 @@ class Connection {
   std::size_t unsent_bytes() const;
   Progress send();
 
-  // Says that nothing more follows.
-  void shut_down();
+  // Says that nothing more follows, once all is sent. Left: the client takes nothing, and has not
+  // been told.
+  Progress shut_down();
   // Has the client see an error when the connection ends, as it must not take what it has for all.
   void end_with_reset();
 

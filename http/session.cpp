@@ -373,12 +373,18 @@ void Session::refuse(const Problem& problem) {
   answer(counted(problem));
 }
 
+bool Session::ends_with_answer() const { return !goes_on_ || context_.is_ending; }
+
 bool Session::send() {
-  if (connection_->send() == Connection::Progress::ended) {
+  Connection::Progress progress = connection_->send();
+  if (progress == Connection::Progress::done && !next_chunk_ && ends_with_answer()) {
+    progress = connection_->shut_down();
+  }
+  if (progress == Connection::Progress::ended) {
     break_off("the client has gone");
     return false;
   }
-  if (connection_->has_unsent()) {
+  if (progress == Connection::Progress::left) {
     if (!awaits_progress_) expect_progress();
     return false;
   }
@@ -443,12 +449,7 @@ void Session::finish_answer() {
   gzip_.reset();
   broken_off_ = nullptr;
   send_deadline_.reset();
-  if (!goes_on_ || context_.is_ending) {
-    connection_->shut_down();
-    lingered_bytes_ = 0;
-    may_have_input_ = true;
-    return enter(Phase::lingering, context_.limits.linger_timeout);
-  }
+  if (ends_with_answer()) return enter(Phase::lingering, context_.limits.linger_timeout);
   framer_.begin_next(unread_.empty());
   enter(Phase::idle, context_.limits.idle_timeout);
 }

@@ -129,6 +129,7 @@ class Session {
   void take_answer();
   void answer(HttpResponse response, bool is_compressed = false);
   bool takes_chunks() const;
+  bool ends_with_answer() const;
   void write_part(std::string_view part, bool is_last);
   void refuse(const Problem& problem);
   Problem problem_of_framing() const;

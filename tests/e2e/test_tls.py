@@ -13,6 +13,7 @@ import creditsd
 import test_connections as plain
 from access import ADMIN, COMMIT, RELAY, bearer, token_flags
 from creditsd import TIMEOUT_S, check_problem, open_socket, parse_answers, raw, wait_until
+from test_faults import compiled, preload
 
 INSTALL = "/v1/installs/a"
 STOP_S = 10  # after which docker stop kills
@@ -63,10 +64,10 @@ def start_tls(data_dir, tmp_path):
     """Starts servers with this certificate and key, and tokens."""
     servers = []
 
-    def start_server(cert_and_key, *args):
+    def start_server(cert_and_key, *args, **settings):
         servers.append(creditsd.Server(
             ["--listen", "127.0.0.1:0", "--data-dir", data_dir, *token_flags(tmp_path),
-             *tls_flags(*cert_and_key), *args], tmp_path / f"tls-{len(servers)}.log"))
+             *tls_flags(*cert_and_key), *args], tmp_path / f"tls-{len(servers)}.log", **settings))
         return servers[-1]
 
     yield start_server
@@ -114,6 +115,16 @@ def open_tls(port, version=None):
     except BaseException:
         connection.close()
         raise
+
+
+IGNORE_UNEXPECTED_EOF = 0x80  # of OpenSSL; Python sets it, and has no name for it
+
+
+def open_strict(port):
+    """A connection over TLS 1.3 whose end without a word is an error."""
+    context = context_of(ssl.TLSVersion.TLSv1_3)
+    context.options &= ~IGNORE_UNEXPECTED_EOF
+    return context.wrap_socket(open_socket(port), suppress_ragged_eofs=False)
 
 
 def certificate_of(port):
@@ -279,12 +290,26 @@ def test_a_body_that_is_refused_is_so_before_it_has_come(server, client, token, 
 
 def test_a_connection_ends_with_a_word_so_that_nothing_can_be_cut_off(server):
     request = f"GET /v1/snapshot HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
-    context = context_of()
-    with open_socket(server.port) as plain, context.wrap_socket(
-            plain, suppress_ragged_eofs=False) as connection:
+    with open_strict(server.port) as connection:
         connection.sendall(request.encode())
         [answer] = parse_answers(creditsd.read_to_end(connection), ["GET"])
     assert answer.json == {"rows": {}}
+
+
+@pytest.fixture(scope="module")
+def full_socket(tmp_path_factory):
+    return compiled(tmp_path_factory, "full_socket")
+
+
+def test_a_connection_whose_client_takes_nothing_at_first_ends_with_a_word_too(start_tls, certs, full_socket):
+    server = start_tls(certs["ec"], env=preload(full_socket))
+    with open_strict(server.port) as connection:
+        connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        received = b""
+        while not received.endswith(b"}"):
+            received += connection.recv(65536)
+        connection.sendall(b"\r\n")  # has the server look again
+        assert connection.recv(1) == b""
 
 
 def test_the_snapshot_is_streamed_whole(data_dir, start_tls, connect_tls, certs):
