@@ -203,7 +203,7 @@ class Api::Asked : public Ongoing,
       : api_{api},
         route_{*routed.match.route},
         request_{std::string{routed.request.method} + " " + std::string{routed.request.target}},
-        began_{routed.began},
+        began_{routed.request.was_whole_at},
         listener_{routed.listener},
         in_flight_{std::move(request)},
         operations_{std::move(operations)} {}
@@ -287,14 +287,13 @@ class Api::Asked : public Ongoing,
 
 Service::Begun Api::begin(const HttpRequest& request, const Admission& admission,
                           const std::shared_ptr<Listener>& listener) {
-  const auto began = std::chrono::steady_clock::now();
   const RouteMatch& match = admission.match;
-  Begun begun = begin_or_refuse({request, admission.target, match, began, listener});
+  Begun begun = begin_or_refuse({request, admission.target, match, listener});
   if (const auto* response = std::get_if<HttpResponse>(&begun)) {
     count(match.route, *response);
     if (match.route) {
       measure(match.route->call, std::string{request.method} + " " + std::string{request.target},
-              began);
+              request.was_whole_at);
     }
   }
   return begun;
@@ -406,7 +405,7 @@ Service::Begun Api::run(Call call, const Routed& routed) {
 }
 
 HttpResponse Api::answer_now(Call call, const Routed& routed) {
-  const auto& [request, target, match, began, listener] = routed;
+  const auto& [request, target, match, listener] = routed;
   switch (call) {
     case Call::list_installs:
       return operators_.list_installs(target.query);

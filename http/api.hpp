@@ -50,7 +50,6 @@ class Api : public Service {
     const HttpRequest& request;
     const Target& target;
     const RouteMatch& match;
-    actors::SteadyTime began;
     const std::shared_ptr<Listener>& listener;
   };
 

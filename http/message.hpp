@@ -35,6 +35,8 @@ struct HttpRequest {
   Sender sender{};
   std::optional<std::string_view> if_none_match{};  // as sent
   std::vector<std::string_view> if_match{};         // of each If-Match header
+  // From when on its answer is waited for.
+  std::chrono::steady_clock::time_point was_whole_at = std::chrono::steady_clock::now();
 };
 
 enum class ProblemKind : std::uint8_t;

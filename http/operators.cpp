@@ -248,21 +248,11 @@ HttpResponse Operators::snapshot() const {
       actors::SnapshotRequest{question.promise(), in(limits_.answer_timeout)});
   auto cursor = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   HttpResponse response;
-  response.next_chunk =
-      [this, text = LedgerText{std::move(cursor), std::move(place)}](std::string& chunk) mutable {
-        try {
-          return text(chunk);
-        } catch (const persistence::StoreError& error) {
-          tell_of_broken_snapshot(error.what());
-          throw;
-        }
-      };
-  response.broken_off = [this](std::string_view why) { tell_of_broken_snapshot(why); };
+  response.next_chunk = LedgerText{std::move(cursor), std::move(place)};
+  response.broken_off = [this](std::string_view why) {
+    context_.environment.tell({"snapshot_broken_off", "snapshot broken off: " + std::string{why}});
+  };
   return response;
-}
-
-void Operators::tell_of_broken_snapshot(std::string_view why) const {
-  context_.environment.tell({"snapshot_broken_off", "snapshot broken off: " + std::string{why}});
 }
 
 HttpResponse Operators::import_ledger(std::string_view body) const {

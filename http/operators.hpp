@@ -42,7 +42,6 @@ class Operators {
   InFlight place_of_import() const;
   InFlight place_of_snapshot() const;
   HttpResponse replace_quota(const ledger::Quota& quota, const IfMatch& if_match) const;
-  void tell_of_broken_snapshot(std::string_view why) const;
   [[noreturn]] void shed(std::string reason) const;
 
   const ApiContext& context_;

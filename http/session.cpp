@@ -233,6 +233,7 @@ std::optional<Problem> Session::problem_of_body() const {
 }
 
 void Session::begin() {
+  request_.was_whole_at = steady_clock::now();
   if (!admission_.is_prompt) return begin_work();
   if (const auto problem = read_body()) return refuse(*problem);
   Service::Begun begun = begin_or_fail();
@@ -281,10 +282,10 @@ void Session::begin_work() {
   phase_ = Phase::working;
   const auto encoding = framer_.head().first(Field::accept_encoding);
   const bool takes_gzip = encoding && accepts_gzip(*encoding);
-  const auto work = [this, takes_gzip, link = link_, began = steady_clock::now()] {
+  const auto work = [this, takes_gzip, link = link_] {
     Work done;
     try {
-      done.response = work_on_request(began);
+      done.response = work_on_request();
       HttpResponse& response = *done.response;
       done.is_compressed = takes_gzip && may_be_compressed(response);
       if (done.is_compressed && !response.next_chunk) {
@@ -300,8 +301,8 @@ void Session::begin_work() {
 }
 
 // On a worker's thread.
-HttpResponse Session::work_on_request(steady_clock::time_point asked) {
-  if (steady_clock::now() - asked > turn_timeout) {
+HttpResponse Session::work_on_request() {
+  if (steady_clock::now() - request_.was_whole_at > turn_timeout) {
     return shed("the call has waited too long for its turn");
   }
   if (const auto problem = read_body()) return counted(*problem);
@@ -327,8 +328,8 @@ void Session::take_answer() {
 void Session::work_is_done(Work work) {
   if (work.response) {
     answer(*std::move(work.response), work.is_compressed);
-  } else if (work.has_failed) {
-    return close();  // the one that failed has told
+  } else if (work.fault) {
+    return break_off(*work.fault);
   } else {
     write_part(work.chunk, work.is_last);
     enter(Phase::sending, progress_interval());
@@ -434,10 +435,10 @@ void Session::ask_for_chunk() {
     Work work;
     try {
       work.is_last = !next_chunk_(work.chunk);
-      if (work.is_last) next_chunk_ = nullptr;
       if (gzip_) work.chunk = gzip_->compress(work.chunk, work.is_last);
-    } catch (const std::exception&) {
-      work.has_failed = true;
+      if (work.is_last) next_chunk_ = nullptr;
+    } catch (const std::exception& error) {
+      work.fault = error.what();
     }
     link->done(std::move(work));
   });

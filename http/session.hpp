@@ -46,7 +46,7 @@ struct Work {
   std::optional<HttpResponse> response{};
   std::string chunk{};
   bool is_last = false;
-  bool has_failed = false;
+  std::optional<std::string> fault{};  // why there is no such piece
   bool is_compressed = false;
 };
 
@@ -123,7 +123,7 @@ class Session {
   std::optional<Problem> unpack_body();
   Service::Begun begin_or_fail();
   void begin_work();
-  HttpResponse work_on_request(std::chrono::steady_clock::time_point asked);
+  HttpResponse work_on_request();
   HttpResponse shed(const char* reason) const;
   HttpResponse counted(const Problem& problem) const;
   void take_answer();

@@ -108,6 +108,15 @@ class Service {
     return answer_of(*api_, request, api_->admit(request));
   }
 
+  // A call whose request had come whole so long ago.
+  HttpResponse call_late(std::string_view target, std::chrono::milliseconds ago) {
+    HttpRequest request{"GET", target};
+    request.was_whole_at -= ago;
+    return answer_of(*api_, request, api_->admit(request));
+  }
+
+  SlowRequests::Seen slow_requests() { return figures_.slow_requests.take(); }
+
   void begin_and_leave(std::string_view method, std::string_view target) {
     const HttpRequest request{method, target};
     api_->begin(request, api_->admit(request), std::make_shared<Bell>());
@@ -335,6 +344,14 @@ TEST_CASE("what operators ask for is refused where too much of it waits for the 
   CHECK(in_the_end([&] { return service.commit("a"); }).status == 200);
   service.store.go_on();
   wait_for_room(service, "GET", "/v1/installs");
+}
+
+TEST_CASE("how long a call takes counts from when its request was whole") {
+  Service service;
+  CHECK(service.call_late("/v1/snapshot", 5s).status == 200);
+  const auto slow = service.slow_requests();
+  CHECK(slow.request == "GET /v1/snapshot");
+  CHECK(slow.longest >= 5s);
 }
 
 TEST_CASE("beyond the snapshots that are being sent, one is refused") {

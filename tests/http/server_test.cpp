@@ -205,10 +205,15 @@ class Echo : public Service {
     return later;
   }
 
+  std::chrono::steady_clock::time_point last_slow_was_whole_at() {
+    const std::lock_guard lock{mutex_};
+    return slow_was_whole_at_;
+  }
+
   // The request for /later, once it has come; of one echo there is one.
   std::shared_ptr<Later> begun() { return begun_.get_future().get(); }
 
-  // Why /long was broken off, once it has been; of one echo there is one.
+  // Why /long or /breaks was broken off, once it has been; of one echo there is one.
   std::string broken_off() { return broken_off_.get_future().get(); }
 
  private:
@@ -225,7 +230,11 @@ class Echo : public Service {
   }
 
   HttpResponse answer(const HttpRequest& request) {
-    if (request.target == "/slow") wait_until_free();
+    if (request.target == "/slow") {
+      wait_until_free();
+      const std::lock_guard lock{mutex_};
+      slow_was_whole_at_ = request.was_whole_at;
+    }
     if (request.target == "/throws") throw std::runtime_error{"handler"};
     if (request.target == "/long") {
       HttpResponse response;
@@ -249,6 +258,9 @@ class Echo : public Service {
         chunk = "part";
         return true;
       };
+      response.broken_off = [this](std::string_view why) {
+        broken_off_.set_value(std::string{why});
+      };
       return response;
     }
     return {200, "text/plain", std::string{request.body} + "echo " + std::string{request.target}};
@@ -263,6 +275,7 @@ class Echo : public Service {
   std::condition_variable changed_;
   bool is_waiting_ = false;
   bool is_free_ = false;
+  std::chrono::steady_clock::time_point slow_was_whole_at_{};
   HttpFigures figures_;
   Server server_;
   int port_;
@@ -472,6 +485,22 @@ TEST_CASE("a stream that breaks ends without its last chunk, so that nobody take
   const std::string answer = client.receive_to_end();
   check_tells(answer, {"200 OK", "4\r\npart\r\n"});
   CHECK(answer.find("0\r\n\r\n") == std::string::npos);
+  check_tells(echo.broken_off(), {"in mid-stream"});
+}
+
+TEST_CASE("a call that waits for a worker is under way from when its request was whole") {
+  Echo echo{{.loops = 1, .workers = 1}};
+  Client held{echo.port()};
+  held.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+  echo.wait_for_slow();
+  Client waiting{echo.port()};
+  check_tells(waiting.get("/a"), {"200 OK"});
+  waiting.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(Client{echo.port()}.get("/a"), {"200 OK"});  // the loop has seen what came before
+  const auto has_come = std::chrono::steady_clock::now();
+  echo.let_go();
+  check_tells(waiting.receive("echo /slow"), {"200 OK"});
+  CHECK(echo.last_slow_was_whole_at() <= has_come);
 }
 
 TEST_CASE("stopping ends idle connections and answers what is under way") {
