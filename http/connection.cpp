@@ -1,12 +1,15 @@
 #include "http/connection.hpp"
 
 #include <linux/sockios.h>
+#include <netdb.h>
 #include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <utility>
 
@@ -38,17 +41,36 @@ Connection::~Connection() {
 Connection::Progress Connection::shake_hands() {
   if (!session_) return Progress::done;
   ::ERR_clear_error();
-  return progress_of_tls(::SSL_do_handshake(session_.get()));
+  const Progress progress = progress_of_tls(::SSL_do_handshake(session_.get()));
+  was_spoken_to_in_http_ = ERR_GET_REASON(::ERR_peek_error()) == SSL_R_HTTP_REQUEST;
+  return progress;
+}
+
+std::string Connection::client() const {
+  sockaddr_storage storage{};
+  auto* const address = reinterpret_cast<sockaddr*>(&storage);
+  socklen_t size = sizeof(storage);
+  std::array<char, NI_MAXHOST> host{};
+  std::array<char, NI_MAXSERV> port{};
+  const bool is_known = ::getpeername(socket_, address, &size) == 0 &&
+                        storage.ss_family != AF_UNIX &&
+                        ::getnameinfo(address, size, host.data(), host.size(), port.data(),
+                                      port.size(), NI_NUMERICHOST | NI_NUMERICSERV) == 0;
+  if (!is_known) return "an unknown address";
+  const std::string name{host.data()};
+  return (storage.ss_family == AF_INET6 ? "[" + name + "]" : name) + ":" + port.data();
+}
+
+Connection::Received Connection::receive_raw(std::span<char> room) {
+  const ssize_t got = ::recv(socket_, room.data(), room.size(), MSG_DONTWAIT);
+  if (got < 0) return {progress_of_errno()};
+  if (got == 0) return {Progress::ended};
+  const auto count = static_cast<std::size_t>(got);
+  return {Progress::done, {room.data(), count}, count == room.size()};
 }
 
 Connection::Received Connection::receive(std::span<char> room) {
-  if (!session_) {
-    const ssize_t got = ::recv(socket_, room.data(), room.size(), MSG_DONTWAIT);
-    if (got < 0) return {progress_of_errno()};
-    if (got == 0) return {Progress::ended};
-    const auto count = static_cast<std::size_t>(got);
-    return {Progress::done, {room.data(), count}, count == room.size()};
-  }
+  if (!session_) return receive_raw(room);
   ::ERR_clear_error();
   const int got = ::SSL_read(session_.get(), room.data(),
                              static_cast<int>(std::min(room.size(), tls_record_bytes)));

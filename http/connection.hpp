@@ -37,9 +37,15 @@ class Connection {
 
   // Agrees on TLS with the client, if there is to be TLS.
   Progress shake_hands();
+  // Whether that failed because the client speaks HTTP without TLS.
+  bool was_spoken_to_in_http() const { return was_spoken_to_in_http_; }
+  // `127.0.0.1:4711`
+  std::string client() const;
 
   // The bytes lie in `room`.
   Received receive(std::span<char> room);
+  // The same, of the bytes as they are on the way: for those that nobody reads.
+  Received receive_raw(std::span<char> room);
 
   // What is to be sent, after what is still to be.
   std::string& output() { return output_; }
@@ -63,6 +69,7 @@ class Connection {
   std::string output_;
   std::size_t sent_ = 0;  // of output_
   bool has_failed_ = false;
+  bool was_spoken_to_in_http_ = false;
 };
 
 }  // namespace credits::http

@@ -83,10 +83,37 @@ class SlowRequests {
   Seen seen_;  // guarded by mutex_
 };
 
+// Clients that speak another protocol than the port does: how many, and where the last one is,
+// since somebody last looked.
+class WrongProtocol {
+ public:
+  struct Seen {
+    std::uint64_t count = 0;
+    std::string client;
+  };
+
+  void add(std::string client) {
+    const std::lock_guard lock{mutex_};
+    ++seen_.count;
+    seen_.client = std::move(client);
+  }
+
+  Seen take() {
+    const std::lock_guard lock{mutex_};
+    return std::exchange(seen_, {});
+  }
+
+ private:
+  std::mutex mutex_;
+  Seen seen_;  // guarded by mutex_
+};
+
 struct HttpFigures {
   std::array<CallFigures, calls> by_call{};
   ProblemFigures problems{};
   SlowRequests slow_requests{};
+  WrongProtocol http_on_tls_port{};
+  WrongProtocol tls_on_plain_port{};
   std::atomic<std::int64_t> connections{0};
   InFlightCount in_flight{};
   std::atomic<std::uint64_t> shed{0};  // connections and requests answered `overloaded`

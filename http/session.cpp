@@ -19,6 +19,9 @@ using std::chrono::steady_clock;
 
 constexpr std::string_view json_type = "application/json";
 
+// What TLS begins with, and no request can.
+constexpr char tls_handshake = '\x16';
+
 // Read and dropped of a request that takes no body.
 constexpr std::size_t needless_body_bytes_max = 64 * 1'024;
 
@@ -138,7 +141,12 @@ bool Session::shake_hands() {
     case Connection::Progress::left:
       return false;
     case Connection::Progress::ended:
-      close();
+      if (connection_->was_spoken_to_in_http()) {
+        context_.figures.http_on_tls_port.add(connection_->client());
+      }
+      connection_->shut_down();
+      enter(Phase::lingering, context_.limits.linger_timeout);
+      return true;
   }
   return false;
 }
@@ -170,6 +178,8 @@ bool Session::end_of_input() {
 }
 
 void Session::take(std::string_view bytes) {
+  const bool is_tls = bytes.front() == tls_handshake && !framer_.has_begun();
+  if (is_tls && !is_secure()) context_.figures.tls_on_plain_port.add(connection_->client());
   while (!bytes.empty() && phase_ <= Phase::reading_long) {
     bytes.remove_prefix(framer_.take(bytes));
     if (phase_ == Phase::idle && framer_.has_begun()) {
@@ -457,7 +467,7 @@ void Session::finish_answer() {
 
 // Bytes that nobody has read would make the kernel reset the connection, answer and all.
 bool Session::linger() {
-  const Connection::Received received = connection_->receive(context_.room);
+  const Connection::Received received = connection_->receive_raw(context_.room);
   if (received.progress == Connection::Progress::left) return false;
   lingered_bytes_ += received.bytes.size();
   if (received.progress == Connection::Progress::ended || lingered_bytes_ > lingered_bytes_max) {

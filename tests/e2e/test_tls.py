@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import socket
 import ssl
 import subprocess
@@ -361,6 +362,42 @@ def test_what_is_no_tls_is_not_served_and_hurts_nobody(server, client, data):
         assert not received.startswith(b"HTTP/1.1 2") and b"lifetime" not in received
     assert client.get("/v1/quota").status == 200
     assert server.running()
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD"])
+def test_plain_http_on_the_tls_port_ends_without_an_answer_and_is_in_the_log(start_tls, certs, method):
+    server = start_tls(certs["ec"], "--log-level", "debug")
+    with open_socket(server.port) as connection:
+        address, port = connection.getsockname()
+        connection.sendall(f"{method} /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n".encode()
+                           + b"x" * 100_000)
+        assert connection.recv(100) == b""  # an end, and no reset
+    wait_until(lambda: f"a client at {address}:{port} spoke plain HTTP to the TLS port" in server.log(), "a line")
+
+
+def test_tls_on_the_plain_port_is_told_so_and_is_in_the_log(start):
+    server = start("--log-level", "debug")
+    hello = ssl.MemoryBIO()
+    with pytest.raises(ssl.SSLWantReadError):
+        context_of().wrap_bio(ssl.MemoryBIO(), hello).do_handshake()
+    with open_socket(server.port) as connection:
+        address, port = connection.getsockname()
+        for byte in hello.read():
+            connection.sendall(bytes([byte]))
+        [answer] = parse_answers(creditsd.read_to_end(connection), ["GET"])
+    check_problem(answer, 400, "bad_request")
+    wait_until(lambda: f"a client at {address}:{port} spoke TLS to the plain HTTP port" in server.log(), "a line")
+
+
+def test_many_who_speak_plain_http_to_the_tls_port_are_a_few_lines_and_a_count(start_tls, certs):
+    server = start_tls(certs["ec"], "--log-level", "debug")
+    for _ in range(200):
+        raw(server.port, GARBAGE["http"])
+    assert server.stop(STOP_S) == 0
+    lines = [line for line in server.log().splitlines() if "wrong_protocol" in line]
+    more = [int(found.group(1)) for line in lines if (found := re.search(r"and (\d+) more", line))]
+    assert len(lines) + sum(more) == 200
+    assert len(more) > 0
 
 
 @pytest.mark.parametrize("data", [b"", GARBAGE["half-a-hello"]], ids=["silent", "half-a-hello"])

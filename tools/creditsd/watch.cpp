@@ -15,6 +15,14 @@ std::uint64_t news(const std::atomic<std::uint64_t>& total, std::uint64_t& told)
   return now - std::exchange(told, now);
 }
 
+void tell_of(http::WrongProtocol& clients, const std::string& what) {
+  const auto [count, client] = clients.take();
+  if (count == 0) return;
+  const std::string rest =
+      count > 1 ? " (and " + std::to_string(count - 1) + " more in the last second)" : "";
+  log_debug("wrong_protocol", "a client at " + client + " spoke " + what + rest);
+}
+
 }  // namespace
 
 void Watch::look_if_due() {
@@ -39,6 +47,8 @@ void Watch::look() {
     log_warning("slow_requests", std::to_string(slow.count) + " requests; the slowest took " +
                                      std::to_string(slow.longest.count()) + " ms: " + slow.request);
   }
+  tell_of(http_figures_.http_on_tls_port, "plain HTTP to the TLS port");
+  tell_of(http_figures_.tls_on_plain_port, "TLS to the plain HTTP port");
 }
 
 }  // namespace credits::creditsd

@@ -1,5 +1,5 @@
 // Tells the log, a line a second at most for each, of what happens too often for a line each: shed
-// load, slow requests, and conflicts with another writer.
+// load, slow requests, conflicts with another writer, and clients that speak another protocol.
 #pragma once
 
 #include <chrono>
