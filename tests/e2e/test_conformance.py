@@ -2,6 +2,7 @@
 
 import os
 import re
+import resource
 import socket
 import ssl
 import threading
@@ -255,17 +256,32 @@ def threads_of(server):
     return len(os.listdir(f"/proc/{server.process.pid}/task"))
 
 
-def test_connections_take_no_threads_idle_or_busy_or_half_open(server):
+THREADS_MAX = 40  # with the loops, the workers, the actors and the writers, however many connections there are
+CONNECTIONS = 2_000
+
+
+@pytest.fixture
+def many_files():
+    """Allows for so many connections, of which each takes a file here."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, CONNECTIONS + 500)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_connections_take_no_threads_idle_or_busy_or_half_open(server, many_files):
     before = threads_of(server)
-    half = get()[:-5]
-    connections = [connect(server) for _ in range(500)]
+    assert before <= THREADS_MAX
+    first, rest = get()[:-5], get()[-5:]
+    connections = [connect(server) for _ in range(CONNECTIONS)]
     try:
-        for connection in connections[:250]:
-            connection.sendall(half)
         assert threads_of(server) == before
-        for connection in connections[250:]:
-            connection.sendall(get())
-        for connection in connections[250:]:
+        for connection in connections:
+            connection.sendall(first)
+        assert threads_of(server) == before
+        for connection in connections:
+            connection.sendall(rest)
+        for connection in connections:
             assert connection.recv(100).startswith(b"HTTP/1.1 200")
         assert threads_of(server) == before
     finally:
@@ -273,9 +289,9 @@ def test_connections_take_no_threads_idle_or_busy_or_half_open(server):
             connection.close()
 
 
-def test_handshakes_that_never_end_take_no_threads(server):
+def test_handshakes_that_never_end_take_no_threads(server, many_files):
     before = threads_of(server)
-    connections = [open_socket(server.port) for _ in range(300)]
+    connections = [open_socket(server.port) for _ in range(CONNECTIONS)]
     try:
         for connection in connections:
             connection.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"[:6])

@@ -7,6 +7,7 @@ import socket
 import ssl
 import subprocess
 import threading
+import time
 
 import pytest
 
@@ -264,6 +265,62 @@ def test_a_request_that_comes_in_many_records_is_answered(server):
             connection.sendall(bytes([byte]))
         [answer] = parse_answers(creditsd.read_to_end(connection), ["POST"])
     assert (answer.status, answer.json["version"]) == (200, 1)
+
+
+class Trickle:
+    """A client whose bytes go one by one, those of the handshake too."""
+
+    def __init__(self, connection, version):
+        self.connection = connection
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = context_of(version).wrap_bio(self.incoming, self.outgoing)
+        self.do(self.tls.do_handshake)
+
+    def do(self, step, *args):
+        while True:
+            try:
+                result = step(*args)
+                self.send_what_is_left()
+                return result
+            except ssl.SSLWantReadError:
+                self.send_what_is_left()
+                self.incoming.write(self.connection.recv(65536))
+
+    def send_what_is_left(self):
+        for byte in self.outgoing.read():
+            self.connection.sendall(bytes([byte]))
+            time.sleep(0.0005)  # so that each goes by itself
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda v: v.name)
+def test_a_handshake_that_comes_byte_by_byte_is_made_and_so_are_requests_in_as_small_records(server, version):
+    with open_socket(server.port) as connection:
+        client = Trickle(connection, version)
+        for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n":
+            client.do(client.tls.write, bytes([byte]))
+        received = b""
+        while not received.endswith(b"}"):
+            received += client.do(client.tls.read, 65536)
+    [answer] = parse_answers(received, ["GET"])
+    assert answer.status == 200
+
+
+def test_a_client_may_not_renegotiate(server, client):
+    """It would have the server make a handshake again and again over one connection."""
+    with subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2"],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        limit = threading.Timer(TIMEOUT_S, process.kill)
+        limit.start()
+        said = b""
+        while b"Verify return code" not in said and (part := process.stdout.read1()):
+            said += part
+        process.stdin.write(b"R\n")
+        process.stdin.flush()
+        said += process.stdout.read()
+        limit.cancel()
+    assert b"RENEGOTIATING" in said and b"no renegotiation" in said
+    assert client.get("/v1/quota").status == 200
 
 
 def test_a_large_batch_goes_in_and_its_answer_out(client):
