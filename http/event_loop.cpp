@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <list>
 #include <mutex>
+#include <new>
 #include <set>
 #include <thread>
 #include <unordered_map>
@@ -222,15 +223,23 @@ class EventLoop::Impl {
   void with(std::uint64_t number, Work work) {
     const auto found = members_.find(number);
     if (found == members_.end()) return;
-    work(found->second.session);
-    if (found->second.session.phase() == Phase::closed) {
+    Session& session = found->second.session;
+    try {
+      work(session);
+    } catch (const std::bad_alloc&) {
+      // A lack of memory for what one client sends or gets costs that client its connection. One in
+      // the loop's own books would leave others to wait for nothing, and any other exception here
+      // is a fault of the program: both end the process.
+      session.out_of_memory();
+    }
+    if (session.phase() == Phase::closed) {
       unlist(found->second);
-      ::epoll_ctl(poller_, EPOLL_CTL_DEL, found->second.session.descriptor(), nullptr);
+      ::epoll_ctl(poller_, EPOLL_CTL_DEL, session.descriptor(), nullptr);
       members_.erase(found);
       --context_.figures.connections;
     } else {
       list(number, found->second);
-      if (found->second.session.has_more()) unfinished_.insert(number);
+      if (session.has_more()) unfinished_.insert(number);
     }
   }
 

@@ -116,7 +116,8 @@ struct HttpFigures {
   WrongProtocol tls_on_plain_port{};
   std::atomic<std::int64_t> connections{0};
   InFlightCount in_flight{};
-  std::atomic<std::uint64_t> shed{0};  // connections and requests answered `overloaded`
+  std::atomic<std::uint64_t> shed{0};           // connections and requests answered `overloaded`
+  std::atomic<std::uint64_t> out_of_memory{0};  // connections that ended for lack of it
 };
 
 }  // namespace credits::http

@@ -136,7 +136,7 @@ std::optional<std::string> fault_of_header(std::string_view line, HeaderLine& he
 
 std::size_t Framer::take(std::string_view bytes) {
   std::size_t taken = 0;
-  while (taken < bytes.size() && (state_ == State::head || state_ == State::body)) {
+  while (taken < bytes.size() && takes_more()) {
     taken += take_some(bytes.substr(taken));
   }
   return taken;

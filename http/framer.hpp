@@ -46,6 +46,7 @@ class Framer {
   std::size_t take(std::string_view bytes);
 
   State state() const { return state_; }
+  bool takes_more() const { return state_ == State::head || state_ == State::body; }
 
   // Whether a byte of the request has come.
   bool has_begun() const { return state_ != State::head || step_ != Step::empty_line; }

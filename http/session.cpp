@@ -180,22 +180,17 @@ bool Session::end_of_input() {
 void Session::take(std::string_view bytes) {
   const bool is_tls = bytes.front() == tls_handshake && !framer_.has_begun();
   if (is_tls && !is_secure()) context_.figures.tls_on_plain_port.add(connection_->client());
-  while (!bytes.empty() && phase_ <= Phase::reading_long) {
+  while (!bytes.empty() && phase_ <= Phase::reading_long && framer_.takes_more()) {
     bytes.remove_prefix(framer_.take(bytes));
     if (phase_ == Phase::idle && framer_.has_begun()) {
       enter(Phase::reading, context_.limits.request_timeout);
     }
-    look_at_request();
+    if (framer_.state() == Framer::State::admitting) admit();
   }
-  if (phase_ != Phase::closed) unread_ = bytes;
-}
-
-void Session::look_at_request() {
-  if (framer_.state() == Framer::State::admitting) admit();
+  unread_ = bytes;
   if (phase_ > Phase::reading_long) return;
-  if (framer_.state() == Framer::State::refused) {
-    return refuse(problem_of_framing());
-  }
+  if (framer_.state() == Framer::State::refused) return refuse(problem_of_framing());
+  // Last, and not followed by anything that may fail: a worker may have the session from here on.
   if (framer_.state() == Framer::State::whole) begin();
 }
 
@@ -489,6 +484,16 @@ void Session::time_is_over() {
       connection_->shut_down();  // so that a client knows that nothing was cut off
       return close();
   }
+}
+
+void Session::out_of_memory() {
+  ++context_.figures.out_of_memory;
+  framer_.begin_next(true);  // there is room again for an answer
+  const bool is_reading = phase_ > Phase::shaking_hands && phase_ <= Phase::reading_long;
+  if (!is_reading || connection_->has_unsent()) return close();
+  goes_on_ = false;
+  answer(shed("there is no memory for the request"));
+  has_more_ = true;
 }
 
 void Session::end_soon() {

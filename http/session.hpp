@@ -100,6 +100,9 @@ class Session {
   void answer_is_ready();
   void work_is_done(Work work);
   void time_is_over();
+  // One of the above has thrown std::bad_alloc: a request of which nothing has been begun is
+  // answered 503, and the connection ends.
+  void out_of_memory();
   // The server ends: what is on its way is still answered.
   void end_soon();
 
@@ -115,7 +118,6 @@ class Session {
 
   bool end_of_input();
   void take(std::string_view bytes);
-  void look_at_request();
   void admit();
   std::optional<Problem> problem_of_body() const;
   void begin();

@@ -1,9 +1,12 @@
 """How connections are kept, shared out and refused."""
 
 import json
+import re
+import resource
 import socket
 import threading
 import time
+from pathlib import Path
 from resource import RLIMIT_NOFILE
 from signal import SIGCONT, SIGSTOP
 
@@ -11,6 +14,7 @@ import pytest
 
 import creditsd
 from creditsd import check_problem, open_socket, parse_answers, raw, read_to_end, wait_until
+from test_scale import is_sanitized
 
 COMMIT = {"backend": "gemini", "tier": "core"}
 STOP_S = 10  # after which docker stop kills
@@ -260,6 +264,34 @@ def test_beyond_max_in_flight_a_request_is_503_and_not_done(start, connect):
     assert sorted(done) == list(range(1, len(done) + 1))
     install = clients[0].get("/v1/installs/a").json
     assert install["version"] == install["lifetime_consumed"] == len(done) > 0
+
+
+def virtual_bytes_of(process):
+    [kib] = re.findall(r"VmSize:\s+(\d+) kB", Path(f"/proc/{process.pid}/status").read_text())
+    return int(kib) * 1024
+
+
+@pytest.mark.skipif(is_sanitized(), reason="AddressSanitizer ends the process instead of bad_alloc")
+@pytest.mark.parametrize("framing", ["Content-Length: 1000000000", "Transfer-Encoding: chunked"])
+def test_a_body_that_there_is_no_memory_for_ends_its_connection_alone(server, client, framing):
+    assert client.get("/readyz").status == 200
+    most = virtual_bytes_of(server.process) + 200 * 1024**2
+    resource.prlimit(server.process.pid, resource.RLIMIT_AS, (most, most))
+    part = b"x" * 1024**2
+    if "chunked" in framing:
+        part = b"%x\r\n%s\r\n" % (len(part), part)
+    with open_socket(server.port) as connection:
+        connection.sendall(request("POST", "/v1/import", framing))
+        try:
+            for _ in range(900):
+                connection.sendall(part)
+        except OSError:
+            pass  # it has answered, and ended
+        [answer] = parse_answers(read_to_end(connection), ["POST"])
+    check_problem(answer, 503, "overloaded")
+    assert answer.headers["Connection"] == "close" and answer.headers["Retry-After"]
+    assert client.put("/v1/installs/a").status == 201
+    wait_until(lambda: "out_of_memory: " in server.log(), "a line about it")
 
 
 # --- how requests arrive

@@ -15,6 +15,7 @@
 #include <filesystem>
 #include <future>
 #include <mutex>
+#include <new>
 #include <string>
 #include <thread>
 #include <vector>
@@ -145,6 +146,14 @@ class Later : public Ongoing {
   std::atomic<bool> is_ready_{false};
 };
 
+// Is answered, but there is no memory for the answer.
+class TooLarge : public Ongoing {
+ public:
+  bool is_ready() const override { return true; }
+  std::chrono::steady_clock::time_point deadline() const override { return {}; }
+  HttpResponse take() override { throw std::bad_alloc{}; }
+};
+
 // Answers `echo` and the target; /slow waits until it is let go, and so does /held-up, on its
 // loop's thread; /later and /much-later wait until they are given, and /gives gives the latter on
 // the thread that it comes on; /long goes on and on, and /big is a great deal at once.
@@ -194,6 +203,7 @@ class Echo : public Service {
   Begun begin(const HttpRequest& request, const Admission&,
               const std::shared_ptr<Listener>& listener) override {
     if (request.target == "/much-later") return much_later_ = begin_later(listener, 60s);
+    if (request.target == "/too-large") return std::make_shared<TooLarge>();
     if (request.target == "/held-up") {
       wait_until_free();
       return begin_later(listener, 50ms);
@@ -501,6 +511,16 @@ TEST_CASE("a call that waits for a worker is under way from when its request was
   echo.let_go();
   check_tells(waiting.receive("echo /slow"), {"200 OK"});
   CHECK(echo.last_slow_was_whole_at() <= has_come);
+}
+
+TEST_CASE("a connection for whose answer there is no memory ends without one, and alone") {
+  Echo echo{{.loops = 1}};
+  Client other{echo.port()};
+  check_tells(other.get("/a"), {"200 OK"});
+  Client client{echo.port()};
+  client.send("GET /too-large HTTP/1.1\r\nHost: x\r\n\r\n");
+  CHECK(client.receive_to_end().empty());
+  check_tells(other.get("/b"), {"200 OK"});
 }
 
 TEST_CASE("stopping ends idle connections and answers what is under way") {

@@ -38,6 +38,11 @@ void Watch::look() {
     log_warning("shed_load", std::to_string(shed) +
                                  " connections and requests were answered with 503 overloaded");
   }
+  if (const auto ended = news(http_figures_.out_of_memory, out_of_memory_); ended > 0) {
+    log_warning("out_of_memory", std::to_string(ended) +
+                                     " connections were ended, as there was no memory for their "
+                                     "requests or answers");
+  }
   if (const auto conflicts = news(figures_.conflicts, conflicts_); conflicts > 0) {
     log_warning("conflicts", std::to_string(conflicts) +
                                  " installs had been written by someone else and were loaded "

@@ -1,5 +1,6 @@
 // Tells the log, a line a second at most for each, of what happens too often for a line each: shed
-// load, slow requests, conflicts with another writer, and clients that speak another protocol.
+// load, connections that there was no memory for, slow requests, conflicts with another writer, and
+// clients that speak another protocol.
 #pragma once
 
 #include <chrono>
@@ -23,8 +24,9 @@ class Watch {
  private:
   actors::Figures& figures_;
   http::HttpFigures& http_figures_;
-  std::uint64_t shed_ = 0;       // that have been told of
-  std::uint64_t conflicts_ = 0;  // that have been told of
+  std::uint64_t shed_ = 0;           // that have been told of
+  std::uint64_t out_of_memory_ = 0;  // that have been told of
+  std::uint64_t conflicts_ = 0;      // that have been told of
   std::chrono::steady_clock::time_point looked_at_{};
 };
 
