@@ -62,6 +62,8 @@ constexpr std::array<Row, problem_kinds> table{{
      {409, "reservation_released", "The reservation has been released"}},
     {Kind::reservation_settled, {409, "reservation_settled", "The reservation has been settled"}},
     {Kind::ledger_not_empty, {409, "ledger_not_empty", "An import needs an empty ledger"}},
+    {Kind::precondition_failed,
+     {412, "precondition_failed", "The stored quota is not one that If-Match names"}},
     {Kind::overloaded, {503, "overloaded", "Too much is under way; nothing was done"}},
     {Kind::storage_unavailable,
      {503, "storage_unavailable", "The store did not confirm; the request may have been done"}},
@@ -203,8 +205,7 @@ Problem unknown_method(const std::string& method) {
 }
 
 Problem precondition_failed(std::string detail) {
-  return {412, "precondition_failed", "The stored quota is not one that If-Match names",
-          std::move(detail)};
+  return {Kind::precondition_failed, std::move(detail)};
 }
 
 Problem payload_too_large(std::size_t bytes_max) {

@@ -45,6 +45,7 @@ enum class ProblemKind : std::uint8_t {
   reservation_released,
   reservation_settled,
   ledger_not_empty,
+  precondition_failed,
   overloaded,
   storage_unavailable,   // answers requests that may change something
   storage_unreadable,    // answers those that change nothing: the same code
