@@ -29,8 +29,8 @@ bool is_token_char(char c) {
          std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
 }
 
-// Whoever reads a `#` takes what follows it for a fragment.
-constexpr bool is_target_char(char c) { return c > ' ' && c < '\x7f' && c != '#'; }
+// Whoever reads a `#` takes what follows it for a fragment, and some take a backslash for a slash.
+constexpr bool is_target_char(char c) { return c > ' ' && c < '\x7f' && c != '#' && c != '\\'; }
 
 constexpr bool is_field_char(char c) {
   const auto byte = static_cast<unsigned char>(c);
@@ -99,20 +99,26 @@ bool take_quoted(std::string_view& text) {
   return false;
 }
 
+// Blanks before it may be left out, and are nothing without it.
+bool take_after_blanks(std::string_view& text, char wanted) {
+  std::string_view rest = text;
+  take_while(rest, is_blank);
+  if (!take_one(rest, wanted)) return false;
+  take_while(rest, is_blank);
+  text = rest;
+  return true;
+}
+
 // RFC 9112, section 7.1.1: any number of `;name` and `;name=value`.
 bool are_chunk_extensions(std::string_view text) {
   if (!is_field_value(text)) return false;
-  while (true) {
-    take_while(text, is_blank);
-    if (text.empty()) return true;
-    if (!take_one(text, ';')) return false;
-    take_while(text, is_blank);
+  while (!text.empty()) {
+    if (!take_after_blanks(text, ';')) return false;
     if (take_while(text, is_token_char).empty()) return false;
-    take_while(text, is_blank);
-    if (!take_one(text, '=')) continue;
-    take_while(text, is_blank);
+    if (!take_after_blanks(text, '=')) continue;
     if (take_while(text, is_token_char).empty() && !take_quoted(text)) return false;
   }
+  return true;
 }
 
 struct HeaderLine {

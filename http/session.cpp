@@ -232,9 +232,10 @@ std::optional<Problem> Session::problem_of_body() const {
   const bool is_encoding_known =
       encoding.empty() || is_gzip(encoding) || equal_without_case(encoding, "identity");
   if (!is_encoding_known) return unsupported_content_encoding(std::string{encoding});
-  const auto type = head.first(Field::content_type);
-  if (!type || type->empty() || is_json(*type)) return std::nullopt;
-  return unsupported_media_type(std::string{*type});
+  const auto types = head.values(Field::content_type);
+  if (types.size() > 1) return bad_request("Content-Type is given twice");
+  if (types.empty() || types.front().empty() || is_json(types.front())) return std::nullopt;
+  return unsupported_media_type(std::string{types.front()});
 }
 
 void Session::begin() {

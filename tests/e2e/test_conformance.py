@@ -1,4 +1,6 @@
-"""HTTP/1.1 to the letter (RFC 9110, RFC 9112), plain and over TLS: how each request is answered, and that after an error nothing that follows is taken for a request. `http/framer_test.cpp` has more cases."""
+"""HTTP/1.1 to the letter (RFC 9110, RFC 9112), plain and over TLS: how each request is answered, and that after an
+error nothing that follows is taken for a request. `http/framer_test.cpp` has more cases. Together they have those of the
+public suites Http11Probe and h1spec."""
 
 import os
 import re
@@ -32,6 +34,7 @@ def chunks(text):
     return post(CHUNKED, body=text)
 
 
+WEBSOCKET = b"Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 WHOLE = b"%x\r\n%s\r\n" % (len(COMMIT), COMMIT)
 
 # What goes on: the answer to the first request, and then that to the second.
@@ -43,15 +46,41 @@ GOOD = {
     "3.2.4 OPTIONS for the server": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     "9110 9.3.7 OPTIONS for a path": (b"OPTIONS /v1/quota HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     "9110 9.1 a method that there is not": (b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 501),
+    "9110 9.1 a method in small letters": (b"get /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 501),
+    "9110 9.3.8 TRACE": (b"TRACE /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n\r\n", 405),
+    "9110 9.3.8 TRACE with a body": (b"TRACE /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405),
     "9110 9.1 for another path": (b"DELETE /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
     "5.1 blanks around a value": (get(b"X: \t y \t\r\n"), 200),
     "6.2 a length": (post(LENGTH), 200),
+    "6.3 neither a length nor chunks": (post(body=b""), 422),
+    "6 a body of HEAD is dropped": (b"HEAD /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 200),
+    "6 a body of OPTIONS is dropped": (b"OPTIONS /v1/quota HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 200),
+    "6 half a request as the body of GET": (get(b"Content-Length: 16\r\n") + b"GET / HTTP/1.1\r\n" + b"\r\n", 200),
     "6 a body of GET is dropped": (get(b"Content-Length: 3\r\n") + b"abc", 200),
     "7.1 chunks": (chunks(WHOLE + b"0\r\n\r\n"), 200),
     "7.1 Chunked": (post(b"Transfer-Encoding: Chunked\r\n", body=WHOLE + b"0\r\n\r\n"), 200),
     "7.1.1 extensions": (chunks(WHOLE.replace(b"\r\n", b';a;b="c;\\"d"\r\n', 1) + b"0;e=f\r\n\r\n"), 200),
     "7.1.2 trailers": (chunks(WHOLE + b"0\r\nX: y\r\nContent-Length: 7\r\n\r\n"), 200),
     "9110 10.1.1 an expectation that is met": (post(LENGTH, b"Expect: 100-Continue\r\n"), 200),
+    "9110 6.5.1 trailers that are no trailers": (
+        chunks(WHOLE + b"0\r\nHost: y\r\nAuthorization: Bearer x\r\nContent-Type: text/html\r\n"
+               b"Transfer-Encoding: chunked\r\n\r\n"), 200),
+    "9110 5.1 an underscore is no hyphen": (post(LENGTH, b"Transfer_Encoding: chunked\r\nContent_Length: 9\r\n"), 200),
+    "9110 7.8 an upgrade that is not made": (get(b"Connection: Upgrade\r\n", WEBSOCKET, b"Sec-WebSocket-Version: 13\r\n"),
+                                             200),
+    "9110 7.8 without Connection": (get(WEBSOCKET, b"Sec-WebSocket-Version: 13\r\n"), 200),
+    "9110 7.8 to another version": (get(b"Connection: Upgrade\r\n", WEBSOCKET, b"Sec-WebSocket-Version: 99\r\n"), 200),
+    "9110 7.8 to what there is not": (get(b"Connection: Upgrade\r\nUpgrade: made-up/1.0\r\n"), 200),
+    "9110 7.8 of a POST": (post(LENGTH, b"Connection: Upgrade\r\n", WEBSOCKET), 200),
+    "9110 12.5.1 a type that there is not": (get(b"Accept: application/x-nonsense\r\n"), 200),
+    "9110 14.2 ranges": (get(b"Range: bytes=" + b",".join([b"0-"] * 1_000) + b"\r\n"), 200),
+    "9110 14.2 a range that is none": (get(b"Range: bytes=a-b\r\n"), 200),
+    "9110 14.2 a range of POST": (post(LENGTH, b"Range: bytes=0-3\r\n"), 200),
+    "6265 5.4 cookies": (get(b"Cookie: a=1; b=hello world; c=x=y; d=\r\n", b"Cookie: ===;;;\r\n", b"Cookie:\r\n"), 200),
+    "6265 6.1 a thousand": (get(b"Cookie: " + b"; ".join(b"k%d=v%d" % (n, n) for n in range(1_000)) + b"\r\n"), 200),
+    "3986 2.1 an escaped NUL": (get(target=b"/path%00.html"), 404),
+    "3986 2.1 an escaped line end": (get(target=b"/path%0d%0aX-Injected:%20true"), 404),
+    "9110 10.1.1 an expectation without a body": (get(b"Expect: 100-continue\r\n"), 200),
     "9110 10.1.1 the same of a GET": (get(b"Content-Length: 3\r\n", b"Expect: 100-Continue\r\n") + b"abc", 200),
     "9110 8.6 no body": (post(b"Content-Length: 0\r\n", body=b""), 422),
 }
@@ -64,6 +93,8 @@ BAD = {
     "2.3 http/1.1": (get(version=b"http/1.1"), 400),
     "3 a blank too many": (b"GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "3 no version": (b"GET /healthz\r\nHost: x\r\n\r\n", 400),
+    "3.2 a backslash": (get(target=b"/path\\file"), 400),
+    "3 a blank in the target": (get(target=b"/a b"), 400),
     "3.2 no Host": (get(host=b""), 400),
     "3.2 an empty one": (get(host=b"Host:\r\n"), 400),
     "3.2 two": (get(b"Host: x\r\n"), 400),
@@ -77,27 +108,46 @@ BAD = {
     "5.2 a folded line": (get(b"X: y\r\n z\r\n"), 400),
     "9110 5.1 a name that is none": (get(b"X(: y\r\n"), 400),
     "9110 5.5 NUL": (get(b"X: y\0\r\n"), 400),
+    "6585 5 a large cookie": (get(b"Cookie: big=" + b"A" * 65_536 + b"\r\n"), 431),
+    "6585 5 many headers": (get(b"X: y\r\n" * 10_000), 431),
+    "9110 9.1 a method longer than any": (b"A" * 100_000 + b" / HTTP/1.1\r\nHost: x\r\n\r\n", 501),
     "6585 5 large headers": (get(b"X: " + b"y" * 70_000 + b"\r\n"), 431),
     "6.1 chunks and a length": (post(CHUNKED, LENGTH, body=WHOLE + b"0\r\n\r\n"), 400),
     "6.1 chunks in HTTP/1.0": (b"POST /v1/installs/a/commit HTTP/1.0\r\n" + CHUNKED + b"\r\n" + WHOLE + b"0\r\n\r\n",
                                400),
+    "6.1 chunks and a length that is none": (post(CHUNKED, b"Content-Length: +3\r\n", body=WHOLE + b"0\r\n\r\n"), 400),
+    "6.1 chunks in other cases and a length": (post(b"TransFer-Encoding: CHUNKED\r\n", LENGTH), 400),
+    "6.1 chunks behind a comma and a length": (post(b"Transfer-Encoding: , chunked\r\n", LENGTH), 400),
+    "6.1 chunks before a blank and a length": (post(b"Transfer-Encoding: chunked \r\n", LENGTH), 400),
+    "6.1 chunks in a folded line and a length": (post(b"Transfer-Encoding:\r\n chunked\r\n", LENGTH), 400),
+    "6.1 twice, and a length": (post(CHUNKED, b"Transfer-Encoding: identity\r\n", LENGTH), 400),
+    "6.1 another coding and a length": (post(b"Transfer-Encoding: xchunked\r\n", LENGTH), 400),
+    "6.1 folded, of OPTIONS": (b"OPTIONS / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding:\r\n chunked\r\n\r\n", 400),
     "6.1 another coding": (post(b"Transfer-Encoding: gzip, chunked\r\n"), 501),
     "6.1 another coding last": (post(b"Transfer-Encoding: chunked, gzip\r\n"), 400),
     "6.1 twice": (post(CHUNKED, CHUNKED), 400),
     "6.1 empty": (post(b"Transfer-Encoding:\r\n"), 400),
     "6.2 two lengths": (post(LENGTH, LENGTH), 400),
+    "6.2 two that differ": (post(b"Content-Length: 3\r\nContent-Length: 4\r\n"), 400),
     "6.2 a list of them": (post(b"Content-Length: 3, 3\r\n"), 400),
     "6.2 a signed one": (post(b"Content-Length: +3\r\n"), 400),
     "6.2 an empty one of GET": (get(b"Content-Length:\r\n"), 400),
     "6.2 one that is no number": (get(b"Content-Length: x\r\n"), 400),
+    "7.1 a blank after the size": (chunks(b"3 \r\nabc\r\n0\r\n\r\n"), 400),
+    "7.1 a sign before zero": (chunks(b"+0\r\n\r\nX"), 400),
+    "7.1 no end of the data": (chunks(b"3\r\nabc0\r\n\r\n"), 400),
     "7.1 a size that is none": (chunks(b"x\r\n"), 400),
     "7.1 a size with a prefix": (chunks(b"0x3\r\nabc\r\n0\r\n\r\n"), 400),
     "7.1 a chunk that is too long": (chunks(b"3\r\nabcd\r\n0\r\n\r\n"), 400),
     "7.1 a bare LF": (chunks(b"3\nabc\r\n0\r\n\r\n"), 400),
     "7.1.1 an extension that is none": (chunks(b"3;\r\nabc\r\n0\r\n\r\n"), 400),
+    "7.1.1 a very long extension": (chunks(b"3;" + b"a" * 65_536 + b"\r\nabc\r\n0\r\n\r\n"), 400),
+    "7.1.2 a bare LF": (chunks(WHOLE + b"0\r\n\n"), 400),
     "7.1.2 a trailer that is none": (chunks(WHOLE + b"0\r\nX\r\n\r\n"), 400),
     "9110 10.1.1 an expectation that cannot be met": (post(LENGTH, b"Expect: coffee\r\n"), 417),
     "9110 15.5.14 more than is taken": (post(b"Content-Length: 99999999\r\n"), 413),
+    "9110 8.3 two types": (post(LENGTH, b"Content-Type: application/json\r\nContent-Type: text/html\r\n"), 400),
+    "9110 15.5.16 another type": (post(LENGTH, b"Content-Type: application/x-nonsense\r\n"), 415),
     "9110 15.5.16 an encoded body": (post(LENGTH, b"Content-Encoding: br\r\n"), 415),
     "9110 8.4 a body that is not encoded as it says": (post(LENGTH, b"Content-Encoding: gzip\r\n"), 400),
 }
@@ -158,6 +208,7 @@ def test_every_answer_is_dated_and_nothing_of_the_api_may_be_stored(server):
         [answer] = parse_answers(talk(server, get(b"Connection: close\r\n", target=target)), ["GET"])
         assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", answer.headers["Date"])
         assert answer.headers["Cache-Control"] == "no-store"
+        assert answer.headers["Content-Type"] in ("application/json", "application/problem+json")
 
 
 def test_a_refusal_of_a_head_request_has_no_body(server):
@@ -211,7 +262,8 @@ def test_who_asks_for_ever_holds_up_nobody(server):
 
 
 def test_http_1_0_gets_no_chunks_and_its_connection_ends_unless_it_asks(server):
-    for headers, ends in ((b"", "close"), (b"Connection: keep-alive\r\n", "keep-alive")):
+    for headers, ends in ((b"", "close"), (b"Connection: keep-alive\r\n", "keep-alive"),
+                          (b"Connection: Upgrade\r\n" + WEBSOCKET, "close")):
         data = talk(server, get(headers, version=b"HTTP/1.0", host=b"") + NEXT)
         answers = parse_answers(data, ["GET"] + ["PUT"] * (ends == "keep-alive"))
         assert answers[0].headers["Connection"] == ends
@@ -235,6 +287,29 @@ def test_the_page_is_not_sent_to_who_has_it(server, target):
     [answer] = parse_answers(talk(server, get(known, b"Connection: close\r\n", target=target)), ["GET"])
     assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", page.headers["ETag"])
     assert "Content-Length" not in answer.headers
+
+
+# RFC 9110, sections 8.8.3 and 13.1: what a request says about ETAG, the page's, and whether the page is sent to it.
+CONDITIONS = {
+    "the tag": ("If-None-Match: ETAG", 304),
+    "the tag as a strong one": ("If-None-Match: STRONG", 304),
+    "another tag": ('If-None-Match: "x"', 200),
+    "any tag": ("If-None-Match: *", 304),
+    "no quotes": ("If-None-Match: BARE", 200),
+    "a date beside the tag": ("If-None-Match: ETAG\r\nIf-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT", 304),
+    "a date beside another tag": ('If-None-Match: "x"\r\nIf-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT', 200),
+    "a date to come": ("If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT", 200),
+    "no date": ("If-Modified-Since: not-a-date", 200),
+}
+
+
+@pytest.mark.parametrize("condition, status", CONDITIONS.values(), ids=CONDITIONS)
+def test_the_page_is_sent_unless_the_tag_is_known(server, condition, status):
+    [page] = parse_answers(talk(server, get(b"Connection: close\r\n", target=b"/page.js")), ["GET"])
+    strong = page.headers["ETag"].removeprefix("W/")
+    asked = condition.replace("ETAG", page.headers["ETag"]).replace("STRONG", strong).replace("BARE", strong.strip('"'))
+    [answer] = parse_answers(talk(server, get(f"{asked}\r\nConnection: close\r\n".encode(), target=b"/page.js")), ["GET"])
+    assert answer.status == status
 
 
 def test_options_tells_what_a_path_takes(server):
