@@ -392,10 +392,10 @@ bool Session::send() {
     return false;
   }
   if (progress == Connection::Progress::left) {
-    if (!awaits_progress_) expect_progress();
+    if (!progress_deadline_) expect_progress();
     return false;
   }
-  awaits_progress_ = false;
+  progress_deadline_.reset();
   if (!next_chunk_) {
     finish_answer();
     return true;
@@ -411,7 +411,6 @@ std::chrono::milliseconds Session::progress_interval() const {
 // The socket reports room only when a third of its buffer is free, which may be megabytes; a slow
 // client can take longer than send_timeout to free that much.
 void Session::expect_progress() {
-  awaits_progress_ = true;
   unsent_bytes_ = connection_->unsent_bytes();
   progress_deadline_ = context_.now + context_.limits.send_timeout;
   if (!send_deadline_) send_deadline_ = context_.now + context_.limits.send_total_timeout;
@@ -422,10 +421,10 @@ std::optional<std::string_view> Session::fault_of_sending() {
   if (send_deadline_ && context_.now >= *send_deadline_) {
     return context_.is_ending ? "the server ends" : "the client has taken too long for all of it";
   }
-  if (!awaits_progress_) return std::nullopt;
+  if (!progress_deadline_) return std::nullopt;
   const std::size_t before = std::exchange(unsent_bytes_, connection_->unsent_bytes());
   if (unsent_bytes_ < before) progress_deadline_ = context_.now + context_.limits.send_timeout;
-  if (context_.now < progress_deadline_) return std::nullopt;
+  if (context_.now < *progress_deadline_) return std::nullopt;
   return "the client took nothing for too long";
 }
 

@@ -164,9 +164,8 @@ class Session {
   std::optional<Gzip> gzip_{};
   std::function<void(std::string_view why)> broken_off_{};
   // Of an answer that the client makes wait.
-  bool awaits_progress_ = false;
   std::size_t unsent_bytes_ = 0;  // when it was looked at last
-  std::chrono::steady_clock::time_point progress_deadline_{};
+  std::optional<std::chrono::steady_clock::time_point> progress_deadline_{};
   std::optional<std::chrono::steady_clock::time_point> send_deadline_{};  // for all of it
   std::size_t lingered_bytes_ = 0;
 };
