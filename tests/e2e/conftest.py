@@ -8,7 +8,7 @@ import pytest
 import cluster
 import creditsd
 
-PASSIVATION_S = 0.6  # idle installs are looked for twice a second
+PASSIVATION_S = 0.6  # creditsd looks for idle installs twice a second
 
 
 @pytest.fixture
@@ -19,14 +19,14 @@ def data_dir(tmp_path):
 
 
 def flags_of_store():
-    """Where servers keep their ledgers: each in a schema of the database in $CREDITS_POSTGRES, if any."""
+    """If $CREDITS_POSTGRES names a database, flags that put a ledger in a new schema there."""
     uri = os.environ.get("CREDITS_POSTGRES")
     return ["--store", cluster.new_ledger(uri)] if uri else []
 
 
 @pytest.fixture
 def start(data_dir, tmp_path):
-    """Starts servers on `data_dir` and a free port; a flag given again replaces these."""
+    """Starts servers on `data_dir` and a free port; arguments override these flags."""
     servers = []
     numbers = itertools.count()
     store = flags_of_store()
@@ -44,7 +44,7 @@ def start(data_dir, tmp_path):
 
 @pytest.fixture
 def connect():
-    """Opens clients, of a server or beside another client, and closes them."""
+    """Opens clients for a server, or for another client's server, and closes them at the end."""
     clients = []
 
     def connect_client(server_or_client=None, **place):
@@ -69,7 +69,7 @@ def client(server, connect):
 
 @pytest.fixture
 def start_with(data_dir, start, connect):
-    """A client of a server that has these rows, imported at its start, and this quota."""
+    """Starts a server that imports `rows` and has `quota`; returns a client."""
 
     def start_with_ledger(rows, quota=None, *args):
         ledger = {"rows": {row["install_id"]: row for row in rows}}
@@ -83,7 +83,7 @@ def start_with(data_dir, start, connect):
 
 @pytest.fixture(scope="module")
 def shared_server(tmp_path_factory):
-    """For tables of cases that each have an install of their own, or change nothing."""
+    """A server for tables of cases that use an install each, or change nothing."""
     path = tmp_path_factory.mktemp("shared")
     running = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", path / "data",
                                *flags_of_store()], path / "log")
@@ -98,7 +98,7 @@ def shared_client(shared_server, connect):
 
 @pytest.fixture(params=["kill", "stop", "passivate"])
 def life(request, start, connect):
-    """A client, and a function that ends what is in memory and gives a client of what comes."""
+    """A client, and a function that discards the state in memory and returns a client for what follows."""
     flags = creditsd.FEW_LIVE if request.param == "passivate" else []
     server = start(*flags)
     client = connect(server)

@@ -11,12 +11,12 @@ BINARY = Path(os.environ.get("CREDITSCTL",
 
 
 def environment():
-    """Ours without the settings of creditsctl that the caller's shell may have."""
+    """Our environment without creditsctl's settings from the caller's shell."""
     return {k: v for k, v in os.environ.items() if not k.startswith("CREDITSCTL_")}
 
 
 def run(*args, server=None, env=None, stdin=None):
-    """Runs it to its end, on `server` if there is one."""
+    """Runs creditsctl to its end, against `server` if given."""
     url = [] if server is None else ["--url", f"http://127.0.0.1:{server.port}"]
     return subprocess.run([BINARY, *url, *map(str, args)], env=environment() | (env or {}),
                           text=True, capture_output=True, input=stdin,
@@ -29,7 +29,7 @@ def check_done(ended):
 
 
 def check_failed(ended, status, *words):
-    """That it ended so, and said why in one line that has these words."""
+    """Checks the exit status, and that the one-line error contains `words`."""
     assert ended.returncode == status, ended
     assert ended.stderr.startswith("creditsctl: ") and ended.stderr.count("\n") == 1, ended.stderr
     for word in words:

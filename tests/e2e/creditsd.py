@@ -17,19 +17,19 @@ from pathlib import Path
 REPO = Path(__file__).resolve().parents[2]
 BINARY = str(Path(os.environ.get("CREDITSD", REPO / "build/release/bin/creditsd")).resolve())
 FEW_LIVE = ["--max-live-installs", "4", "--passivate-after", "10ms"]  # installs come and go
-TIMEOUT_S = 30  # a sanitizer's build on a busy machine is slow
+TIMEOUT_S = 30  # sanitizer builds on a busy machine are slow
 
 LISTENING = re.compile(r"^listening on (?:https?://(.+):(\d+)|unix:(.+))$", re.MULTILINE)
 
 
 def environment(extra):
-    """Ours without the settings of creditsd that the caller's shell may have."""
+    """Our environment without creditsd's settings from the caller's shell."""
     mine = {k: v for k, v in os.environ.items() if not k.startswith("CREDITSD")}
     return mine | (extra or {})
 
 
 def with_limits(limits):
-    """What a child does before it becomes creditsd, to have less of what `resource` names."""
+    """Returns a function that a child runs before it becomes creditsd: it sets these resource limits."""
     def limit():
         for what, most in limits.items():
             resource.setrlimit(what, (most, most))
@@ -38,7 +38,7 @@ def with_limits(limits):
 
 
 def run(*args, env=None, cwd=None, limits=None):
-    """Runs creditsd to its end: for what is expected not to start."""
+    """Runs creditsd to its end, for tests that expect it not to start."""
     return subprocess.run([BINARY, *map(str, args)], env=environment(env), cwd=cwd, text=True,
                           capture_output=True, stdin=subprocess.DEVNULL, timeout=TIMEOUT_S,
                           preexec_fn=with_limits(limits))
@@ -63,7 +63,7 @@ class Server:
                                             stderr=log, preexec_fn=with_limits(limits))
         try:
             wait_until(self._listening_or_dead, "the line `listening on`")
-            assert self.running(), f"it ended at start: {self.log()}"
+            assert self.running(), f"it ended during startup: {self.log()}"
         except BaseException:
             self.kill()
             raise
@@ -119,7 +119,7 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class Client:
-    """One keep-alive connection, opened again where the server has said that it closes it."""
+    """One keep-alive connection, reopened after the server announces that it closes it."""
 
     def __init__(self, port=None, path=None):
         self.port = port
@@ -127,7 +127,7 @@ class Client:
                            http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_S))
 
     def request(self, method, path, body=None, headers=None):
-        """`body`: bytes as they are, an iterator's bytes in chunks, anything else as JSON."""
+        """Sends `body`: bytes unchanged, an iterator's bytes in chunks, anything else as JSON."""
         if body is not None and not isinstance(body, (bytes, Iterator)):
             body = json.dumps(body).encode()
         sent = {} if body is None else {"Content-Type": "application/json"}
@@ -136,7 +136,7 @@ class Client:
             self.connection.request(method, path, body,
                                     {k: v for k, v in sent.items() if v is not None})
         except (BrokenPipeError, ConnectionResetError):
-            # It may answer, and close, before it has read all; but not where there was no connection.
+            # The server may answer and close before it has read everything. Without a connection, fail.
             if self.connection.sock is None:
                 raise
         response = self.connection.getresponse()
@@ -167,7 +167,7 @@ def open_unix_socket(path, timeout_s=TIMEOUT_S):
 
 
 def read_to_end(connection):
-    """What comes until the server closes, be it by a reset."""
+    """Returns everything received until the server closes or resets the connection."""
     received = b""
     try:
         while chunk := connection.recv(65536):
@@ -178,19 +178,19 @@ def read_to_end(connection):
 
 
 def raw(port, data, half_close=False, timeout_s=TIMEOUT_S):
-    """Sends bytes as they are; returns all that comes until the server closes."""
+    """Sends bytes unchanged; returns everything received until the server closes."""
     with open_socket(port, timeout_s) as connection:
         try:
             connection.sendall(data)
             if half_close:
                 connection.shutdown(socket.SHUT_WR)
         except OSError:
-            pass  # it may refuse, and end the connection, before it has read all
+            pass  # the server may refuse and close before it has read everything
         return read_to_end(connection)
 
 
 class _Replay:
-    """The socket that http.client wants, over bytes that are here already."""
+    """The socket that http.client needs, over bytes already received."""
 
     def __init__(self, data):
         self.stream = io.BytesIO(data)
@@ -201,19 +201,19 @@ class _Replay:
 
 
 def parse_answers(data, methods):
-    """The answers in `data` to requests of these methods, one after the other."""
+    """Parses the successive answers in `data` to requests with these methods."""
     source = _Replay(data)
     answers = []
     for method in methods:
         response = http.client.HTTPResponse(source, method=method)
         response.begin()
         answers.append(Answer(response.status, response.headers, response.read()))
-    assert not source.stream.read(), "more came than was asked for"
+    assert not source.stream.read(), "more answers than requests"
     return answers
 
 
 def check_problem(answer, status, code, field=None):
-    """That it is a problem of RFC 9457, this one."""
+    """Checks that `answer` is this RFC 9457 problem."""
     assert answer.status == status, answer.body
     assert answer.headers["Content-Type"] == "application/problem+json"
     problem = answer.json

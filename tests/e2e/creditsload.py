@@ -17,14 +17,14 @@ def command(*args, port=None):
 
 
 def run(*args, port=None):
-    """Runs it to its end; a flag given again replaces these."""
+    """Runs creditsload to its end; `args` override the flags below."""
     return subprocess.run(command("--duration", "300ms", "--warm-up", "0s", "--connections", 4,
                                   *args, port=port),
                           text=True, capture_output=True, timeout=creditsd.TIMEOUT_S)
 
 
 def report(tmp_path, *args, port):
-    """What it wrote as JSON, and how it ended."""
+    """Runs creditsload; returns its JSON report and the ended process."""
     path = tmp_path / "report.json"
     ended = run("--json", path, *args, port=port)
     return json.loads(path.read_text()), ended

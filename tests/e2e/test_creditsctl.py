@@ -1,5 +1,5 @@
-"""creditsctl without a server: what check says of a ledger that is whole, of one that is not, and of
-none; what a backup has; what bash completes; what is no command."""
+"""creditsctl without a server: check on intact, damaged and missing ledgers; backups; bash completion;
+usage errors."""
 
 import contextlib
 import random
@@ -22,7 +22,7 @@ DUMPED = {"journal.db": ["entries", "imports", "baselines"], "snapshots.db": ["r
 
 
 def make_ledger(client):
-    """Installs of several kinds of entries; the flips below want them to be more than a page."""
+    """Installs with several kinds of entries, on more than one page for the bit flips below."""
     client.request("POST", f"{path_of('a')}/commit", COMMIT, KEY)
     for n in range(30):
         for _ in range(3):
@@ -50,7 +50,7 @@ def test_a_whole_ledger_passes_while_it_runs_and_after_a_kill(server, client, da
         '{"ok":true,"installs":4,"entries":6,"entries_unhashed":0,"pruned_sequence":0,'
         '"has_snapshots":true,"is_log_missing":false}\n')
     (data_dir / "snapshots.db").unlink()
-    assert "no snapshots.db" in check_done(creditsctl.run("check", data_dir))
+    assert "snapshots.db is missing" in check_done(creditsctl.run("check", data_dir))
 
 
 def make_read_only(disk):
@@ -59,7 +59,7 @@ def make_read_only(disk):
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
 @pytest.mark.parametrize("name", ["data", "da ta?#%41"])
-def test_a_ledger_on_a_mount_that_is_read_only_is_checked_and_backed_up(small_disk, start, connect, tmp_path,  # noqa: F811
+def test_a_ledger_on_a_read_only_mount_can_be_checked_and_backed_up(small_disk, start, connect, tmp_path,  # noqa: F811
                                                                         how, name):
     server = start("--data-dir", small_disk / name)
     connect(server).post(f"{path_of('a')}/commit", COMMIT)
@@ -70,7 +70,7 @@ def test_a_ledger_on_a_mount_that_is_read_only_is_checked_and_backed_up(small_di
     assert "1 entries" in check_done(creditsctl.run("check", *restore(tmp_path / "backup.db", tmp_path / "restored")[1:]))
 
 
-def test_a_log_without_its_index_on_a_mount_that_is_read_only_is_named(small_disk, start, connect):  # noqa: F811
+def test_a_log_without_its_index_on_a_read_only_mount_is_named(small_disk, start, connect):  # noqa: F811
     data_dir = small_disk / "data"
     server = start("--data-dir", data_dir)
     connect(server).post(f"{path_of('a')}/commit", COMMIT)
@@ -106,7 +106,7 @@ ROW_COLUMNS = ["lifetime_consumed", "lifetime_gemini_consumed", "monthly_consume
 
 
 @pytest.mark.parametrize("case", CHANGES)
-def test_an_entry_that_was_changed_is_named(stopped, case):
+def test_a_changed_entry_is_named(stopped, case):
     file, sql = CHANGES[case]
     with sqlite3.connect(stopped / file) as database:
         database.execute(sql)
@@ -117,7 +117,7 @@ def test_an_entry_that_was_changed_is_named(stopped, case):
 
 
 @pytest.mark.parametrize("column", ROW_COLUMNS)
-def test_a_row_that_was_changed_is_named(stopped, column):
+def test_a_changed_row_is_named(stopped, column):
     with sqlite3.connect(stopped / "snapshots.db") as database:
         database.execute(f"UPDATE rows SET {column} = {column} + 1 WHERE install_id = 'install-1'")
     check_failed(creditsctl.run("check", stopped), 1, 'install "install-1"', "version 5")
@@ -132,7 +132,7 @@ NEEDLES = {
 
 
 @pytest.mark.parametrize("case", NEEDLES)
-def test_one_byte_that_was_changed_in_a_file_is_found(stopped, case):
+def test_a_changed_byte_in_a_file_is_found(stopped, case):
     file, needle = NEEDLES[case]
     content = bytearray((stopped / file).read_bytes())
     assert needle in content
@@ -142,7 +142,7 @@ def test_one_byte_that_was_changed_in_a_file_is_found(stopped, case):
 
 
 def dump(data_dir, file):
-    """All entries, or rows and names, as SQLite reads them; None if it cannot."""
+    """All entries, or rows and names, as SQLite reads them; None if it fails."""
     try:
         with contextlib.closing(sqlite3.connect(data_dir / file)) as database:
             database.text_factory = bytes
@@ -153,9 +153,9 @@ def dump(data_dir, file):
 
 
 @pytest.mark.parametrize("file", DUMPED)
-def test_whatever_byte_is_changed_no_entry_and_no_row_changes_unnoticed(stopped, tmp_path, file):
-    """Bytes that no entry and no row is of (free room in a page) may change. The first page has the
-    schema."""
+def test_no_changed_byte_alters_an_entry_or_a_row_unnoticed(stopped, tmp_path, file):
+    """Free space in a page belongs to no entry or row and may change. The first page, which has the
+    schema, is left out."""
     chance = random.Random(file)
     size = (stopped / file).stat().st_size
     before = dump(stopped, file)
@@ -171,7 +171,7 @@ def test_whatever_byte_is_changed_no_entry_and_no_row_changes_unnoticed(stopped,
     assert found > 0
 
 
-def test_what_is_no_ledger_is_told_so(tmp_path):
+def test_a_missing_ledger_is_an_error(tmp_path):
     check_failed(creditsctl.run("check", tmp_path), 1, tmp_path)
     check_failed(creditsctl.run("backup", tmp_path, tmp_path.with_suffix(".db")), 1, tmp_path)
     (tmp_path / "journal.db").write_bytes(b"something else, " * 1000)
@@ -179,7 +179,7 @@ def test_what_is_no_ledger_is_told_so(tmp_path):
     assert not tmp_path.with_suffix(".db").exists()
 
 
-def test_old_entries_are_pruned_and_the_ledger_stays_whole(start, connect, data_dir):
+def test_old_entries_are_pruned_and_the_ledger_stays_intact(start, connect, data_dir):
     client = connect(start("--keep-entries", "1s"))
     for _ in range(5):
         installed = client.post(f"{path_of('a')}/commit", COMMIT).json
@@ -195,7 +195,7 @@ def test_old_entries_are_pruned_and_the_ledger_stays_whole(start, connect, data_
     assert again.body == keyed.body
 
 
-def test_an_install_with_keys_keeps_no_other_from_being_pruned(start, connect, data_dir):
+def test_an_install_with_keys_does_not_keep_others_from_being_pruned(start, connect, data_dir):
     client = connect(start("--keep-entries", "1s"))
     keyed = client.request("POST", f"{path_of('a')}/commit", COMMIT, {"Idempotency-Key": "k"})
     for _ in range(3):
@@ -234,8 +234,7 @@ def test_a_backup_serves_the_same_ledger(server, client, data_dir, tmp_path, sta
 
 
 @pytest.mark.parametrize("flags", [[], ["--keep-entries", "1s"], FEW_LIVE])
-def test_backups_under_traffic_have_all_that_was_answered_before(start, connect, data_dir,
-                                                                 tmp_path, flags):
+def test_backups_under_traffic_have_every_earlier_acknowledged_write(start, connect, data_dir, tmp_path, flags):
     server = start(*flags)
     traffic = Traffic(server.port, [f"install-{n}" for n in range(40)], writers=8, readers=0)
     backups = []
@@ -264,13 +263,13 @@ def test_backups_under_traffic_have_all_that_was_answered_before(start, connect,
         check_done(creditsctl.run("check", file.with_suffix("")))
 
 
-def test_a_backup_replaces_nothing_unless_it_is_told_to(stopped, tmp_path):
+def test_a_backup_replaces_a_file_only_with_force(stopped, tmp_path):
     backup = tmp_path / "backup.db"
     backup.write_text("mine")
     check_failed(creditsctl.run("backup", stopped, backup), 1, backup, "--force")
     assert backup.read_text() == "mine"
     check_failed(creditsctl.run("backup", stopped, stopped / "journal.db", "--force"), 1,
-                 "directory of the ledger")
+                 "the ledger's directory")
     ended = creditsctl.run("backup", stopped, backup, "--force", "--json", "--progress")
     assert ended.returncode == 0
     assert ended.stderr.endswith("backup: 100 %\n")
@@ -290,25 +289,25 @@ USAGE_ERRORS = {
     "no URL": (["stats", "--url", "localhost"], "localhost"),
     "a URL of another scheme": (["stats", "--url", "ftp://localhost"], "ftp"),
     "a URL with a path": (["stats", "--url", "http://localhost/v1"], "/v1"),
-    "a port that is none": (["stats", "--url", "http://localhost:70000"], "70000"),
-    "no number": (["list", "--limit", "many"], "many"),
+    "an invalid port": (["stats", "--url", "http://localhost:70000"], "70000"),
+    "not a number": (["list", "--limit", "many"], "many"),
     "a number out of range": (["list", "--limit", "0"], "0"),
     "a limit and all": (["list", "--limit", "5", "--all"], "--all"),
     "an interval without a unit": (["top", "--interval", "1"], "1"),
-    "an interval of nothing": (["top", "--interval", "0s"], "interval"),
+    "an interval of zero": (["top", "--interval", "0s"], "interval"),
     "no such CA file": (["stats", "--ca-file", "/nonsense"], "/nonsense"),
     "no such token file": (["stats", "--token-file", "/nonsense"], "/nonsense"),
 }
 
 
 @pytest.mark.parametrize("case", USAGE_ERRORS)
-def test_a_usage_error_ends_with_2_and_names_what_is_wrong(case):
+def test_a_usage_error_exits_with_2_and_names_the_fault(case):
     args, word = USAGE_ERRORS[case]
     check_failed(creditsctl.run(*args), 2, word)
 
 
 @pytest.mark.parametrize("args", [[], ["--json"], ["quota"], ["completion"]], ids=" ".join)
-def test_a_call_without_its_command_prints_help(args):
+def test_a_call_without_a_command_prints_help(args):
     ended = creditsctl.run(*args)
     assert (ended.returncode, ended.stderr) == (2, "")
     command = [arg for arg in args if not arg.startswith("-")]
@@ -321,14 +320,14 @@ COMMANDS = ["stats", "top", "show", "history", "list", "export", "import", "quot
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_each_command_has_help_with_an_example(command):
-    told = check_done(creditsctl.run(*command.split(), "--help"))
-    assert "Example" in told and f"creditsctl {command}" in told
+    output = check_done(creditsctl.run(*command.split(), "--help"))
+    assert "Example" in output and f"creditsctl {command}" in output
 
 
 def test_the_help_lists_the_commands_and_the_exit_statuses():
-    told = check_done(creditsctl.run("--help"))
+    output = check_done(creditsctl.run("--help"))
     for word in [*(command.split()[0] for command in COMMANDS), "Exit status", "CREDITSCTL_URL"]:
-        assert word in told
+        assert word in output
     assert check_done(creditsctl.run("--version")).count("\n") == 1
 
 

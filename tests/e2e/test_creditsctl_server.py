@@ -1,5 +1,5 @@
-"""creditsctl and a server: every command in tables and in JSON, and what it says when the server
-refuses, is away, ends in the middle, or is some other program."""
+"""creditsctl and a server: every command in tables and in JSON, and its errors when the server refuses,
+is down, disconnects midway, or is some other program."""
 
 import contextlib
 import http.server
@@ -34,7 +34,7 @@ def ctl(server):
 
 @pytest.fixture
 def ledger(client):
-    """`a` has a commit and a reservation; `a/b` and `a2` each a commit of `pro`."""
+    """`a` has a commit and a reservation; `a/b` and `a2` have a commit each, with tier `pro`."""
     client.post(f"{path_of('a')}/commit", COMMIT)
     client.request("POST", f"{path_of('a')}/reservations", {"credits": 5, "ttl_seconds": 3600},
                    {"Idempotency-Key": "some-key"})
@@ -48,14 +48,14 @@ def lines(text):
 
 
 def table(text):
-    """The rows of one table: a dict each, by column."""
+    """The rows of one table, each a dict by column."""
     head, *rows = text.splitlines()
     return [dict(zip(head.split(), row.split(), strict=False)) for row in rows]
 
 
-def test_stats_show_what_the_server_says(ctl, ledger):
-    told = json.loads(check_done(ctl("stats", "--json")))
-    assert told["store"]["installs"] == 3
+def test_stats_show_the_server_s_figures(ctl, ledger):
+    answer = json.loads(check_done(ctl("stats", "--json")))
+    assert answer["store"]["installs"] == 3
     shown = check_done(ctl("stats"))
     assert ["store.installs", "3"] in lines(shown)
     assert ["commit", "3", "0"] in [line[:3] for line in lines(shown)]
@@ -63,11 +63,11 @@ def test_stats_show_what_the_server_says(ctl, ledger):
 
 
 def test_show_has_row_balance_reservations_and_actor(ctl, ledger):
-    told = json.loads(check_done(ctl("show", "a", "--json")))
-    assert told["install"] == ledger.get(path_of("a")).json
-    assert told["actor"]["held"] == 5
+    answer = json.loads(check_done(ctl("show", "a", "--json")))
+    assert answer["install"] == ledger.get(path_of("a")).json
+    assert answer["actor"]["held"] == 5
     shown = lines(check_done(ctl("show", "a")))
-    held = told["actor"]["reservations"][0]
+    held = answer["actor"]["reservations"][0]
     for line in [["remaining", "94"], ["held", "5"], ["version", "2"], ["live", "true"],
                  [held["reservation_id"], "core", "gemini", "5", "lifetime", held["month"],
                   held["expires_at"]]]:
@@ -131,7 +131,7 @@ def test_list_pages_and_filters(ctl, client):
         assert ended.stderr == "creditsctl: no install has this --prefix and --tier\n"
 
 
-def test_a_reader_that_has_enough_ends_a_list(server, client):
+def test_a_reader_that_closes_the_pipe_ends_a_list(server, client):
     client.post("/v1/batch", {"operations": [
         {"op": "create", "install_id": f"install-{n:04}"} for n in range(5000)]})
     url = f"http://127.0.0.1:{server.port}"
@@ -173,11 +173,11 @@ def test_a_large_ledger_is_imported_and_exported(ctl, tmp_path):
 
 
 BROKEN = {
-    "no JSON": ("{\n  \"rows\":\n", "line 3"),
+    "invalid JSON": ("{\n  \"rows\":\n", "line 3"),
     "cut short": ('{"rows":{"a":{"lifetime_consumed":1}', "line 1"),
     "a foreign file": ('{"users":[]}', "rows"),
     "a negative counter": ('{"rows":{"a":{"lifetime_consumed":-1}}}', "lifetime_consumed"),
-    "an id that is none": ('{"rows":{"a b":{}}}', "a b"),
+    "an invalid id": ('{"rows":{"a b":{}}}', "a b"),
     "empty": ("", "("),
 }
 
@@ -232,7 +232,7 @@ def test_top_prints_plain_frames_with_rates(ctl, ledger):
     traffic.start()
     try:
         shown = check_done(ctl("top", "--count", 2, "--interval", "300ms"))
-        told = check_done(ctl("top", "--count", 2, "--interval", "300ms", "--json"))
+        answer = check_done(ctl("top", "--count", 2, "--interval", "300ms", "--json"))
     finally:
         over.set()
         traffic.join()
@@ -241,7 +241,7 @@ def test_top_prints_plain_frames_with_rates(ctl, ledger):
     hottest = shown.splitlines()[-3:]
     assert hottest[0].split()[0] == "a2"  # by rate, though it began after `a`
     assert float(hottest[0].split()[1]) > 0
-    frames = [json.loads(line) for line in told.splitlines()]
+    frames = [json.loads(line) for line in answer.splitlines()]
     assert len(frames) == 2
     for frame in frames:
         assert frame["requests_per_second"]["commit"] > 0
@@ -253,7 +253,7 @@ def test_top_prints_plain_frames_with_rates(ctl, ledger):
 
 @contextlib.contextmanager
 def on_a_terminal(server, *args):
-    """The command on a terminal of its own, and a function that reads what it has drawn."""
+    """Runs the command on its own terminal; yields the process and a function that returns its output."""
     terminal, its_end = pty.openpty()
     process = subprocess.Popen(
         [creditsctl.BINARY, "--url", f"http://127.0.0.1:{server.port}", *map(str, args)],
@@ -286,7 +286,7 @@ def test_top_redraws_a_terminal_in_place_and_ends_by_an_interrupt(server, ledger
         assert process.wait(creditsd.TIMEOUT_S) == 0
         drawn = read()
     assert drawn.count("\x1b[2J") == 1
-    assert drawn.endswith("\x1b[J")  # what follows, as the shell's prompt, begins below
+    assert drawn.endswith("\x1b[J")  # the shell's prompt begins below the frame
     assert "?25l" not in drawn and "?1049h" not in drawn
     assert drawn.count("\n") < 24 * drawn.count("\x1b[H")
 
@@ -368,7 +368,7 @@ COMMANDS_OF_ADMINS = ["stats", "top", "show a", "history a", "list", "export FIL
 @pytest.mark.parametrize("command", COMMANDS_OF_ADMINS)
 def test_every_command_needs_an_administrators_token(guarded, token_files, tmp_path, command):
     file = tmp_path / "file.json"
-    # What the server does not read to its end before it refuses.
+    # An import is too large for the server to read to its end before it refuses.
     file.write_text('{"rows":{}}' + " " * 20_000_000 if "import" in command else '{"rows":{}}')
     args = command.replace("FILE", str(file)).split()
     check_failed(creditsctl.run(*args, server=guarded), 1, "unauthorized", "--token-file")
@@ -397,7 +397,7 @@ def test_a_token_file_works_and_may_not_be_open_to_others(guarded, token_files):
 
 
 class Foreign(http.server.BaseHTTPRequestHandler):
-    """Another server: it answers what the test wants."""
+    """Another server, which answers as the test wants."""
 
     protocol_version = "HTTP/1.1"
 
@@ -456,7 +456,7 @@ ANSWERS = {
 @pytest.mark.parametrize("command, body", [
     ("export", b"<html>"), ("export", b'{"rows":{"a":{'), ("export", b""),
     ("quota get", b"<html>"), ("quota get", b"")])
-def test_what_is_no_answer_takes_no_file_s_place(tmp_path, command, body):
+def test_an_invalid_answer_does_not_replace_a_file(tmp_path, command, body):
     file = tmp_path / "kept"
     file.write_text("old")
     with foreign(answering(200, body)) as port:
@@ -472,24 +472,24 @@ def test_only_a_regular_file_is_replaced(server, tmp_path):
     target.write_text("old")
     link.symlink_to(target)
     for file in (pipe, link):
-        check_failed(creditsctl.run("export", file, server=server), 1, file, "no regular file")
+        check_failed(creditsctl.run("export", file, server=server), 1, file, "not a regular file")
     assert pipe.is_fifo() and link.is_symlink() and target.read_text() == "old"
 
 
 @pytest.mark.parametrize("status", [200, 500])
-def test_an_answer_that_is_nested_without_end_is_no_crash(status):
+def test_an_excessively_nested_answer_does_not_crash_it(status):
     with foreign(answering(status, b'{"installs":' + b"[" * 5_000_000)) as port:
         for command in ("stats", "list --json"):
             ended = creditsctl.run(*command.split(), "--url", f"http://127.0.0.1:{port}")
             check_failed(ended, 1)
 
 
-def test_an_id_of_brackets_is_no_nesting(server, client):
+def test_brackets_in_an_id_do_not_count_as_nesting(server, client):
     client.put("/v1/installs/" + "%5B" * 128)
     assert "[" * 128 in creditsctl.run("list", server=server).stdout
 
 
-def test_output_that_cannot_be_written_is_told(server):
+def test_a_failure_to_write_output_is_reported(server):
     with open("/dev/full", "w") as full:
         ended = subprocess.run([creditsctl.BINARY, "stats", "--url",
                                 f"http://127.0.0.1:{server.port}"], stdout=full,
@@ -497,7 +497,7 @@ def test_output_that_cannot_be_written_is_told(server):
     assert ended.returncode == 1 and "standard output" in ended.stderr
 
 
-def test_a_check_knows_that_a_commit_may_end_what_has_expired(server, client, data_dir):
+def test_a_check_accepts_a_commit_that_ends_an_expired_reservation(server, client, data_dir):
     client.post("/v1/installs/a/reservations", {"tier": "max", "ttl_seconds": 1})
     [entry] = client.get("/v1/installs/a/entries").json["entries"]
     key = {"Idempotency-Key": entry["reservation_id"]}
@@ -511,7 +511,7 @@ def test_a_check_knows_that_a_commit_may_end_what_has_expired(server, client, da
 
 @pytest.mark.parametrize("case", ANSWERS)
 @pytest.mark.parametrize("command", ["stats", "top --count 1", "list", "show a", "history a"])
-def test_what_is_no_answer_of_creditsd_is_told(case, command):
+def test_an_answer_from_another_program_is_reported(case, command):
     status, body, exit_status, word = ANSWERS[case]
     with foreign(answering(status, body)) as port:
         ended = creditsctl.run(*command.split(), "--url", f"http://127.0.0.1:{port}")
@@ -530,7 +530,7 @@ def cut(request):
 @pytest.mark.parametrize("answer, status", [
     (cut, 3), (answering(503, problem(503, "overloaded")), 3),
     (answering(401, problem(401, "unauthorized")), 1)])
-def test_an_export_that_is_cut_short_leaves_the_file_as_it_was(tmp_path, answer, status):
+def test_an_export_that_is_cut_short_leaves_the_file_unchanged(tmp_path, answer, status):
     file = tmp_path / "credits.json"
     file.write_text("old")
     with foreign(answer) as port:
@@ -600,20 +600,20 @@ SOME_COMMANDS = [["stats"], ["list"], ["export", "FILE"], ["import", "FILE"], ["
 
 
 @pytest.mark.parametrize("command", SOME_COMMANDS, ids=" ".join)
-def test_http_to_a_server_that_speaks_tls_says_so_and_the_other_way_round(start, certificate, tmp_path, command):
+def test_the_wrong_scheme_is_reported(start, certificate, tmp_path, command):
     file = tmp_path / "some.json"
     file.write_text('{"rows":{}}')
     args = [str(file) if arg == "FILE" else arg for arg in command]
     secure = start("--tls-cert", certificate[0], "--tls-key", certificate[1])
     url = f"http://127.0.0.1:{secure.port}"
-    check_failed(creditsctl.run(*args, "--url", url), 3, url, "speaks TLS", "https://")
+    check_failed(creditsctl.run(*args, "--url", url), 3, url, "uses TLS", "https://")
     secure.stop()
     url = f"https://127.0.0.1:{start().port}"
-    check_failed(creditsctl.run(*args, "--url", url), 3, url, "speaks no TLS", "http://")
+    check_failed(creditsctl.run(*args, "--url", url), 3, url, "does not use TLS", "http://")
 
 
-def test_a_proxy_that_answers_http_on_its_tls_port_is_told_apart(certificate):
-    """As nginx, which answers 400 in clear to what is no TLS."""
+def test_a_proxy_that_answers_plain_http_on_its_tls_port_is_recognised(certificate):
+    """nginx answers 400 in the clear to anything but TLS."""
     context = tls(certificate)
 
     def serve(listening):
@@ -631,11 +631,11 @@ def test_a_proxy_that_answers_http_on_its_tls_port_is_told_apart(certificate):
         serving.start()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         for command in (["stats"], ["export", "-"]):
-            check_failed(creditsctl.run(*command, "--url", url), 3, "speaks TLS", "https://")
+            check_failed(creditsctl.run(*command, "--url", url), 3, "uses TLS", "https://")
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_no_tls_before_1_2_is_spoken(certificate):
+def test_tls_older_than_1_2_is_refused(certificate):
     quota = answering(200, json.dumps(QUOTA).encode())
     with foreign(quota, tls(certificate, ssl.TLSVersion.TLSv1_1)) as port:
         check_failed(creditsctl.run("quota", "get", "--url", f"https://127.0.0.1:{port}",

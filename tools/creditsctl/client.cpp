@@ -35,7 +35,7 @@ std::unique_ptr<httplib::ClientImpl> make_client(const Url& url, const Options& 
   return client;
 }
 
-// Without the token: it is not known yet who answers.
+// Probes do not send the token: the server may be anyone's.
 constexpr std::chrono::seconds probe_timeout{5};
 
 template <class Probe>
@@ -56,7 +56,7 @@ bool speaks_plain_http(const Url& url) {
   return answers(client);
 }
 
-// Debian 13's library has an error of its own for it, Debian 12's has none.
+// Only Debian 13's library has a separate error for this.
 template <class Error>
 bool is_of_host_name(Error error) {
   if constexpr (requires { Error::SSLServerHostnameVerification; }) {
@@ -68,10 +68,10 @@ bool is_of_host_name(Error error) {
 bool is_unavailable(int status) { return status >= 502 && status <= 504; }
 
 std::string hint_for(int status) {
-  return status == 401 ? "; name the file of an administrator's token: --token-file" : "";
+  return status == 401 ? "; pass an administrator's token: --token-file FILE" : "";
 }
 
-// What the server says of the refusal; none if it is no problem of creditsd's.
+// The server's reason for the refusal; nullopt if the body is not a creditsd problem.
 std::optional<std::string> reason_of(int status, const std::string& body) {
   rapidjson::Document problem;
   problem.Parse<rapidjson::kParseIterativeFlag>(body.data(), body.size());
@@ -110,22 +110,22 @@ Failure Client::refusal(int status, const std::string& body) const {
 
 Failure Client::no_answer(const httplib::Result& result) const {
   constexpr const char* wrong_certificate =
-      "its certificate is not for this name, or of no authority that is trusted; name the "
-      "authority's file: --ca-file";
+      "its certificate is for another name, or its authority is not trusted; pass the authority's "
+      "certificate: --ca-file FILE";
   switch (result.error()) {
     case httplib::Error::Connection:
     case httplib::Error::ConnectionTimeout:
       return at_server("cannot be reached; is creditsd running there?");
     case httplib::Error::SSLLoadingCerts:
-      return {usage_error, "--ca-file " + options_.ca_file.string() + ": no certificates in it"};
+      return {usage_error, "--ca-file " + options_.ca_file.string() + ": contains no certificates"};
     case httplib::Error::SSLServerVerification:
       return at_server(wrong_certificate);
     case httplib::Error::SSLConnection:
-      return at_server(fault_of_scheme(url_).value_or("does not speak TLS 1.2 or later"));
+      return at_server(fault_of_scheme(url_).value_or("does not support TLS 1.2 or later"));
     default:
       if (is_of_host_name(result.error())) return at_server(wrong_certificate);
       return at_server(
-          fault_of_scheme(url_).value_or("the connection ended before the whole answer was there"));
+          fault_of_scheme(url_).value_or("the connection ended before the answer was complete"));
   }
 }
 
@@ -168,7 +168,7 @@ std::string Client::upload(const std::string& target,
   client_->set_read_timeout(import_timeout);
   bool has_begun = false;
   const auto send_piece = [&](std::size_t offset, httplib::DataSink& sink) {
-    // The library would send it anew over another connection; what was read is gone.
+    // Prevent the library from sending again over another connection: the source is consumed.
     if (offset == 0 && std::exchange(has_begun, true)) return false;
     const std::string_view piece = read();
     if (!piece.empty()) return sink.write(piece.data(), piece.size());
@@ -180,8 +180,8 @@ std::string Client::upload(const std::string& target,
 
 std::optional<std::string> fault_of_scheme(const Url& url) {
   if (!url.socket_path.empty()) return std::nullopt;
-  if (url.is_https && speaks_plain_http(url)) return "the server speaks no TLS: use http://";
-  if (!url.is_https && speaks_tls(url)) return "the server speaks TLS: use https://";
+  if (url.is_https && speaks_plain_http(url)) return "the server does not use TLS: use http://";
+  if (!url.is_https && speaks_tls(url)) return "the server uses TLS: use https://";
   return std::nullopt;
 }
 

@@ -1,4 +1,4 @@
-// Talks to the server: cpp-httplib, with the errors told as people need them.
+// The connection to the server: cpp-httplib, with errors translated for people.
 #pragma once
 
 #include <cstddef>
@@ -19,8 +19,8 @@ class Result;
 
 namespace credits::creditsctl {
 
-// Every function throws Failure: if the server cannot be reached, and if it answers anything but
-// 200. The bodies are the answers' as they came.
+// Every function throws Failure if the server cannot be reached or answers anything but 200. Bodies
+// are returned unchanged.
 class Client {
  public:
   explicit Client(const Options& options);
@@ -30,10 +30,10 @@ class Client {
   std::string put(const std::string& target, const std::string& body);
   std::string post(const std::string& target, const std::string& body);
 
-  // Passes on the body of the answer, piece by piece. Throws if it was cut short.
+  // Passes the answer's body on, piece by piece. Throws if it is cut short.
   void download(const std::string& target, const std::function<void(std::string_view)>& take);
 
-  // Sends what `read` gives, piece by piece, until it gives an empty one.
+  // Sends the pieces that `read` returns, until one is empty.
   std::string upload(const std::string& target, const std::function<std::string_view()>& read);
 
  private:
@@ -47,11 +47,11 @@ class Client {
   std::unique_ptr<httplib::ClientImpl> client_;
 };
 
-// Of a server that is there, and has given no answer that makes sense: whether it wants the other
-// scheme, and which. Asks it; takes 5 s or so at most.
+// For a server that was reached but gave no sensible answer: names the scheme to use if the server
+// speaks the other one. Probes the server, for about 5 s at most.
 std::optional<std::string> fault_of_scheme(const Url& url);
 
-// For a segment of a path or a value in a query.
+// Encodes a path segment or a query value.
 std::string percent_encoded(std::string_view text);
 
 }  // namespace credits::creditsctl

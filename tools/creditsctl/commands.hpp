@@ -1,5 +1,5 @@
-// The commands. Each function adds one to the program: its flags, its help, and what it does, which
-// throws Failure or StoreError if it cannot be done.
+// The commands. Each function adds one to the program: its flags, its help and its action, which
+// throws Failure or StoreError on failure.
 #pragma once
 
 #include "tools/creditsctl/options.hpp"

@@ -1,5 +1,5 @@
-// creditsctl completion: a script for bash, made from the program's own commands and flags, so that
-// it cannot be behind them.
+// creditsctl completion: generates a bash script from the program's own commands and flags, so that
+// it is never out of date.
 #include <iostream>
 
 #include "tools/creditsctl/commands.hpp"
@@ -30,7 +30,7 @@ std::string flags_of(const CLI::App& app) {
   return flags;
 }
 
-// ` --url | --token-file`: those that a value follows.
+// ` --url | --token-file`: the flags that take a value.
 std::string patterns_of_valued(const CLI::App& app) {
   std::string patterns;
   for (const CLI::Option* option : options_of(app)) {
@@ -41,7 +41,7 @@ std::string patterns_of_valued(const CLI::App& app) {
   return patterns;
 }
 
-// A line of the case that knows what may follow each command.
+// Prints the case branches that list what may follow each command.
 void print_cases(const CLI::App& app, const std::string& path, const std::string& root_flags) {
   const bool is_root = path.empty();
   std::cout << "    '" << path << "') commands='" << names_of(app) << "' flags='" << flags_of(app)
@@ -59,7 +59,7 @@ void print_paths(const CLI::App& app, const std::string& path) {
   }
 }
 
-// The flags of the program that are also taken behind a command: all but its own help and version.
+// The program's flags that may also follow a command: all except help and version.
 std::string flags_everywhere(const CLI::App& app) {
   std::string flags;
   for (const CLI::Option* option : options_of(app)) {
@@ -70,15 +70,16 @@ std::string flags_everywhere(const CLI::App& app) {
 }
 
 void print_bash(const CLI::App& app) {
-  std::cout << R"(# bash completion of creditsctl; load it by: source <(creditsctl completion bash)
+  std::cout
+      << R"(# bash completion for creditsctl; load it with: source <(creditsctl completion bash)
 _creditsctl() {
   local word=${COMP_WORDS[COMP_CWORD]} path='' commands='' flags='' skip='' i
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; i++)); do
     if [[ $skip ]]; then skip=''; continue; fi
     case ${COMP_WORDS[i]} in
-      )" << patterns_of_valued(app)
-            << R"('') skip=yes; continue ;;
+      )"
+      << patterns_of_valued(app) << R"('') skip=yes; continue ;;
     esac
     case "$path ${COMP_WORDS[i]}" in
       )";
@@ -86,7 +87,7 @@ _creditsctl() {
   std::cout << R"('') path+=" ${COMP_WORDS[i]}" ;;
     esac
   done
-  [[ $skip ]] && return  # a value: bash completes the names of files
+  [[ $skip ]] && return  # a flag's value: bash completes file names
   case $path in
 )";
   print_cases(app, "", flags_everywhere(app));
@@ -104,9 +105,9 @@ complete -o default -F _creditsctl creditsctl
 }  // namespace
 
 void add_completion(CLI::App& app) {
-  CLI::App* command = app.add_subcommand("completion", "Print a script that completes commands");
+  CLI::App* command = app.add_subcommand("completion", "Print a shell completion script");
   command->require_subcommand(1);
-  CLI::App* bash = command->add_subcommand("bash", "The script for bash");
+  CLI::App* bash = command->add_subcommand("bash", "Print the script for bash");
   bash->footer(
       "Examples:\n  $ source <(creditsctl completion bash)\n"
       "  $ creditsctl completion bash > /etc/bash_completion.d/creditsctl");

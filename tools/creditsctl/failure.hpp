@@ -1,5 +1,4 @@
-// How creditsctl ends when it could not do what it was asked to: the exit status, and the line that
-// tells people why.
+// A command's failure: creditsctl's exit status, and the line that explains it.
 #pragma once
 
 #include <stdexcept>
@@ -9,7 +8,7 @@ namespace credits::creditsctl {
 
 inline constexpr int failed = 1;  // the server refused, a fault was found, a file cannot be used
 inline constexpr int usage_error = 2;
-inline constexpr int unreachable = 3;  // or not available: 503
+inline constexpr int unreachable = 3;  // or unavailable: 502 to 504
 
 class Failure : public std::runtime_error {
  public:

@@ -22,7 +22,7 @@ namespace {
 
 constexpr const char* stats_target = "/v1/stats";
 
-// `store.engine` and the like; `requests` and `hottest` have tables of their own.
+// Adds rows like `store.engine`; `requests` and `hottest` have their own tables.
 void add_figures(Table& table, const std::string& prefix, const Json& object) {
   for (const auto& [name, value] : object.GetObject()) {
     const std::string path = prefix + name.GetString();
@@ -82,7 +82,7 @@ struct Operation {
   const Json* figures = nullptr;
 };
 
-// What happened between two answers of the server.
+// The activity between two answers of the server.
 struct Frame {
   double seconds = 0;
   double writes_per_second = 0;
@@ -91,7 +91,7 @@ struct Frame {
   std::vector<Install> installs;  // hottest first
 };
 
-// Of the counters of one answer and those of the one before, which are 0 after a new start.
+// Compares the counters of two successive answers; a restart resets the earlier ones to 0.
 class Difference {
  public:
   Difference(const Json& before, const Json& now) : before_{before}, now_{now} {
@@ -144,7 +144,8 @@ class Difference {
       const std::string id = text(install, "install_id");
       const double messages = number(install, "messages_handled");
       const auto found = messages_before.find(id);
-      // One that was not among the hottest before, or was retired meanwhile, has no rate yet.
+      // An install that was not among the hottest before, or was retired meanwhile, has no rate
+      // yet.
       const bool is_known = !is_new_start_ && found != messages_before.end();
       installs.push_back({id, is_known ? per_second(messages - found->second) : 0, messages});
     }
@@ -184,7 +185,7 @@ void print_head(std::ostream& out, const Json& stats, const Frame& frame) {
       << "connections " << figure(stats, "http", "connections") << "   in flight "
       << figure(stats, "http", "in_flight") << "   shed " << figure(stats, "http", "shed_total")
       << '\n';
-  if (trouble != "-") out << "the store takes no writes: " << harmless(trouble) << '\n';
+  if (trouble != "-") out << "the store rejects writes: " << harmless(trouble) << '\n';
 }
 
 std::string in_tables(const Json& stats, const Frame& frame) {
@@ -245,7 +246,7 @@ std::string in_json(const Json& stats, const Frame& frame) {
   });
 }
 
-// Over what the terminal shows, cut to its size, so that nothing scrolls.
+// Draws over the previous frame, cut to the terminal's size so that nothing scrolls.
 void redraw(const std::string& frame) {
   winsize size{};
   const bool is_known = ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_row > 1;
@@ -262,7 +263,7 @@ void redraw(const std::string& frame) {
 
 volatile std::sig_atomic_t is_stopped = 0;
 
-// The first Ctrl-C ends the sleep and the loop, another one the program.
+// The first Ctrl-C ends the sleep and the loop, the second the program.
 void stop_on_interrupt() {
   struct sigaction action {};
   action.sa_handler = [](int) { is_stopped = 1; };
@@ -297,7 +298,7 @@ CLI::Validator duration_in_milliseconds() {
 
 struct TopOptions {
   std::int64_t interval_ms = 1'000;
-  std::uint64_t frames_max = 0;  // 0: until it is stopped
+  std::uint64_t frames_max = 0;  // 0: until stopped
 };
 
 void top(const Options& options, const TopOptions& top) {
@@ -332,14 +333,14 @@ void add_stats(CLI::App& app, const Options& options) {
 }
 
 void add_top(CLI::App& app, const Options& options) {
-  CLI::App* command = app.add_subcommand(
-      "top", "Show rates and the hottest installs, again and again; Ctrl-C ends it");
+  CLI::App* command =
+      app.add_subcommand("top", "Show rates and the hottest installs continuously; Ctrl-C stops");
   const auto settings = std::make_shared<TopOptions>();
-  command->add_option("--interval", settings->interval_ms, "Time between two looks")
+  command->add_option("--interval", settings->interval_ms, "Time between two frames")
       ->transform(duration_in_milliseconds())
       ->type_name("DURATION")
       ->default_str("1s");
-  command->add_option("--count", settings->frames_max, "Print so many plain frames and end")
+  command->add_option("--count", settings->frames_max, "Print this many plain frames, then exit")
       ->check(CLI::Range(1, 1'000'000'000))
       ->type_name("N");
   command->footer("Examples:\n  $ creditsctl top\n  $ creditsctl top --interval 5s --count 12");

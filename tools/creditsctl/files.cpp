@@ -1,4 +1,5 @@
-// creditsctl check, backup and migrate: what works on a ledger itself, without the server.
+// creditsctl check, backup and migrate: commands that work on a ledger directly, without the
+// server.
 #include <iostream>
 #include <memory>
 
@@ -20,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Throws Failure if it is one of PostgreSQL, and is not right.
+// Throws Failure if it is an invalid PostgreSQL URI.
 bool is_postgres(const std::string& ledger) {
   if (!persistence::is_postgres_uri(ledger)) return false;
   if (const auto fault = persistence::fault_of_postgres_uri(ledger)) {
@@ -71,11 +72,10 @@ std::string in_words(const persistence::AuditReport& report) {
   std::string text = "ok: " + std::to_string(report.installs) + " installs, " +
                      std::to_string(report.entries) + " entries";
   if (report.entries_unhashed > 0) {
-    text += ", of which " + std::to_string(report.entries_unhashed) +
-            " are from before entries had hashes";
+    text += ", of which " + std::to_string(report.entries_unhashed) + " predate entry hashes";
   }
   if (report.pruned_sequence > 0) text += "; older ones have been pruned";
-  if (!report.has_snapshots) text += "; there is no snapshots.db, the next start makes it";
+  if (!report.has_snapshots) text += "; snapshots.db is missing, the next start creates it";
   if (report.is_log_missing) {
     text +=
         "; journal.db was in use, and its log, journal.db-wal, is missing: the newest entries may "
@@ -84,8 +84,8 @@ std::string in_words(const persistence::AuditReport& report) {
   return text;
 }
 
-void tell(const Options& options, const persistence::AuditReport& report,
-          const std::string& before = {}) {
+void print(const Options& options, const persistence::AuditReport& report,
+           const std::string& before = {}) {
   if (options.json) std::cout << in_json(report) << '\n';
   if (report.fault) {
     throw Failure{failed, "install \"" + report.fault->install_id + "\", version " +
@@ -97,9 +97,10 @@ void tell(const Options& options, const persistence::AuditReport& report,
 void migrate(const Options& options, const std::string& from, const std::string& to,
              bool show_progress) {
   if (is_postgres(from) == is_postgres(to)) {
-    throw Failure{usage_error,
-                  "migrate goes from a data directory to PostgreSQL, or back: one of the two is a "
-                  "directory, the other a URI like postgresql://USER@HOST/DATABASE"};
+    throw Failure{
+        usage_error,
+        "migrate copies from a data directory to PostgreSQL, or back: one of the two must "
+        "be a directory, the other a URI like postgresql://USER@HOST/DATABASE"};
   }
   const auto copied = [&] {
     Progress progress{"migrate", show_progress};
@@ -109,7 +110,7 @@ void migrate(const Options& options, const std::string& from, const std::string&
     return is_postgres(to) ? persistence::migrate_to_postgres(from, to, report)
                            : persistence::migrate_to_sqlite(from, to, report);
   }();
-  tell(options, copied, "copied; check of the copy: ");
+  print(options, copied, "copied; check of the copy: ");
 }
 
 struct BackupOptions {
@@ -119,21 +120,21 @@ struct BackupOptions {
   bool show_progress = false;
 };
 
-void expect_to_be_free(const BackupOptions& wanted) {
+void check_target(const BackupOptions& wanted) {
   const fs::path directory = wanted.file.parent_path();
   std::error_code ignored;
   if (fs::equivalent(wanted.data_dir, directory.empty() ? "." : directory, ignored)) {
     throw Failure{failed, wanted.file.string() +
-                              " is in the directory of the ledger; keep the "
-                              "backup elsewhere, best on another disk"};
+                              " is in the ledger's directory; keep the backup elsewhere, best on "
+                              "another disk"};
   }
   if (!wanted.force && fs::exists(wanted.file)) {
-    throw Failure{failed, wanted.file.string() + " is there already; --force replaces it"};
+    throw Failure{failed, wanted.file.string() + " already exists; --force replaces it"};
   }
 }
 
 void backup(const Options& options, const BackupOptions& wanted) {
-  expect_to_be_free(wanted);
+  check_target(wanted);
   FreshFile fresh{wanted.file};
   {
     Progress progress{"backup", wanted.show_progress};
@@ -166,7 +167,7 @@ void add_check(CLI::App& app, const Options& options) {
       "Examples:\n  $ creditsctl check /var/lib/creditsd\n"
       "  $ creditsctl check postgresql://credits@db.example/credits");
   command->callback(
-      [&options, ledger, show_progress] { tell(options, audit(*ledger, *show_progress)); });
+      [&options, ledger, show_progress] { print(options, audit(*ledger, *show_progress)); });
 }
 
 void add_migrate(CLI::App& app, const Options& options) {
@@ -179,30 +180,30 @@ void add_migrate(CLI::App& app, const Options& options) {
   command->add_option("FROM", *from, "A data directory, or postgresql://…")
       ->required()
       ->type_name("");
-  command->add_option("TO", *to, "The other of the two, without a ledger")
+  command->add_option("TO", *to, "The other of the two; must have no ledger")
       ->required()
       ->type_name("");
   add_progress_flag(*command, *show_progress);
   command->footer(
-      "Stop creditsd before, all of its nodes. quota.json goes with the ledger.\n\n"
+      "Stop creditsd, on all nodes, first. The quota is copied too.\n\n"
       "Example:\n  $ creditsctl migrate /var/lib/creditsd postgresql://credits@db.example/credits");
   command->callback(
       [&options, from, to, show_progress] { migrate(options, *from, *to, *show_progress); });
 }
 
 void add_backup(CLI::App& app, const Options& options) {
-  CLI::App* command = app.add_subcommand(
-      "backup", "Copy the ledger to one file, as it is now, while creditsd goes on");
+  CLI::App* command =
+      app.add_subcommand("backup", "Copy the ledger as it is now to one file, while creditsd runs");
   const auto wanted = std::make_shared<BackupOptions>();
-  command->add_option("DIR", wanted->data_dir, "The data directory of the ledger")
+  command->add_option("DIR", wanted->data_dir, "The ledger's data directory")
       ->required()
       ->type_name("");
-  command->add_option("FILE", wanted->file, "Where to")->required()->type_name("");
-  command->add_flag("--force", wanted->force, "Replace FILE if it is there");
+  command->add_option("FILE", wanted->file, "The backup file")->required()->type_name("");
+  command->add_flag("--force", wanted->force, "Replace FILE if it exists");
   add_progress_flag(*command, wanted->show_progress);
   command->footer(
       "Examples:\n  $ creditsctl backup /var/lib/creditsd /backup/credits-monday.db\n\n"
-      "To restore it, with the quota, which is not in it:\n"
+      "To restore it, with the quota, which the backup does not contain:\n"
       "  $ mkdir -m 700 NEW && cp FILE NEW/journal.db && cp quota.json NEW/\n"
       "  $ creditsctl check NEW && creditsd --data-dir NEW");
   command->callback([&options, wanted] { backup(options, *wanted); });

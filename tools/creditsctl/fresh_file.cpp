@@ -28,7 +28,8 @@ void end_by_signal(int signal) {
 FreshFile::FreshFile(const std::filesystem::path& target) : target_{target} {
   const auto status = std::filesystem::symlink_status(target);
   if (std::filesystem::exists(status) && !std::filesystem::is_regular_file(status)) {
-    throw Failure{failed, target.string() + ": is no regular file, and would be replaced by one"};
+    throw Failure{failed,
+                  target.string() + ": is not a regular file, and would be replaced by one"};
   }
   std::string name = target.string() + ".XXXXXX";
   descriptor_ = ::mkstemp(name.data());
@@ -36,7 +37,7 @@ FreshFile::FreshFile(const std::filesystem::path& target) : target_{target} {
   path_ = name;
   unfinished = path_.c_str();
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    // Who started it with nohup means it.
+    // nohup ignores SIGHUP: keep it so.
     if (std::signal(signal, &end_by_signal) == SIG_IGN) std::signal(signal, SIG_IGN);
   }
 }

@@ -1,5 +1,5 @@
-// A file that takes the place of another only when it is whole: it is written beside it, and goes
-// away if the command ends before, by a failure or by a signal.
+// Replaces a file only once the new content is complete: the content is written to a file beside
+// it, which is removed if the command fails or a signal ends it.
 #pragma once
 
 #include <filesystem>
@@ -10,7 +10,7 @@ namespace credits::creditsctl {
 // One at a time. Every function throws Failure with the file and the system's reason.
 class FreshFile {
  public:
-  // Makes an empty file beside `target` that is its owner's alone.
+  // Creates an empty file beside `target` that only its owner can access.
   explicit FreshFile(const std::filesystem::path& target);
   ~FreshFile();
   FreshFile(const FreshFile&) = delete;

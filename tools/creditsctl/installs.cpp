@@ -1,4 +1,4 @@
-// creditsctl show, history and list: what the ledger knows of its installs.
+// creditsctl show, history and list: the ledger's installs.
 #include <algorithm>
 #include <iostream>
 #include <memory>
@@ -13,27 +13,27 @@ namespace credits::creditsctl {
 
 namespace {
 
-constexpr std::uint64_t page_max = 1'000;  // of the server
+constexpr std::uint64_t page_max = 1'000;  // the server's limit
 
 std::string installs_target(const std::string& id = "") {
   return "/v1/installs" + (id.empty() ? "" : "/" + percent_encoded(id));
 }
 
-// What is shown of a list: how much of it, and where it stopped.
+// How much of a list to show.
 struct Extent {
   std::uint64_t limit = 100;
   bool all = false;
 };
 
-// A list of the server that comes in pages.
+// A list that the server returns in pages.
 struct Pages {
-  std::string target;  // with `?`, and `&` behind each parameter
+  std::string target;  // with `?`, and `&` after each parameter
   const char* items;   // the name of the array of items
-  const char* next;    // the name of the mark where the next page begins, null at the end
+  const char* next;    // the name of the cursor to the next page, null at the end
   std::string next_in_query;
 };
 
-// Gives the items page by page, and returns the mark of what was not asked for, in JSON.
+// Passes the items to `show` page by page, and returns the cursor to the rest, in JSON.
 template <class Show>
 std::string visit(Client& client, const Pages& pages, const Extent& extent, Show show) {
   std::string query_for_next;
@@ -68,7 +68,7 @@ void note(const std::string& text) {
   std::cerr << "creditsctl: " << text << '\n';
 }
 
-// `none` is what to say if there is nothing to show.
+// `none` is printed if the list is empty.
 template <class Cells>
 void print_table(Client& client, const Pages& pages, const Extent& extent, const char* none,
                  Table table, Cells cells) {
@@ -79,7 +79,7 @@ void print_table(Client& client, const Pages& pages, const Extent& extent, const
     table.print(std::cout);
   });
   if (is_empty) return note(none);
-  if (next != "null") note("there are more; --limit N shows more of them, --all shows all");
+  if (next != "null") note("there are more; --limit N shows N of them, --all shows all");
 }
 
 std::vector<std::string> install_cells(const Json& install) {
@@ -197,7 +197,7 @@ void show(const Options& options, const std::string& id) {
 
 void add_extent(CLI::App& command, Extent& extent) {
   CLI::Option* all = command.add_flag("--all", extent.all, "Show all of them");
-  command.add_option("--limit", extent.limit, "Show so many at most")
+  command.add_option("--limit", extent.limit, "Show at most this many")
       ->check(CLI::Range(1, 1'000'000'000))
       ->type_name("N")
       ->capture_default_str()
@@ -216,7 +216,7 @@ void add_show(CLI::App& app, const Options& options) {
 }
 
 void add_history(CLI::App& app, const Options& options) {
-  CLI::App* command = app.add_subcommand("history", "Show an install's entries, the newest first");
+  CLI::App* command = app.add_subcommand("history", "Show an install's entries, newest first");
   const auto id = std::make_shared<std::string>();
   const auto extent = std::make_shared<Extent>();
   command->add_option("ID", *id, "The install")->required()->type_name("");
@@ -227,9 +227,10 @@ void add_history(CLI::App& app, const Options& options) {
 }
 
 void add_list(CLI::App& app, const Options& options) {
-  CLI::App* command = app.add_subcommand("list", "List installs, in the order of their ids");
+  CLI::App* command = app.add_subcommand("list", "List installs in id order");
   const auto wanted = std::make_shared<ListOptions>();
-  command->add_option("--prefix", wanted->prefix, "Only ids that begin so")->type_name("TEXT");
+  command->add_option("--prefix", wanted->prefix, "Only ids that begin with this")
+      ->type_name("TEXT");
   command->add_option("--tier", wanted->tier, "Only installs of this tier")->type_name("TIER");
   add_extent(*command, wanted->extent);
   command->footer(

@@ -16,7 +16,7 @@ namespace {
 
 constexpr std::size_t depth_max = 64;
 
-// How deep objects and arrays in it are nested.
+// Nesting depth of its objects and arrays.
 std::size_t depth_of(std::string_view text) {
   std::size_t depth = 0;
   std::size_t deepest = 0;
@@ -44,7 +44,7 @@ rapidjson::Document parse_object(const std::string& text) {
 }
 
 const Json& member(const Json& object, const char* name) {
-  if (!object.IsObject()) fail("has no object around \"" + std::string{name} + "\"");
+  if (!object.IsObject()) fail("has no object with \"" + std::string{name} + "\"");
   const auto found = object.FindMember(name);
   if (found == object.MemberEnd()) fail("has no \"" + std::string{name} + "\"");
   return found->value;

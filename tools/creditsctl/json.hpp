@@ -1,5 +1,5 @@
-// The server's answers, read with RapidJSON. An answer that is not what creditsd would say is a
-// Failure, as it is when a URL leads to some other server.
+// Reads the server's answers with RapidJSON. An answer that creditsd would not give is a Failure:
+// the URL may lead to another server.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -17,22 +17,22 @@ using Writer = rapidjson::Writer<rapidjson::StringBuffer>;
 // Throws Failure if `text` is not a JSON object.
 rapidjson::Document parse_object(const std::string& text);
 
-// Throw Failure if there is no such member, or not of this type.
+// Throw Failure if the member is missing or has another type.
 const Json& member(const Json& object, const char* name);
 const Json& object(const Json& around, const char* name);
 const Json& array(const Json& object, const char* name);
 std::string text(const Json& object, const char* name);
 double number(const Json& object, const char* name);
 
-// As people read it: a string without quotes, null as `-`.
+// For people: a string without quotes, null as `-`.
 std::string in_words(const Json& value);
 
 std::string to_json(const Json& value);
 
-// What is said of a file that was written.
+// Describes a file that was written.
 std::string file_as_json(const std::string& file, std::uint64_t bytes);
 
-// What `write_to` writes to the Writer that it is given.
+// Returns the JSON that `write_to` writes.
 template <class WriteTo>
 std::string to_json(WriteTo write_to) {
   rapidjson::StringBuffer buffer;

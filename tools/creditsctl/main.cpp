@@ -1,5 +1,4 @@
-// creditsctl: what an operator does to a running creditsd, and to a ledger's files, from the
-// command line.
+// creditsctl: the operators' command line for a running creditsd and for a ledger's files.
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -22,7 +21,7 @@ constexpr const char* footer = R"(Exit status:
   0  done
   1  the server refused, a fault was found, or a file cannot be used
   2  the command line is wrong
-  3  the server cannot be reached, or is unavailable (503)
+  3  the server cannot be reached, or is unavailable (502 to 504)
 
 Examples:
   $ creditsctl stats
@@ -52,13 +51,13 @@ void set_up(CLI::App& app, Options& options) {
   add_completion(app);
 }
 
-int tell(int status, const std::string& what) {
+int report(int status, const std::string& what) {
   std::cerr << "creditsctl: " << harmless(what) << '\n';
   return status;
 }
 
-// A reader that has gone, as `head` does, ends a program by this signal. That was held back, as a
-// server that goes must not.
+// SIGPIPE is ignored so that a server that closes a connection does not end the program. If the
+// reader of standard output has gone, as `head` does, raise it now.
 int end_output() {
   if (std::cout.flush()) return 0;
   struct stat output {};
@@ -68,10 +67,10 @@ int end_output() {
     std::signal(SIGPIPE, SIG_DFL);
     std::raise(SIGPIPE);
   }
-  return tell(failed, "standard output cannot be written to");
+  return report(failed, "cannot write to standard output");
 }
 
-// Whether the program, or a command of it, was called without the command that it needs.
+// Whether the program or a command was called without its required subcommand.
 bool lacks_command(const CLI::App& app, const CLI::ParseError& error) {
   if (error.get_name() != "RequiredError" || !app.remaining(true).empty()) return false;
   const CLI::App* called = &app;
@@ -79,17 +78,17 @@ bool lacks_command(const CLI::App& app, const CLI::ParseError& error) {
   return called->get_require_subcommand_min() > 0;
 }
 
-// CLI11 says of a command that it does not know only that there is none.
+// CLI11 reports an unknown command as a missing one.
 std::string fault_of(const CLI::App& app, const CLI::ParseError& error) {
   const auto extras = app.remaining(true);
   const bool is_unknown = error.get_name() == "RequiredError" && !extras.empty();
-  return (is_unknown ? "there is no command \"" + extras.front() + "\"" : error.what()) +
+  return (is_unknown ? "unknown command \"" + extras.front() + "\"" : error.what()) +
          "; see --help";
 }
 
 int run(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  CLI::App app{"creditsctl looks after a ledger of credits and the creditsd that serves it."};
+  CLI::App app{"creditsctl manages a credit ledger and the creditsd that serves it."};
   Options options;
   set_up(app, options);
   try {
@@ -101,13 +100,13 @@ int run(int argc, char** argv) {
       std::cout << app.help();
       return end_output() == 0 ? usage_error : failed;
     }
-    return tell(usage_error, fault_of(app, error));
+    return report(usage_error, fault_of(app, error));
   } catch (const Failure& failure) {
     std::cout.flush();
-    return tell(failure.status(), failure.what());
-  } catch (const std::exception& error) {  // StoreError, and what the standard library throws
+    return report(failure.status(), failure.what());
+  } catch (const std::exception& error) {  // StoreError and the standard library's exceptions
     std::cout.flush();
-    return tell(failed, error.what());
+    return report(failed, error.what());
   }
 }
 

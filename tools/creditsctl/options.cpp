@@ -65,7 +65,7 @@ void add_server_options(CLI::App& app, Options& options) {
       ->type_name("URL")
       ->capture_default_str();
   app.add_option("--token-file", options.token_file,
-                 "File with an administrator's token, which nobody else may read")
+                 "File with an administrator's token, not readable by others")
       ->type_name("FILE");
   app.add_option("--ca-file", options.ca_file,
                  "Certificates (PEM) to trust over https, instead of the system's")
@@ -75,10 +75,10 @@ void add_server_options(CLI::App& app, Options& options) {
 
 void add_progress_flag(CLI::App& command, bool& show_progress) {
   command.add_flag("--progress", show_progress,
-                   "Show the progress in lines even if standard error is no terminal");
+                   "Print a line for each tenth done, if standard error is not a terminal");
 }
 
-// Not a check of CLI11: of an environment variable it passes over a value that does not pass.
+// Not a CLI11 check: CLI11 ignores an environment variable whose value fails its check.
 Url url_of(const Options& options) {
   if (const auto url = parse_url(options.url)) return *url;
   throw Failure{usage_error,
@@ -94,7 +94,7 @@ std::string read_token(const std::filesystem::path& path) {
   } catch (const persistence::StoreError& error) {
     throw Failure{usage_error, "--token-file " + std::string{error.what()}};
   }
-  throw Failure{usage_error, "--token-file " + path.string() + ": it has no token"};
+  throw Failure{usage_error, "--token-file " + path.string() + ": contains no token"};
 }
 
 }  // namespace credits::creditsctl

@@ -1,4 +1,4 @@
-// How far a long command has come, on standard error: a bar where that is a terminal.
+// Shows the progress of a long command on standard error: a bar if that is a terminal.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@ namespace credits::creditsctl {
 
 class Progress {
  public:
-  // `forced`: a line for every tenth, if standard error is no terminal.
+  // `forced`: print a line for each tenth if standard error is not a terminal.
   Progress(std::string what, bool forced);
   ~Progress();
   Progress(const Progress&) = delete;
@@ -21,7 +21,7 @@ class Progress {
 
   const std::string what_;
   const bool is_terminal_;
-  const std::uint64_t steps_;  // from nothing to all; 0: nothing is shown
+  const std::uint64_t steps_;  // 0: shows nothing
   std::uint64_t steps_shown_ = 0;
   bool has_shown_ = false;
 };

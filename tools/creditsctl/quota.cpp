@@ -18,7 +18,7 @@ namespace credits::creditsctl {
 namespace {
 
 constexpr const char* target = "/v1/quota";
-constexpr std::uint64_t quota_bytes_max = std::uint64_t{8} << 20U;  // of a body, for the server
+constexpr std::uint64_t quota_bytes_max = std::uint64_t{8} << 20U;  // the server's limit for a body
 
 std::string cap_in_words(const Json& tier, const char* name, const char* none) {
   const auto found = tier.FindMember(name);
@@ -33,7 +33,7 @@ void print(const Options& options, const std::string& quota) {
   }
   Table table{{"TIER", "COUNTER", ">CREDITS", ">GEMINI CAP"}};
   for (const auto& [name, tier] : tiers.GetObject()) {
-    if (!tier.IsObject()) throw Failure{failed, "the server's answer is no quota"};
+    if (!tier.IsObject()) throw Failure{failed, "the server's answer is not a quota"};
     const bool is_lifetime = tier.HasMember("lifetime");
     table.add({{name.GetString(), name.GetStringLength()},
                is_lifetime ? "lifetime" : "monthly",
@@ -45,7 +45,7 @@ void print(const Options& options, const std::string& quota) {
 
 void get(const Options& options, const std::string& file) {
   const std::string quota = Client{options}.get(target);
-  parse_object(quota);  // what is none must not take a file's place
+  parse_object(quota);  // an invalid answer must not replace a file
   if (file.empty()) return print(options, quota);
   if (file == "-") {
     std::cout << quota << '\n';
@@ -75,10 +75,12 @@ void add_quota(CLI::App& app, const Options& options) {
   const auto file = std::make_shared<std::string>();
   CLI::App* get_command =
       quota->add_subcommand("get", "Show the quota in force, or write it to a file");
-  get_command->add_option("FILE", *file, "Where to, as JSON; - is standard output")->type_name("");
+  get_command->add_option("FILE", *file, "The file to write, as JSON; - is standard output")
+      ->type_name("");
   get_command->footer("Examples:\n  $ creditsctl quota get\n  $ creditsctl quota get quota.json");
   get_command->callback([&options, file] { get(options, *file); });
-  CLI::App* set_command = quota->add_subcommand("set", "Replace the quota, at once and for good");
+  CLI::App* set_command =
+      quota->add_subcommand("set", "Replace the quota, immediately and permanently");
   set_command->add_option("FILE", *file, "The new quota, as JSON; - is standard input")
       ->required()
       ->type_name("");

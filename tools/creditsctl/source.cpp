@@ -24,7 +24,7 @@ Source::Source(const std::string& path, std::uint64_t bytes_max)
                             : ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
   struct stat status {};
   if (descriptor_ < 0 || ::fstat(descriptor_, &status) != 0) fail(std::strerror(errno));
-  if (S_ISDIR(status.st_mode)) fail("it is a directory");
+  if (S_ISDIR(status.st_mode)) fail("is a directory");
   if (S_ISREG(status.st_mode)) size_ = static_cast<std::uint64_t>(status.st_size);
   if (size_.value_or(0) > bytes_max_) fail_as_large();
 }
@@ -41,7 +41,7 @@ std::string_view Source::read() {
   return persistence::without_mark(buffer_);
 }
 
-// What a pipe gives may be a few bytes.
+// One read from a pipe may return only a few bytes.
 void Source::fill() {
   buffer_.resize(piece_bytes_max);
   std::size_t filled = 0;
@@ -55,7 +55,7 @@ void Source::fill() {
 }
 
 void Source::fail_as_large() const {
-  fail("it has more than " + std::to_string(bytes_max_ >> 20U) + " MiB, the most that is taken");
+  fail("exceeds the limit of " + std::to_string(bytes_max_ >> 20U) + " MiB");
 }
 
 void Source::fail(const std::string& why) const { throw Failure{failed, path_ + ": " + why}; }

@@ -1,5 +1,5 @@
-// A file that a command sends to the server, piece by piece: a regular one, or what another program
-// writes, as a pipe, `<(…)` of the shell, or `-` for standard input.
+// A file that a command sends to the server, piece by piece: a regular file, or another program's
+// output through a pipe, the shell's `<(…)`, or standard input (`-`).
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace credits::creditsctl {
 
-// Every function throws Failure with the file and what is wrong with it.
+// Every function throws Failure, which names the file and its fault.
 class Source {
  public:
   // Throws if it is a directory, or a regular file of more than `bytes_max`.
@@ -18,12 +18,12 @@ class Source {
   Source(const Source&) = delete;
   Source& operator=(const Source&) = delete;
 
-  // The next piece, without a byte order mark; empty at the end. It is there until the next call.
-  // Throws beyond `bytes_max`, and if the file begins in UTF-16 or UTF-32.
+  // Returns the next piece, without a byte order mark; empty at the end. Valid until the next call.
+  // Throws beyond `bytes_max`, or if the file begins in UTF-16 or UTF-32.
   std::string_view read();
 
   std::uint64_t bytes_read() const { return bytes_read_; }
-  std::optional<std::uint64_t> size() const { return size_; }  // none: nobody knows yet
+  std::optional<std::uint64_t> size() const { return size_; }  // nullopt: not a regular file
 
  private:
   [[noreturn]] void fail(const std::string& why) const;

@@ -12,13 +12,13 @@ namespace {
 
 constexpr const char* gap = "  ";
 
-// Whether it begins with one: of ASCII, or of those that UTF-8 writes as 0xc2 and another byte.
+// Whether it begins with a control character: ASCII, or U+0080 to U+009F (0xc2 and another byte).
 bool is_control(std::string_view text) {
   const auto byte = [text](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   return byte(0) < 0x20 || byte(0) == 0x7f || (byte(0) == 0xc2 && byte(1) < 0xa0);
 }
 
-// In characters of UTF-8.
+// Counts UTF-8 characters.
 std::size_t width_of(const std::string& cell) {
   return static_cast<std::size_t>(std::count_if(cell.begin(), cell.end(), [](char c) {
     return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U;

@@ -1,4 +1,4 @@
-// Text for people, in columns.
+// Prints text for people in columns.
 #pragma once
 
 #include <iosfwd>
@@ -8,16 +8,16 @@
 
 namespace credits::creditsctl {
 
-// Rows are printed in batches, so that a long list need not be in memory as a whole: a column is as
-// wide as it had to be up to then.
+// Prints rows in batches, so that a long list need not fit in memory. A column is as wide as its
+// widest cell so far.
 class Table {
  public:
-  // A column whose name begins with `>` is of figures, and stands to the right.
+  // A column whose name begins with `>` has figures, aligned to the right.
   explicit Table(const std::vector<std::string>& columns);
 
   void add(std::vector<std::string> cells);
 
-  // The rows since the last time, the first time with the columns' names above them.
+  // Prints the rows added since the last call; the first call prints the column names above them.
   void print(std::ostream& out);
 
  private:
@@ -30,8 +30,8 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-// In UTF-8, whatever `text` is: what is not, and what a terminal would take for a command, becomes
-// a question mark.
+// Makes `text` safe to print: each invalid UTF-8 byte and each control character becomes a question
+// mark.
 std::string harmless(std::string_view text);
 
 }  // namespace credits::creditsctl

@@ -20,8 +20,8 @@ constexpr std::uint64_t import_bytes_max = std::uint64_t{1} << 30U;
 constexpr const char* import_target = "/v1/import";
 constexpr const char* snapshot_target = "/v1/snapshot";
 
-// Looks at a ledger's text as it comes: whether it begins and ends as one, so that no other
-// server's page, and no half of a ledger, is taken for it.
+// Checks that an incoming text begins and ends like a ledger, so that another server's page or a
+// truncated ledger is not mistaken for one.
 class LedgerText {
  public:
   void see(std::string_view piece) {
@@ -35,7 +35,7 @@ class LedgerText {
   void expect_whole() const {
     if (begin_ == begin_expected && end_ == end_expected) return;
     throw Failure{failed,
-                  "what the server sent is no whole ledger; does --url lead to a creditsd?"};
+                  "the server did not send a complete ledger; does --url lead to a creditsd?"};
   }
 
  private:
@@ -50,7 +50,7 @@ void export_to_output(Client& client) {
   LedgerText text;
   client.download(snapshot_target, [&text](std::string_view piece) {
     text.see(piece);
-    if (!(std::cout << piece)) throw Failure{failed, "standard output cannot be written to"};
+    if (!(std::cout << piece)) throw Failure{failed, "cannot write to standard output"};
   });
   text.expect_whole();
 }
@@ -83,8 +83,8 @@ std::string upload(Client& client, Source& source, Progress& progress) {
   });
 }
 
-// An import of nothing comes first: a server that would refuse any import ends the connection under
-// a large one, and what it said would be lost.
+// Imports nothing first: a server that refuses imports would close the connection during a large
+// one, and its reason would be lost.
 void import_ledger(const Options& options, const std::string& file, bool show_progress) {
   Source source{file, import_bytes_max};
   Client client{options};
@@ -104,18 +104,20 @@ void add_export(CLI::App& app, const Options& options) {
   CLI::App* command =
       app.add_subcommand("export", "Write all rows to a file, in the format of the JSON ledger");
   const auto file = std::make_shared<std::string>();
-  command->add_option("FILE", *file, "Where to; - is standard output")->required()->type_name("");
+  command->add_option("FILE", *file, "The file to write; - is standard output")
+      ->required()
+      ->type_name("");
   command->footer(
       "Examples:\n  $ creditsctl export credits.json\n  $ creditsctl export - | gzip > c.gz");
   command->callback([&options, file] { export_ledger(options, *file); });
 }
 
 void add_import(CLI::App& app, const Options& options) {
-  CLI::App* command = app.add_subcommand(
-      "import", "Import a JSON ledger into an empty ledger: all of it, or nothing");
+  CLI::App* command =
+      app.add_subcommand("import", "Import a JSON ledger into an empty ledger: all or nothing");
   const auto file = std::make_shared<std::string>();
   const auto show_progress = std::make_shared<bool>(false);
-  command->add_option("FILE", *file, "The JSON ledger, of 1 GiB at most; - is standard input")
+  command->add_option("FILE", *file, "The JSON ledger, at most 1 GiB; - is standard input")
       ->required()
       ->type_name("");
   add_progress_flag(*command, *show_progress);

@@ -48,7 +48,7 @@ void allow_descriptors(std::size_t wanted) {
     throw Failure{creditsctl::usage_error,
                   std::to_string(wanted) + " connections need " + std::to_string(needed) +
                       " file descriptors, and the limit is " + std::to_string(limit.rlim_max) +
-                      "; raise it (ulimit -Hn) or ask for fewer connections"};
+                      "; raise it (ulimit -Hn) or use fewer connections"};
   }
   limit.rlim_cur = needed;
   ::setrlimit(RLIMIT_NOFILE, &limit);
@@ -63,13 +63,13 @@ void append(Headers& headers, const std::string& line) {
   headers.reset(::curl_slist_append(headers.release(), line.c_str()));
 }
 
-// A connection's request under way.
+// A connection's current request.
 struct Slot {
   Easy easy{::curl_easy_init()};
   Request request{};
   Clock::time_point intended{};
   Answer answer{};
-  Headers headers{};  // of a request with a key
+  Headers headers{};  // only for a request with a key
 };
 
 }  // namespace
@@ -168,7 +168,7 @@ class Driver::Impl {
   Headers headers_with(const std::string& idempotency_key) const {
     Headers headers;
     append(headers, "Content-Type: application/json");
-    append(headers, "Accept:");  // not to be sent
+    append(headers, "Accept:");  // libcurl then omits the header
     append(headers, "Expect:");
     if (!token_.empty()) append(headers, "Authorization: Bearer " + token_);
     if (!idempotency_key.empty()) append(headers, "Idempotency-Key: " + idempotency_key);
@@ -191,7 +191,7 @@ class Driver::Impl {
     }
   }
 
-  // The request must live until it is answered.
+  // `request` must live until it is answered.
   void prepare(CURL* easy, const Request& request, curl_slist* headers) const {
     ::curl_easy_setopt(easy, CURLOPT_URL, (base_ + request.target).c_str());
     ::curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE, static_cast<long>(request.body.size()));
@@ -262,7 +262,7 @@ class Driver::Impl {
     ::curl_multi_add_handle(multi_.get(), slot.easy.get());
   }
 
-  // Until something happens, something is due, or it is `latest`.
+  // Waits for an event, the next due request, or `latest`.
   void wait(Clock::time_point latest) {
     if (settings_.rate > 0) latest = std::min(latest, next_due_);
     set_timer(due_timer_, latest - Clock::now());
@@ -323,7 +323,7 @@ class Driver::Impl {
     ::epoll_ctl(poller_, EPOLL_CTL_ADD, descriptor, &event);
   }
 
-  // In the past: at once. Less than a nanosecond before now, as -1: never.
+  // A negative delay fires at once, but -1 ns never fires.
   static void set_timer(int timer, Clock::duration delay) {
     itimerspec spec{};
     if (delay != Clock::duration{-1}) {
@@ -369,7 +369,7 @@ class Driver::Impl {
   const Multi multi_{::curl_multi_init()};
   std::vector<std::unique_ptr<Slot>> slots_;
   std::vector<Slot*> idle_;
-  std::deque<std::pair<Request, Clock::time_point>> waiting_;  // due, and no connection is free
+  std::deque<std::pair<Request, Clock::time_point>> waiting_;  // due, but no connection is free
   Clock::time_point next_due_{};
   std::vector<Easy> idle_connections_;
 };

@@ -15,7 +15,7 @@ constexpr std::size_t installs_at_once = 4'000;
 constexpr int ok = 200;
 constexpr int not_found = 404;
 
-// Appends what is wrong if `actual` is not `least` or up to `more` above it.
+// Appends a fault if `actual` is not between `least` and `least + more`.
 template <class Number>
 void compare(const char* what, Number least, Number more, Number actual, std::ostream& faults) {
   if (actual >= least && actual <= least + more) return;
@@ -65,8 +65,8 @@ std::optional<std::string> Expected::fault_of(std::size_t install, const Sum& ac
   if (may_create_[install] && !exists_[install]) ++more.mutations;
   std::ostringstream faults;
   compare("version", least.mutations, more.mutations, actual.mutations, faults);
-  compare("what it has consumed", least.consumed, more.consumed, actual.consumed, faults);
-  compare("what it has consumed of gemini", least.gemini, more.gemini, actual.gemini, faults);
+  compare("its consumption", least.consumed, more.consumed, actual.consumed, faults);
+  compare("its gemini consumption", least.gemini, more.gemini, actual.gemini, faults);
   return faults.tellp() > 0 ? std::optional{faults.str()} : std::nullopt;
 }
 

@@ -1,5 +1,5 @@
-// What the answers of a load make of each install, and whether the server agrees. A request that
-// was not answered, or with 5xx, may have been done or not: then either is right.
+// Adds up the answers of a load for each install, and compares the sums with the server's state. A
+// request without an answer, or with a 5xx, may or may not have taken effect: either is right.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace credits::creditsload {
 
-// Of all requests on one install.
+// The total effect of all requests on one install.
 struct Sum {
   std::uint64_t mutations = 0;
   std::int64_t consumed = 0;
@@ -32,20 +32,20 @@ class Expected {
   void acknowledged(const Effect& effect);
   void doubtful(const Effect& effect);
 
-  // What is wrong with the server's state, in words; nothing if it may be so.
+  // Describes the fault of the server's state; nullopt if the state is possible.
   std::optional<std::string> fault_of(std::size_t install, const Sum& actual) const;
-  // How many installs have requests that may have been done or not.
+  // Number of installs with requests whose outcome is unknown.
   std::size_t doubtful_installs() const;
 
  private:
   std::vector<Sum> acknowledged_;
   std::vector<Sum> doubtful_;
-  std::vector<bool> exists_;      // from the start
-  std::vector<bool> may_create_;  // a plan was sent: whether it came first, nobody knows
+  std::vector<bool> exists_;      // before the load
+  std::vector<bool> may_create_;  // a plan was sent, which creates the install if it came first
 };
 
-// Asks the server for every install, many at once. A consumption that the month's end has reset is
-// told as nothing.
+// Asks the server for every install, many per request. Reports monthly consumption as 0 once the
+// month has ended.
 class StateReader {
  public:
   using Post = std::function<std::string(const std::string& target, const std::string& body)>;

@@ -15,7 +15,7 @@ namespace {
 constexpr std::size_t faults_shown = 10;
 constexpr int ok = 200;
 constexpr int server_error = 500;
-constexpr const char* overloaded = "overloaded";  // which has done nothing
+constexpr const char* overloaded = "overloaded";  // had no effect
 
 bool is_done(int status) { return status / 100 == 2; }
 
@@ -28,7 +28,7 @@ std::string code_of(int status, const creditsctl::Json& problem) {
   return has_code ? creditsctl::text(problem, "code") : "HTTP " + std::to_string(status);
 }
 
-// What became of one operation.
+// The outcome of one operation.
 struct Result {
   int status = 0;
   std::string code{};  // empty: done
@@ -42,7 +42,7 @@ Result result_of(const Answer& answer) {
   return {answer.status, code_of(answer.status, problem)};
 }
 
-// One for each effect of the request, or for what has none.
+// One for each effect of the request, or a single one if it has none.
 std::vector<Result> results_of(const Request& request, const Answer& answer) {
   const std::size_t operations = std::max<std::size_t>(1, request.effects.size());
   if (request.kind != Kind::batch || answer.status != ok) {
@@ -131,7 +131,7 @@ class Load {
     return verdict;
   }
 
-  // A line that is written over on a terminal, a line every ten seconds elsewhere.
+  // Overwrites one line on a terminal; elsewhere prints a line every ten seconds.
   void show_progress() {
     const auto now = Clock::now();
     if (now < next_line_) return;

@@ -1,4 +1,4 @@
-// One load from its begin to its end: sends it, counts what was answered, and compares.
+// Runs one load: sends it, counts the answers, and compares them with the server's state.
 #pragma once
 
 #include <optional>
@@ -11,17 +11,17 @@
 
 namespace credits::creditsload {
 
-// What the comparison at the end has found.
+// The result of the comparison at the end.
 struct Verdict {
   std::size_t installs = 0;
-  std::size_t doubtful_installs = 0;   // with requests that may have been done or not
-  std::size_t differing_installs = 0;  // the first of which are in `faults`
+  std::size_t doubtful_installs = 0;   // with requests whose outcome is unknown
+  std::size_t differing_installs = 0;  // `faults` describes the first of them
   std::vector<std::string> faults{};
 };
 
 struct Outcome {
   Results results;
-  std::optional<Verdict> verdict{};  // none: nothing was compared
+  std::optional<Verdict> verdict{};  // nullopt: no comparison
 };
 
 // Throws creditsctl::Failure if the server cannot be used.

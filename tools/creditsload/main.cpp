@@ -1,5 +1,5 @@
-// creditsload: puts a load on a creditsd, tells how fast it was answered, and on demand whether the
-// server has kept what it answered.
+// creditsload: puts a creditsd under load, reports how fast it answers, and on demand whether its
+// state matches its answers.
 #include <csignal>
 #include <fstream>
 #include <iostream>
@@ -16,8 +16,8 @@ namespace credits::creditsload {
 namespace {
 
 constexpr const char* footer = R"(Exit status:
-  0  done; with --verify, the server has exactly what it has answered
-  1  the server differs from its answers, has done nothing, or a file cannot be written
+  0  done; with --verify, the server's state matches its answers
+  1  the state differs, no operation succeeded, the server refused, or a file cannot be written
   2  the command line is wrong
   3  the server cannot be reached
 
@@ -26,7 +26,7 @@ Examples:
   $ creditsload --rate 5000 --mix plan=6,commit=3,reserve-settle=1 --html report.html
   $ creditsload --installs 1000000 --zipf 1 --verify)";
 
-int tell(int status, const std::string& what) {
+int report(int status, const std::string& what) {
   std::cerr << "creditsload: " << creditsctl::harmless(what) << '\n';
   return status;
 }
@@ -43,16 +43,16 @@ void set_up(CLI::App& app, Settings& settings) {
 
 std::ofstream open(const std::filesystem::path& path) {
   std::ofstream file{path, std::ios::binary};
-  if (!file) throw creditsctl::Failure{creditsctl::failed, path.string() + " cannot be written"};
+  if (!file) throw creditsctl::Failure{creditsctl::failed, path.string() + ": cannot be written"};
   return file;
 }
 
 void write(std::ofstream& file, const std::filesystem::path& path, const std::string& content) {
   if (file << content << std::flush) return;
-  throw creditsctl::Failure{creditsctl::failed, path.string() + " cannot be written"};
+  throw creditsctl::Failure{creditsctl::failed, path.string() + ": cannot be written"};
 }
 
-// The files are opened first, so that a load is not for nothing.
+// Opens the files first, so that an unwritable one does not waste a load.
 int run(Settings& settings) {
   complete(settings);
   std::ofstream json;
@@ -64,15 +64,15 @@ int run(Settings& settings) {
   if (json.is_open()) write(json, settings.json_file, as_json(settings, outcome) + "\n");
   if (page.is_open()) write(page, settings.html_file, as_page(settings, outcome));
   if (outcome.results.total().operations == 0) {
-    return tell(creditsctl::failed, "not one operation was done");
+    return report(creditsctl::failed, "no operation succeeded");
   }
   const bool differs = outcome.verdict && outcome.verdict->differing_installs > 0;
-  return differs ? tell(creditsctl::failed, "the server differs from its answers") : 0;
+  return differs ? report(creditsctl::failed, "the server's state differs from its answers") : 0;
 }
 
 int run(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
-  CLI::App app{"creditsload puts a load on a creditsd, and tells how fast it was answered."};
+  CLI::App app{"creditsload puts a creditsd under load and reports how fast it answers."};
   Settings settings;
   set_up(app, settings);
   try {
@@ -80,11 +80,11 @@ int run(int argc, char** argv) {
     return run(settings);
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) return app.exit(error);
-    return tell(creditsctl::usage_error, std::string{error.what()} + "; see --help");
+    return report(creditsctl::usage_error, std::string{error.what()} + "; see --help");
   } catch (const creditsctl::Failure& failure) {
-    return tell(failure.status(), failure.what());
+    return report(failure.status(), failure.what());
   } catch (const std::exception& error) {
-    return tell(creditsctl::failed, error.what());
+    return report(creditsctl::failed, error.what());
   }
 }
 

@@ -79,7 +79,7 @@ void write_slice(Writer& out, const Slice& slice, double seconds) {
   count(out, "max_us", slice.latencies.max_us);
 }
 
-// For the plot of the whole distribution: what is not in the tables' few quantiles.
+// The whole distribution, for a plot; the tables have only a few quantiles.
 void write_distribution(Writer& out, const Latencies& latencies) {
   out.Key("distribution");
   out.StartArray();
@@ -177,8 +177,7 @@ void print(const Settings& settings, const Outcome& outcome, std::ostream& out) 
   out << "verified: " << verdict.installs << " installs, " << verdict.differing_installs
       << " differ";
   if (verdict.doubtful_installs > 0) {
-    out << "; of " << verdict.doubtful_installs
-        << " a request was not answered for certain, which may have been done or not";
+    out << "; " << verdict.doubtful_installs << " have requests whose outcome is unknown";
   }
   out << '\n';
   for (const std::string& fault : verdict.faults) {

@@ -1,4 +1,4 @@
-// The report of a load: for people, for programs, and as one page with plots that needs no server.
+// A load's report: for people, for programs, and as one page with plots that needs no server.
 #pragma once
 
 #include <iosfwd>

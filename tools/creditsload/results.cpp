@@ -40,7 +40,7 @@ void Results::add(Kind kind, Clock::time_point intended, Clock::time_point answe
   if (intended < begin_) return;
   const double at = seconds_between(begin_, answered);
   const auto took_us = static_cast<std::uint64_t>(seconds_between(intended, answered) * 1e6);
-  // What is answered after the end belongs to the last slice.
+  // The last slice also counts answers after the end.
   const auto slice = std::min(slices_.size() - 1, static_cast<std::size_t>(at / slice_seconds_));
   std::uint64_t failed = 0;
   for (const std::string& code : codes) {

@@ -1,4 +1,4 @@
-// What a load was answered, and how fast: figures of each kind of request, and how they went on.
+// The results of a load: figures for each kind of request, and over time.
 #pragma once
 
 #include <array>
@@ -26,17 +26,17 @@ struct Latencies {
 };
 
 struct Slice {
-  std::uint64_t operations = 0;  // an operation of a batch counts as one
+  std::uint64_t operations = 0;  // each operation of a batch counts
   std::uint64_t errors = 0;
   Latencies latencies{};
 };
 
 class Results {
  public:
-  // What was to be sent from `begin` on is counted, for `seconds`.
+  // Counts the requests that were due in the `seconds` from `begin`.
   Results(Clock::time_point begin, double seconds);
 
-  // A code is empty if it was done; a batch has one for each of its operations.
+  // A code is empty for success; a batch has a code for each of its operations.
   void add(Kind kind, Clock::time_point intended, Clock::time_point answered,
            const std::vector<std::string>& codes);
 
@@ -52,7 +52,7 @@ class Results {
   const double seconds_;
   const double slice_seconds_;
   std::array<Slice, kinds> by_kind_{};
-  std::vector<Slice> slices_;  // by when the answer came
+  std::vector<Slice> slices_;  // by time of answer
   std::map<std::string, std::uint64_t> errors_;
 };
 

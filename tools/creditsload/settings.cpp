@@ -61,8 +61,8 @@ void add_weights(CLI::App& app, const std::string& option, Weights& weights,
              if (names.empty() || std::find(names.begin(), names.end(), name) != names.end()) {
                continue;
              }
-             throw CLI::ValidationError{option, "there is no \"" + name + "\"; there is: " +
-                                                    CLI::detail::join(names, ", ")};
+             throw CLI::ValidationError{
+                 option, "unknown name \"" + name + "\"; use: " + CLI::detail::join(names, ", ")};
            }
          },
          help)
@@ -81,41 +81,42 @@ std::string in_words(const Weights& weights) {
 
 void add_settings(CLI::App& app, Settings& settings) {
   app.option_defaults()->always_capture_default();
-  app.add_option("--connections", settings.connections, "That send requests")
+  app.add_option("--connections", settings.connections, "Connections that send requests")
       ->check(CLI::Range(1, 20'000));
   app.add_option("--idle-connections", settings.idle_connections,
-                 "Opened beside them, and left alone")
+                 "Additional connections that stay idle")
       ->check(CLI::Range(0, 20'000));
   app.add_option("--rate", settings.rate,
-                 "Operations begun a second, whether answers come or not (open loop); 0: each "
-                 "connection begins the next one once it is answered (closed loop)")
+                 "Operations to begin per second, whether or not answers come (open loop); 0: each "
+                 "connection begins its next one when the last is answered (closed loop)")
       ->check(CLI::Range(0.0, 1e6));
-  app.add_option("--duration", settings.duration_seconds, "Of what is measured")
+  app.add_option("--duration", settings.duration_seconds, "Length of the measurement")
       ->transform(in_seconds)
       ->check(CLI::Range(0.1, day_seconds));
-  app.add_option("--warm-up", settings.warm_up_seconds, "Before it, not measured")
+  app.add_option("--warm-up", settings.warm_up_seconds, "Load before the measurement")
       ->transform(in_seconds)
       ->check(CLI::Range(0.0, day_seconds));
-  app.add_option("--timeout", settings.timeout_seconds, "Of one request")
+  app.add_option("--timeout", settings.timeout_seconds, "Timeout of each request")
       ->transform(in_seconds)
       ->check(CLI::Range(0.01, 600.0));
-  app.add_option("--installs", settings.installs, "How many there are to choose from")
+  app.add_option("--installs", settings.installs, "Number of installs to choose from")
       ->check(CLI::Range(1, 10'000'000));
   app.add_option("--install-prefix", settings.install_prefix,
-                 "What their ids begin with; left out, no other run has used them");
+                 "Prefix of their ids [default: unique to this run]");
   app.add_option("--zipf", settings.zipf_exponent,
-                 "Exponent of Zipf's law by which they are chosen; 0: all alike")
+                 "Exponent of the Zipf distribution of installs; 0: uniform")
       ->check(CLI::Range(0.0, 10.0));
   add_weights(app, "--mix", settings.mix, {"plan", "commit", "reserve-settle", "batch"},
-              "Shares of what is begun: plan, commit, reserve-settle, batch (of commits)");
+              "Shares of operations: plan, commit, reserve-settle, batch (of commits)");
   add_weights(app, "--tiers", settings.tiers, {}, "Shares of the tiers that requests name");
-  app.add_option("--batch-operations", settings.batch_operations, "In each batch")
+  app.add_option("--batch-operations", settings.batch_operations, "Operations per batch")
       ->check(CLI::Range(1, 8'192));
-  app.add_flag("--idempotency-keys", settings.uses_keys, "A new one with each commit and reserve");
-  app.add_option("--seed", settings.seed, "Of all that is random; 0: another one each time");
+  app.add_flag("--idempotency-keys", settings.uses_keys,
+               "Send a new key with each commit and reserve");
+  app.add_option("--seed", settings.seed, "Seed of all random choices; 0: random");
   app.add_flag("--verify", settings.verifies,
-               "Compare what was answered with what the server says of each install at the end; "
-               "nobody else may write to them");
+               "Compare the answers with the server's state of each install at the end; nothing "
+               "else may write to the installs");
   app.add_option("--json", settings.json_file, "Write the report as JSON")->type_name("FILE");
   app.add_option("--html", settings.html_file, "Write the report as a page with plots")
       ->type_name("FILE");
@@ -128,7 +129,7 @@ void complete(Settings& settings) {
     throw creditsctl::Failure{creditsctl::usage_error,
                               "--install-prefix: \"" + settings.install_prefix + "\" is not 1 to " +
                                   std::to_string(prefix_bytes_max) +
-                                  " letters, digits, and characters of -_."};
+                                  " letters, digits, and characters from -_."};
   }
   std::random_device random;
   if (settings.seed == 0) settings.seed = random();

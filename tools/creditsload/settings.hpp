@@ -1,4 +1,4 @@
-// What a load is made of, as the command line says it.
+// The settings of a load, from the command line.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -17,25 +17,25 @@ inline constexpr std::size_t kinds = 5;
 inline constexpr std::array<const char*, kinds> kind_names{"plan", "commit", "reserve", "settle",
                                                            "batch"};
 
-// Shares of a whole; they need not add up to one.
+// Relative shares; they need not add up to one.
 using Weights = std::map<std::string, double>;
 
 struct Settings {
   creditsctl::Options server{};  // --url, --token-file, --ca-file
   std::size_t connections = 64;
-  std::size_t idle_connections = 0;  // opened, and never used
-  double rate = 0;                   // operations begun a second; 0: each as soon as it can be
+  std::size_t idle_connections = 0;  // opened but never used
+  double rate = 0;                   // operations begun per second; 0: closed loop
   double duration_seconds = 10;
   double warm_up_seconds = 2;
-  double timeout_seconds = 10;  // of one request
+  double timeout_seconds = 10;  // per request
   std::size_t installs = 10'000;
-  std::string install_prefix{};  // empty: one that no other run has
-  double zipf_exponent = 0;      // 0: each install as likely as the next
+  std::string install_prefix{};  // empty: a prefix unique to this run
+  double zipf_exponent = 0;      // 0: all installs equally likely
   Weights mix{{"commit", 1}};    // plan, commit, reserve-settle, batch
   Weights tiers{{"max", 1}};
   std::size_t batch_operations = 100;
   bool uses_keys = false;
-  std::uint64_t seed = 0;  // 0: another one each time
+  std::uint64_t seed = 0;  // 0: random
   bool verifies = false;
   std::filesystem::path json_file{};
   std::filesystem::path html_file{};
@@ -43,10 +43,11 @@ struct Settings {
 
 void add_settings(CLI::App& app, Settings& settings);
 
-// Throws creditsctl::Failure for what is wrong together, and fills in what was left open.
+// Fills in the settings that were left out. Throws creditsctl::Failure for an invalid --url or
+// --install-prefix.
 void complete(Settings& settings);
 
-// The command line that makes the same load again.
+// The command line that repeats the load.
 std::string summary_of(const Settings& settings);
 
 }  // namespace credits::creditsload

@@ -33,7 +33,7 @@ std::vector<double> zipf_of(std::size_t installs, double exponent) {
   return sums;
 }
 
-// One operation, single or in a batch.
+// The JSON of one operation, alone or in a batch.
 void write_commit(creditsctl::Writer& out, const std::string& tier) {
   out.Key("backend");
   out.String("gemini");

@@ -1,4 +1,4 @@
-// Which requests are sent: a seeded choice of operations, installs and tiers.
+// Chooses the requests to send: seeded choices of operation, install and tier.
 #pragma once
 
 #include <cstdint>
@@ -10,13 +10,13 @@
 
 namespace credits::creditsload {
 
-// What a request will have done to an install, once it is answered with 2xx.
+// A request's effect on an install, if it is answered with 2xx.
 struct Effect {
   std::size_t install = 0;  // its number
   std::uint64_t mutations = 0;
   std::int64_t credits = 0;  // debited
   bool is_gemini = false;
-  bool may_create = false;  // one mutation more, if the install is new
+  bool may_create = false;  // one more mutation if the install is new
 };
 
 struct Request {
@@ -24,7 +24,7 @@ struct Request {
   std::string target{};
   std::string body{};
   std::string idempotency_key{};  // empty: none
-  std::vector<Effect> effects{};  // of a batch: one for each operation
+  std::vector<Effect> effects{};  // in a batch, one for each operation
 };
 
 class Traffic {
@@ -33,7 +33,8 @@ class Traffic {
 
   Request next();
 
-  // The settle of what `reserve` held. Throws creditsctl::Failure if the answer makes no sense.
+  // Returns the settle for the reservation in `answer` to `reserve`. Throws creditsctl::Failure if
+  // the answer has none.
   Request settle(const Request& reserve, const std::string& answer) const;
 
   std::string install_id(std::size_t number) const;
@@ -56,7 +57,7 @@ class Traffic {
   std::discrete_distribution<std::size_t> mix_;
   std::vector<std::string> tiers_;
   std::discrete_distribution<std::size_t> tier_;
-  std::vector<double> zipf_;  // shares added up; empty: all alike
+  std::vector<double> zipf_;  // cumulative shares; empty: uniform
   std::uint64_t keys_ = 0;
 
   std::size_t pick_install();
