@@ -1,4 +1,4 @@
-"""The command line, the environment and the configuration file; what a start refuses."""
+"""The command line, the environment, the configuration file, and the errors that prevent a start."""
 
 import json
 import os
@@ -51,7 +51,7 @@ def has_hardware(client):
 
 @pytest.fixture
 def start_bare(tmp_path):
-    """Starts servers with these arguments alone."""
+    """Starts servers with only these arguments."""
     servers = []
 
     def start_server(*args, **settings):
@@ -73,10 +73,10 @@ def test_help_lists_all_flags(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_help_tells_the_environment_variable_of_each_setting(tmp_path):
-    told = run("--help", cwd=tmp_path).stdout
+def test_help_names_the_environment_variable_of_each_setting(tmp_path):
+    output = run("--help", cwd=tmp_path).stdout
     for flag in set(FLAGS) - {"--no-hardware", "--version", "--help"}:
-        assert "CREDITSD_" + flag[2:].upper().replace("-", "_") in told
+        assert "CREDITSD_" + flag[2:].upper().replace("-", "_") in output
 
 
 def test_version_prints_the_version(tmp_path):
@@ -87,7 +87,7 @@ def test_version_prints_the_version(tmp_path):
 
 
 @pytest.mark.parametrize("arg", ["--colour", "--Listen", "-x", "serve", "--max-connection=5"])
-def test_an_unknown_argument_exits_2_and_is_named(data_dir, arg):
+def test_an_unknown_argument_exits_with_2_and_is_named(data_dir, arg):
     ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0", arg)
     assert ended.returncode == 2
     assert arg.split("=")[0] in ended.stderr
@@ -97,14 +97,14 @@ def test_an_unknown_argument_exits_2_and_is_named(data_dir, arg):
 @pytest.mark.parametrize("flag", [
     "--listen", "--data-dir", "--quota", "--passivate-after", "--max-connections", "--log-level",
     "--config"])
-def test_a_flag_without_its_value_exits_2_and_is_named(data_dir, flag):
+def test_a_flag_without_its_value_exits_with_2_and_is_named(data_dir, flag):
     ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0", flag)
     assert ended.returncode == 2
     assert flag in ended.stderr
 
 
 @pytest.mark.parametrize("flag, value", BAD_VALUES)
-def test_a_bad_value_exits_2_and_is_named_with_its_flag(data_dir, flag, value):
+def test_a_bad_value_exits_with_2_and_is_named_with_its_flag(data_dir, flag, value):
     ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0", f"{flag}={value}")
     assert ended.returncode == 2
     assert flag in ended.stderr and value in ended.stderr
@@ -112,7 +112,7 @@ def test_a_bad_value_exits_2_and_is_named_with_its_flag(data_dir, flag, value):
 
 
 @pytest.mark.parametrize("flag, value", BAD_VALUES)
-def test_a_bad_value_in_the_environment_exits_2_and_is_named(data_dir, flag, value):
+def test_a_bad_value_in_the_environment_exits_with_2_and_is_named(data_dir, flag, value):
     args = {"--data-dir": data_dir, "--listen": "127.0.0.1:0"}
     args.pop(flag, None)
     ended = run(*[word for pair in args.items() for word in pair],
@@ -134,10 +134,10 @@ def test_of_several_addresses_the_bad_one_exits_2_and_is_named(data_dir, value, 
     assert list(data_dir.iterdir()) == []
 
 
-# --- which setting counts
+# --- precedence of settings
 
 
-def test_the_last_of_a_repeated_flag_counts(start, connect, tmp_path):
+def test_the_last_duplicate_of_a_flag_wins(start, connect, tmp_path):
     first, last = quota_file(tmp_path / "first", 1), quota_file(tmp_path / "last", 2)
     assert lifetime(connect(start("--quota", first, "--quota", last))) == 2
 
@@ -148,7 +148,7 @@ def test_the_last_of_a_repeated_flag_counts(start, connect, tmp_path):
     ("--hardware --hardware", True),
     ("--hardware --no-hardware --hardware", True),
 ])
-def test_the_last_of_hardware_and_no_hardware_counts(start, connect, flags, expected):
+def test_the_last_of_hardware_and_no_hardware_wins(start, connect, flags, expected):
     assert has_hardware(connect(start(*flags.split()))) is expected
 
 
@@ -160,11 +160,11 @@ def test_all_flags_at_once(start, connect, tmp_path):
 
 
 @pytest.mark.parametrize("duration", ["1ms", "1s", "10m", "2h", "365d", "36500d"])
-def test_a_duration_has_a_unit(start, duration):
+def test_a_duration_needs_a_unit(start, duration):
     assert start("--passivate-after", duration).running()
 
 
-def test_the_environment_sets_what_no_flag_does(start_bare, connect, tmp_path):
+def test_the_environment_sets_options_without_a_flag(start_bare, connect, tmp_path):
     server = start_bare(env={
         "CREDITSD_LISTEN": "127.0.0.1:0", "CREDITSD_DATA_DIR": str(tmp_path / "ledger"),
         "CREDITSD_STORE": "sqlite", "CREDITSD_QUOTA": str(quota_file(tmp_path / "quota", 60)),
@@ -184,13 +184,13 @@ def test_the_environment_sets_hardware_both_ways(start, connect, value, expected
 
 @pytest.mark.parametrize("name", ["LISTEN", "QUOTA", "HARDWARE", "LOG_LEVEL", "MAX_CONNECTIONS",
                                   "CONFIG"])
-def test_an_empty_variable_sets_nothing_and_eats_no_flag(start, connect, data_dir, name):
+def test_an_empty_variable_is_ignored(start, connect, data_dir, name):
     client = connect(start(env={f"CREDITSD_{name}": ""}))
     assert lifetime(client) == 100
     assert (data_dir / "quota.json").exists()
 
 
-def test_a_line_of_the_config_file_sets_what_no_flag_does(start_bare, connect, tmp_path):
+def test_a_line_of_the_config_file_sets_options_without_a_flag(start_bare, connect, tmp_path):
     config = tmp_path / "creditsd.conf"
     config.write_text(f"""# a comment
 listen = 127.0.0.1:0
@@ -217,7 +217,7 @@ log-level = debug
 @pytest.mark.parametrize("line, named", [
     ("colour = blue", "colour"), ("max-connections = many", "many"), ("listen = x", "x"),
 ])
-def test_a_bad_line_of_the_config_file_exits_2_and_is_named(data_dir, tmp_path, line, named):
+def test_a_bad_line_of_the_config_file_exits_with_2_and_is_named(data_dir, tmp_path, line, named):
     config = tmp_path / "creditsd.conf"
     config.write_text(line + "\n")
     ended = run("--data-dir", data_dir, "--config", config)
@@ -225,7 +225,7 @@ def test_a_bad_line_of_the_config_file_exits_2_and_is_named(data_dir, tmp_path, 
     assert named in ended.stderr
 
 
-def test_of_a_setting_that_stands_twice_in_the_config_file_the_last_line_counts(start, connect, tmp_path):
+def test_the_last_duplicate_line_of_the_config_file_wins(start, connect, tmp_path):
     config = tmp_path / "creditsd.conf"
     quotas = [tmp_path / f"{limit}.json" for limit in (1, 2, 3)]
     for limit, path in enumerate(quotas, 1):
@@ -243,25 +243,25 @@ def test_a_line_of_the_config_file_is_one_value_whatever_is_in_it(start_bare, tm
     assert (tmp_path / name / "journal.db").exists()
 
 
-def test_the_package_s_settings_are_taken(start, connect):
+def test_the_package_s_settings_are_accepted(start, connect):
     server = start("--config", PACKAGED, "--log-format", "text")
     assert connect(server).get("/readyz").status == 200
 
 
-def test_the_package_s_settings_name_only_what_there_is(tmp_path):
-    told = run("--help", cwd=tmp_path).stdout
+def test_the_package_s_settings_name_only_existing_flags(tmp_path):
+    output = run("--help", cwd=tmp_path).stdout
     named = re.findall(r"^#?([a-z-]+) = ", PACKAGED.read_text(), re.MULTILINE)
     assert len(named) > 8
-    assert [name for name in named if not re.search(rf"--{name}\b", told)] == []
+    assert [name for name in named if not re.search(rf"--{name}\b", output)] == []
 
 
-def test_a_config_file_that_is_named_must_be_there(data_dir, tmp_path):
+def test_a_named_config_file_must_exist(data_dir, tmp_path):
     ended = run("--data-dir", data_dir, "--config", tmp_path / "missing.conf")
     assert ended.returncode in (1, 2)
     assert str(tmp_path / "missing.conf") in ended.stderr
 
 
-def test_a_missing_config_file_is_an_error_of_usage(tmp_path):
+def test_a_missing_config_file_is_a_usage_error(tmp_path):
     ended = run("--data-dir", tmp_path / "ledger", "--config", tmp_path / "missing.conf")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert not (tmp_path / "ledger").exists()
@@ -271,7 +271,7 @@ def test_a_missing_config_file_is_an_error_of_usage(tmp_path):
     ({"flag", "env", "config"}, "flag"), ({"flag", "env"}, "flag"), ({"flag", "config"}, "flag"),
     ({"env", "config"}, "env"), ({"env"}, "env"), ({"config"}, "config"),
 ], ids=["all", "flag+env", "flag+config", "env+config", "env", "config"])
-def test_a_flag_beats_the_environment_and_that_the_config_file(start, connect, tmp_path, given,
+def test_a_flag_overrides_the_environment_which_overrides_the_config_file(start, connect, tmp_path, given,
                                                               expected):
     files = {name: quota_file(tmp_path / name, n + 1)
              for n, name in enumerate(("flag", "env", "config"))}
@@ -283,7 +283,7 @@ def test_a_flag_beats_the_environment_and_that_the_config_file(start, connect, t
     assert lifetime(client) == json.loads(files[expected].read_text())["core"]["lifetime"]
 
 
-def test_a_flag_beats_the_environment_in_hardware_too(start, connect):
+def test_a_flag_overrides_the_environment_for_hardware_too(start, connect):
     assert not has_hardware(connect(start("--no-hardware", env={"CREDITSD_HARDWARE": "true"})))
 
 
@@ -337,14 +337,14 @@ def test_it_prints_one_line_to_standard_output(start, connect):
     assert server.out() == f"listening on http://127.0.0.1:{server.port}\n"
 
 
-def test_a_port_in_use_exits_1_and_is_named(server, tmp_path):
+def test_a_port_in_use_exits_with_1_and_is_named(server, tmp_path):
     ended = run("--data-dir", tmp_path / "other", "--listen", f"127.0.0.1:{server.port}")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert str(server.port) in ended.stderr
     assert server.running()
 
 
-def test_an_address_that_another_program_has_is_told_to_be_in_use(data_dir):
+def test_an_address_of_another_program_is_reported_as_in_use(data_dir):
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = f"127.0.0.1:{other.getsockname()[1]}"
         ended = run("--data-dir", data_dir, "--listen", address)
@@ -363,12 +363,12 @@ def test_a_restart_can_take_the_same_port_at_once(start, connect):
 # --- the data directory
 
 
-def test_the_data_directory_is_made_if_it_is_missing(start, data_dir):
+def test_a_missing_data_directory_is_created(start, data_dir):
     start("--data-dir", data_dir / "new")
     assert (data_dir / "new").is_dir()
 
 
-def test_the_data_directory_is_made_with_those_above_it(start, connect, data_dir):
+def test_the_data_directory_is_created_with_its_parents(start, connect, data_dir):
     path = data_dir / "a" / "b" / "c"
     server = start("--data-dir", path)
     assert connect(server).put("/v1/installs/a").status == 201
@@ -382,7 +382,7 @@ def test_the_data_directory_is_data_by_default(start_bare, tmp_path):
 
 
 def unwritable(tmp_path):
-    """A directory in which not even root can make a file."""
+    """A directory in which not even root can create a file."""
     if os.geteuid() == 0:
         return "/proc/self"
     (tmp_path / "locked").mkdir(mode=0o555)
@@ -393,7 +393,7 @@ def unwritable(tmp_path):
     lambda tmp: tmp / "file", lambda tmp: tmp / "file" / "below", unwritable,
     lambda tmp: f"{unwritable(tmp)}/below",
 ], ids=["file", "below-a-file", "not-writable", "below-not-writable"])
-def test_a_data_directory_that_cannot_be_one_exits_1_and_is_named(tmp_path, path_of):
+def test_an_unusable_data_directory_exits_with_1_and_is_named(tmp_path, path_of):
     (tmp_path / "file").write_text("mine")
     path = path_of(tmp_path)
     ended = run("--listen", "127.0.0.1:0", "--data-dir", path)
@@ -402,7 +402,7 @@ def test_a_data_directory_that_cannot_be_one_exits_1_and_is_named(tmp_path, path
     assert (tmp_path / "file").read_text() == "mine"
 
 
-def test_a_file_in_the_place_of_the_data_directory_is_told_to_be_none(tmp_path):
+def test_a_file_in_place_of_the_data_directory_is_reported(tmp_path):
     (tmp_path / "file").touch()
     ended = run("--listen", "127.0.0.1:0", "--data-dir", tmp_path / "file")
     assert (ended.returncode, "not a directory" in ended.stderr) == (1, True)
@@ -425,7 +425,7 @@ def test_a_killed_owner_leaves_the_data_directory_free(start):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
-def test_a_signal_to_end_exits_0_and_keeps_what_was_answered(start, connect, number):
+def test_a_signal_to_end_exits_with_0_and_keeps_acknowledged_writes(start, connect, number):
     server = start()
     client = connect(server)
     for n in range(100):
@@ -440,7 +440,7 @@ def test_a_signal_to_end_exits_0_and_keeps_what_was_answered(start, connect, num
     ["--admin-token-file", ""], ["--relay-token-file", ""], ["--quota", ""],
     ["--tls-cert", "", "--tls-key", "k.pem"], ["--tls-cert", "", "--tls-key", ""]],
     ids=lambda flags: " ".join(flags))
-def test_an_empty_file_name_is_no_way_to_do_without_the_file(data_dir, flags):
+def test_an_empty_file_name_is_an_error(data_dir, flags):
     ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0", *flags)
     assert ended.returncode == 2
     assert flags[0] in ended.stderr

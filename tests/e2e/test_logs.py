@@ -1,4 +1,4 @@
-"""The log: one line for what operators should know, as text or as JSON, and never a flood."""
+"""The log: one line per event that operators should know, as text or as JSON, and never a flood."""
 
 import json
 import re
@@ -18,7 +18,7 @@ JSON = ["--log-format", "json"]
 LEVELS = {"debug", "info", "warning", "error"}
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"
 TEXT_LINE = re.compile(TIME + r" (debug|info|warning|error) \S.*")
-A_SECOND = 5  # lines of one kind at most
+A_SECOND = 5  # at most this many lines of one kind
 QUOTA = {"core": {"lifetime": 7}}
 ODD = ['quo"ted', "back\\slash\\", "<script>&amp;", "{\"a\":1}", "'", "per%dcent%s", "a\\nb", "{}"]
 
@@ -30,7 +30,7 @@ def lines_of(server):
 
 
 def events_of(lines):
-    """The lines of a JSON log; that each is one object with what every line has."""
+    """Parses the lines of a JSON log, and checks that each is an object with the common fields."""
     events = []
     for line in lines:
         event = json.loads(line)
@@ -52,8 +52,8 @@ def words(event):
     return json.dumps(event, ensure_ascii=False).lower()
 
 
-def told(server, *wanted):
-    """The events with all these words."""
+def with_words(server, *wanted):
+    """The events that contain all these words."""
     return [event for event in events(server) if all(word.lower() in words(event)
                                                      for word in wanted)]
 
@@ -63,13 +63,13 @@ def named(server, name):
 
 
 def wait_for(server, *wanted, times=1):
-    wait_until(lambda: server.log().endswith("\n") and len(told(server, *wanted)) >= times,
+    wait_until(lambda: server.log().endswith("\n") and len(with_words(server, *wanted)) >= times,
                f"{wanted} in the log")
-    return told(server, *wanted)[-1]
+    return with_words(server, *wanted)[-1]
 
 
 def hup(server, *wanted):
-    before = len(told(server, *wanted))
+    before = len(with_words(server, *wanted))
     server.hup()
     return wait_for(server, *wanted, times=before + 1)
 
@@ -87,11 +87,11 @@ def server_in_json(start):
     return start(*JSON)
 
 
-# --- what is told
+# --- events that are logged
 
 
 @pytest.mark.parametrize("level", ["debug", "info"])
-def test_a_life_in_json_is_one_object_a_line(start, connect, data_dir, tmp_path, level):
+def test_a_json_log_is_one_object_per_line(start, connect, data_dir, tmp_path, level):
     (data_dir / "credits.json").write_text('{"rows":{"a":{"lifetime_consumed":3},"b":{}}}')
     flags = token_flags(tmp_path)
     server = start(*JSON, "--log-level", level, *flags)
@@ -112,14 +112,14 @@ def test_a_life_in_json_is_one_object_a_line(start, connect, data_dir, tmp_path,
     assert hup(server, str(flags[3]))["level"] in ("warning", "error")
 
     assert server.stop() == 0
-    assert told(server, "SIGTERM") and told(server, "stopped")
+    assert with_words(server, "SIGTERM") and with_words(server, "stopped")
     kinds = {event["event"] for event in events(server)}
-    assert len(kinds) >= 5, "events are told apart by their names"
+    assert len(kinds) >= 5, "names distinguish the events"
     moments = [event["time"] for event in events(server)]
     assert moments == sorted(moments)
 
 
-def test_text_is_the_default_and_has_a_line_each_too(start, connect, data_dir):
+def test_text_is_the_default_and_has_one_line_per_event(start, connect, data_dir):
     server = start()
     connect(server).get("/v1/installs/a")
     quota = (data_dir / "quota.json").read_text()
@@ -144,7 +144,7 @@ def test_the_format_can_be_set_like_everything_else(start, tmp_path, how):
     assert events(server)
 
 
-def test_a_start_that_fails_tells_why_in_json_too(data_dir):
+def test_a_failed_start_says_why_in_json_too(data_dir):
     (data_dir / "credits.json").write_text('{"rows":{"quo\\"ted":{"lifetime_consumed":-1}}}')
     ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, *JSON)
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -157,16 +157,16 @@ def test_a_start_that_fails_tells_why_in_json_too(data_dir):
     *[("--log-format", value) for value in ("xml", "JSON", "jsonl", "text,json", "1")],
     *[("--slow-request", value) for value in ("soon", "10", "1y", "-1s", "1.5s", "s")],
 ])
-def test_a_bad_value_exits_2_and_is_named_with_its_flag(data_dir, flag, value):
+def test_a_bad_value_exits_with_2_and_is_named_with_its_flag(data_dir, flag, value):
     ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, f"{flag}={value}")
     assert (ended.returncode, ended.stdout, list(data_dir.iterdir())) == (2, "", [])
     assert flag in ended.stderr and value in ended.stderr
 
 
-# --- what is not
+# --- requests that are not logged
 
 
-def test_requests_are_not_told_at_info(start, connect):
+def test_requests_are_not_logged_at_info(start, connect):
     server = start(*JSON, "--slow-request", "1h")
     client = connect(server)
     before = len(lines_of(server))
@@ -181,7 +181,7 @@ def test_requests_are_not_told_at_info(start, connect):
     assert len(lines_of(server)) == before
 
 
-def test_fast_requests_are_not_told_as_slow(start, connect):
+def test_fast_requests_are_not_logged_as_slow(start, connect):
     server = start(*JSON, "--slow-request", "1h")
     client = connect(server)
     batch(client, 2000)
@@ -200,12 +200,12 @@ def batch(client, count, install_id="a"):
 
 
 def counted(server, name):
-    """The events of this name, and the sum of what they count: the number that each begins with."""
+    """The events with this name, and the sum of the numbers that they begin with."""
     found = named(server, name)
     return found, sum(int(re.match(r"\d+", event["message"])[0]) for event in found)
 
 
-def test_a_slow_request_is_told_with_what_and_how_long(start, connect):
+def test_a_slow_request_is_logged_with_its_name_and_duration(start, connect):
     server = start(*JSON, "--slow-request", "1ms")
     batch(connect(server), 3000)
     server.stop()
@@ -257,7 +257,7 @@ def refuse_connection(server):
     assert b" 503 " in creditsd.raw(server.port, request)
 
 
-def test_what_was_shed_since_the_last_line_is_told_at_the_end(start, connect):
+def test_requests_shed_since_the_last_line_are_logged_at_the_end(start, connect):
     server = start(*JSON, "--max-connections", "1")
     connect(server).get("/healthz")
     refuse_connection(server)
@@ -268,7 +268,7 @@ def test_what_was_shed_since_the_last_line_is_told_at_the_end(start, connect):
     assert (len(lines), shed) == (2, 2)
 
 
-def test_connections_too_many_are_a_few_lines_a_second(start, connect):
+def test_excess_connections_are_a_few_lines_a_second(start, connect):
     server = start(*JSON, "--max-connections", "1")
     connect(server).get("/healthz")
     begun = time.monotonic()
@@ -284,7 +284,7 @@ def test_connections_too_many_are_a_few_lines_a_second(start, connect):
 # --- many installs
 
 
-def test_of_many_damaged_installs_the_log_names_each(start, connect, data_dir):
+def test_the_log_names_each_of_many_damaged_installs(start, connect, data_dir):
     ids = [f"install-{n:02}" for n in range(50)]
     server = start(*JSON)
     client = connect(server)
@@ -303,15 +303,15 @@ def test_of_many_damaged_installs_the_log_names_each(start, connect, data_dir):
     for install_id in ids:
         of_install = [line for line in lines if install_id in line]
         assert of_install, install_id
-        told = sum(1 + int(more) for line in of_install for more in re.findall(r"and (\d+) more", line) or [0])
-        assert told == 3
+        reported = sum(1 + int(more) for line in of_install for more in re.findall(r"and (\d+) more", line) or [0])
+        assert reported == 3
 
 
 # --- odd text
 
 
 @pytest.mark.parametrize("level", ["debug", "info"])
-def test_whatever_clients_send_a_line_stays_one_object(start, connect, level):
+def test_a_line_stays_one_object_whatever_clients_send(start, connect, level):
     server = start(*JSON, "--log-level", level, "--slow-request", "1ms")
     client = connect(server)
     for install_id in ODD:
@@ -327,7 +327,7 @@ def test_whatever_clients_send_a_line_stays_one_object(start, connect, level):
 
 @pytest.mark.parametrize("tier", [*ODD, "new\nline", "\u2028", "\x1b[31m", "gr\u00f6\u00dfer"],
                          ids=repr)
-def test_whatever_a_file_says_a_line_stays_one_object(server_in_json, data_dir, tier):
+def test_a_line_stays_one_object_whatever_a_file_contains(server_in_json, data_dir, tier):
     (data_dir / "quota.json").write_text(json.dumps({"core": {"lifetime": 1}, tier: {}}))
     event = hup(server_in_json, "quota.json")
     assert event["level"] in ("warning", "error")

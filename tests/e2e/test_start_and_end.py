@@ -1,4 +1,4 @@
-"""How the programs start and end where something is missing, stands still, or does not end by itself."""
+"""How the programs start and end when something is missing, stalls, or does not end by itself."""
 
 import contextlib
 import itertools
@@ -28,7 +28,7 @@ SOME_OF_THE_THREE = [closed for count in (1, 2, 3) for closed in itertools.combi
 
 @pytest.fixture
 def launch(data_dir):
-    """Starts creditsd with settings of Popen, on a port that it tells nobody; each is killed at the end."""
+    """Starts creditsd on a free port with Popen settings; kills each process at the end."""
     running = []
 
     def start(*args, env=None, **settings):
@@ -47,7 +47,7 @@ def launch(data_dir):
 
 
 def answers(process, path="/readyz"):
-    """Whether it answers 200."""
+    """Whether the process answers 200."""
     client = creditsd.Client(process.port)
     try:
         return client.get(path).status == 200
@@ -64,31 +64,31 @@ def end(process):
 
 
 def limit_files(process, size):
-    """From now on a write beyond that size of a file fails, and SIGXFSZ is sent."""
+    """From now on, a write beyond this file size fails and raises SIGXFSZ."""
     resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-# --- descriptors that are closed
+# --- closed descriptors
 
 
 def without(closed):
-    """What a child does before it becomes the program, to have none of these descriptors."""
+    """Returns a function that a child runs before it becomes the program: it closes these descriptors."""
     return lambda: [os.close(descriptor) for descriptor in closed]
 
 
 @pytest.mark.parametrize("closed", SOME_OF_THE_THREE, ids=str)
-def test_closed_standard_descriptors_are_nowhere_and_no_file_of_the_ledger(launch, data_dir, closed):
+def test_no_file_of_the_ledger_takes_a_closed_standard_descriptor(launch, data_dir, closed):
     process = launch(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=without(closed))
     wait_until(lambda: answers(process), "readiness")
     for descriptor in closed:
         assert os.readlink(f"/proc/{process.pid}/fd/{descriptor}") == "/dev/null"
-    process.send_signal(signal.SIGHUP)  # which is told to the log
+    process.send_signal(signal.SIGHUP)  # this writes to the log
     assert end(process) == 0
     assert (data_dir / "lock").read_text().strip() == f"the process with pid {process.pid}"
 
 
 @pytest.mark.parametrize("closed", SOME_OF_THE_THREE, ids=str)
-def test_closed_standard_descriptors_are_in_no_file_that_a_program_writes(server, client, tmp_path, closed):
+def test_no_output_file_takes_a_closed_standard_descriptor(server, client, tmp_path, closed):
     client.put(INSTALL)
     creditsctl.check_done(creditsctl.run("export", tmp_path / "usual", server=server))
     url = ["--url", f"http://127.0.0.1:{server.port}"]
@@ -101,12 +101,12 @@ def test_closed_standard_descriptors_are_in_no_file_that_a_program_writes(server
     assert (tmp_path / "report.html").read_text().startswith("<!")
 
 
-# --- a log that nobody reads
+# --- an unread log
 
 
 @pytest.fixture
 def full_pipe():
-    """Both ends of a pipe that takes nothing until somebody reads it."""
+    """Both ends of a pipe that is full until somebody reads it."""
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with contextlib.suppress(BlockingIOError):
@@ -119,7 +119,7 @@ def full_pipe():
 
 
 def read_from(pipe, until):
-    """What comes, up to a line that has `until`, but for what the pipe was filled with."""
+    """Reads up to a line that contains `until`; skips the filling of the pipe."""
     text = b""
     os.set_blocking(pipe, False)
 
@@ -145,7 +145,7 @@ def set_quota(data_dir, lifetime):
     (data_dir / "quota.json").write_text(json.dumps({"core": {"lifetime": lifetime}}))
 
 
-def test_signals_are_taken_while_nobody_reads_what_it_says(launch, data_dir, full_pipe):
+def test_signals_are_handled_while_nobody_reads_the_log(launch, data_dir, full_pipe):
     process = launch(stdout=full_pipe[1], stderr=full_pipe[1])
     wait_until(lambda: answers(process), "readiness")
     set_quota(data_dir, 7)
@@ -154,7 +154,7 @@ def test_signals_are_taken_while_nobody_reads_what_it_says(launch, data_dir, ful
     assert end(process) == 0
 
 
-def test_calls_are_answered_while_nobody_reads_what_the_disk_does(launch, connect, data_dir, full_pipe):
+def test_calls_are_answered_while_nobody_reads_warnings_about_the_disk(launch, connect, data_dir, full_pipe):
     process = launch(stdout=full_pipe[1], stderr=full_pipe[1])
     wait_until(lambda: answers(process), "readiness")
     client = connect(process)
@@ -167,7 +167,7 @@ def test_calls_are_answered_while_nobody_reads_what_the_disk_does(launch, connec
     assert end(process) == 0
 
 
-def test_lines_that_nobody_read_in_time_are_counted_where_they_are_missing(launch, data_dir, full_pipe):
+def test_lines_not_read_in_time_are_counted_where_they_are_missing(launch, data_dir, full_pipe):
     process = launch(stdout=subprocess.DEVNULL, stderr=full_pipe[1])
     wait_until(lambda: answers(process), "readiness")
     for number in range(1100):
@@ -187,7 +187,7 @@ def test_lines_that_nobody_read_in_time_are_counted_where_they_are_missing(launc
     assert moments == sorted(moments)
 
 
-def test_a_pipe_that_is_full_and_does_not_block_gets_each_line_or_their_number(launch, data_dir, full_pipe):
+def test_a_full_non_blocking_pipe_gets_every_line_or_their_number(launch, data_dir, full_pipe):
     os.set_blocking(full_pipe[1], False)
     process = launch(stdout=subprocess.DEVNULL, stderr=full_pipe[1])
     wait_until(lambda: answers(process), "readiness")
@@ -226,22 +226,22 @@ def threadless(tmp_path_factory):
 
 @pytest.mark.parametrize("threads", range(2))
 @pytest.mark.parametrize("format", ["text", "json"])
-def test_a_start_that_finds_no_thread_tells_why(data_dir, threadless, format, threads):
+def test_a_start_without_threads_says_why(data_dir, threadless, format, threads):
     env = preload(threadless) | {"THREADS_MAX": str(threads)}
     ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log-format", format, env=env)
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "cannot start a thread: Resource temporarily unavailable" in ended.stderr and "TasksMax" in ended.stderr
 
 
-def test_a_start_that_fails_ends_though_nobody_reads_why(launch, data_dir, full_pipe):
+def test_a_failed_start_ends_though_nobody_reads_why(launch, data_dir, full_pipe):
     (data_dir / "quota.json").write_text("{")
     assert launch(stdout=full_pipe[1], stderr=full_pipe[1]).wait(TIMEOUT_S) == 1
 
 
-# --- a file that may not grow
+# --- a limited file size
 
 
-def test_a_limit_of_the_files_size_is_a_failed_write_and_ends_nothing(server, client):
+def test_a_file_size_limit_fails_a_write_but_does_not_end_the_process(server, client):
     assert client.put(INSTALL).status == 201
     limit_files(server.process, 8 * 1024)
     creditsd.check_problem(client.post(INSTALL + "/commit", COMMIT), 503, "storage_unavailable")
@@ -249,7 +249,7 @@ def test_a_limit_of_the_files_size_is_a_failed_write_and_ends_nothing(server, cl
     assert server.stop() == 0
 
 
-# --- an exception that nothing handles
+# --- an unhandled exception
 
 
 @pytest.fixture(scope="module")
@@ -257,7 +257,7 @@ def throwing(tmp_path_factory):
     return compiled(tmp_path_factory, "throwing")
 
 
-def test_an_exception_that_nothing_handles_is_named_and_ends_by_abort(start, connect, throwing, tmp_path):
+def test_an_unhandled_exception_is_named_and_aborts(start, connect, throwing, tmp_path):
     switch = tmp_path / "throw"
     server = start(env=preload(throwing) | {"THROWING": str(switch)}, limits={resource.RLIMIT_CORE: 0})
     assert connect(server).post(INSTALL + "/commit", COMMIT).status == 200
@@ -268,7 +268,7 @@ def test_an_exception_that_nothing_handles_is_named_and_ends_by_abort(start, con
     assert connect(start()).get(INSTALL).json["version"] == 1
 
 
-def test_an_exception_that_nothing_handles_ends_it_though_nobody_reads_why(launch, throwing, tmp_path, full_pipe):
+def test_an_unhandled_exception_ends_it_though_nobody_reads_why(launch, throwing, tmp_path, full_pipe):
     switch = tmp_path / "throw"
     process = launch(stderr=full_pipe[1], stdout=full_pipe[1], env=preload(throwing) | {"THROWING": str(switch)},
                      preexec_fn=creditsd.with_limits({resource.RLIMIT_CORE: 0}))
@@ -277,20 +277,20 @@ def test_an_exception_that_nothing_handles_ends_it_though_nobody_reads_why(launc
     assert process.wait(TIMEOUT_S) == -signal.SIGABRT
 
 
-# --- a signal as soon as it is ready
+# --- a signal as soon as the server is ready
 
 
-def test_a_signal_that_comes_once_it_listens_does_not_come_during_the_start(launch):
+def test_a_signal_after_it_listens_is_not_one_during_startup(launch):
     for _ in range(20):
         process = launch(stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert process.stdout.readline().startswith(b"listening on ")
         process.terminate()
         log = process.communicate(timeout=TIMEOUT_S)[1].decode()
         assert process.returncode == 0
-        assert " stopping: " in log and "during the start" not in log
+        assert " stopping: " in log and "during startup" not in log
 
 
-# --- a file that does not answer
+# --- a file that does not respond
 
 
 @pytest.fixture(scope="module")
@@ -298,7 +298,7 @@ def hanging_file(tmp_path_factory):
     return compiled(tmp_path_factory, "hanging_file")
 
 
-def test_a_quota_file_that_does_not_answer_holds_up_the_reload_alone(start, connect, data_dir, hanging_file):
+def test_a_quota_file_that_does_not_respond_delays_only_the_reload(start, connect, data_dir, hanging_file):
     path = data_dir / "quota.json"
     hangs = data_dir / "quota.json.hangs"
     server = start(env=preload(hanging_file) | {"HANGING_FILE": str(path)})
@@ -319,12 +319,12 @@ def test_a_quota_file_that_does_not_answer_holds_up_the_reload_alone(start, conn
     assert server.stop() == 0
 
 
-# --- an end that does not come
+# --- a shutdown that hangs
 
 
 @pytest.fixture
 def stalled(start, connect, faulty_io, tmp_path):
-    """A server whose disk stands still from now on, with a commit in flight; one is answered."""
+    """A server with an acknowledged commit, and one in flight on a disk that hangs from now on."""
     switch = tmp_path / "faulty"
     server = start(env=preload(faulty_io) | {"FAULTY_IO": str(switch)})
     assert connect(server).post(INSTALL + "/commit", COMMIT).status == 200
@@ -345,25 +345,25 @@ def check_kept(start, connect):
 
 @pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
 @pytest.mark.parametrize("second", [signal.SIGTERM, signal.SIGINT], ids=lambda n: n.name)
-def test_a_second_signal_ends_at_once_and_tells_what_is_unfinished(stalled, start, connect, first, second):
+def test_a_second_signal_ends_at_once_and_names_the_unfinished_step(stalled, start, connect, first, second):
     stalled.process.send_signal(first)
     wait_until(lambda: " stopping: " in stalled.log(), "the end's beginning")
-    stalled.process.send_signal(second)  # which may come too soon to be another
+    stalled.process.send_signal(second)  # may come too soon to count
     time.sleep(1.1)
     stalled.process.send_signal(second)
     assert stalled.process.wait(TIMEOUT_S) == 1
-    assert f"error stopped_at_once: {second.name} while the end was under way" in stalled.log()
-    assert "answering what is in flight" in stalled.log()
+    assert f"error stopped_at_once: {second.name} during shutdown" in stalled.log()
+    assert "answering the requests in flight" in stalled.log()
     check_kept(start, connect)
 
 
-def test_an_end_that_does_not_come_is_given_up(stalled, start, connect):
+def test_a_hanging_shutdown_is_cut_short(stalled, start, connect):
     assert stalled.stop(timeout_s=120) == 1
     assert "error stopped_unfinished: " in stalled.log() and "info stopped: " not in stalled.log()
     check_kept(start, connect)
 
 
-# --- a store that is not there yet
+# --- a store that is not up yet
 
 
 @pytest.fixture(scope="module")
@@ -374,7 +374,7 @@ def database():
 
 @pytest.fixture
 def absent(database):
-    """A PostgreSQL that is not there, with a ledger of its own, until it is started."""
+    """A stopped PostgreSQL with a ledger of its own."""
     database.uri_of_ledger = new_ledger(database.uri())
     database.stop()
     yield database
@@ -390,18 +390,18 @@ def launch_logged(launch, tmp_path, *args, **settings):
     return process
 
 
-def test_a_database_that_comes_up_later_is_waited_for(launch, connect, tmp_path, absent):
+def test_startup_waits_for_a_database_that_comes_up_later(launch, connect, tmp_path, absent):
     process = launch_logged(launch, tmp_path, "--store", absent.uri_of_ledger)
     wait_until(lambda: process.named("waiting_for_store"), "the wait")
     process.send_signal(signal.SIGHUP)
-    time.sleep(2)  # of tries
-    [told] = process.named("waiting_for_store")
-    assert "cannot connect to PostgreSQL" in told and str(absent.port) in told
+    time.sleep(2)  # for some retries
+    [line] = process.named("waiting_for_store")
+    assert "cannot connect to PostgreSQL" in line and str(absent.port) in line
     assert (tmp_path / "out").read_text() == "" and not listens(process)
     absent.start()
     wait_until(lambda: answers(process), "readiness")
     wait_until(lambda: (tmp_path / "out").read_text() == f"listening on http://127.0.0.1:{process.port}\n", "a word")
-    wait_until(lambda: process.named("reloaded"), "what SIGHUP asked for")
+    wait_until(lambda: process.named("reloaded"), "the reload")
     assert connect(process).post(INSTALL + "/commit", COMMIT).status == 200
     assert end(process) == 0
 
@@ -416,7 +416,7 @@ def listens(process):
 
 @pytest.fixture
 def silent():
-    """The port of a server that accepts connections and never says a word."""
+    """The port of a server that accepts connections but never sends anything."""
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield listening.getsockname()[1]
 
@@ -436,12 +436,12 @@ def test_a_signal_ends_the_wait_for_a_database(launch, tmp_path, silent, is_sile
 
 
 def hears_signals(process):
-    """Whether it has got as far as to block them."""
+    """Whether the process already blocks the signals."""
     blocked = re.search(r"SigBlk:\s*(\w+)", Path(f"/proc/{process.pid}/status").read_text())[1]
     return int(blocked, 16) >> signal.SIGTERM - 1 & 1
 
 
-def test_a_database_without_a_connection_to_spare_is_waited_for(launch, tmp_path, database):
+def test_startup_waits_for_a_database_without_a_spare_connection(launch, tmp_path, database):
     uri = new_ledger(database.uri()).replace("postgres@", "app@")
     database.sql("CREATE ROLE app LOGIN CONNECTION LIMIT 0")
     database.sql(f"GRANT ALL ON SCHEMA {uri.rpartition('3D')[2]} TO app")
@@ -455,17 +455,17 @@ def test_a_database_without_a_connection_to_spare_is_waited_for(launch, tmp_path
 
 @pytest.mark.parametrize("user, name, reason", [
     ("nobody", "postgres", 'role "nobody" does not exist'), ("postgres", "none", 'database "none" does not exist')])
-def test_what_a_wait_does_not_mend_is_told_at_once(database, data_dir, user, name, reason):
+def test_permanent_errors_are_reported_at_once(database, data_dir, user, name, reason):
     ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--store",
                          f"postgresql://{user}@127.0.0.1:{database.port}/{name}")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert reason in ended.stderr and "waiting" not in ended.stderr
 
 
-# --- what each call meets while the store is away
+# --- the same failure of every call while the store is down
 
 
-def test_what_each_call_meets_is_a_line_a_second_with_a_count(launch, connect, tmp_path, absent):
+def test_a_failure_of_every_call_is_logged_once_a_second_with_a_count(launch, connect, tmp_path, absent):
     absent.start()
     process = launch_logged(launch, tmp_path, "--store", absent.uri_of_ledger)
     wait_until(lambda: answers(process), "readiness")
@@ -478,5 +478,5 @@ def test_what_each_call_meets_is_a_line_a_second_with_a_count(launch, connect, t
     assert end(process) == 0
     lines = process.named("load_failed")
     assert 1 <= len(lines) <= seconds + 3
-    told = sum(1 + int(more) for line in lines for more in re.findall(r"and (\d+) more", line) or [0])
-    assert told >= 400
+    reported = sum(1 + int(more) for line in lines for more in re.findall(r"and (\d+) more", line) or [0])
+    assert reported >= 400

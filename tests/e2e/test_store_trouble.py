@@ -1,5 +1,5 @@
-"""A disk that takes no more: what stats, metrics, readiness and the log tell of it. The disk's part
-is played by a limit of file sizes, below what the journal has and above what the log needs."""
+"""A full disk: the reports in stats, metrics, readiness and the log. A file size limit, below the
+journal's size and above the log's, stands in for the disk."""
 
 import json
 import resource
@@ -18,7 +18,7 @@ FILE_BYTES_MAX = 8 * 1024
 
 @pytest.fixture
 def ailing(start, connect, tmp_path, monkeypatch):
-    """A server whose every write fails from now on, and a client of it; one install is there."""
+    """A server with one install, whose writes all fail from now on, and a client."""
     program = tmp_path / "creditsd"
     program.write_text(f"#!/bin/sh\ntrap '' XFSZ\nexec '{creditsd.BINARY}' \"$@\"\n")
     program.chmod(0o755)
@@ -36,7 +36,7 @@ def commit_in_vain(client, count=1):
         check_problem(client.post(INSTALL + "/commit", COMMIT), 503, "storage_unavailable")
 
 
-def test_stats_say_why_the_store_takes_no_writes(ailing):
+def test_stats_say_why_the_store_rejects_writes(ailing):
     _, client = ailing
     before = client.get("/v1/stats").json
     commit_in_vain(client, 3)
@@ -49,7 +49,7 @@ def test_stats_say_why_the_store_takes_no_writes(ailing):
         assert stats["persister"][name] == before["persister"][name], name
 
 
-def test_metrics_say_that_the_store_takes_no_writes(ailing):
+def test_metrics_say_that_the_store_rejects_writes(ailing):
     _, client = ailing
     assert scrape(client).value("credits_store_up") == 1
     commit_in_vain(client, 3)
@@ -64,7 +64,7 @@ def test_metrics_say_that_the_store_takes_no_writes(ailing):
     assert metrics.value("credits_pending_mutations") == 0
 
 
-def test_readiness_and_stats_give_the_same_reason(ailing):
+def test_readiness_and_stats_report_the_same_reason(ailing):
     _, client = ailing
     assert client.get("/readyz").status == 200
     commit_in_vain(client)
@@ -73,7 +73,7 @@ def test_readiness_and_stats_give_the_same_reason(ailing):
     assert client.get("/healthz").status == 200
 
 
-def test_reads_go_on_and_the_actor_has_nothing_pending(ailing):
+def test_reads_continue_and_the_actor_has_nothing_pending(ailing):
     _, client = ailing
     commit_in_vain(client, 3)
     for _ in range(2):
@@ -87,12 +87,12 @@ def test_the_log_says_why_and_does_not_flood(ailing):
     commit_in_vain(client, 300)
     server.stop()
     lines = [json.loads(line) for line in server.log().splitlines()]
-    told = [line for line in lines if "journal.db" in line["message"]]
-    assert told and all(line["level"] in ("warning", "error") for line in told)
+    reported = [line for line in lines if "journal.db" in line["message"]]
+    assert reported and all(line["level"] in ("warning", "error") for line in reported)
     assert len(lines) <= 20
 
 
-def test_after_a_start_on_a_sound_disk_all_is_well(ailing, start, connect):
+def test_all_is_well_after_a_restart_on_a_sound_disk(ailing, start, connect):
     server, client = ailing
     commit_in_vain(client)
     server.stop()
@@ -104,7 +104,7 @@ def test_after_a_start_on_a_sound_disk_all_is_well(ailing, start, connect):
     assert client.post(INSTALL + "/commit", COMMIT).status == 200
 
 
-def test_what_is_judged_again_after_a_failed_write_counts_once(ailing):
+def test_a_request_judged_again_after_a_failed_write_counts_once(ailing):
     _, client = ailing
     operations = [{"op": "commit", "install_id": "a", **COMMIT},
                   *[{"op": "get", "install_id": "a"}] * 5]

@@ -1,4 +1,4 @@
-"""What creditsd says to systemd: that it is ready, that it stops, and its log."""
+"""creditsd under systemd: notifications of readiness and shutdown, requests for more time, the journal."""
 
 import contextlib
 import os
@@ -17,14 +17,14 @@ JOURNAL = "/run/systemd/journal/socket"
 
 @pytest.fixture
 def manager(tmp_path):
-    """The socket at which a service manager listens."""
+    """The socket of a service manager."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listening:
         listening.bind(str(tmp_path / "notify"))
         listening.settimeout(creditsd.TIMEOUT_S)
         yield listening
 
 
-def test_it_notifies_when_it_is_ready_and_when_it_stops(start, connect, manager):
+def test_it_notifies_when_ready_and_when_stopping(start, connect, manager):
     server = start(env={"NOTIFY_SOCKET": manager.getsockname()})
     assert manager.recv(4096).decode().splitlines() == [
         "READY=1", f"STATUS=serves http://127.0.0.1:{server.port}"]
@@ -34,7 +34,7 @@ def test_it_notifies_when_it_is_ready_and_when_it_stops(start, connect, manager)
 
 
 @pytest.mark.skipif(os.path.exists(JOURNAL), reason="this system has a journal")
-def test_a_journal_that_is_not_there_is_told_at_the_start(data_dir):
+def test_a_missing_journal_is_reported_at_startup(data_dir):
     ended = run("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--log-format", "journal")
     assert ended.returncode == 1
     assert JOURNAL in ended.stderr and "text" in ended.stderr
@@ -64,7 +64,7 @@ def test_it_asks_for_more_time_while_it_imports(launch, manager, hanging_file, d
     assert end(process) == 0
 
 
-def test_a_manager_that_does_not_listen_holds_up_nothing(launch, tmp_path, manager):
+def test_a_manager_that_does_not_listen_delays_nothing(launch, tmp_path, manager):
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as filling:
         filling.setblocking(False)
         with contextlib.suppress(BlockingIOError):

@@ -29,16 +29,16 @@ void GoneTiers::look() {
   std::erase_if(gone_, [&](const std::string& tier) { return quota->contains(tier); });
   if (gone_.empty()) return;
   try {
-    counting_ = std::async(std::launch::async, [this, gone = gone_] { tell(gone); });
+    counting_ = std::async(std::launch::async, [this, gone = gone_] { report(gone); });
   } catch (const std::system_error& error) {
     log_warning("tier_gone",
-                std::string{"the quota has lost a tier; there is no thread to count its "
+                std::string{"the quota has lost a tier; cannot start a thread to count its "
                             "installs: "} +
                     error.what());
   }
 }
 
-void GoneTiers::tell(const std::set<std::string>& tiers) const {
+void GoneTiers::report(const std::set<std::string>& tiers) const {
   const auto deadline = std::chrono::steady_clock::now() + count_max;
   for (const std::string& tier : tiers) {
     const std::string installs = count(tier, deadline);
@@ -50,7 +50,7 @@ void GoneTiers::tell(const std::set<std::string>& tiers) const {
   }
 }
 
-// In words; empty if there are none.
+// Returns the count in words; empty if there are none.
 std::string GoneTiers::count(const std::string& tier, actors::SteadyTime deadline) const {
   persistence::ListQuery query;
   query.tier = tier;
@@ -65,7 +65,7 @@ std::string GoneTiers::count(const std::string& tier, actors::SteadyTime deadlin
     const std::size_t found = rows.get().size();
     if (found == 0) return "";
     return (found == counted_max ? "at least " : "") + std::to_string(found) + " installs";
-  } catch (const std::exception& error) {  // of the store, or its actors that have ended
+  } catch (const std::exception& error) {  // the store failed, or its actors have ended
     return "installs that could not be counted (" + std::string{error.what()} + ")";
   }
 }

@@ -18,8 +18,8 @@ namespace credits::creditsd {
 
 namespace {
 
-constexpr std::chrono::minutes import_max{10};                // as of POST /v1/import
-constexpr std::uint64_t bytes_max = std::uint64_t{1} << 30U;  // as of POST /v1/import
+constexpr std::chrono::minutes import_max{10};                // as for POST /v1/import
+constexpr std::uint64_t bytes_max = std::uint64_t{1} << 30U;  // as for POST /v1/import
 
 std::vector<ledger::Row> read_rows(const std::filesystem::path& file, ledger::Time now) {
   try {
@@ -27,12 +27,12 @@ std::vector<ledger::Row> read_rows(const std::filesystem::path& file, ledger::Ti
         .value_or(std::vector<ledger::Row>{});
   } catch (const http::codec::LedgerFileError& error) {
     throw ImportError{"cannot import " + file.string() + ": " + error.what() +
-                      " Nothing was imported and the file is as it was; mend it or move it away."};
+                      " Nothing was imported and the file is unchanged; mend it or move it away."};
   }
 }
 
-// Does `work`, and asks for time each second until it is done. Ends the program if it never is, as
-// on a disk that stands still: the store has all of an import or nothing.
+// Does `work`, and asks for more time each second until it is done. Ends the program if it takes
+// too long, as on a hanging disk: the store then has all of the import or nothing.
 template <class Work>
 auto while_manager_waits(const std::string& status, const Work& work) {
   const auto begun = std::chrono::steady_clock::now();
@@ -41,8 +41,8 @@ auto while_manager_waits(const std::string& status, const Work& work) {
     const auto waited = std::chrono::steady_clock::now() - begun;
     if (waited > import_max) {
       log_start_error(status + " takes more than " + std::to_string(import_max.count()) +
-                      " minutes; all of it was imported or nothing: see to the disk or database, "
-                      "and start again");
+                      " minutes; either everything or nothing was imported: check the disk or "
+                      "database, and start again");
       flush_log_and_exit(EXIT_FAILURE);
     }
     ask_manager_for_time(

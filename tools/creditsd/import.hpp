@@ -1,4 +1,4 @@
-// Brings the file of the old JSON ledger into a ledger that is still empty.
+// Imports the old JSON ledger's file into an empty ledger.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +11,16 @@
 
 namespace credits::creditsd {
 
-// The text names the file and the place of the fault.
+// The text names the file and the position of the fault.
 class ImportError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Imports `file`, whole or not at all, and leaves it as it is. Returns the number of installs;
-// nothing if the ledger has some already, and is left alone. Throws ImportError: nothing was
-// imported; or StoreError: all was, or nothing. The service manager is asked for time each second;
-// what takes longer than 10 minutes ends the program with status 1.
+// Imports all of `file` or nothing, and leaves the file unchanged. Returns the number of installs;
+// nullopt, without an import, if the ledger already has installs. Throws ImportError if nothing was
+// imported, StoreError if all or nothing was. Asks the service manager for more time each second;
+// an import of more than 10 minutes ends the program with status 1.
 std::optional<std::uint64_t> import_ledger_file(const std::filesystem::path& file,
                                                 const actors::Gateway& gateway,
                                                 const actors::Environment& environment);

@@ -15,7 +15,7 @@ namespace credits::creditsd {
 
 namespace {
 
-// The log may be what this thread was at: past this the process ends without its line.
+// This thread may already hold the log's locks: after this time the process ends without the line.
 constexpr unsigned last_words_seconds = 3;
 
 std::string name_of(const std::type_info& type) {
@@ -32,22 +32,23 @@ std::string reason() {
   try {
     std::rethrow_exception(exception);
   } catch (const std::exception& error) {
-    return "nothing handles " + name_of(*type) + ": " + error.what();
+    return "unhandled " + name_of(*type) + ": " + error.what();
   } catch (...) {
-    return "nothing handles " + name_of(*type);
+    return "unhandled " + name_of(*type);
   }
 }
 
-[[noreturn]] void tell_and_abort() {
+[[noreturn]] void log_and_abort() {
   std::signal(SIGALRM, [](int) { std::abort(); });
   ::alarm(last_words_seconds);
-  log_error("aborted", reason() + "; what was answered is kept, and a new start goes on from it");
+  log_error("aborted",
+            reason() + "; acknowledged writes are kept, and a restart continues from them");
   flush_log();
   std::abort();
 }
 
 }  // namespace
 
-void tell_before_abort() { std::set_terminate(tell_and_abort); }
+void tell_before_abort() { std::set_terminate(log_and_abort); }
 
 }  // namespace credits::creditsd

@@ -1,10 +1,10 @@
-// What the program says before it is ended by an exception that nothing handles.
+// Logs the reason before an unhandled exception ends the program.
 #pragma once
 
 namespace credits::creditsd {
 
-// From now on std::terminate() tells the log why, and then aborts: whoever looks after the process
-// starts it again, and may keep its core.
+// From now on std::terminate() logs the reason and then aborts, so that the service manager
+// restarts the process and may keep its core.
 void tell_before_abort();
 
 }  // namespace credits::creditsd

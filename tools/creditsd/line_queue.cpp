@@ -36,13 +36,13 @@ void LineQueue::write_lines() {
     has_lines_.wait(lock, [this] { return !lines_.empty(); });
     const Line line = std::move(lines_.front());
     lines_.pop_front();
-    const std::uint64_t dropped = dropped_ - std::exchange(dropped_told_, dropped_);
+    const std::uint64_t dropped = dropped_ - std::exchange(dropped_reported_, dropped_);
     is_writing_ = true;
     lock.unlock();
     const bool is_written = write_(line, dropped);
     lock.lock();
     if (!is_written) {
-      dropped_told_ -= dropped;
+      dropped_reported_ -= dropped;
       ++dropped_;
     }
     is_writing_ = false;

@@ -1,6 +1,6 @@
-// Lines on their way to whoever reads them, as those of the log. A reader may stand still, as a
-// terminal does after Ctrl-S, and must not hold up the program: a thread of its own writes the
-// lines, and the oldest are dropped where more wait than are kept, as is what cannot be written.
+// A queue of lines for an external reader, like those of the log. A reader that stalls, as a
+// terminal does after Ctrl-S, must not block the program: the queue's own thread writes the lines.
+// Drops the oldest lines of a full queue, and lines that cannot be written.
 #pragma once
 
 #include <spdlog/common.h>
@@ -19,15 +19,14 @@ namespace credits::creditsd {
 
 struct Line {
   spdlog::log_clock::time_point at;
-  std::optional<spdlog::level::level_enum> level;  // none: the text is all that is written
+  std::optional<spdlog::level::level_enum> level;  // nullopt: writes only the text
   std::string text;
 };
 
-// Lives as long as the process, as its thread may never come back from a write. Any thread.
+// Lives as long as the process, because its thread may never return from a write. Thread-safe.
 class LineQueue {
  public:
-  // `dropped`: how many lines were dropped that would have come before this one. Returns whether it
-  // was written.
+  // `dropped`: number of lines dropped just before this one. Returns whether the line was written.
   using Write = std::function<bool(const Line& line, std::uint64_t dropped)>;
 
   LineQueue(std::size_t lines_max, Write write);
@@ -37,10 +36,10 @@ class LineQueue {
   // Never waits for the reader.
   void add(Line line);
 
-  // Waits for all lines to be written, for so long at most; whether they are.
+  // Waits until all lines are written, for at most `wait_max`. Returns whether they are.
   bool flush(std::chrono::milliseconds wait_max);
 
-  std::uint64_t dropped() const;  // since the program was started
+  std::uint64_t dropped() const;  // since the program started
 
  private:
   ~LineQueue() = default;
@@ -48,13 +47,13 @@ class LineQueue {
 
   const std::size_t lines_max_;
   const Write write_;
-  mutable std::mutex mutex_;  // guards all below
+  mutable std::mutex mutex_;  // guards everything below
   std::condition_variable has_lines_;
   std::condition_variable is_idle_;
   std::deque<Line> lines_;
   bool is_writing_ = false;
   std::uint64_t dropped_ = 0;
-  std::uint64_t dropped_told_ = 0;
+  std::uint64_t dropped_reported_ = 0;
 };
 
 }  // namespace credits::creditsd

@@ -25,13 +25,13 @@ namespace credits::creditsd {
 namespace {
 
 constexpr std::size_t lines_max = 1'000;
-constexpr std::size_t warnings_a_second_max = lines_max / 2;  // of different texts
+constexpr std::size_t warnings_a_second_max = lines_max / 2;  // with different texts
 constexpr std::chrono::seconds flush_max{1};
 
 bool is_json = false;
-bool is_for_people = true;  // who started it, and sees what it says
+bool is_for_people = true;  // at the terminal that started it
 spdlog::level::level_enum level_min = spdlog::level::info;
-// Both outlive every thread.
+// Both outlive all threads.
 LineQueue* queue = nullptr;  // until set_up_log()
 Throttle& throttle = *new Throttle{warnings_a_second_max};
 
@@ -45,7 +45,7 @@ spdlog::sink_ptr sink_of(const std::string& format) {
   return std::make_shared<spdlog::sinks::systemd_sink_mt>("creditsd");
 }
 
-// A log is read line by line, so no text may begin a line of its own.
+// Readers take the log line by line, so a text must not contain line breaks.
 std::string on_one_line(std::string text) {
   std::replace_if(
       text.begin(), text.end(), [](unsigned char c) { return std::iscntrl(c) != 0; }, ' ');
@@ -63,7 +63,7 @@ void write(spdlog::level::level_enum level, std::string_view event, const std::s
   queue->add({spdlog::log_clock::now(), level, text_of(event, text)});
 }
 
-// Writes the lines of a queue, on its thread.
+// Writes the queue's lines, on the queue's thread.
 class LineWriter {
  public:
   explicit LineWriter(std::shared_ptr<spdlog::logger> logger)
@@ -71,7 +71,7 @@ class LineWriter {
     logger_->set_error_handler([failed = has_failed_](const std::string&) { *failed = true; });
   }
 
-  // Whether both lines, that of what was dropped and the one itself, were written.
+  // Writes `line`, after a line about dropped ones if any. Returns whether all was written.
   bool operator()(const Line& line, std::uint64_t dropped) const {
     if (dropped > 0) {
       const Line missing{line.at, spdlog::level::warn,
@@ -92,10 +92,10 @@ class LineWriter {
   }
 
   std::shared_ptr<spdlog::logger> logger_;
-  std::shared_ptr<bool> has_failed_;  // the last line
+  std::shared_ptr<bool> has_failed_;  // whether the last write has failed
 };
 
-void tell(const std::vector<Throttle::Held>& held) {
+void write(const std::vector<Throttle::Held>& held) {
   for (const auto& [name, text] : held) log_warning(name, text);
 }
 
@@ -148,17 +148,17 @@ void log(const actors::Event& event) {
     }
     return;
   }
-  // What was held back came before it, and this one may tell the end of it.
-  tell(throttle.take_all());
+  // Warnings held back came before this event, which may announce their end.
+  write(throttle.take_all());
   const bool is_info = event.severity == actors::Severity::info;
   write(is_info ? spdlog::level::info : spdlog::level::err, event.name, event.text);
 }
 
-void log_what_was_held_back() { tell(throttle.take_due(std::chrono::steady_clock::now())); }
+void log_what_was_held_back() { write(throttle.take_due(std::chrono::steady_clock::now())); }
 
 bool flush_log() {
   if (queue == nullptr) return true;
-  tell(throttle.take_all());
+  write(throttle.take_all());
   return queue->flush(flush_max);
 }
 

@@ -1,7 +1,6 @@
-// creditsd's log: one line an event, on standard error, for people or as JSON for programs; or the
-// systemd journal, which keeps time and severity itself. A reader that stands still holds up
-// nobody: lines that it does not take in time are dropped, and counted, as are those that cannot be
-// written.
+// creditsd's log: one line per event, on standard error, for people or as JSON for programs; or the
+// systemd journal, which keeps time and severity itself. A reader that stalls blocks nothing: the
+// log drops and counts lines that are not read in time or cannot be written.
 #pragma once
 
 #include <cstdint>
@@ -16,30 +15,29 @@ namespace credits::creditsd {
 // if there is no journal.
 void set_up_log(const std::string& level, const std::string& format);
 
-// What happened (`stopped`: stable, for programs), and how for people. Any thread.
+// `event` is a stable name for programs, like `stopped`; `text` is for people. Thread-safe.
 void log_debug(std::string_view event, const std::string& text);
 void log_info(std::string_view event, const std::string& text);
 void log_warning(std::string_view event, const std::string& text);
 void log_error(std::string_view event, const std::string& text);
 
-// Of warnings of one name and text a line a second at most: what is held back is counted. Beyond
-// 500 different ones a second, those of one name share a line.
+// Logs warnings with the same name and text at most once a second, and counts the rest. Beyond 500
+// different ones a second, warnings with the same name share a line.
 void log(const actors::Event& event);
-// To be called once a second, or more often: tells what was held back.
+// Logs the warnings held back. Call at least once a second.
 void log_what_was_held_back();
 
-// Why the program cannot start, as the last thing that it says; in plain words as long as there is
-// no log.
+// Logs why the program cannot start, as its last line; in plain text before set_up_log().
 void log_start_error(const std::string& text);
 
-// Writes what has not been written yet. Waits a second at most for a reader that stands still;
-// whether all is written.
+// Writes all pending lines. Waits at most a second for a stalled reader. Returns whether all lines
+// are written.
 bool flush_log();
 
-// Ends the process at once, once the log is flushed.
+// Flushes the log and ends the process at once.
 [[noreturn]] void flush_log_and_exit(int status);
 
-// Lines that nobody took in time, or that could not be written, since the program was started.
+// Number of lines since the program started that were not read in time or could not be written.
 std::uint64_t log_lines_dropped();
 
 }  // namespace credits::creditsd

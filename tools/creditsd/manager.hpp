@@ -1,16 +1,16 @@
-// Tells the service manager how the program is doing, if one has asked for it.
+// Reports the program's state to the service manager, if that has asked for it.
 #pragma once
 
 #include <string>
 
 namespace credits::creditsd {
 
-// `state` as sd_notify(3) takes it. Never waits for a manager that does not listen: of what it has
-// not taken yet the last few are kept. Any thread, once the handled signals are blocked.
+// Sends `state`, as for sd_notify(3). Never waits for a manager that does not listen: keeps only
+// the last few unsent states. Thread-safe, once the handled signals are blocked.
 void notify_manager(std::string state);
 
-// That the start has come so far, and takes longer: a manager would end what takes longer than it
-// allows. It gives it a minute from now on.
+// Reports the progress of a long startup, and asks for a minute from now: otherwise the manager
+// would end a startup that exceeds its timeout.
 void ask_manager_for_time(const std::string& status);
 
 }  // namespace credits::creditsd

@@ -1,5 +1,5 @@
-// Follows a quota that several nodes share: looks every other second whether another node has
-// replaced it. A thread of its own, as a database may take long to answer.
+// Follows a quota that several nodes share: checks every other second whether another node has
+// replaced it, on its own thread because a database may be slow to answer.
 #pragma once
 
 #include <condition_variable>
@@ -20,10 +20,10 @@ class QuotaFollower {
   void look();
 
   http::QuotaKeeper& quota_;
-  std::string trouble_;  // that has been told of
+  std::string trouble_;  // already logged
   std::mutex mutex_;
   std::condition_variable_any stopped_;
-  std::jthread thread_;  // the last, as it uses the others
+  std::jthread thread_;  // last, because it uses the others
 };
 
 }  // namespace credits::creditsd

@@ -17,11 +17,12 @@ namespace {
 
 constexpr int end_error = 1;
 
-// Of two signals within this time the second is no wish of its own: a terminal and a script that
-// has started the program both pass on the same Ctrl-C.
+// Ignore a second signal within this time: a terminal and the script that started the program both
+// pass on the same Ctrl-C.
 constexpr std::chrono::seconds same_wish{1};
 
-// A file on a mount that does not answer cannot be given up. Nothing but the reload waits for it.
+// Reading a file on a mount that does not respond cannot be cancelled. Only the reload waits for
+// it.
 constexpr std::chrono::seconds reload_slow_after{10};
 
 sigset_t handled_signals() {
@@ -43,7 +44,7 @@ Signals::~Signals() {
     const std::lock_guard lock{mutex_};
     is_done_ = true;
   }
-  ::pthread_kill(thread_.native_handle(), SIGHUP);  // so that it looks
+  ::pthread_kill(thread_.native_handle(), SIGHUP);  // wakes the thread
   thread_.join();
 }
 
@@ -61,12 +62,12 @@ void Signals::attend(Service service, const std::function<void()>& serve) {
   serve();
 }
 
-// A reload that is under way uses what the service has.
+// Waits for a running reload, which uses the service's objects.
 void Signals::detach() {
   std::future<void> reload;
   {
     const std::lock_guard lock{mutex_};
-    begin_end("reading the quota again");
+    begin_end("reloading the files");
     service_.reset();
     reload = std::move(reload_);
   }
@@ -95,7 +96,7 @@ void Signals::hear() {
     if (signal == SIGINT) end("SIGINT");
     if (service_) {
       reload_if_wanted();
-      tell_slow_reload();
+      log_slow_reload();
       service_->look();
     }
     log_what_was_held_back();
@@ -106,24 +107,24 @@ void Signals::hear() {
 void Signals::end(const std::string& signal) {
   if (step_) {
     if (std::chrono::steady_clock::now() < ends_by_ - end_max + same_wish) return;
-    log_error("stopped_at_once", signal + " while the end was under way: unfinished is " + step_);
+    log_error("stopped_at_once", signal + " during shutdown: unfinished step: " + step_);
     flush_log_and_exit(end_error);
   }
-  notify_manager("STOPPING=1\nSTATUS=finishing what is in flight");
+  notify_manager("STOPPING=1\nSTATUS=finishing the requests in flight");
   if (!service_) {
-    log_info("stopped", signal + " during the start: nothing had been answered");
+    log_info("stopped", signal + " during startup: nothing had been answered");
     flush_log_and_exit(EXIT_SUCCESS);
   }
-  log_info("stopping", signal + ": finishing what is in flight");
-  begin_end("answering what is in flight");
+  log_info("stopping", signal + ": finishing the requests in flight");
+  begin_end("answering the requests in flight");
   service_->stop();
 }
 
 void Signals::give_up_if_due() {
   if (!step_ || std::chrono::steady_clock::now() < ends_by_) return;
-  log_error("stopped_unfinished", "the end has taken " + std::to_string(end_max.count()) +
-                                      " s: unfinished is " + step_ +
-                                      "; what was not answered may have been done or not");
+  log_error("stopped_unfinished", "shutdown has taken " + std::to_string(end_max.count()) +
+                                      " s: unfinished step: " + step_ +
+                                      "; unanswered requests may or may not have taken effect");
   flush_log_and_exit(end_error);
 }
 
@@ -136,20 +137,21 @@ void Signals::reload_if_wanted() {
     reload_ = std::async(std::launch::async, service_->reload);
     reload_slow_at_ = std::chrono::steady_clock::now() + reload_slow_after;
   } catch (const std::system_error& error) {
-    log_error("reload_failed", std::string{"SIGHUP: no thread for it: "} + error.what());
+    log_error("reload_failed", std::string{"SIGHUP: cannot start a thread: "} + error.what());
   }
 }
 
-void Signals::tell_slow_reload() {
+void Signals::log_slow_reload() {
   if (!reload_slow_at_) return;
   if (reload_.wait_for(std::chrono::seconds{0}) == std::future_status::ready) {
     reload_slow_at_.reset();
   } else if (std::chrono::steady_clock::now() > *reload_slow_at_) {
     reload_slow_at_.reset();
-    log_warning("reload_slow", "SIGHUP: reading the files again takes more than " +
-                                   std::to_string(reload_slow_after.count()) +
-                                   " s; what was read before is in force, and further SIGHUPs "
-                                   "wait: see to the disk or mount of quota, tokens and TLS files");
+    log_warning("reload_slow",
+                "SIGHUP: reloading the files takes more than " +
+                    std::to_string(reload_slow_after.count()) +
+                    " s; the previous values stay in force, and further SIGHUPs wait: "
+                    "check the disk or mount of quota, token and TLS files");
   }
 }
 

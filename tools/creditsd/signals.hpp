@@ -1,12 +1,12 @@
-// Hears SIGTERM, SIGINT and SIGHUP from the first moment of the program to its last, whatever its
-// other threads wait for, and ends it where it does not come to its end by itself.
+// Handles SIGTERM, SIGINT and SIGHUP for the whole life of the program, whatever its other threads
+// wait for, and forces its end if shutdown takes too long.
 //
-//   while it starts  SIGTERM ends it at once, with status 0: nothing has been answered
-//   while it serves  SIGTERM stops the service, which answers what is in flight
-//   while it ends    another SIGTERM, a second later or more, ends it at once, with status 1; so
-//                    does end_max
+//   startup   SIGTERM ends the program at once, with status 0: nothing has been answered
+//   serving   SIGTERM stops the service, which answers the requests in flight
+//   shutdown  another SIGTERM, at least a second later, ends it at once, with status 1; so does
+//             end_max
 //
-// SIGINT is as SIGTERM. SIGHUP reloads; one that comes before the service does is kept for it.
+// SIGINT acts like SIGTERM. SIGHUP reloads; during startup it is kept until the service runs.
 #pragma once
 
 #include <chrono>
@@ -19,16 +19,16 @@
 
 namespace credits::creditsd {
 
-// How long the end may take: 30 s for the answers that are still to come, as each waits so long at
-// most, 10 s to send them, and 10 s for the actors to write. Below TimeoutStopSec of the unit.
+// The limit for shutdown: 30 s for the outstanding answers, the longest that one can take, 10 s to
+// send them, and 10 s for the actors to write. Must be below the unit's TimeoutStopSec.
 inline constexpr std::chrono::seconds end_max{50};
 
-// Of this thread and those that it will start. To be called before any is.
+// Blocks them in this thread and in those it starts. Call it before any thread starts.
 void block_handled_signals();
 
 class Signals {
  public:
-  // stop() and look() return at once; reload() may take its time, on a thread of its own.
+  // stop() and look() must return at once; reload() runs on its own thread and may take long.
   struct Service {
     std::function<void()> stop;
     std::function<void()> reload;
@@ -40,10 +40,10 @@ class Signals {
   Signals(const Signals&) = delete;
   Signals& operator=(const Signals&) = delete;
 
-  // Runs `serve`, with `service` for the signals.
+  // Runs `serve`; meanwhile, signals act on `service`.
   void attend(Service service, const std::function<void()>& serve);
 
-  // From the first call on, the program is ending; `step` is what it does now: a literal.
+  // The first call begins the shutdown. `step` names its current step; must be a literal.
   void ending(const char* step);
 
  private:
@@ -51,22 +51,22 @@ class Signals {
   void end(const std::string& signal);
   void give_up_if_due();
   void reload_if_wanted();
-  void tell_slow_reload();
+  void log_slow_reload();
   void detach();
   void begin_end(const char* step);
 
-  std::mutex mutex_;  // guards all below but thread_
+  std::mutex mutex_;  // guards everything below except thread_
   std::optional<Service> service_;
   std::future<void> reload_;                                             // under way, or done
-  std::optional<std::chrono::steady_clock::time_point> reload_slow_at_;  // none: told, or done
+  std::optional<std::chrono::steady_clock::time_point> reload_slow_at_;  // none: logged, or done
   bool is_reload_wanted_ = false;
-  const char* step_ = nullptr;  // none: it is not ending
+  const char* step_ = nullptr;  // nullptr: not shutting down
   std::chrono::steady_clock::time_point ends_by_{};
   bool is_done_ = false;
-  std::thread thread_;  // the last, as it uses the others
+  std::thread thread_;  // last, because it uses the others
 };
 
-// Tells, as its scope ends, what comes then.
+// Announces a shutdown step when its scope ends.
 class Ending {
  public:
   Ending(Signals& signals, const char* step) : signals_{signals}, step_{step} {}

@@ -33,7 +33,7 @@ void StandardErrorSink::sink_it_(const spdlog::details::log_msg& message) {
   spdlog::memory_buf_t line;
   formatter_->format(message, line);
   if (!write_to_standard_error({line.data(), line.size()})) {
-    spdlog::throw_spdlog_ex("standard error cannot be written to", errno);
+    spdlog::throw_spdlog_ex("cannot write to standard error", errno);
   }
 }
 

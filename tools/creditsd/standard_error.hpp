@@ -1,5 +1,5 @@
-// Where the log goes as a text: standard error, with what becomes of each line. spdlog's own sink
-// passes over a write that fails, and over a pipe that is full and does not block.
+// Writes the text log to standard error and reports failures. spdlog's own sink ignores failed
+// writes and full non-blocking pipes.
 #pragma once
 
 #include <spdlog/details/null_mutex.h>
@@ -9,10 +9,10 @@
 
 namespace credits::creditsd {
 
-// Writes all of it, however long that takes. Whether it could.
+// Writes all of `text`, however long that takes. Returns whether it succeeded.
 bool write_to_standard_error(std::string_view text);
 
-// For one thread. Throws spdlog_ex if a line could not be written.
+// For a single thread. Throws spdlog_ex if a line cannot be written.
 class StandardErrorSink : public spdlog::sinks::base_sink<spdlog::details::null_mutex> {
  protected:
   void sink_it_(const spdlog::details::log_msg& message) override;

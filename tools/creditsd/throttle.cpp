@@ -11,8 +11,8 @@ constexpr std::chrono::seconds interval{1};
 bool Throttle::passes(std::string_view name, const std::string& text, Time now) {
   const std::lock_guard lock{mutex_};
   Kind& kind = kind_of(name, text, now);
-  if (kind.told_at == Time{} || (kind.held == 0 && now - kind.told_at >= interval)) {
-    kind.told_at = now;
+  if (kind.logged_at == Time{} || (kind.held == 0 && now - kind.logged_at >= interval)) {
+    kind.logged_at = now;
     return true;
   }
   ++kind.held;
@@ -28,10 +28,10 @@ Throttle::Kind& Throttle::kind_of(std::string_view name, const std::string& text
   return kinds_[has_room ? key : Key{name, ""}];
 }
 
-// What would pass as a new one does.
+// Forgets kinds that would pass at once if they occurred again.
 void Throttle::forget(Time now) {
   std::erase_if(kinds_, [now](const auto& item) {
-    return item.second.held == 0 && now - item.second.told_at >= interval;
+    return item.second.held == 0 && now - item.second.logged_at >= interval;
   });
 }
 
@@ -39,8 +39,8 @@ std::vector<Throttle::Held> Throttle::take_due(Time now) {
   std::vector<Held> due;
   const std::lock_guard lock{mutex_};
   for (auto& [key, kind] : kinds_) {
-    if (kind.held == 0 || now - kind.told_at < interval) continue;
-    kind.told_at = now;
+    if (kind.held == 0 || now - kind.logged_at < interval) continue;
+    kind.logged_at = now;
     due.push_back(take(key.first, kind));
   }
   forget(now);

@@ -1,7 +1,7 @@
-// Keeps what happens again and again, as each call meets it during an outage, to a line a second.
-// The first comes at once; the same within a second of it is held back, and counted. What names
-// different installs is not the same: of an event, each text has lines of its own. If there are too
-// many texts, those beyond share the lines of their event.
+// Limits repeated events, such as the same failure of every call during an outage, to one line a
+// second. Passes the first at once; holds back and counts repeats within a second. Events with
+// different texts, such as those that name different installs, have separate lines; beyond a limit
+// of texts, those of one event share a line.
 #pragma once
 
 #include <chrono>
@@ -16,33 +16,34 @@
 
 namespace credits::creditsd {
 
-// Any thread.
+// Thread-safe.
 class Throttle {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
   struct Held {
     std::string name;
-    std::string text;  // of the last one, and how many more there were
+    std::string text;  // the last one's, with the number of the others
   };
 
-  // `texts_max`: how many there may be in a second, of all events, that have lines of their own.
+  // `texts_max`: number of texts per second, over all events, that have separate lines.
   explicit Throttle(std::size_t texts_max) : texts_max_{texts_max} {}
 
-  // Whether it is to be told now; if not, it is held back.
+  // Returns whether to log the event now; otherwise holds it back.
   bool passes(std::string_view name, const std::string& text, Time now);
 
-  // Lets go of what has been held back since a second ago, or longer.
+  // Returns the events held back whose last line is at least a second old.
   std::vector<Held> take_due(Time now);
   std::vector<Held> take_all();
 
  private:
-  using Key = std::pair<std::string, std::string>;  // a name and a text; "" for the texts beyond
+  using Key =
+      std::pair<std::string, std::string>;  // a name and a text; "" for the texts beyond the limit
 
   struct Kind {
-    Time told_at{};
+    Time logged_at{};
     std::uint64_t held = 0;
-    std::string text{};  // of the last one that was held back
+    std::string text{};  // of the last one held back
   };
 
   Kind& kind_of(std::string_view name, const std::string& text, Time now);

@@ -9,10 +9,10 @@ namespace credits::creditsd {
 
 namespace {
 
-// How many more there are than were told of.
-std::uint64_t news(const std::atomic<std::uint64_t>& total, std::uint64_t& told) {
+// The number since the last line.
+std::uint64_t increase(const std::atomic<std::uint64_t>& total, std::uint64_t& logged) {
   const std::uint64_t now = total;
-  return now - std::exchange(told, now);
+  return now - std::exchange(logged, now);
 }
 
 void tell_of(http::WrongProtocol& clients, const std::string& what) {
@@ -34,19 +34,18 @@ void Watch::look_if_due() {
 
 void Watch::look() {
   figures_.log_lines_dropped = log_lines_dropped();
-  if (const auto shed = news(http_figures_.shed, shed_); shed > 0) {
+  if (const auto shed = increase(http_figures_.shed, shed_); shed > 0) {
     log_warning("shed_load", std::to_string(shed) +
                                  " connections and requests were answered with 503 overloaded");
   }
-  if (const auto ended = news(http_figures_.out_of_memory, out_of_memory_); ended > 0) {
+  if (const auto ended = increase(http_figures_.out_of_memory, out_of_memory_); ended > 0) {
     log_warning("out_of_memory", std::to_string(ended) +
                                      " connections were ended, as there was no memory for their "
                                      "requests or answers");
   }
-  if (const auto conflicts = news(figures_.conflicts, conflicts_); conflicts > 0) {
+  if (const auto conflicts = increase(figures_.conflicts, conflicts_); conflicts > 0) {
     log_warning("conflicts", std::to_string(conflicts) +
-                                 " installs had been written by someone else and were loaded "
-                                 "again");
+                                 " installs had been written by another writer and were reloaded");
   }
   if (const auto slow = http_figures_.slow_requests.take(); slow.count > 0) {
     log_warning("slow_requests", std::to_string(slow.count) + " requests; the slowest took " +

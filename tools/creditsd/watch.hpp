@@ -1,5 +1,5 @@
-// Tells the log, a line a second at most for each, of what happens too often for a line each: shed
-// load, connections that there was no memory for, slow requests, conflicts with another writer, and
+// Logs events that are too frequent for a line each, as at most one line a second per kind: shed
+// load, connections ended for lack of memory, slow requests, conflicts with another writer, and
 // clients that speak another protocol.
 #pragma once
 
@@ -16,17 +16,17 @@ class Watch {
   Watch(actors::Figures& figures, http::HttpFigures& http_figures)
       : figures_{figures}, http_figures_{http_figures} {}
 
-  // To be called once a second, or more often.
+  // Call at least once a second.
   void look_if_due();
-  // To be called at the end: tells what has come since.
+  // Call at the end: logs the events since the last line.
   void look();
 
  private:
   actors::Figures& figures_;
   http::HttpFigures& http_figures_;
-  std::uint64_t shed_ = 0;           // that have been told of
-  std::uint64_t out_of_memory_ = 0;  // that have been told of
-  std::uint64_t conflicts_ = 0;      // that have been told of
+  std::uint64_t shed_ = 0;           // already logged
+  std::uint64_t out_of_memory_ = 0;  // already logged
+  std::uint64_t conflicts_ = 0;      // already logged
   std::chrono::steady_clock::time_point looked_at_{};
 };
 
