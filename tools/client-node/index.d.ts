@@ -20,7 +20,7 @@ export interface Balance {
   gemini_remaining: number | null;
 }
 
-/** A balance net of what live reservations hold. */
+/** A balance, net of live reservations. */
 export interface BalanceWithHolds extends Balance {
   held: number;
 }
@@ -38,7 +38,7 @@ export type Plan =
   | { allowed: true; backend: Backend; reason: null }
   | { allowed: false; backend: null; reason: RefusalReason };
 
-/** What a tier may consume: a lifetime or a monthly budget; null or absent: no limit. */
+/** A tier's limits: a lifetime or a monthly budget; null or absent: no limit. */
 export interface TierQuota {
   lifetime?: number | null | undefined;
   geminiCapLifetime?: number | null | undefined;
@@ -68,14 +68,14 @@ export interface UnavailableCall {
 }
 
 /**
- * What a call results in when the service gives no answer in time. What it returns takes the place of
- * the answer; what it throws is thrown. Without it CreditsUnavailableError is thrown.
+ * Decides the result of a call that the service does not answer in time: its return value replaces the
+ * answer, its exception is thrown. Without it, CreditsUnavailableError is thrown.
  */
 export type OnUnavailable = (error: CreditsUnavailableError, call: UnavailableCall) => any;
 
-/** A wrong option is refused where it is given, by a TypeError or RangeError; one that is undefined is left out. */
+/** A wrong option is rejected at the call, by a TypeError or RangeError; undefined counts as omitted. */
 export interface CallOptions {
-  /** Instead of the client's. */
+  /** Overrides the client's. */
   onUnavailable?: OnUnavailable | undefined;
 }
 
@@ -84,7 +84,7 @@ export interface CommitOptions extends CallOptions {
   tier: string;
   /** 1 to 1,000,000; default 1. */
   credits?: number | undefined;
-  /** Commits with the same one are done once; default: a new one for each call. */
+  /** Commits with the same key take effect once; default: a new key for each call. */
   idempotencyKey?: string | undefined;
 }
 
@@ -98,9 +98,10 @@ export interface ReserveOptions extends CallOptions {
   /** 1 to 86,400; default 600. */
   ttlSeconds?: number | undefined;
   /**
-   * Reserves with the same one are done once, until the time of their hold is over: then credits are reserved anew.
-   * `withCredits` takes over the hold that an earlier call with the same one left; if that call was debited, it throws
-   * CreditsRefusedError with the code `reservation_settled`, and runs nothing. Default: a new one for each call.
+   * Reserves with the same key take effect once, until their hold expires: then credits are reserved anew.
+   * `withCredits` replaces the hold that an earlier call with the same key left; if that call was debited, it throws
+   * CreditsRefusedError with the code `reservation_settled`, and does not run the function. Default: a new key for each
+   * call.
    */
   idempotencyKey?: string | undefined;
 }
@@ -108,45 +109,45 @@ export interface ReserveOptions extends CallOptions {
 export interface SettleOptions extends CallOptions {
   /** Default: the reservation's. */
   backend?: Backend | undefined;
-  /** 0 up to what is held; default: all of it. */
+  /** 0 up to the held credits; default: all of them. */
   credits?: number | undefined;
 }
 
 export interface CreditsOptions {
-  /** Of the server, such as `http://127.0.0.1:8787`. */
+  /** The server's URL, such as `http://127.0.0.1:8787`. */
   url: string;
-  /** A relay's token, where the server wants one. */
+  /** A relay's token, if the server requires one. */
   token?: string | undefined;
-  /** An admin's, for snapshotAll; default: `token`. */
+  /** An admin's token, for snapshotAll; default: `token`. */
   adminToken?: string | undefined;
   onUnavailable?: OnUnavailable | undefined;
-  /** Of a call, with all its tries; default 10,000. */
+  /** Limit for a call with all its attempts; default 10,000. */
   timeoutMs?: number | undefined;
-  /** Of one try; default 3,000. */
+  /** Limit for one attempt; default 3,000. */
   attemptTimeoutMs?: number | undefined;
-  /** That are open at most; default 16. */
+  /** Maximum of open connections; default 16. */
   connections?: number | undefined;
-  /** Calls that travel together at most, 1 to 8,192; default 500. */
+  /** Maximum of calls in one batch, 1 to 8,192; default 500. */
   batchMax?: number | undefined;
   /** Options of Node's https.Agent, such as `ca`. */
   tls?: object | undefined;
 }
 
 export interface Spent {
-  /** Default: the backend that was reserved. */
+  /** Default: the reserved backend. */
   backend?: Backend | undefined;
-  /** 0 to 1,000,000, also more than is held; default: all that is held. */
+  /** 0 to 1,000,000, even more than is held; default: all held credits. */
   credits?: number | undefined;
 }
 
-/** What `withCredits` runs gets the reservation, or what onUnavailable gave in its place. */
+/** The argument of the function that `withCredits` runs: the reservation, or onUnavailable's replacement. */
 export interface CreditsInUse extends Omit<Reservation, 'reservation_id' | 'expires_at' | 'balance'> {
   reservation_id?: string | undefined;
   expires_at?: string | undefined;
   balance?: BalanceWithHolds | undefined;
   /**
-   * Says what the function has used so far; the last word on each counts. It is debited even if the function throws
-   * afterwards. A wrong value throws here, a TypeError or RangeError; so does a call after the function has ended.
+   * Reports the function's usage so far; the last value of each field counts. It is debited even if the function throws
+   * afterwards. Throws a TypeError or RangeError for a wrong value, and an error after the function has ended.
    */
   use(spent: Spent): void;
 }
@@ -161,14 +162,14 @@ export class CreditsClient {
   settle(installId: string, reservationId: string, options?: SettleOptions): Promise<Install>;
   release(installId: string, reservationId: string, options?: CallOptions): Promise<Install>;
   /**
-   * Reserves, runs the function, and debits what it said it used: all that was reserved if it said nothing, nothing if
-   * it said nothing and threw. What the function threw is thrown on, once it is debited.
+   * Reserves, runs the function, and debits the usage that it reported: without a report the whole reservation, or
+   * nothing if it threw. The function's exception is rethrown after the debit.
    */
   withCredits<Result>(installId: string, options: ReserveOptions,
     fn: (credits: CreditsInUse) => Result | Promise<Result>): Promise<Result>;
   snapshotAll(): Promise<Row[]>;
   /**
-   * Waits for the functions of withCredits, for their debits and for the answers to all calls, and closes the
+   * Waits for the functions of withCredits, for their debits and for the answers to all calls, then closes the
    * connections. Later calls are refused. A function of withCredits must not wait for it.
    */
   close(): Promise<void>;
@@ -187,25 +188,25 @@ export const withCredits: CreditsClient['withCredits'];
 export const snapshotAll: CreditsClient['snapshotAll'];
 
 export class CreditsError extends Error {
-  /** From withCredits, where the debit failed: what its function returned, as that has been paid for. */
+  /** From withCredits, if the debit failed: the function's return value, because that work has been paid for. */
   result?: unknown;
-  /** The same of a function that threw. */
+  /** Likewise, the exception of a function that threw. */
   thrown?: unknown;
 }
 
-/** The server has refused, and has done nothing. */
+/** The server refused, and the call had no effect. */
 export class CreditsRefusedError extends CreditsError {
   status: number;
   code?: string | undefined;
   reason?: RefusalReason | undefined;
-  /** The field at fault, by its name in the API. */
+  /** The API's name of the field at fault. */
   field?: string | undefined;
 }
 
 /** There was no answer in time. */
 export class CreditsUnavailableError extends CreditsError {
-  /** False: it was surely not done. */
+  /** False: the call certainly had no effect. */
   mayHaveBeenDone: boolean;
-  /** Of a commit or reserve: called again with this key it is done once. */
+  /** For a commit or reserve: repeated with this key it takes effect once. */
   idempotencyKey?: string | undefined;
 }

@@ -1,6 +1,6 @@
-// The interface of the old credits module, answered by a ledger's server, and what that can do besides.
+// The interface of the old credits module, served by a ledger's server, with its additional functions.
 //
-// The functions use one client, which initCredits makes; a program that talks to several ledgers makes
+// The functions share one client, which initCredits creates; a program that uses several ledgers creates
 // a CreditsClient for each.
 
 import { CreditsClient } from './lib/client.js';

@@ -1,5 +1,4 @@
-// A stand-in for the module that relays had: the same functions over the same file, so that the example
-// runs without it.
+// A stand-in for the old module, so that the example runs without it: the same functions over the same file.
 
 import { readFile, rename, writeFile } from 'node:fs/promises';
 import path from 'node:path';

@@ -1,4 +1,4 @@
-// A small AI relay. `credits` is the old module or the client: it cannot tell.
+// A small AI relay. `credits` is the old module or the client, with the same interface.
 
 import http from 'node:http';
 

@@ -1,10 +1,10 @@
-// Arguments that no server needs to see: wrong ones are refused where they are given, by name and value.
+// Checks arguments before anything is sent: errors name the argument and its value.
 
 import { inspect } from 'node:util';
 
-export const CREDITS_MAX = 1_000_000; // of one commit or reservation
+export const CREDITS_MAX = 1_000_000; // in one commit or reservation
 const TTL_SECONDS_MAX = 86_400;
-const TIMER_MS_MAX = 2 ** 31 - 1; // of Node's timers
+const TIMER_MS_MAX = 2 ** 31 - 1; // the limit of Node's timers
 
 const show = (value) => (typeof value === 'string' ? JSON.stringify(value.slice(0, 200))
   : inspect(value, { depth: 0, breakLength: Infinity }));
@@ -43,7 +43,7 @@ function checkVisible(name, value, most) {
   throw wrongType(name, `a string of 1 to ${most} printable ASCII characters without space`, value);
 }
 
-// Without the value, which is a secret.
+// The error omits the value, which is a secret.
 export function checkToken(name, value) {
   if (typeof value === 'string' && /^[!-~]{1,4096}$/.test(value)) return;
   throw new TypeError(`${name} must be a string of 1 to 4096 printable ASCII characters without space`);
@@ -54,10 +54,10 @@ function checkKey(name, value) {
   if (value.includes('%')) throw wrongType(name, 'without %', value);
 }
 
-// Of a path, where proxies take `.` and `..` for folders.
+// For a path segment: proxies treat `.` and `..` as folders.
 function checkId(name, value) {
   checkVisible(name, value, 128);
-  if (value === '.' || value === '..') throw wrongType(name, 'another name than . and ..', value);
+  if (value === '.' || value === '..') throw wrongType(name, 'a name other than . and ..', value);
 }
 
 export function checkReservationId(value) {
@@ -82,7 +82,7 @@ const CHECKS = {
   ttlSeconds: (name, value) => checkWhole(name, value, 1, TTL_SECONDS_MAX),
 };
 
-// A misspelt option must not be one that is left out. One that is undefined is left out.
+// Picks the options given. Rejects unknown ones, so that a misspelt option does not pass as an omitted one.
 export function given(what, options, names) {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw wrongType(`the options of ${what}`, 'an object', options);
@@ -92,7 +92,7 @@ export function given(what, options, names) {
   return Object.fromEntries(names.map((name) => [name, options[name]]).filter(([, value]) => value !== undefined));
 }
 
-// The options of a call that are given, each checked; those in `needed` must be.
+// Checks and returns the given options of a call; those in `needed` are required.
 export function callOptions(what, options, names, { needed = [], creditsMin = 1 } = {}) {
   const found = given(what, options, names);
   for (const name of new Set([...needed, ...Object.keys(found)])) {

@@ -1,4 +1,4 @@
-// A client of one ledger: its functions, and what withCredits makes of them.
+// A client for one ledger: its functions, and withCredits, which combines them.
 
 import { randomUUID } from 'node:crypto';
 import {
@@ -10,17 +10,17 @@ import { batchRequest } from './requests.js';
 import { Usage } from './usage.js';
 
 const DEFAULTS = {
-  timeoutMs: 10_000, // of a call, with all its tries
-  attemptTimeoutMs: 3_000, // of one try
+  timeoutMs: 10_000, // for a call, with all its attempts
+  attemptTimeoutMs: 3_000, // for one attempt
   connections: 16,
-  batchMax: 500, // operations that travel together
+  batchMax: 500, // operations sent together
 };
 const SETTINGS = ['url', 'token', 'adminToken', 'onUnavailable', 'tls', ...Object.keys(DEFAULTS)];
-const BATCH_MAX = 8192; // of the server
-const CONNECTIONS_MAX = 65_535; // ports
+const BATCH_MAX = 8192; // the server's limit
+const CONNECTIONS_MAX = 65_535; // number of ports
 const HOLDS_OF_A_KEY_MAX = 20;
 
-// The eight fields of the old ledger's rows, in their order.
+// The eight fields of the old ledger's rows, in order.
 const ROW_FIELDS = ['install_id', 'tier_snapshot', 'lifetime_consumed', 'lifetime_gemini_consumed',
   'month', 'monthly_consumed', 'monthly_gemini_consumed', 'last_active_at'];
 
@@ -43,14 +43,14 @@ function settingsOf(options) {
   return settings;
 }
 
-// The server knows no hold of that id any more, or none that may become one on this backend. A plain commit under
-// the id ends the hold, if there is one, and debits.
+// The server no longer has a hold with that id, or its backend's cap has no room. A plain commit with the id as
+// its key debits, and ends the hold if there is one.
 const WANTS_PLAIN_COMMIT = new Set(
   ['reservation_expired', 'reservation_released', 'unknown_reservation', 'gemini_cap_exceeded']);
 
 const isPast = ({ expires_at: at }) => Date.parse(at) <= Date.now();
 
-// What onUnavailable answered a reserve with; what it allows can be debited afterwards.
+// Checks onUnavailable's answer to a reserve: an allowed request must be debitable afterwards.
 function checkDecision(decision) {
   if (typeof decision !== 'object' || decision === null || typeof decision.allowed !== 'boolean') {
     throw new TypeError('onUnavailable must answer a reserve with {allowed, backend, reason}');
@@ -61,7 +61,7 @@ function checkDecision(decision) {
     { needed: ['backend', 'tier', 'credits'] });
 }
 
-// {result}, or {hasThrown, thrown}.
+// Returns {result}, or {hasThrown, thrown}.
 async function outcomeOf(fn) {
   try {
     return { result: await fn() };
@@ -73,7 +73,7 @@ async function outcomeOf(fn) {
 export class CreditsClient {
   #settings;
   #delivery;
-  #working = new Set(); // functions of withCredits, with what debits them
+  #working = new Set(); // functions of withCredits, including their debits
   #isClosed = false;
 
   constructor(options) {
@@ -86,7 +86,7 @@ export class CreditsClient {
     this.#checkOpen();
     const request = batchRequest([{ op: 'get', install_id: 'check' }]);
     const { body } = await this.#delivery.deliverAlone('check', request);
-    if (body.results?.length !== 1) throw new CreditsError('what answers there is no creditsd');
+    if (body.results?.length !== 1) throw new CreditsError('the answer is not from creditsd');
   }
 
   async getOrCreateRow(installId, options = {}) {
@@ -130,8 +130,8 @@ export class CreditsClient {
     return Object.values(body.rows);
   }
 
-  // When the functions of withCredits have ended and are debited, and all calls have their answers. Later calls are
-  // refused.
+  // Resolves when the functions of withCredits have ended and are debited, and all calls have their answers. Refuses
+  // later calls.
   async close() {
     this.#isClosed = true;
     await Promise.allSettled(this.#working);
@@ -148,8 +148,8 @@ export class CreditsClient {
     return this.#call('commit', installId, { onUnavailable }, { ...fields, idempotency_key: idempotencyKey });
   }
 
-  // A key that the server knows is answered word for word as it was at first, though the hold may have ended since.
-  // Then the next key is derived from the hold, so that all who call with the first one come to the same.
+  // For a known key the server repeats its first answer word for word, though the hold may have ended since. The next
+  // key is then derived from the hold, so that all callers with the first key arrive at the same one.
   async #reserve(installId, options, isOver) {
     const { idempotencyKey = randomUUID(), ...asked } = callOptions('reserve', options,
       ['tier', 'hasHardware', 'credits', 'ttlSeconds', 'idempotencyKey', 'onUnavailable']);
@@ -160,7 +160,7 @@ export class CreditsClient {
       key = `${decision.reservation_id}:again`;
     }
     throw new CreditsError(`reserve: ${HOLDS_OF_A_KEY_MAX} reservations under the idempotencyKey `
-      + `${idempotencyKey} are over; take another key`);
+      + `${idempotencyKey} have ended; use another key`);
   }
 
   async #reserveUnder(key, installId, { hasHardware, ttlSeconds, onUnavailable, ...fields }) {
@@ -201,7 +201,7 @@ export class CreditsClient {
     const outcome = await outcomeOf(() => fn({ ...reservation, use: (spent) => usage.say(spent) }));
     const used = usage.end();
     if (outcome.hasThrown && !used) {
-      // A hold that could not be given back ends by itself.
+      // A hold that cannot be released expires by itself.
       if (reservation.reservation_id) {
         await this.#release(installId, reservation.reservation_id, { onUnavailable }).catch(() => {});
       }
@@ -218,7 +218,7 @@ export class CreditsClient {
     return outcome.result;
   }
 
-  // The reservation that the function is given, or what the caller's policy gave in its place.
+  // Returns the reservation for the function, or the policy's replacement.
   async #hold(installId, options = {}) {
     const isKeyNew = options?.idempotencyKey === undefined;
     const answer = await this.#reserve(installId, options,
@@ -233,8 +233,8 @@ export class CreditsClient {
     return decision;
   }
 
-  // Ends the hold that an earlier call under the same key has left, so that its credits are not held twice. Throws
-  // `reservation_settled` where that call was debited: then its work is done.
+  // Ends the hold that an earlier call with the same key left, so that its credits are not held twice. Throws
+  // `reservation_settled` if that call was debited: then its work is done.
   async #takeOver(installId, { reservation_id: id }, { onUnavailable }) {
     try {
       await this.#release(installId, id, { onUnavailable });
@@ -244,7 +244,7 @@ export class CreditsClient {
     return true;
   }
 
-  // What was used, whatever has become of the hold. What is more than was held has a key of its own.
+  // Debits the usage, even if the hold is gone. Usage beyond the hold is debited under a separate key.
   async #debit(installId, reservation, used, onUnavailable) {
     const { reservation_id: id, backend, tier, credits: held } = reservation;
     const { credits = held } = used;
@@ -271,7 +271,7 @@ export class CreditsClient {
     }
   }
 
-  // The answer's body, as `read` reads it; or what the caller's policy says where there is none.
+  // Returns `read` of the answer; without an answer, the policy's decision.
   async #call(op, installId, { onUnavailable = this.#settings.onUnavailable }, fields, read = (body) => body) {
     checkInstallId(installId);
     try {

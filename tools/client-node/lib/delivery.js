@@ -1,15 +1,15 @@
-// How calls travel: those of the same tick as one batch; what got no answer is sent again under the same idempotency
-// key, until its time is over.
+// Sends calls: those of the same tick as one batch. Calls without an answer are sent again with the same idempotency
+// key, until their time is over.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import { CreditsRefusedError, CreditsUnavailableError } from './errors.js';
 import { batchRequest, singleRequest } from './requests.js';
 import { Transport } from './transport.js';
 
-const BACKOFF_MS = 25; // doubled with each try
+const BACKOFF_MS = 25; // doubles with each attempt
 const BACKOFF_MAX_MS = 2_000;
 
-// Half of it is chance, so that those who failed together do not come back together.
+// Half of the pause is random, so that calls that failed together do not retry together.
 function backoffMs(tries) {
   const most = Math.min(BACKOFF_MAX_MS, BACKOFF_MS * 2 ** tries);
   return most / 2 + (most / 2) * Math.random();
@@ -17,10 +17,10 @@ function backoffMs(tries) {
 
 const isObject = (value) => typeof value === 'object' && value !== null && !Array.isArray(value);
 
-// Damage stays until somebody restores the ledger, so trying again would not help.
+// Damage lasts until an operator restores the ledger, so retrying would not help.
 const isAnswer = ({ status, body }) => status >= 200 && (status < 500 || body?.code === 'storage_damaged');
 
-// Whether a try may have done something though it has no answer.
+// Whether an attempt without an answer may have taken effect.
 const isAmbiguous = ({ error, wasSent = true, body }) => (error
   ? wasSent && !['ECONNREFUSED', 'ENOTFOUND', 'EAI_AGAIN'].includes(error.code)
   : body?.code !== 'overloaded');
@@ -30,8 +30,8 @@ function describe({ error, status, body }) {
   return `the server answered ${status}${body?.code ? ` ${body.code}: ${body.detail}` : ''}`;
 }
 
-// Notes the last outcome of a call, and passes on what is an answer. A try that was cut short by the end of the
-// call's time says less than the one before.
+// Records the last outcome of a call, and resolves or rejects the call if that is an answer. An attempt cut short by the
+// call's own deadline says less than the one before.
 function take(call, outcome) {
   if (!call.last || !outcome.wasCut) call.last = outcome;
   if (!isAnswer(outcome)) call.mayHaveBeenDone ||= isAmbiguous(outcome);
@@ -45,7 +45,7 @@ function unavailable({ op, operation, mayHaveBeenDone, last }, tries) {
     { mayHaveBeenDone, idempotencyKey: operation?.idempotency_key, cause: last.error });
 }
 
-// Kept in the set until it has settled.
+// Keeps the promise in the set until it has settled.
 export function noted(set, promise) {
   set.add(promise);
   const forget = () => set.delete(promise);
@@ -56,10 +56,10 @@ export function noted(set, promise) {
 export class Delivery {
   #settings;
   #transport;
-  #queue = []; // calls that have not been sent
-  #waiting = []; // who waits for a connection to send again
-  #idle; // connections that may be used or made
-  #underWay = new Set(); // calls
+  #queue = []; // unsent calls
+  #waiting = []; // retries that wait for a connection
+  #idle; // number of connections free to use or open
+  #underWay = new Set(); // unanswered calls
 
   constructor(settings) {
     this.#settings = settings;
@@ -67,21 +67,21 @@ export class Delivery {
     this.#transport = new Transport(settings);
   }
 
-  // The answer to an operation: {body, isReplayed}. It may travel with others.
+  // Returns the answer to an operation: {body, isReplayed}. Operations may be sent together.
   deliver(operation) {
     const call = this.#newCall({ op: operation.op, operation, request: singleRequest(operation) });
     if (this.#queue.push(call) === 1) setImmediate(() => this.#flush());
     return call.answer;
   }
 
-  // The same of a request that is no operation; `others` may have a token and an attemptTimeoutMs of its own.
+  // The same for other requests; `others` may override token and attemptTimeoutMs.
   deliverAlone(op, request, others = {}) {
     const call = this.#newCall({ op, request, ...others });
     this.#send([call]);
     return call.answer;
   }
 
-  // When all calls have their answers.
+  // Resolves when all calls have their answers.
   async close() {
     await Promise.allSettled(this.#underWay);
     this.#transport.close();
@@ -95,14 +95,14 @@ export class Delivery {
     return made;
   }
 
-  // What comes while all connections are taken waits here, and then travels together.
+  // Calls made while all connections are busy stay in the queue, and are then sent together.
   #flush() {
     while (this.#idle > 0 && this.#queue.length > 0) {
       this.#send(this.#queue.splice(0, this.#settings.batchMax));
     }
   }
 
-  // Until each of them has an answer or its time is over.
+  // Sends and retries calls until each has an answer or its time is over.
   async #send(calls) {
     let open = calls;
     for (let tries = 1; ; ++tries) {
@@ -137,10 +137,10 @@ export class Delivery {
     }
   }
 
-  // One outcome for each: {status, body, isReplayed, retryAfterMs}, or {error}.
+  // Returns an outcome for each call: {status, body, isReplayed, retryAfterMs}, or {error}.
   async #try(calls) {
     const [{ token, attemptTimeoutMs, request }] = calls;
-    const leftMs = calls.at(-1).deadline - performance.now(); // the last came last
+    const leftMs = calls.at(-1).deadline - performance.now(); // the last call is the newest
     if (leftMs < 1) return calls.map(() => ({ error: new Error('all connections were busy'), wasSent: false }));
     const timeoutMs = Math.ceil(Math.min(attemptTimeoutMs, leftMs));
     const isBatch = calls.length > 1;
@@ -149,7 +149,7 @@ export class Delivery {
         isBatch ? batchRequest(calls.map(({ operation }) => operation)) : request, { token, timeoutMs });
       if (answer.status < 300 && !isObject(answer.body)) throw new Error('the answer is not a JSON object');
       if (!isBatch || answer.status !== 200) return calls.map(() => answer);
-      if (answer.body.results?.length !== calls.length) throw new Error('the answer is none to a batch');
+      if (answer.body.results?.length !== calls.length) throw new Error('the answer does not match the batch');
       return answer.body.results.map(
         ({ status, replayed = false, ...body }) => ({ status, body, isReplayed: replayed }));
     } catch (error) {

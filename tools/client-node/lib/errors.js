@@ -1,14 +1,14 @@
-// What a call can throw, besides TypeError and RangeError for arguments that no server needs to see.
+// The errors of a call, besides TypeError and RangeError for wrong arguments.
 
-// From withCredits it also has what the function did, as that has been paid for: `result`, what it returned, or
-// `thrown`, what it threw.
+// From withCredits they also carry the function's return value as `result`, or its exception as `thrown`, because that
+// work has been paid for.
 export class CreditsError extends Error {
   get name() { return this.constructor.name; }
 }
 
-// The server has refused: nothing was done, and the same call again is refused again.
+// The server refused: the call had no effect, and would be refused again.
 export class CreditsRefusedError extends CreditsError {
-  // `problem` is the server's answer (RFC 9457), or nothing where it was none.
+  // `problem` is the server's RFC 9457 answer, undefined if the answer was something else.
   constructor(status, problem = {}) {
     super(`${problem.detail ?? problem.title ?? `the answer has status ${status}`}`
       + ` (${status}${problem.code ? ` ${problem.code}` : ''})`);
@@ -19,11 +19,11 @@ export class CreditsRefusedError extends CreditsError {
   }
 }
 
-// There was no answer, or none but "not now", until the time was over.
+// Until its time was over, the call got no answer, or only 5xx.
 export class CreditsUnavailableError extends CreditsError {
   constructor(message, { mayHaveBeenDone, idempotencyKey, cause }) {
     super(message, { cause });
     this.mayHaveBeenDone = mayHaveBeenDone;
-    this.idempotencyKey = idempotencyKey; // the call again with this one is done once
+    this.idempotencyKey = idempotencyKey; // repeated with this key, the call takes effect once
   }
 }

@@ -1,5 +1,5 @@
-// Operations as requests. An operation is what /v1/batch takes: `op`, `install_id`, and the fields of
-// the call.
+// Turns operations into requests. An operation is an item of /v1/batch: `op`, `install_id`, and the call's
+// fields.
 
 const SINGLE_CALLS = {
   create: () => ['PUT', ''],

@@ -1,4 +1,4 @@
-// The rules that need no server: what a row has left of a quota, and which backend that allows.
+// The rules that need no server: the balance of a row under a quota, and the backend that it allows.
 
 import { given } from './checks.js';
 

@@ -1,14 +1,14 @@
-// Requests over connections that are kept: one at a time on each, at most `connections` of them.
+// Sends requests over at most `connections` keep-alive connections, one request at a time on each.
 
 import http from 'node:http';
 import https from 'node:https';
 
-// How long a connection is kept without a request, unless the server announces less. Servers keep it for longer, so that
-// none closes it just as a request is sent. An Agent without a limit of its own pays no heed to what is announced.
+// How long an idle connection is kept, unless the server announces less. Servers keep it longer, so that none closes it
+// just as a request is sent. An Agent without its own limit ignores the server's announcement.
 const IDLE_MS = 30_000;
 
 function parseUrl(text) {
-  if (text === undefined) throw new TypeError('url is needed: that of the server, such as http://127.0.0.1:8787');
+  if (text === undefined) throw new TypeError('url is needed: the address of the server, such as http://127.0.0.1:8787');
   let url;
   try {
     url = new URL(text);
@@ -22,7 +22,7 @@ function parseUrl(text) {
   return url;
 }
 
-// In milliseconds; 0 where the header is missing or says nothing. Seconds or a date (RFC 9110, 10.2.3).
+// Reads seconds or a date (RFC 9110, 10.2.3). Returns milliseconds; 0 if the header is missing or invalid.
 function retryAfterOf(headers) {
   const text = headers['retry-after'] ?? '';
   const ms = /^\d+$/.test(text) ? 1000 * Number(text) : Date.parse(text) - Date.now();
@@ -42,7 +42,7 @@ export class Transport {
   #module;
   #agent;
 
-  // `tls` are options of https.Agent, such as `ca`.
+  // `tls` has options for https.Agent, such as `ca`.
   constructor({ url, connections, tls }) {
     this.#url = parseUrl(url);
     if (tls !== undefined && (typeof tls !== 'object' || tls === null)) {
@@ -52,8 +52,8 @@ export class Transport {
     this.#agent = new this.#module.Agent({ keepAlive: true, maxSockets: connections, timeout: IDLE_MS, ...tls });
   }
 
-  // The answer: {status, body, isReplayed, retryAfterMs}, whatever the status; the body where it is JSON. Throws
-  // what was in the way of one.
+  // Returns the answer, whatever its status: {status, body, isReplayed, retryAfterMs}; body only if it is JSON. Throws
+  // if there is no answer.
   async send({ method, path, headers, body }, { token, timeoutMs }) {
     const signal = AbortSignal.timeout(timeoutMs);
     try {
@@ -75,12 +75,12 @@ export class Transport {
         request.on('error', reject);
         request.end(body);
       });
-      const { statusCode: status, headers: told } = response;
+      const { statusCode: status, headers: received } = response;
       return {
         status,
         body: await bodyOf(response),
-        isReplayed: told['idempotency-replayed'] === 'true',
-        retryAfterMs: retryAfterOf(told),
+        isReplayed: received['idempotency-replayed'] === 'true',
+        retryAfterMs: retryAfterOf(received),
       };
     } catch (error) {
       if (signal.aborted) throw new Error(`no answer in ${timeoutMs} ms`, { cause: error });

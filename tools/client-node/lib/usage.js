@@ -1,24 +1,24 @@
-// What the function that withCredits runs says it has used, so far.
+// The usage so far that withCredits' function reports.
 
 import { callOptions } from './checks.js';
 import { CreditsError } from './errors.js';
 
 export class Usage {
-  #said; // {backend, credits}, each if it was said; undefined: nothing was
+  #reported; // {backend, credits}, each if reported; undefined: no report
   #isOver = false;
 
-  // Each member takes the place of what was said of it before. More than is held may be said.
+  // Each field replaces its earlier value. Usage may exceed the hold.
   say(spent) {
     if (this.#isOver) {
-      throw new CreditsError('use: the function has ended and its credits are debited; it must await what uses them');
+      throw new CreditsError('use: the function has ended and its credits are debited; it must await everything that uses credits');
     }
-    const said = callOptions('use', spent, ['backend', 'credits'], { creditsMin: 0 });
-    if (Object.keys(said).length > 0) this.#said = { ...this.#said, ...said };
+    const reported = callOptions('use', spent, ['backend', 'credits'], { creditsMin: 0 });
+    if (Object.keys(reported).length > 0) this.#reported = { ...this.#reported, ...reported };
   }
 
-  // What was said in all. Later words are refused.
+  // Returns the whole report. Later reports are refused.
   end() {
     this.#isOver = true;
-    return this.#said;
+    return this.#reported;
   }
 }

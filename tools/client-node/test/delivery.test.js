@@ -1,4 +1,4 @@
-// How calls travel: together, over connections that are kept, and again when an answer is missing.
+// Delivery of calls: batches, keep-alive connections, and retries without an answer.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -9,7 +9,7 @@ import { eventually, problem, starter } from './harness.js';
 
 const COMMIT = { backend: 'gemini', tier: 'core' };
 
-// A server, a proxy before it, and a client of the proxy.
+// A server, a proxy in front of it, and a client of the proxy.
 async function stage(t, options = {}) {
   const start = starter(t);
   const server = await start.server();
@@ -20,7 +20,7 @@ async function stage(t, options = {}) {
 
 const consumed = async (client, id) => (await client.getOrCreateRow(id)).lifetime_consumed;
 
-// --- together
+// --- batches
 
 test('calls of one tick are one request, and each has its own answer', async (t) => {
   const { proxy, client } = await stage(t);
@@ -54,14 +54,14 @@ test('a call alone is a request of its own', async (t) => {
   ]);
 });
 
-test('more calls than fit in a batch are several', async (t) => {
+test('more calls than fit in a batch make several batches', async (t) => {
   const { proxy, client } = await stage(t, { batchMax: 10 });
   await Promise.all(Array.from({ length: 25 }, (_, i) => client.commitCredit(`i${i % 3}`, COMMIT)));
   assert.deepEqual(proxy.operations().map(({ length }) => length).sort(), [10, 10, 5]);
   assert.equal(await consumed(client, 'i0'), 9);
 });
 
-test('a thousand calls under way use no more connections than they may, and keep them', async (t) => {
+test('a thousand concurrent calls stay within the limit of connections, and reuse them', async (t) => {
   const { proxy, client } = await stage(t, { connections: 3, batchMax: 1 });
   for (let round = 0; round < 3; round++) {
     await Promise.all(Array.from({ length: 300 }, () => client.commitCredit('a', COMMIT)));
@@ -70,7 +70,7 @@ test('a thousand calls under way use no more connections than they may, and keep
   assert.equal(proxy.connections, 3);
 });
 
-test('an idle connection is ended before its server does so, as that announces', async (t) => {
+test('an idle connection is closed before the timeout that its server announces', async (t) => {
   const { proxy, client } = await stage(t);
   const ended = new Set();
   proxy.http.keepAliveTimeout = 0; // this server would keep it for ever
@@ -81,7 +81,7 @@ test('an idle connection is ended before its server does so, as that announces',
   assert.equal(await consumed(client, 'a'), 1);
 });
 
-test('what comes while all connections are taken travels together', async (t) => {
+test('calls made while all connections are busy are sent together', async (t) => {
   const { proxy, client } = await stage(t, { connections: 1 });
   const gate = {};
   gate.open = new Promise((resolve) => { gate.release = resolve; });
@@ -99,7 +99,7 @@ test('what comes while all connections are taken travels together', async (t) =>
   assert.equal(await consumed(client, 'a'), 6);
 });
 
-test('a call that no connection came free for was surely not done', async (t) => {
+test('a call that got no free connection certainly had no effect', async (t) => {
   const { proxy, client } = await stage(t, { connections: 1, batchMax: 1, timeoutMs: 1500 });
   proxy.script = () => 'hang';
   const [sent, unsent] = await Promise.allSettled([client.commitCredit('a', COMMIT), client.commitCredit('a', COMMIT)]);
@@ -109,10 +109,10 @@ test('a call that no connection came free for was surely not done', async (t) =>
   assert.equal(proxy.requests.length, 1);
 });
 
-// --- again
+// --- retries
 
 for (const [what, calls] of [['call', 1], ['batch', 3]]) {
-  test(`a ${what} whose answer is lost is sent again with the same keys, and done once`, async (t) => {
+  test(`a ${what} whose answer is lost is sent again with the same keys, and takes effect once`, async (t) => {
     const { proxy, client } = await stage(t);
     proxy.script = (_, count) => (count <= 2 ? 'lose answer' : undefined);
     await Promise.all(Array.from({ length: calls }, () => client.commitCredit('a', COMMIT)));
@@ -126,7 +126,7 @@ for (const [what, calls] of [['call', 1], ['batch', 3]]) {
   });
 }
 
-test('of a batch only what got no answer is sent again', async (t) => {
+test('only the operations of a batch that got no answer are sent again', async (t) => {
   const { proxy, client } = await stage(t);
   proxy.script = (_, count) => (count > 1 ? undefined : (answer) => {
     const { results } = JSON.parse(answer.body);
@@ -138,7 +138,7 @@ test('of a batch only what got no answer is sent again', async (t) => {
   assert.equal(await consumed(client, 'b'), 1);
 });
 
-test('Retry-After is waited for', async (t) => {
+test('a retry waits for Retry-After', async (t) => {
   const { proxy, client } = await stage(t);
   proxy.script = (_, count) => (count === 1 ? problem(503, 'overloaded', { 'retry-after': '1' }) : undefined);
   await client.commitCredit('a', COMMIT);
@@ -146,14 +146,14 @@ test('Retry-After is waited for', async (t) => {
   assert.ok(second - first >= 1000, `${second - first} ms`);
 });
 
-test('a time that is sooner over than Retry-After is not waited for', async (t) => {
+test('a call whose time ends before Retry-After fails at once', async (t) => {
   const { proxy, client } = await stage(t);
   proxy.script = () => problem(503, 'overloaded', { 'retry-after': '3600' });
   await assert.rejects(client.commitCredit('a', COMMIT), { mayHaveBeenDone: false, message: /503 overloaded/ });
   assert.equal(proxy.requests.length, 1);
 });
 
-test('a server that starts again is waited for', async (t) => {
+test('a call waits for a server that restarts', async (t) => {
   const start = starter(t);
   const server = await start.server();
   const client = await start.client({ url: server.url });
@@ -175,7 +175,7 @@ for (const [trouble, script, told] of [
   ['says yes to everything', () => ({ status: 201, body: 'yes' }), { mayHaveBeenDone: true, message: /JSON/ }],
   ['is a proxy without a server', () => ({ status: 502, body: '<html>' }), { mayHaveBeenDone: true, message: /502/ }],
 ]) {
-  test(`a server that ${trouble} is unavailable, and what may have been done is told`, async (t) => {
+  test(`a server that ${trouble} is unavailable, and the error says whether the call may have been done`, async (t) => {
     const { proxy, client } = await stage(t, { timeoutMs: 1500, attemptTimeoutMs: 300 });
     if (script) proxy.script = script;
     else await proxy.close();
@@ -187,7 +187,7 @@ for (const [trouble, script, told] of [
   });
 }
 
-test('a wrong argument is refused where it is given, by its name and value', async (t) => {
+test('a wrong argument is rejected at the call, by name and value', async (t) => {
   const { proxy, client } = await stage(t);
   for (const [call, message] of [
     [() => client.commitCredit('a', { ...COMMIT, credit: 5 }), /^TypeError: commit has no option credit:/],
@@ -217,7 +217,7 @@ test('a wrong argument is refused where it is given, by its name and value', asy
   assert.equal(proxy.requests.length, 0);
 });
 
-test('an option that is undefined is left out, and one of a prototype is not', async (t) => {
+test('an undefined option counts as omitted, one from a prototype does not', async (t) => {
   const { client } = await stage(t, { timeoutMs: undefined, token: undefined, onUnavailable: undefined });
   const { credits } = await client.reserve('a', { tier: undefined, credits: undefined, idempotencyKey: undefined });
   assert.equal(credits, 1);
@@ -225,14 +225,14 @@ test('an option that is undefined is left out, and one of a prototype is not', a
   assert.equal(await consumed(client, 'a'), 4);
 });
 
-test('what is refused is not sent again', async (t) => {
+test('a refused call is not sent again', async (t) => {
   const { proxy, client } = await stage(t);
   await assert.rejects(client.commitCredit('a', { ...COMMIT, tier: 'gold' }), { status: 422, field: 'tier' });
   await assert.rejects(client.settle('a', 'no-such'), { status: 404, code: 'unknown_reservation' });
   assert.equal(proxy.requests.length, 2);
 });
 
-test('a key that the caller gives makes one commit of two', async (t) => {
+test('two commits with the same key take effect once', async (t) => {
   const { client } = await stage(t);
   const once = { ...COMMIT, idempotencyKey: 'request-17' };
   await client.commitCredit('a', once);
@@ -243,7 +243,7 @@ test('a key that the caller gives makes one commit of two', async (t) => {
 
 // --- policy
 
-test('the caller’s policy answers what the server does not', async (t) => {
+test('the caller’s policy decides if the server does not answer', async (t) => {
   const told = [];
   const { proxy, client } = await stage(t, {
     timeoutMs: 100,
@@ -258,7 +258,7 @@ test('the caller’s policy answers what the server does not', async (t) => {
   await assert.rejects(client.reserve('a', { onUnavailable: () => { throw new Error('closed'); } }), /closed/);
 });
 
-test('the policy is not asked about what was refused', async (t) => {
+test('the policy does not decide refusals', async (t) => {
   const { client } = await stage(t, { onUnavailable: () => assert.fail('asked') });
   await assert.rejects(client.settle('a', 'no-such'), { status: 404 });
   assert.equal((await client.reserve('a', { credits: 101 })).reason, 'out_of_credits');
@@ -266,7 +266,7 @@ test('the policy is not asked about what was refused', async (t) => {
 
 // --- the end
 
-test('close waits for the calls that are under way, and later ones are refused', async (t) => {
+test('close waits for unanswered calls, and refuses later ones', async (t) => {
   const { client, proxy } = await stage(t);
   const commit = client.commitCredit('a', COMMIT);
   await client.close();
@@ -275,7 +275,7 @@ test('close waits for the calls that are under way, and later ones are refused',
   await assert.rejects(client.commitCredit('a', COMMIT), /closed/);
 });
 
-test('connections that are kept do not keep the program', async (t) => {
+test('open connections do not keep the program from exiting', async (t) => {
   const server = await starter(t).server();
   const index = fileURLToPath(new URL('../index.js', import.meta.url));
   const program = `import { commitCredit, initCredits } from ${JSON.stringify(index)};
@@ -305,7 +305,7 @@ test('HTTPS, with a certificate that the caller trusts', async (t) => {
   await assert.rejects(stranger.check(), /certificate/);
 });
 
-test('an install whose row is damaged is refused at once, and is not tried again', async (t) => {
+test('a call on a damaged install is refused at once and not retried', async (t) => {
   const { client, proxy } = await stage(t);
   proxy.script = () => problem(500, 'storage_damaged');
   await assert.rejects(client.reserve('a'), { name: 'CreditsRefusedError', status: 500, code: 'storage_damaged' });

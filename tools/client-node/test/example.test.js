@@ -34,7 +34,7 @@ async function startRelay(t, name, env) {
   return { ask, installs: async () => (await call('/admin/installs'))[1], stop };
 }
 
-// What an app sees of a relay.
+// An app's view of a relay.
 async function session({ ask }) {
   const seen = [];
   for (let n = 0; n < 8; n++) seen.push(await ask('phone-1'));
@@ -44,7 +44,7 @@ async function session({ ask }) {
 
 const consumed = (rows) => rows.map(({ last_active_at: _, ...row }) => row);
 
-test('a relay changes its import and one call, and goes on where it was', async (t) => {
+test('a relay changes its import and one call, and keeps its ledger', async (t) => {
   const directory = mkdtempSync(path.join(tmpdir(), 'credits-example-'));
   t.after(() => rmSync(directory, { recursive: true }));
   const quotaFile = path.join(directory, 'quota.json');
@@ -84,7 +84,7 @@ test('the relay before and after differs in its import, its settings and one cal
     ['import', 'process.env', 'initCredits']);
 });
 
-test('a relay whose credits service is gone answers 503, and nothing for free', async (t) => {
+test('a relay whose credits service is down answers 503, and gives nothing away', async (t) => {
   const server = await Server.start({ quota: QUOTA });
   t.after(() => server.remove());
   const quotaFile = server.file('data/quota.json');

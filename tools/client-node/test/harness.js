@@ -1,4 +1,4 @@
-// The real creditsd, and a proxy before it that loses, delays or replaces what a test tells it to.
+// The real creditsd, behind a proxy that loses, delays or replaces answers on a test's command.
 
 import { once } from 'node:events';
 import http from 'node:http';
@@ -10,9 +10,9 @@ export { ADMIN, eventually, RELAY, row, Server } from '../../../tests/creditsd.m
 export class Proxy {
   requests = []; // {method, path, headers, body, at}
   connections = 0;
-  // What becomes of a request: undefined passes it on; 'lose answer' passes it on and breaks the
-  // connection; 'break' does only that; 'hang' says nothing; an object is the answer: {status,
-  // headers, body}; a function is given the server's answer and makes another of it. Or a promise of these.
+  // Decides what happens to a request: undefined passes it on; 'lose answer' passes it on and breaks the
+  // connection; 'break' only breaks it; 'hang' never answers; an object is the answer: {status,
+  // headers, body}; a function transforms the server's answer. Or a promise of one of these.
   script = () => undefined;
 
   static async before(server) {
@@ -26,7 +26,7 @@ export class Proxy {
     return proxy;
   }
 
-  // The operations of the requests, whether they came one by one or as batches.
+  // The operations of the requests, from single calls and batches alike.
   operations() {
     return this.requests.map(({ path, body }) => (path === '/v1/batch' ? body.operations : [body]));
   }
@@ -72,7 +72,7 @@ export function problem(status, code, headers = {}) {
   };
 }
 
-// What a test starts ends with it, the last first.
+// Stops everything that a test started, in reverse order.
 export function starter(t) {
   const starts = async (made, end) => {
     t.after(end);

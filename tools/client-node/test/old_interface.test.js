@@ -1,4 +1,4 @@
-// What the old module did, by the same names.
+// The old module's functions, by the same names.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -19,7 +19,7 @@ async function init(t, options = {}) {
   return server;
 }
 
-test('balances and plans are what the old module said', () => {
+test('balances and plans match the old module’s', () => {
   assert.ok(decisions.length > 100);
   for (const { row: asked, quota, has_hardware: hasHardware, balance, plan } of decisions) {
     assert.deepEqual(computeRemaining(asked, quota), balance);
@@ -27,7 +27,7 @@ test('balances and plans are what the old module said', () => {
   }
 });
 
-test('a tier that is only a name of every object is no tier of the quota', () => {
+test('a tier named like an inherited property is not in the quota', () => {
   const quota = { core: { lifetime: 3 } };
   assert.equal(computeRemaining(row('a', { tier_snapshot: 'constructor' }), quota).remaining, 3);
 });
@@ -39,7 +39,7 @@ test('the pure functions change neither row nor quota', () => {
   assert.deepEqual([asked, quota], before);
 });
 
-test('a row that is new has the eight fields and nothing consumed', async (t) => {
+test('a new row has the eight fields and nothing consumed', async (t) => {
   await init(t);
   const { last_active_at: at, month, ...fields } = await getOrCreateRow('phone-1');
   assert.deepEqual(fields, {
@@ -61,7 +61,7 @@ test('commits debit one credit each, by tier and backend', async (t) => {
   assert.deepEqual([consumed.monthly_consumed, consumed.monthly_gemini_consumed], [2, 1]);
 });
 
-test('the snapshot has all rows, as they would be asked for one by one', async (t) => {
+test('the snapshot has all rows, equal to those from single calls', async (t) => {
   const now = new Date().toISOString();
   const rows = ['a/b', 'phone-1', 'x'].map((id) => row(id, { month: now.slice(0, 7), monthly_consumed: 4 }));
   await init(t, { rows });
@@ -69,32 +69,32 @@ test('the snapshot has all rows, as they would be asked for one by one', async (
   assert.deepEqual(await Promise.all(rows.map(({ install_id: id }) => getOrCreateRow(id))), rows);
 });
 
-test('calls before initCredits say so', async () => {
+test('calls before initCredits fail with that reason', async () => {
   await assert.rejects(getOrCreateRow('a'), /initCredits/);
   await assert.rejects(snapshotAll(), /initCredits/);
 });
 
-test('an id is needed, and is asked of nobody when it cannot be one', async (t) => {
+test('an id is required, and an invalid one is not sent', async (t) => {
   await init(t);
   await assert.rejects(getOrCreateRow(''), { name: 'TypeError', message: /installId/ });
   await assert.rejects(getOrCreateRow(undefined), /installId/);
   await assert.rejects(commitCredit('two words', { backend: 'gemini', tier: 'core' }), /"two words"/);
 });
 
-test('what the server refuses is thrown with the server’s words, and does nothing', async (t) => {
+test('a refusal is thrown with the server’s message, and has no effect', async (t) => {
   await init(t);
   const refused = { name: 'CreditsRefusedError', status: 422, code: 'unknown_tier', field: 'tier', message: /"gold"/ };
   await assert.rejects(commitCredit('a', { backend: 'gemini', tier: 'gold' }), refused);
   assert.deepEqual(await snapshotAll(), []);
 });
 
-test('initCredits says which server does not answer, and keeps none', async () => {
+test('initCredits names the server that does not answer, and does not keep it', async () => {
   const options = { url: 'http://127.0.0.1:1', timeoutMs: 500 };
   await assert.rejects(initCredits(options), /the credits service at http:\/\/127\.0\.0\.1:1: .*ECONNREFUSED/);
   await assert.rejects(getOrCreateRow('a'), /initCredits/);
 });
 
-test('initCredits says what is wrong with its options', async () => {
+test('initCredits names the fault in its options', async () => {
   const url = 'http://127.0.0.1:1';
   for (const [options, message] of [
     [undefined, /^TypeError: the client needs the server's address: { url: 'http:/],
@@ -115,17 +115,17 @@ test('initCredits says what is wrong with its options', async () => {
   ]) await assert.rejects(initCredits(options), (error) => message.test(String(error)) || assert.fail(`${message}: ${error}`));
 });
 
-test('initCredits says so where what answers is another program', async (t) => {
+test('initCredits recognises that another program answers', async (t) => {
   const other = http.createServer((_, response) => {
     response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"ok":true}');
   });
   other.listen(0, '127.0.0.1');
   await once(other, 'listening');
   t.after(() => other.close());
-  await assert.rejects(initCredits({ url: `http://127.0.0.1:${other.address().port}` }), /no creditsd/);
+  await assert.rejects(initCredits({ url: `http://127.0.0.1:${other.address().port}` }), /not from creditsd/);
 });
 
-test('a plan says what is wrong with its arguments', () => {
+test('a plan names the fault in its arguments', () => {
   const quota = { core: { lifetime: 3 } };
   assert.throws(() => planBackend(row('a'), quota, { has_hardware: true }), /no option has_hardware/);
   assert.throws(() => planBackend(row('a'), {}, {}), { name: 'TypeError', message: /core/ });
@@ -133,7 +133,7 @@ test('a plan says what is wrong with its arguments', () => {
   assert.equal(planBackend(row('a'), quota).backend, 'gemini');
 });
 
-test('a token is needed where the server has some, and an admin’s for the snapshot', async (t) => {
+test('a server with tokens requires one, and an admin’s for the snapshot', async (t) => {
   const server = await starter(t).server({ tokens: true });
   t.after(closeCredits);
   const { url } = server;

@@ -1,4 +1,4 @@
-// withCredits debits the work that was done: what its function said it used, however much and however it ended.
+// withCredits debits the work done: the usage that its function reported, however much, and however it ended.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -24,9 +24,9 @@ const isSettle = ({ path, body }) => /reservations\/.*\/commit$/.test(path) || b
 const isRelease = ({ method }) => method === 'DELETE';
 const asksForHold = ({ path, body }) => path.endsWith('/reservations') || body?.operations?.[0].op === 'reserve';
 
-// --- more than was held
+// --- usage beyond the hold
 
-test('what was used beyond the hold is debited too, under a key of its own', async (t) => {
+test('usage beyond the hold is debited too, under a separate key', async (t) => {
   const { client, proxy, show, kinds } = await stage(t);
   let id;
   const result = await client.withCredits('a', { credits: 5 }, (reservation) => {
@@ -41,7 +41,7 @@ test('what was used beyond the hold is debited too, under a key of its own', asy
   assert.equal(commit.idempotency_key, `${id}:overage`);
 });
 
-test('what was used beyond the hold is debited once, though its answers are lost', async (t) => {
+test('usage beyond the hold is debited once, though answers are lost', async (t) => {
   const { client, proxy, show } = await stage(t);
   await client.withCredits('a', { credits: 5 }, ({ use }) => {
     const before = proxy.requests.length;
@@ -51,7 +51,7 @@ test('what was used beyond the hold is debited once, though its answers are lost
   assert.deepEqual(await show(), { consumed: 7, gemini: 0, held: 0 });
 });
 
-test('what was used beyond a hold that is over is debited whole', async (t) => {
+test('usage beyond an ended hold is debited in full', async (t) => {
   const { client, proxy, show } = await stage(t);
   proxy.script = (request) => (isSettle(request) ? (answer) => {
     if (request.path !== '/v1/batch') return problem(404, 'unknown_reservation');
@@ -62,14 +62,14 @@ test('what was used beyond a hold that is over is debited whole', async (t) => {
   let id;
   await client.withCredits('a', { credits: 5 }, async (reservation) => {
     id = reservation.reservation_id;
-    await client.release('a', id); // as a failover loses it
+    await client.release('a', id); // as if a failover had lost it
     reservation.use({ credits: 7 });
   });
   assert.deepEqual(await show(), { consumed: 7, gemini: 7, held: 0 });
   assert.ok(proxy.requests.some(({ headers }) => headers['idempotency-key'] === id));
 });
 
-test('a hold that somebody has released is debited all the same', async (t) => {
+test('a hold that somebody released is still debited', async (t) => {
   const { client, show } = await stage(t);
   await client.withCredits('a', { credits: 4 }, async ({ reservation_id: id, use }) => {
     use({ credits: 3 });
@@ -89,7 +89,7 @@ test('work on Gemini beyond its cap is debited, and its hold ends', async (t) =>
 
 // --- a function that throws
 
-test('what a stream that was cut has used is debited, and what cut it is thrown', async (t) => {
+test('the usage of an interrupted stream is debited, and its error rethrown', async (t) => {
   const { client, show, kinds } = await stage(t);
   const cut = new Error('the stream was cut');
   await assert.rejects(client.withCredits('a', { credits: 5 }, ({ use }) => {
@@ -101,7 +101,7 @@ test('what a stream that was cut has used is debited, and what cut it is thrown'
   assert.deepEqual((await kinds()).at(-1), ['settle', 3]);
 });
 
-test('a throw after more was used than is held debits all that was used', async (t) => {
+test('a throw after usage beyond the hold debits all usage', async (t) => {
   const { client, show } = await stage(t);
   await assert.rejects(client.withCredits('a', { credits: 5 }, ({ use }) => {
     use({ credits: 7 });
@@ -110,7 +110,7 @@ test('a throw after more was used than is held debits all that was used', async 
   assert.deepEqual(await show(), { consumed: 7, gemini: 7, held: 0 });
 });
 
-test('a throw after a backend was told, and no credits, debits the hold on it', async (t) => {
+test('a throw after a report of only a backend debits the hold on it', async (t) => {
   const { client, show } = await stage(t);
   await assert.rejects(client.withCredits('a', { credits: 5 }, ({ use }) => {
     use({ backend: 'hardware' });
@@ -120,7 +120,7 @@ test('a throw after a backend was told, and no credits, debits the hold on it', 
 });
 
 for (const spent of [{}, { credits: undefined, backend: undefined }]) {
-  test(`a throw after a use that told nothing, ${JSON.stringify(spent)}, releases the hold`, async (t) => {
+  test(`a throw after an empty report,  ${JSON.stringify(spent)}, releases the hold`, async (t) => {
     const { client, show, kinds } = await stage(t);
     await assert.rejects(client.withCredits('a', { credits: 5 }, ({ use }) => {
       use(spent);
@@ -131,7 +131,7 @@ for (const spent of [{}, { credits: undefined, backend: undefined }]) {
   });
 }
 
-test('a throw after nothing was used debits nothing', async (t) => {
+test('a throw after a report of no usage debits nothing', async (t) => {
   const { client, show } = await stage(t);
   await assert.rejects(client.withCredits('a', { credits: 5 }, ({ use }) => {
     use({ credits: 0 });
@@ -140,7 +140,7 @@ test('a throw after nothing was used debits nothing', async (t) => {
   assert.deepEqual(await show(), { consumed: 0, gemini: 0, held: 0 });
 });
 
-test('a debit that fails after a throw is told, with what was thrown', async (t) => {
+test('a failed debit after a throw is reported, with the function’s exception', async (t) => {
   const { client, proxy } = await stage(t, { timeoutMs: 1500 });
   const cut = new Error('cut');
   const work = ({ use }) => {
@@ -156,9 +156,9 @@ test('a debit that fails after a throw is told, with what was thrown', async (t)
   });
 });
 
-// --- a debit that is refused
+// --- a refused debit
 
-test('a debit that is refused is thrown with what the function returned', async (t) => {
+test('a refused debit is thrown with the function’s result', async (t) => {
   const { client, proxy } = await stage(t);
   const work = () => {
     proxy.script = () => problem(403, 'forbidden');
@@ -168,7 +168,7 @@ test('a debit that is refused is thrown with what the function returned', async 
     { name: 'CreditsRefusedError', status: 403, result: 'the answer' });
 });
 
-test('where the hold is debited and the rest is refused, the result is not lost', async (t) => {
+test('the result is not lost if the hold is debited but the excess is refused', async (t) => {
   const { client, server, show } = await stage(t);
   const work = async ({ use }) => {
     use({ credits: 7 });
@@ -181,7 +181,7 @@ test('where the hold is debited and the rest is refused, the result is not lost'
   assert.deepEqual(await show(), { consumed: 5, gemini: 5, held: 0 });
 });
 
-test('a policy that throws what is no error is passed on as it is', async (t) => {
+test('a value that the policy throws is passed on even if it is not an Error', async (t) => {
   const { client, proxy } = await stage(t, { timeoutMs: 1500, onUnavailable: () => { throw 'no service'; } });
   const work = () => { proxy.script = () => 'break'; };
   await assert.rejects(client.withCredits('a', {}, work), (thrown) => thrown === 'no service');
@@ -205,7 +205,7 @@ for (const [spent, name, message] of [
   [3, 'TypeError', /use.*3/],
 ]) {
   const label = `use(${spent && typeof spent === 'object' ? Object.entries(spent).map(String) : spent})`;
-  test(`${label} is refused where it is given, and nothing is debited`, async (t) => {
+  test(`${label} is rejected at the call, and nothing is debited`, async (t) => {
     const { client, show, kinds } = await stage(t);
     let told;
     await assert.rejects(client.withCredits('a', { credits: 5 }, ({ use }) => {
@@ -223,7 +223,7 @@ for (const [spent, name, message] of [
   });
 }
 
-test('a wrong use after a right one debits what the right one said', async (t) => {
+test('a wrong use after a right one debits the right one', async (t) => {
   const { client, show } = await stage(t);
   await assert.rejects(client.withCredits('a', { credits: 5 }, ({ use }) => {
     use({ credits: 2 });
@@ -232,7 +232,7 @@ test('a wrong use after a right one debits what the right one said', async (t) =
   assert.deepEqual(await show(), { consumed: 2, gemini: 2, held: 0 });
 });
 
-test('a wrong use that the function catches leaves all of the hold to be debited', async (t) => {
+test('after a caught wrong use the whole hold is debited', async (t) => {
   const { client, show } = await stage(t);
   await client.withCredits('a', { credits: 5 }, ({ use }) => { assert.throws(() => use({ credits: 2.5 }), RangeError); });
   assert.deepEqual(await show(), { consumed: 5, gemini: 5, held: 0 });
@@ -246,7 +246,7 @@ test('a use after the function has ended is refused', async (t) => {
   assert.equal((await show()).consumed, 5);
 });
 
-test('a reserve that the policy allows without saying what to debit is not run', async (t) => {
+test('a reserve that the policy allows without a tier or backend does not run', async (t) => {
   const decisions = [
     [{ allowed: true, backend: 'hardware', reason: null }, /tier.*undefined/],
     [{ allowed: true, backend: 'cpu', tier: 'core', reason: null }, /backend.*"cpu"/],
@@ -261,7 +261,7 @@ test('a reserve that the policy allows without saying what to debit is not run',
   }
 });
 
-test('what was used of a hold that the policy gave is debited whole', async (t) => {
+test('usage of a hold from the policy is debited in full', async (t) => {
   const { client, proxy, show } = await stage(t, { timeoutMs: 1500 });
   proxy.script = () => 'break';
   const onUnavailable = () => ({ allowed: true, backend: 'hardware', tier: 'core', reason: null });
@@ -273,7 +273,7 @@ test('what was used of a hold that the policy gave is debited whole', async (t) 
   assert.deepEqual(await show(), { consumed: 7, gemini: 0, held: 0 });
 });
 
-test('withCredits refuses what it cannot run before it reserves', async (t) => {
+test('withCredits rejects wrong arguments before it reserves', async (t) => {
   const { client, proxy } = await stage(t);
   await assert.rejects(client.withCredits('a', {}), { name: 'TypeError', message: /function.*undefined/ });
   await assert.rejects(client.withCredits('a', null, () => 1), { name: 'TypeError', message: /reserve.*null/ });
@@ -281,13 +281,13 @@ test('withCredits refuses what it cannot run before it reserves', async (t) => {
   assert.equal(proxy.requests.length, 0);
 });
 
-// --- keys that the server knows already
+// --- known keys
 
-// Answers to a key that the server knew, as if the time of their holds were over.
+// Answers to a known key, changed as if their holds had expired.
 const asOver = (answer) => (answer.headers['idempotency-replayed']
   ? { ...answer, body: JSON.stringify({ ...JSON.parse(answer.body), expires_at: '2026-01-01T00:00:00.000Z' }) } : answer);
 
-test('a hold that was over when the answer to its reserve came is reserved anew', async (t) => {
+test('a hold that ended before its reserve was answered is reserved anew', async (t) => {
   const { client, proxy, kinds } = await stage(t);
   proxy.script = (_, count) => (count === 1 ? 'lose answer' : asOver);
   const { reservation_id: id } = await client.reserve('a', { credits: 2 });
@@ -303,7 +303,7 @@ for (const [what, ask] of [
   ['a call', (client, asked) => client.reserve('a', asked)],
   ['a batch', async (client, asked) => (await Promise.all([client.reserve('a', asked), client.getOrCreateRow('b')]))[0]],
 ]) {
-  test(`a key whose hold is over is answered with a new one, and all who ask get the same: ${what}`, async (t) => {
+  test(`a key whose hold has ended gets a new hold, the same for all callers: ${what}`, async (t) => {
     const { client, proxy } = await stage(t);
     const asked = { credits: 2, idempotencyKey: 'request-17' };
     const first = await ask(client, asked);
@@ -319,7 +319,7 @@ for (const [what, ask] of [
   });
 }
 
-test('withCredits takes over the hold of a reserve that got no answer', async (t) => {
+test('withCredits replaces the hold of a reserve that got no answer', async (t) => {
   const { client, proxy, show } = await stage(t, { timeoutMs: 1500 });
   proxy.script = (request) => (asksForHold(request) ? 'lose answer' : undefined);
   const options = { credits: 5, idempotencyKey: 'request-17' };
@@ -329,7 +329,7 @@ test('withCredits takes over the hold of a reserve that got no answer', async (t
   assert.deepEqual(await show(), { consumed: 5, gemini: 5, held: 0 });
 });
 
-test('withCredits under a key whose hold was released runs on a new hold', async (t) => {
+test('withCredits with a key whose hold was released runs on a new hold', async (t) => {
   const { client, show } = await stage(t);
   const options = { credits: 5, idempotencyKey: 'request-17' };
   for (let round = 0; round < 2; round++) {
@@ -339,7 +339,7 @@ test('withCredits under a key whose hold was released runs on a new hold', async
   assert.deepEqual(await show(), { consumed: 5, gemini: 5, held: 0 });
 });
 
-test('withCredits under a key that was debited does not run: nothing is free, and nothing debited twice', async (t) => {
+test('withCredits with a debited key does not run: nothing is free, and nothing is debited twice', async (t) => {
   const { client, show } = await stage(t);
   const options = { credits: 2, idempotencyKey: 'request-17' };
   await client.withCredits('a', options, () => 'done');
@@ -348,17 +348,17 @@ test('withCredits under a key that was debited does not run: nothing is free, an
   assert.equal((await show()).consumed, 2);
 });
 
-test('a key under which one hold after the other is over is given up', async (t) => {
+test('a key whose holds keep ending is given up', async (t) => {
   const { client } = await stage(t);
   const options = { credits: 1, idempotencyKey: 'request-17' };
   const run = () => client.withCredits('a', options, () => { throw new Error('busy'); });
   for (let round = 0; round < 20; round++) await assert.rejects(run(), /busy/);
-  await assert.rejects(run(), /20 reservations under the idempotencyKey request-17 are over/);
+  await assert.rejects(run(), /20 reservations under the idempotencyKey request-17 have ended/);
 });
 
 // --- the end
 
-test('close waits for the functions of withCredits, and they are debited', async (t) => {
+test('close waits for the functions of withCredits and their debits', async (t) => {
   const { client, show } = await stage(t);
   const gate = {};
   gate.open = new Promise((resolve) => { gate.release = resolve; });
@@ -377,7 +377,7 @@ test('close waits for the functions of withCredits, and they are debited', async
   assert.deepEqual(await show(), { consumed: 3, gemini: 3, held: 0 });
 });
 
-test('a hold is given back though the client closes', async (t) => {
+test('a hold is released though the client closes', async (t) => {
   const { client, proxy, show } = await stage(t);
   let closed;
   await assert.rejects(client.withCredits('a', { credits: 5 }, () => {

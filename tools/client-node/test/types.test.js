@@ -1,4 +1,4 @@
-// The types, by the compiler that Debian has: the README's examples, and what a caller may and may not write.
+// The types, checked by Debian's compiler: the README's examples, and valid and invalid calls.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -17,7 +17,7 @@ const TSCONFIG = {
   },
 };
 
-// What the reader of an example has already.
+// The context that the examples assume.
 const AROUND = `import type { Backend } from 'recap-credits';
 declare global {
   const process: { env: Record<string, string | undefined> };
@@ -81,7 +81,7 @@ try {
 }
 `;
 
-// The blocks of JavaScript, and of each diff what it adds.
+// The JavaScript blocks, and the added lines of each diff.
 function examples() {
   const readme = readFileSync(path.join(ROOT, 'README.md'), 'utf8');
   return [...readme.matchAll(/```(js|diff)\n(.*?)```/gs)].map(([, kind, text]) => (
@@ -102,7 +102,7 @@ function compile(t, files) {
   return { status, said: stdout };
 }
 
-test('the examples of the README are what the types allow', (t) => {
+test('the types allow the examples of the README', (t) => {
   const blocks = examples();
   assert.ok(blocks.length >= 4, `${blocks.length} examples`);
   const files = Object.fromEntries(blocks.map((text, i) => [`example${i + 1}.ts`, text]));

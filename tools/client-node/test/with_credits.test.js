@@ -13,7 +13,7 @@ async function stage(t, { quota = { core: { lifetime: 10, geminiCapLifetime: 6 }
   return { server, proxy, client, show };
 }
 
-test('what is reserved is held, then debited in part, and the rest is free again', async (t) => {
+test('reserved credits are held, then debited in part, and the rest is free again', async (t) => {
   const { client } = await stage(t);
   const { expires_at: end, reservation_id: id, ...reservation } = await client.reserve('a', { credits: 5, ttlSeconds: 60 });
   assert.deepEqual(reservation, {
@@ -26,7 +26,7 @@ test('what is reserved is held, then debited in part, and the rest is free again
   await assert.rejects(client.release('a', id), { status: 409, code: 'reservation_settled' });
 });
 
-test('what is released is as if it had not been reserved', async (t) => {
+test('a released reservation leaves no trace in the balance', async (t) => {
   const { client } = await stage(t);
   const { reservation_id: id } = await client.reserve('a', { credits: 5 });
   const { balance } = await client.release('a', id);
@@ -34,7 +34,7 @@ test('what is released is as if it had not been reserved', async (t) => {
   await assert.rejects(client.settle('a', id), { code: 'reservation_released' });
 });
 
-test('a reserve that is refused reads like a plan that is', async (t) => {
+test('a refused reserve reads like a refused plan', async (t) => {
   const { client } = await stage(t);
   const refused = (reason) => ({ allowed: false, backend: null, reason });
   assert.deepEqual(await client.reserve('a', { credits: 11 }), refused('out_of_credits'));
@@ -42,13 +42,13 @@ test('a reserve that is refused reads like a plan that is', async (t) => {
   assert.equal((await client.reserve('a', { credits: 7, hasHardware: true })).backend, 'hardware');
 });
 
-test('a reservation’s id is needed', async (t) => {
+test('a reservation’s id is required', async (t) => {
   const { client } = await stage(t);
   await assert.rejects(client.settle('a', undefined), { name: 'TypeError', message: /reservationId/ });
   await assert.rejects(client.release('a', ''), /reservationId/);
 });
 
-test('withCredits debits what is reserved, and returns what the function does', async (t) => {
+test('withCredits debits the reservation, and returns the function’s result', async (t) => {
   const { client, show } = await stage(t);
   const answer = await client.withCredits('a', { credits: 4 }, async ({ backend, credits }) => {
     assert.equal((await show()).balance.held, 4);
@@ -59,7 +59,7 @@ test('withCredits debits what is reserved, and returns what the function does', 
   assert.deepEqual([balance.remaining, balance.held, gemini], [6, 0, 4]);
 });
 
-test('withCredits debits what was used, if that is told', async (t) => {
+test('withCredits debits the reported usage', async (t) => {
   const { client, show } = await stage(t);
   await client.withCredits('a', { credits: 4 }, ({ use }) => use({ credits: 1, backend: 'hardware' }));
   const { lifetime_consumed: all, lifetime_gemini_consumed: gemini } = await show();
@@ -74,7 +74,7 @@ test('a function that throws costs nothing', async (t) => {
   assert.deepEqual([balance.remaining, balance.held, version], [10, 0, 2]);
 });
 
-test('a function whose credits cannot be given back throws what it threw', async (t) => {
+test('a function’s exception is rethrown though its hold cannot be released', async (t) => {
   const { client, proxy } = await stage(t, { timeoutMs: 1500 });
   await assert.rejects(client.withCredits('a', {}, () => {
     proxy.script = () => 'break';
@@ -82,13 +82,13 @@ test('a function whose credits cannot be given back throws what it threw', async
   }), /the model is busy/);
 });
 
-test('without credits the function is not run', async (t) => {
+test('without credits the function does not run', async (t) => {
   const { client } = await stage(t);
   const refused = { name: 'CreditsRefusedError', status: 402, reason: 'out_of_credits', message: /install a/ };
   await assert.rejects(client.withCredits('a', { credits: 11 }, () => assert.fail('run')), refused);
 });
 
-test('a function that takes longer than the reservation is debited all the same, once', async (t) => {
+test('a function that outlasts its reservation is still debited, once', async (t) => {
   const { client, proxy, show } = await stage(t);
   await client.withCredits('a', { credits: 2, ttlSeconds: 1 }, async () => {
     await new Promise((resolve) => { setTimeout(resolve, 1500); });
@@ -98,13 +98,13 @@ test('a function that takes longer than the reservation is debited all the same,
   assert.equal((await show()).lifetime_consumed, 2);
 });
 
-test('no credits service: the function is not run', async (t) => {
+test('without a credits service the function does not run', async (t) => {
   const { client, proxy } = await stage(t, { timeoutMs: 100 });
   proxy.script = () => 'break';
   await assert.rejects(client.withCredits('a', {}, () => assert.fail('run')), { name: 'CreditsUnavailableError' });
 });
 
-test('a debit that gets no answer is thrown with what the function returned', async (t) => {
+test('a debit without an answer is thrown with the function’s result', async (t) => {
   const { client, proxy } = await stage(t, { timeoutMs: 1500 });
   const work = () => {
     proxy.script = () => 'break';
@@ -114,7 +114,7 @@ test('a debit that gets no answer is thrown with what the function returned', as
   await assert.rejects(client.withCredits('a', {}, work), unavailable);
 });
 
-test('a caller that fails open runs the function on what its policy says, and debits it when that can be', async (t) => {
+test('a caller that fails open runs the function as its policy decides, and debits it when possible', async (t) => {
   const asked = [];
   const { client, proxy, show } = await stage(t, { timeoutMs: 1500 });
   const options = {
@@ -139,13 +139,13 @@ test('a caller that fails open runs the function on what its policy says, and de
   assert.deepEqual(asked, ['reserve', 'reserve', 'commit']);
 });
 
-test('a policy that answers a reserve with nothing is told so', async (t) => {
+test('a policy that answers a reserve with nothing is an error', async (t) => {
   const { client, proxy } = await stage(t, { timeoutMs: 100, onUnavailable: () => undefined });
   proxy.script = () => 'break';
   await assert.rejects(client.withCredits('a', {}, () => assert.fail('run')), /onUnavailable must answer/);
 });
 
-test('withCredits debits plainly, under the reservation’s id, what a failover has lost the hold of', async (t) => {
+test('withCredits debits by a plain commit, with the reservation’s id as key, if a failover lost the hold', async (t) => {
   const { client, proxy, show } = await stage(t);
   proxy.script = ({ path, body }) => {
     const isSettle = path.includes('/reservations/') || body?.operations?.[0].op === 'settle';
