@@ -1,5 +1,5 @@
-// How --help of the programs, and the man pages that are made of it, write an option: `--listen
-// HOST:PORT`, then what it is for, what it may be and what it is if left out, within 80 columns.
+// Formats options for --help and the man pages generated from it: `--listen HOST:PORT`, then its
+// purpose, range and default, within 80 columns.
 #pragma once
 
 #include <CLI/CLI.hpp>
@@ -45,8 +45,8 @@ class HelpFormatter : public CLI::Formatter {
   static constexpr std::size_t indent = 30;
   static constexpr std::size_t width = 80;
 
-  // What stands for the option's value, and what it may be. CLI11 has both in one text, with the
-  // type before: `UINT:INT in [1 - 1000]`.
+  // Returns the placeholder for the option's value, and its range. CLI11 has both in one text,
+  // after the type: `UINT:INT in [1 - 1000]`.
   static std::pair<std::string, std::string> value_of(const CLI::Option& option) {
     static const std::regex type{R"(^(TEXT|INT|UINT|FLOAT|FILE)( \[\w+\])?:)"};
     static const std::regex range{R"(^(?:(\w+):)?(?:INT|FLOAT) in \[(\S+) - (\S+)\]$)"};

@@ -1,5 +1,5 @@
-// The actors of a ledger on a store, from their spawning to an end that loses nothing: for each
-// program that serves one.
+// Runs a ledger's actors on a store, from spawning to an end that loses nothing, for every program
+// that serves a ledger.
 #pragma once
 
 #include <caf/all.hpp>
@@ -16,9 +16,10 @@
 
 namespace credits {
 
-// The ledger that `store` names, `sqlite` in `data_dir` or a URI of PostgreSQL, by an engine that
-// knows as many installs as can be live. `tell` gets what the engine meets, `report_replay` how
-// many entries of how many have been replayed. Errors: open_sqlite_store(), open_postgres_store().
+// Opens the ledger that `store` names: `sqlite` in `data_dir`, or a PostgreSQL URI. The engine
+// caches the heads of as many installs as can be live. It passes events to `tell`, and the numbers
+// of replayed and of all entries to `report_replay`. Errors: as open_sqlite_store() and
+// open_postgres_store().
 std::unique_ptr<persistence::Store> open_store(
     const std::string& store, const std::filesystem::path& data_dir, const actors::Tuning& tuning,
     const persistence::Tell& tell = {},
@@ -29,7 +30,7 @@ class RunningLedger {
   // `store` and `environment` must outlive it.
   RunningLedger(persistence::Store& store, actors::Environment& environment,
                 const actors::Tuning& tuning);
-  // Finishes what is under way. Whoever sends to the gateway must have stopped before.
+  // Finishes the work in flight. All senders to the gateway must have stopped before.
   ~RunningLedger();
   RunningLedger(const RunningLedger&) = delete;
   RunningLedger& operator=(const RunningLedger&) = delete;

@@ -1,5 +1,5 @@
-// A program that is started without standard input, output or error would get their numbers for
-// the next files that it opens, and then write its log into one of them.
+// Keeps a program that starts without standard input, output or error from reusing their
+// descriptors for its next files, and from writing its log into one of them.
 #pragma once
 
 #include <fcntl.h>
@@ -9,11 +9,11 @@
 
 namespace credits {
 
-// Opens those of 0, 1 and 2 that are closed on /dev/null. To be called before any file is opened.
+// Opens each closed one of 0, 1 and 2 on /dev/null. Call it before any file is opened.
 inline void open_standard_descriptors() {
   for (const int descriptor : {0, 1, 2}) {
     const bool is_closed = ::fcntl(descriptor, F_GETFD) == -1 && errno == EBADF;
-    // The lowest number that is free is the one that open() takes.
+    // open() takes the lowest free number.
     if (is_closed && ::open("/dev/null", O_RDWR) != descriptor) std::_Exit(EXIT_FAILURE);
   }
 }

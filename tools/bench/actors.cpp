@@ -1,5 +1,5 @@
-// bench_actors: commits a second in process, through every actor and SQLite with a sync for each
-// batch, with a fixed number of commits in flight.
+// bench_actors: commits per second in process, through all actors and SQLite with a sync per batch,
+// with a fixed number of commits in flight.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <deque>
@@ -24,7 +24,7 @@ struct Options {
   std::string directory = ".";
 };
 
-// Keeps `in_flight` commits on random installs under way.
+// Keeps `in_flight` commits on random installs in flight.
 class Driver {
  public:
   Driver(Ledger& ledger, const Options& options) : ledger_{ledger}, installs_{options.installs} {
@@ -36,7 +36,7 @@ class Driver {
   Driver(const Driver&) = delete;
   Driver& operator=(const Driver&) = delete;
 
-  // Takes the oldest answer, and sends the next commit. Returns 1.
+  // Waits for the oldest answer, and sends the next commit. Returns 1.
   std::size_t turn() {
     std::get<actors::InstallView>(answers_.front().get().front());
     answers_.pop_front();
@@ -85,15 +85,15 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   credits::bench::Options options;
-  CLI::App app{"Measures commits a second through the actors and SQLite, without HTTP."};
+  CLI::App app{"Measures commits per second through the actors and SQLite, without HTTP."};
   app.option_defaults()->always_capture_default();
-  app.add_option("--seconds", options.seconds, "Of each round");
+  app.add_option("--seconds", options.seconds, "Length of each round");
   app.add_option("--rounds", options.rounds)->check(CLI::Range(1, 1'000));
-  app.add_option("--in-flight", options.in_flight, "Commits under way at once")
+  app.add_option("--in-flight", options.in_flight, "Commits in flight")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--installs", options.installs)->check(CLI::Range(1, 10'000'000));
-  app.add_flag("--fill", options.fills, "Commit to each install once before");
-  app.add_option("--directory", options.directory, "On the disk to measure");
+  app.add_flag("--fill", options.fills, "First commit once to each install");
+  app.add_option("--directory", options.directory, "Directory on the disk to measure");
   CLI11_PARSE(app, argc, argv);
   credits::bench::run(options);
 }

@@ -1,5 +1,5 @@
-// Commits/s of one Node process through tools/client-node, with calls sent one by one and with those of
-// a tick sent together:
+// Measures commits/s of one Node process through tools/client-node, with calls sent one by one and with
+// calls of a tick sent together:
 //
 //   node tools/bench/client.mjs http://127.0.0.1:8787 [SECONDS]
 

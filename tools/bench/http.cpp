@@ -1,6 +1,6 @@
-// bench_http: operations a second over HTTP, of several kinds of traffic and of a handler that does
-// nothing on the same server, in turns, in the same run. The load comes from one thread of this
-// very process, over loopback.
+// bench_http: operations per second over HTTP, for several kinds of traffic and a no-op handler on
+// the same server, in turns, in one run. The load comes over loopback, from a thread of this
+// process.
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -94,7 +94,7 @@ class Connection {
     }
   }
 
-  // Takes what has come. Returns whether the answer is whole; it must be a 2xx.
+  // Receives available bytes. Returns whether the answer is complete; it must be a 2xx.
   bool receive() {
     if (is_whole_) answer_.clear();
     const ssize_t got = ::recv(socket_, buffer_.data(), buffer_.size(), 0);
@@ -124,17 +124,17 @@ class Connection {
   bool is_whole_ = true;
 };
 
-// What a client asks for next, and what it counts.
+// Makes a client's next request, and the number of operations it counts as.
 struct Traffic {
   std::string what;
   std::size_t connections;
-  // `answer` is that to the request before on the same connection; `memo` is the connection's, for
-  // what its next request has to know of this one.
+  // `answer` is for the previous request on the connection; `memo` belongs to the connection and
+  // passes information to its next request.
   std::function<std::string(const std::string& answer, std::string& memo)> next_request;
   double operations_per_answer = 1;
 };
 
-// One request under way on every connection.
+// Keeps one request in flight on every connection.
 class Load {
  public:
   Load(int port, Traffic traffic) : traffic_{std::move(traffic)}, poller_{::epoll_create1(0)} {
@@ -151,7 +151,7 @@ class Load {
   const std::string& what() const { return traffic_.what; }
   std::size_t connections() const { return traffic_.connections; }
 
-  // Operations a second.
+  // Returns operations per second.
   double run(double seconds) {
     for (auto& connection : connections_) send_next(*connection);
     const double rate = rate_of(seconds, [this] { return turn(true); });
@@ -160,7 +160,7 @@ class Load {
   }
 
  private:
-  // Waits for answers, and sends a request on their connections. Returns how many there were.
+  // Waits for answers, and sends a request on their connections. Returns the number of answers.
   std::size_t turn(bool goes_on) {
     std::array<epoll_event, 64> events{};
     const int ready = ::epoll_wait(poller_, events.data(), static_cast<int>(events.size()), 10'000);
@@ -184,7 +184,7 @@ class Load {
   std::vector<std::unique_ptr<Connection>> connections_;
 };
 
-// Does nothing; its answer is as long as an install.
+// A no-op handler; its answer is as long as an install.
 class Nothing : public http::Service {
  public:
   http::Admission admit(const http::HttpRequest&) override {
@@ -241,7 +241,7 @@ Traffic commits_with_keys(const Options& options) {
           }};
 }
 
-// The value of a member of the answer that is a string.
+// Returns the value of a string member of the answer.
 std::string member_of(const std::string& answer, const std::string& name) {
   const std::string start = "\"" + name + "\":\"";
   const std::size_t begin = answer.find(start);
@@ -265,7 +265,7 @@ Traffic reserve_settle_pairs(const Options& options) {
           0.5};
 }
 
-// Commits to distinct installs. The requests are made beforehand: they are large.
+// Commits to distinct installs. Builds the requests beforehand, because they are large.
 Traffic batches(const Options& options) {
   constexpr std::size_t prime = 7'919;
   std::mt19937_64 random{1};
@@ -293,7 +293,7 @@ Traffic traffic_of(const std::string& name, const Options& options) {
   if (name == "plan") return plans(options);
   if (name == "keyed") return commits_with_keys(options);
   if (name == "reserve-settle") return reserve_settle_pairs(options);
-  return commits(name == "nothing" ? "of a handler that does nothing" : "commits", options);
+  return commits(name == "nothing" ? "requests to a no-op handler" : "commits", options);
 }
 
 void run(const Options& options) {
@@ -332,19 +332,19 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   credits::bench::Options options;
-  CLI::App app{"Measures operations a second over HTTP beside a handler that does nothing."};
+  CLI::App app{"Measures operations per second over HTTP, beside a no-op handler."};
   app.option_defaults()->always_capture_default();
-  app.add_option("--traffic", options.traffic, "What to send, in turns")
+  app.add_option("--traffic", options.traffic, "Traffic to send, in turns")
       ->check(CLI::IsMember({"nothing", "plan", "commit", "keyed", "reserve-settle", "batch"}));
-  app.add_option("--seconds", options.seconds, "Of each round");
+  app.add_option("--seconds", options.seconds, "Length of each round");
   app.add_option("--rounds", options.rounds)->check(CLI::Range(1, 1'000));
   app.add_option("--connections", options.connections)->check(CLI::Range(1, 10'000));
   app.add_option("--installs", options.installs)->check(CLI::Range(1, 10'000'000));
-  app.add_option("--batch-operations", options.batch_operations, "In each batch")
+  app.add_option("--batch-operations", options.batch_operations, "Operations per batch")
       ->check(CLI::Range(1, 8'192));
   app.add_option("--batch-connections", options.batch_connections)->check(CLI::Range(1, 1'000));
-  app.add_flag("--fill", options.fills, "Commit to each install once before");
-  app.add_option("--directory", options.directory, "On the disk to measure");
+  app.add_flag("--fill", options.fills, "First commit once to each install");
+  app.add_option("--directory", options.directory, "Directory on the disk to measure");
   CLI11_PARSE(app, argc, argv);
   credits::bench::run(options);
 }

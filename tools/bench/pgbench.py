@@ -1,4 +1,4 @@
-"""What PostgreSQL takes by itself: an upsert of one row in each transaction, by pgbench."""
+"""PostgreSQL's own speed: pgbench with one upserted row per transaction."""
 
 import re
 
@@ -22,8 +22,8 @@ class Pgbench:
                    "monthly_gemini bigint, last_active_at timestamptz) WITH (fillfactor = 50)")
 
     def rate(self, seconds):
-        """Transactions a second."""
-        told = self._server.run("pgbench", "-h", "127.0.0.1", "-p", self._server.port, "-U", "postgres",
+        """Returns transactions per second."""
+        output = self._server.run("pgbench", "-h", "127.0.0.1", "-p", self._server.port, "-U", "postgres",
                                 "-n", "-M", "prepared", "-c", CLIENTS, "-j", 2, "-T",
                                 round(max(1, seconds)), "-f", self._script, "postgres")
-        return float(re.search(r"tps = ([\d.]+)", told)[1])
+        return float(re.search(r"tps = ([\d.]+)", output)[1])

@@ -18,7 +18,7 @@ constexpr std::size_t filled_at_once = 5'000;
 
 std::filesystem::path make_directory(const std::filesystem::path& parent) {
   std::string name = (parent / "credits-bench-XXXXXX").string();
-  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error{"cannot make " + name};
+  if (::mkdtemp(name.data()) == nullptr) throw std::runtime_error{"cannot create " + name};
   return name;
 }
 

@@ -1,5 +1,5 @@
-// What the benchmarks have in common: a ledger of SQLite and actors in a directory of its own, as
-// creditsd runs it, and rounds that are measured side by side.
+// Shared by the benchmarks: a ledger of SQLite and actors in its own directory, as creditsd runs
+// it, and rounds that are measured side by side.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@
 
 namespace credits::bench {
 
-// Of its own, below `parent`; removed with all that is in it at the end.
+// A new directory below `parent`, removed with its contents at the end.
 class Directory {
  public:
   explicit Directory(const std::filesystem::path& parent);
@@ -35,7 +35,7 @@ class Directory {
 
 class Ledger {
  public:
-  // So many installs stay live, at least.
+  // At least this many installs stay live.
   Ledger(const std::filesystem::path& parent, std::size_t live_installs);
   ~Ledger();
   Ledger(const Ledger&) = delete;
@@ -45,7 +45,7 @@ class Ledger {
   actors::Environment& environment() { return environment_; }
   const std::filesystem::path& directory() const { return directory_.path(); }
 
-  // Commits once to each of so many installs, so that none is new any more.
+  // Commits once to each of this many installs, so that none is new.
   void fill(std::size_t installs);
 
   // Durable writes so far.
@@ -58,11 +58,10 @@ class Ledger {
   std::optional<RunningLedger> running_;
 };
 
-// Like a UUID, as real ones are: `00000000-0000-4000-8000-000000000042`.
+// Looks like a UUID, as real ids do: `00000000-0000-4000-8000-000000000042`.
 std::string install_id_of(std::size_t number);
 
-// Calls `work` until `seconds` are over; `work` returns how much it has done. Returns that a
-// second.
+// Calls `work` until `seconds` are over. Returns the sum of its results per second.
 double rate_of(double seconds, const std::function<std::size_t()>& work);
 
 double median(std::vector<double> values);

@@ -1,5 +1,5 @@
-// bench_store: commits a second that the SQLite store takes by itself, without actors and without
-// snapshots: what is left of it in bench_actors is what those cost.
+// bench_store: commits per second of the SQLite store alone, without actors and snapshots: the
+// difference from bench_actors is their cost.
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <random>
@@ -24,7 +24,7 @@ struct Options {
   std::string directory = ".";
 };
 
-// Commits to random installs.
+// Makes commits to random installs.
 class Mutations {
  public:
   explicit Mutations(std::size_t installs) : pick_{0, installs - 1} {
@@ -82,14 +82,14 @@ void run(const Options& options) {
 
 int main(int argc, char** argv) {
   credits::bench::Options options;
-  CLI::App app{"Measures commits a second of the SQLite store, without actors."};
+  CLI::App app{"Measures commits per second of the SQLite store, without actors."};
   app.option_defaults()->always_capture_default();
-  app.add_option("--seconds", options.seconds, "Of each round");
+  app.add_option("--seconds", options.seconds, "Length of each round");
   app.add_option("--rounds", options.rounds)->check(CLI::Range(1, 1'000));
-  app.add_option("--batch-mutations", options.batch_mutations, "In each durable write")
+  app.add_option("--batch-mutations", options.batch_mutations, "Mutations per durable write")
       ->check(CLI::Range(1, 100'000));
   app.add_option("--installs", options.installs)->check(CLI::Range(1, 300'000));
-  app.add_option("--directory", options.directory, "On the disk to measure");
+  app.add_option("--directory", options.directory, "Directory on the disk to measure");
   CLI11_PARSE(app, argc, argv);
   credits::bench::run(options);
 }

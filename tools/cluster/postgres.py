@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""A PostgreSQL server in a directory of its own, on a free port of loopback: for trying creditsd out on one,
-and for tests and benchmarks.
+"""Runs a PostgreSQL server in its own directory, on a free loopback port, for trying out creditsd, for tests and for
+benchmarks.
 
-As a program it runs a command beside one, with its URI in $CREDITS_POSTGRES, and stops it afterwards:
+As a program it runs a command with the server's URI in $CREDITS_POSTGRES, and stops the server afterwards:
 
   tools/cluster/postgres.py build/release/bin/persistence_test
 """
@@ -28,8 +28,8 @@ _reserved = []
 
 
 def free_port():
-    """A port that the kernel gives to nobody else while this process lives: a socket stays bound to it without
-    listening. A server that sets SO_REUSEADDR can listen there, and do so again after a restart."""
+    """Returns a port that stays reserved while this process lives: a socket stays bound to it without listening. Servers
+    that set SO_REUSEADDR can listen on it, also after a restart."""
     reserved = socket.socket()
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     reserved.bind(("127.0.0.1", 0))
@@ -38,12 +38,12 @@ def free_port():
 
 
 def find_program(name):
-    """Its path; None if it is not installed. Also looks in /usr/sbin, which many users' PATH lacks."""
+    """Returns the program's path; None if it is not installed. Also searches /usr/sbin, which many users' PATH lacks."""
     return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
 def as_user():
-    """initdb and postgres refuse to run as root."""
+    """Popen settings for another user if we are root: initdb and postgres refuse to run as root."""
     if os.geteuid() != 0:
         return {}
     user = pwd.getpwnam(USER)
@@ -56,13 +56,13 @@ def sql(uri, statement):
 
 
 def new_schema(uri, name):
-    """The URI of a schema of its own in that database, for an empty ledger."""
+    """Creates a schema for an empty ledger; returns its URI."""
     sql(uri, f"CREATE SCHEMA {name}")
     return f"{uri}?options=-csearch_path%3D{name}"
 
 
 def uri_of(*hosts):
-    """Of several servers, or what stands before them, of which one takes writes."""
+    """Returns a URI with several hosts: servers or proxies, one of which accepts writes."""
     names = ",".join(f"127.0.0.1:{host.port}" for host in hosts)
     return f"postgresql://{USER}@{names}/postgres"
 
@@ -72,7 +72,7 @@ class Postgres:
 
     def __init__(self, directory, *settings):
         if PROGRAMS is None:
-            raise RuntimeError("there is no PostgreSQL: install the package postgresql")
+            raise RuntimeError("PostgreSQL is missing: install the package postgresql")
         self.directory = Path(directory)
         self.data = self.directory / "data"
         self.log_path = self.directory / "log"
@@ -87,7 +87,7 @@ class Postgres:
         return self
 
     def make_standby_of(self, primary):
-        """A copy of `primary` that follows it, by the name of its directory."""
+        """Copies `primary` as a standby, which is named after its directory."""
         self._own(self.directory)
         self.run("pg_basebackup", "-D", self.data, "-R", "-X", "stream", "-c", "fast", "-d",
                  f"host=127.0.0.1 port={primary.port} user={USER} "
@@ -96,7 +96,7 @@ class Postgres:
 
     def start(self):
         flags = [f"-cport={self.port}", "-clisten_addresses=127.0.0.1",
-                 "-cunix_socket_directories=",  # whose names may not be long
+                 "-cunix_socket_directories=",  # a socket's path must be short
                  *(f"-c{setting}" for setting in self.settings)]
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([PROGRAMS / "postgres", "-D", self.data, *flags],
@@ -110,14 +110,14 @@ class Postgres:
         return self
 
     def stop(self, how=signal.SIGINT):
-        """SIGINT ends its sessions and writes what is to be written; SIGQUIT ends it as a crash does."""
+        """SIGINT ends the sessions and writes everything; SIGQUIT stops it like a crash."""
         if self.process is not None and self.process.poll() is None:
             self.thaw()
             self.process.send_signal(how)
             self.process.wait(START_S)
 
     def kill(self):
-        """With SIGKILL; its sessions notice, and end."""
+        """Sends SIGKILL to the postmaster; its sessions notice and end."""
         self.process.kill()
         self.process.wait(START_S)
 
@@ -126,14 +126,14 @@ class Postgres:
         return self.start()
 
     def freeze(self):
-        """It answers nothing from here on, though the kernel goes on taking what is sent to it."""
+        """From here on the server answers nothing, though the kernel still accepts data for it."""
         self._signal_all(signal.SIGSTOP)
 
     def thaw(self):
         self._signal_all(signal.SIGCONT)
 
     def set(self, name, value):
-        """A setting of the whole server, in force in all its sessions from their next statement on."""
+        """Changes a setting for the whole server, in force in every session from its next statement on."""
         self.sql(f"ALTER SYSTEM SET {name} = '{value}'")
         self._reload()
 
@@ -145,13 +145,13 @@ class Postgres:
         return self.log_path.read_text(errors="replace")
 
     def wait_for_standby(self, standby):
-        """From here on every commit waits until `standby` has it too."""
+        """From here on every commit waits for `standby` too."""
         self.set("synchronous_standby_names", standby.directory.name)
         while self.sql("SELECT count(*) FROM pg_stat_replication WHERE sync_state = 'sync'") != "1":
             time.sleep(0.02)
 
     def unfollow(self):
-        """A standby that gets no more from its primary, and lacks what that writes from here on."""
+        """Stops following: this standby lacks everything that its primary writes from here on."""
         self.set("primary_conninfo", "")
         while self.sql("SELECT count(*) FROM pg_stat_wal_receiver") != "0":
             time.sleep(0.02)
@@ -170,7 +170,7 @@ class Postgres:
                               stdout=subprocess.PIPE, cwd=self.directory, **as_user()).stdout
 
     def _signal_all(self, how):
-        """The postmaster first: it would start anew what seems to have died."""
+        """Signals the postmaster first, which would restart children that seem to have died."""
         parent = self.process.pid
         self.process.send_signal(how)
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
@@ -179,7 +179,7 @@ class Postgres:
                 os.kill(child, how)
 
     def _reload(self):
-        """Returns when all sessions have been told: the postmaster tells them before it starts another."""
+        """Returns once all sessions are notified: the postmaster notifies them before it starts another."""
         loaded = self.sql("SELECT pg_conf_load_time()")
         self.sql("SELECT pg_reload_conf()")
         while self.sql("SELECT pg_conf_load_time()") == loaded:
@@ -196,19 +196,19 @@ class Postgres:
 
 @contextlib.contextmanager
 def running(*settings, parent=None):
-    """A started server, in a directory that goes with it."""
+    """Runs a server in a temporary directory."""
     with tempfile.TemporaryDirectory(prefix="credits-postgres-", dir=parent) as directory:
         os.chmod(directory, 0o755)
         server = Postgres(Path(directory) / "primary", *settings).make().start()
         try:
             yield server
         finally:
-            server.stop(signal.SIGQUIT)  # its data goes with it
+            server.stop(signal.SIGQUIT)  # its data is removed anyway
 
 
 @contextlib.contextmanager
 def following(primary, *settings):
-    """A started standby of `primary`, beside it, that is ended before it."""
+    """Runs a standby of `primary`, in a directory beside it, and stops it first."""
     server = Postgres(primary.directory.parent / "standby", *settings).make_standby_of(primary).start()
     try:
         yield server
