@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url';
 
 const BINARY = path.resolve(
   process.env.CREDITSD ?? fileURLToPath(new URL('../build/release/bin/creditsd', import.meta.url)));
-export const WAIT_MS = 20_000; // a sanitizer's build on a busy machine is slow
+export const WAIT_MS = 20_000; // sanitizer builds on a busy machine are slow
 
 export const ADMIN = 'admin-token-of-the-tests';
 export const RELAY = 'relay-token-of-the-tests';
@@ -34,7 +34,7 @@ export class Server {
     return server;
   }
 
-  // `rows`: of a credits.json to import.
+  // `rows`: for a credits.json to import.
   constructor({ rows, quota, tokens = false } = {}) {
     this.directory = mkdtempSync(path.join(tmpdir(), 'creditsd-test-'));
     this.token = tokens ? ADMIN : '';
@@ -57,7 +57,7 @@ export class Server {
     return path.join(this.directory, name);
   }
 
-  // On the port it had before, if it ran before.
+  // Restarts on the same port, if it ran before.
   async run() {
     const child = spawn(BINARY, ['--listen', this.listen, ...this.flags], { stdio: ['ignore', 'pipe', 'pipe'] });
     let log = '';

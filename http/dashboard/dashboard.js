@@ -1,5 +1,5 @@
-// The page as a whole: who is signed in, the poll of the server's figures, and how those are shown. What
-// is about single installs is in installs.js.
+// The page as a whole: sign-in, polling the server's figures, and showing them. installs.js handles single
+// installs.
 
 import {
   announce, ask, byId, count, decimal, duration, fill, make, NONE, plural, session, setNotice,
@@ -8,15 +8,15 @@ import {
 import * as installs from '/installs.js';
 
 const POLL_MS = 1000;
-const LATE_MS = 3000; // an answer that takes longer is reported
+const LATE_MS = 3000; // slower answers are reported
 const LIST_EVERY_POLLS = 3;
-const SPANS_S = [60, 120, 300]; // of the charts: the shortest that shows all there is
-const GAP_MS = 5000; // a line is not drawn over a longer silence
-const PENDING_MS_MAX = 1000; // beyond, the oldest pending write is marked
-const PRINTABLE = /^[!-~]+$/; // what a header can carry
+const SPANS_S = [60, 120, 300]; // of the charts: the shortest that fits all samples is used
+const GAP_MS = 5000; // lines are not drawn across longer gaps
+const PENDING_MS_MAX = 1000; // beyond this, the oldest pending write is marked
+const PRINTABLE = /^[!-~]+$/; // allowed in a header
 const ALL = 'all';
 
-// --- Which state the page is in: loading, failure, sign-in or content
+// --- The page's state: loading, failure, sign-in or content
 
 const STATES = ['loading', 'failure', 'sign-in', 'content'];
 let state = 'loading';
@@ -45,11 +45,11 @@ byId('sign-in-form').addEventListener('submit', (event) => {
   event.preventDefault();
   session.token = byId('token').value.trim();
   signingIn = PRINTABLE.test(session.token);
-  setText(byId('sign-in-problem'), signingIn ? '' : 'A token has printable ASCII characters only, and no space.');
+  setText(byId('sign-in-problem'), signingIn ? '' : 'A token consists of printable ASCII characters, without spaces.');
   poll();
 });
 
-// Nothing that was seen stays in the page.
+// Removes all data from the page.
 byId('sign-out').addEventListener('click', () => {
   session.end();
   history.replaceState(null, '', location.pathname);
@@ -71,7 +71,7 @@ let askedAt = 0;
 let answeredAt = null;
 let failure = null;
 
-// One request at a time, and none while nobody looks.
+// Sends one request at a time, and none while the page is hidden.
 async function poll() {
   clearTimeout(nextPoll);
   if (asking || document.hidden || (state === 'sign-in' && !signingIn)) return;
@@ -165,10 +165,10 @@ function forget() {
   installs.forget();
 }
 
-// What happened between two polls, by the server's own clock.
+// The activity between two polls, by the server's clock.
 function sampleOf(stats) {
   const at = performance.now();
-  const since = previous?.started_at === stats.started_at ? previous : null; // else it counts from 0 again
+  const since = previous?.started_at === stats.started_at ? previous : null; // after a restart it counts from 0
   const seconds = since && stats.uptime_seconds - since.uptime_seconds;
   const rate = (now, before) => (since ? Math.max(0, now - before) / seconds : null);
   const operations = {};
@@ -198,7 +198,7 @@ function sampleOf(stats) {
   };
 }
 
-// 0 where there was nothing to measure.
+// 0 if there was nothing to measure.
 function milliseconds(microseconds) {
   return microseconds ? microseconds / 1000 : null;
 }
@@ -228,7 +228,7 @@ function showFigures(stats) {
   setText(byId('server'),
     `${stats.version} · ${stats.store.engine} · up ${duration(stats.uptime_seconds)}`);
   const { trouble } = stats.store;
-  setNotice(byId('trouble'), trouble ? `The store takes no writes: ${trouble}` : '');
+  setNotice(byId('trouble'), trouble ? `The store rejects writes: ${trouble}` : '');
   showTiles(stats, sample);
   showOperations(sample);
   showHottest(stats.actors.hottest);
@@ -247,7 +247,7 @@ function showTiles({ store, actors, persister, http }, sample) {
      `${count(persister.queue_depth)} waiting, ${count(store.write_failures_total)} failed`,
      persister.oldest_pending_ms > PENDING_MS_MAX],
     ['Snapshot lag', count(store.snapshot_lag_ms), 'ms', `${plural(store.snapshot_pending_rows, 'row')} to write`],
-    ['Shed', count(http.shed_total), '', 'since the start', sample.shedRate > 0],
+    ['Shed', count(http.shed_total), '', 'since startup', sample.shedRate > 0],
     ['Connections', count(http.connections), '', `${plural(http.in_flight, 'request')} in flight`],
   ];
   fill(byId('figures'), tiles, {
@@ -293,7 +293,7 @@ function choose(name) {
   announce(`The charts show ${name === ALL ? 'all operations' : name}`);
 }
 
-// It keeps still while the pointer or the focus is on it, so that a click opens what was meant.
+// The list does not change while the pointer or the focus is on it, so that a click opens the intended install.
 function showHottest(hottest) {
   const list = byId('hottest');
   const most = hottest[0]?.messages_handled ?? 0;
@@ -380,7 +380,7 @@ function makeChart({ title, unit, series, say = decimal }) {
   return { plot, keys, heading };
 }
 
-// A value without neighbours makes no line; it is a dot.
+// Draws a value without neighbours as a dot.
 function radiusOf({ dataset: { data }, dataIndex: n }) {
   const missing = (point) => (point?.y ?? null) === null;
   return missing(data[n - 1]) && missing(data[n + 1]) ? 2 : 0;
@@ -394,7 +394,7 @@ function secondsAgo(value) {
 Object.assign(Chart.defaults.font, { family: getComputedStyle(document.body).fontFamily, size: 11 });
 const charts = CHARTS.map(makeChart);
 
-// A canvas knows no style sheet: it is told the colours that the page has now.
+// Style sheets do not apply to a canvas: set the page's current colours.
 function colourCharts() {
   const ink = getComputedStyle(byId('charts').querySelector('.quiet')).color;
   const line = getComputedStyle(byId('charts').firstChild).borderTopColor;

@@ -1,5 +1,5 @@
-// The list of installs, and the one that is open. Which page of which search, and which install, stands in
-// the URL's hash: #prefix=…&tier=…&after=…&install=…, with an `after` for each page that was turned.
+// The list of installs, and the open install. The URL's hash holds the search, the page and the install:
+// #prefix=…&tier=…&after=…&install=…, with an `after` for each page turned.
 
 import {
   announce, ask, byId, count, duration, fill, fillFacts, make, makeBar, oneAtATime, plural, setBar,
@@ -8,8 +8,8 @@ import {
 
 const INSTALLS_LIMIT = 50;
 const ENTRIES_LIMIT = 50;
-const ENTRIES_MAX = 2000; // shown of one install, however long its page stays open
-const TYPING_MS = 200; // a search begins when no key was pressed for so long
+const ENTRIES_MAX = 2000; // shown for one install
+const TYPING_MS = 200; // a search begins after this pause in typing
 
 // --- The hash
 
@@ -46,7 +46,7 @@ function go(changes, { replace = false } = {}) {
 
 const listOf = (somewhere) => hashOf({ ...somewhere, install: '' });
 
-// Shows what the hash says.
+// Shows the state in the hash.
 export function follow() {
   const next = placeIn(location.hash);
   const listStays = listOf(next) === listOf(place);
@@ -76,7 +76,7 @@ async function askQuota() {
   showTiers();
 }
 
-// A tier that left the quota can still be looked for.
+// A tier that left the quota can still be searched for.
 function showTiers() {
   const tiers = new Set([...Object.keys(quota ?? {}), place.tier]);
   tiers.delete('');
@@ -88,7 +88,7 @@ function showTiers() {
   byId('tier').value = place.tier;
 }
 
-// What the install's capped counter and its Gemini part have used, and their caps; null is no cap.
+// The usage of the install's capped counter and its Gemini part, and their caps; null means no cap.
 function useOf(install) {
   const tier = Object.hasOwn(quota, install.tier_snapshot) ? quota[install.tier_snapshot] : quota.core;
   return install.balance.capped === 'lifetime'
@@ -100,7 +100,7 @@ function useOf(install) {
 
 // --- The list
 
-let listed = null; // the page that is shown
+let listed = null; // the current page
 let loads = 0;
 let loading = false;
 
@@ -130,7 +130,7 @@ async function loadList({ quiet = false } = {}) {
   }
 }
 
-// What is shown already stays if this fails: the page tells that the server is silent.
+// On failure the current list stays: the page reports that the server is silent.
 export async function refreshList() {
   if (!loading) await loadList({ quiet: true });
 }
@@ -199,13 +199,13 @@ function showEmptyList() {
     + `${place.prefix && ` has an id that begins with “${place.prefix}”`}.`);
 }
 
-// The whole row opens its install; the link in it is for the keyboard, and for another tab.
+// A click anywhere in the row opens its install; the link is for the keyboard and for new tabs.
 byId('installs').tBodies[0].addEventListener('click', (event) => {
   if (event.target.closest('a') || String(getSelection())) return;
   event.target.closest('tr').querySelector('a').click();
 });
 
-// One step back undoes a whole word, not its last letter.
+// Going back undoes a whole word, not its last letter.
 let typing = false;
 let typed;
 byId('prefix').addEventListener('input', () => {
@@ -273,7 +273,7 @@ function leave() {
 
 byId('close').addEventListener('click', leave);
 dialog.addEventListener('cancel', leave);
-dialog.addEventListener('close', () => { // comes late: it may be open again
+dialog.addEventListener('close', () => { // delayed: the dialog may be open again
   if (!dialog.open) leave();
 });
 
@@ -316,7 +316,7 @@ function showNoInstall(problem) {
   setNotice(byId('install-problem'), problem);
 }
 
-// Older entries stay where the newest page reaches them.
+// Keeps older entries if the newest page reaches them.
 function takeNewest(mine, { entries, next_before: before }) {
   const oldest = entries.at(-1)?.version ?? 0;
   if (mine.entries.length > 0 && mine.entries[0].version >= oldest - 1) {
@@ -337,7 +337,7 @@ function showInstall(mine) {
   byId('install-content').hidden = false;
   setNotice(byId('install-problem'), '');
   const { install, actor } = mine;
-  const judged = Object.hasOwn(quota, install.tier_snapshot) ? '' : ', which the quota does not have: judged as core';
+  const judged = Object.hasOwn(quota, install.tier_snapshot) ? '' : ', not in the quota: judged as core';
   setText(byId('install-summary'), `Tier ${install.tier_snapshot}${judged} · version ${count(install.version)}`
     + ` · last active ${time(install.last_active_at)} UTC`);
   showBalance(install, actor.reservations);
@@ -420,7 +420,7 @@ function showHistory({ entries, before }) {
   byId('older').hidden = before === null;
   byId('history-end').hidden = before !== null;
   setText(byId('history-end'), entries.at(-1)?.version === 1
-    ? 'This is the whole history.' : 'Older entries are not kept any more.');
+    ? 'This is the whole history.' : 'Older entries have been pruned.');
 }
 
 function makeEntryRow(entry) {
@@ -452,7 +452,7 @@ byId('older').addEventListener('click', oneAtATime(async () => {
   }
 }));
 
-// The button goes with the last page; the focus must not go with it.
+// The button disappears with the last page; move the focus first.
 function announceOlder(entries) {
   announce(plural(entries, 'older entry', 'older entries'));
   if (byId('older').hidden) byId('history-end').focus();

@@ -1,5 +1,5 @@
-// What the parts of the dashboard share: asking the server, making elements, words for numbers and times.
-// Text from the server becomes text nodes, never markup.
+// Shared by the parts of the dashboard: requests, elements, and formats for numbers and times. Text from the
+// server becomes text nodes, never markup.
 
 export const byId = (id) => document.getElementById(id);
 
@@ -16,7 +16,7 @@ export const session = {
     if (this.token) sessionStorage.setItem(TOKEN_KEY, this.token);
   },
 
-  // Answers under way belong to the one who has left.
+  // Aborts requests in flight: their answers belong to the user who signed out.
   end() {
     this.token = '';
     sessionStorage.removeItem(TOKEN_KEY);
@@ -25,7 +25,7 @@ export const session = {
   },
 };
 
-// `status` is 0 where there was no answer. `ended`: nobody waits for it any more.
+// `status` is 0 without an answer. `ended`: the session has ended.
 export class Refusal extends Error {
   constructor(message, { status = 0, ended = false } = {}) {
     super(message);
@@ -43,7 +43,7 @@ async function problemOf(response) {
   }
 }
 
-// The answer's JSON; throws a Refusal.
+// Returns the answer's JSON; throws a Refusal.
 export async function ask(path) {
   const ended = session.requests.signal;
   const headers = session.token ? { Authorization: `Bearer ${session.token}` } : {};
@@ -60,7 +60,7 @@ export async function ask(path) {
   }
 }
 
-// A caller that comes while `work` is under way is let go: what repeats must not pile up.
+// Ignores calls while `work` is running, so that repeated calls do not pile up.
 export function oneAtATime(work) {
   let busy = false;
   return async (...given) => {
@@ -86,7 +86,7 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
-// Leaves what is the same alone, so that a selection in it stays.
+// Leaves unchanged text alone, so that a selection in it stays.
 export function setText(element, text) {
   if (element.textContent !== String(text)) element.textContent = text;
 }
@@ -97,14 +97,14 @@ export function setNotice(element, text) {
   element.hidden = !text;
 }
 
-// To screen readers. While a dialog is open, only what is in it is read out.
+// Announces to screen readers, which read only the dialog while one is open.
 export function announce(text) {
   const region = document.querySelector('dialog[open] [role=status]') ?? byId('announcement');
   setText(region, text);
 }
 
-// Makes `parent` hold one child for each item. A child that is there already stays, so that focus, a
-// selection and a click under way do too.
+// Gives `parent` one child per item. Existing children stay, so that focus, selections and clicks in
+// progress survive.
 export function fill(parent, items, { key, create, update }) {
   const known = new Map([...parent.children].map((child) => [child.dataset.key, child]));
   const children = items.map((item) => {
@@ -133,7 +133,7 @@ export function fillFacts(list, facts) {
   });
 }
 
-// How full a cap is: what is used, what is held, and red what went over. A cap of null has no bar to fill.
+// Shows how full a cap is: usage, holds, and in red the excess. A null cap has no bar.
 export function makeBar() {
   return make('div', { className: 'bar', 'aria-hidden': 'true' },
     ...['used', 'held', 'over'].map((part) => make('span', { className: part })));
@@ -159,7 +159,7 @@ export function count(number) {
   return number == null ? NONE : GROUPED.format(number);
 }
 
-// Fewer decimals the larger it is: 0.21, 9.5, 130.
+// Larger values get fewer decimals: 0.21, 9.5, 130.
 export function decimal(number) {
   if (number == null) return NONE;
   if (number === 0) return '0';

@@ -1,5 +1,5 @@
-// Opens pages of the real creditsd in a headless Chromium, and watches each for what no page may do: break the
-// Content-Security-Policy, write an error, open a dialog, ask another server.
+// Opens pages of the real creditsd in headless Chromium, and fails if a page breaks the Content-Security-Policy,
+// logs an error, opens a dialog, or contacts another server.
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
@@ -16,7 +16,7 @@ const DESKTOP = { width: 1440, height: 900 };
 
 // --- Chromium
 
-// For a test file: one browser. What a test opens and starts is closed again, the last first.
+// One browser per test file. Everything that a test opens or starts is closed in reverse order.
 export function withBrowser() {
   let browser;
   let closers = [];
@@ -42,7 +42,7 @@ export function withBrowser() {
       });
       return server;
     },
-    // `refusals`: this test has the server refuse or fail, which Chromium writes to the console.
+    // `refusals`: the test makes the server refuse or fail, which Chromium logs to the console.
     page: async (server, { refusals = false, hash = '', token = server.token, ...options } = {}) => {
       const context = await browser.newContext({ viewport: DESKTOP, reducedMotion: 'reduce', ...options });
       const faults = [];
@@ -90,7 +90,7 @@ export async function ready(page) {
   await page.locator('#list-loading').waitFor({ state: 'hidden' });
 }
 
-// Without Playwright's own style element, which the Content-Security-Policy refuses.
+// Omits Playwright's own style element, which the Content-Security-Policy refuses.
 export async function screenshot(page, name) {
   if (!SCREENSHOTS) return;
   mkdirSync(SCREENSHOTS, { recursive: true });

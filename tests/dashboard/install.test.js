@@ -40,7 +40,7 @@ test('an install opens by a click and closes, and the browser’s buttons do the
   assert.equal(await page.title(), 'creditsd');
 });
 
-test('the keyboard alone opens an install, and comes back to where it was', async () => {
+test('the keyboard alone opens an install, and the focus returns', async () => {
   const creditsd = await server();
   for (const id of ['a', 'b']) await creditsd.commit(id);
   const page = await open(creditsd);
@@ -63,7 +63,7 @@ test('the keyboard alone opens an install, and comes back to where it was', asyn
   await opened(page, 'a');
 });
 
-test('bars and numbers are those of the API, and move with it', async () => {
+test('bars and numbers match the API, and follow its changes', async () => {
   const creditsd = await server();
   await creditsd.commit('a', { credits: 20 });
   await creditsd.commit('a', { credits: 10, backend: 'hardware' });
@@ -87,7 +87,7 @@ test('bars and numbers are those of the API, and move with it', async () => {
   await screenshot(page, 'install');
 
   await creditsd.call('POST', `/v1/installs/a/reservations/${held.reservation_id}/commit`, { credits: 2 });
-  await page.getByText('None is live.').waitFor();
+  await page.getByText('No live reservations.').waitFor();
   assert.deepEqual(await balance(page),
     ['32 used · 0 held · 68 left of 100', '22 used · 0 held · 28 left of 50']);
   const [[version, what, , settled]] = await rowsOf(page, '#history');
@@ -96,7 +96,7 @@ test('bars and numbers are those of the API, and move with it', async () => {
   assert.ok(what.endsWith(`reservation ${held.reservation_id}`));
 });
 
-test('a month’s cap, no cap, a cap that was overrun, and a tier that is gone', async () => {
+test('a monthly cap, no cap, an exceeded cap, and a tier not in the quota', async () => {
   const rows = [row('gone', { tier_snapshot: 'gold', lifetime_consumed: 10 })];
   const creditsd = await server({ rows });
   await creditsd.commit('month', { tier: 'pro', credits: 250 });
@@ -119,10 +119,10 @@ test('a month’s cap, no cap, a cap that was overrun, and a tier that is gone',
     assert.deepEqual(await widths(page, 0), bar);
     if (id === 'over') await screenshot(page, 'overrun');
   }
-  await page.getByText('Tier gold, which the quota does not have: judged as core').waitFor();
+  await page.getByText('Tier gold, not in the quota: judged as core').waitFor();
 });
 
-test('the history is read page by page, and takes in what is new', async () => {
+test('the history is read page by page, and shows new entries', async () => {
   const creditsd = await server();
   const commit = (n) => ({ op: 'commit', install_id: 'a', backend: 'gemini', tier: 'max', credits: n });
   await creditsd.call('POST', '/v1/batch', { operations: Array.from({ length: 120 }, (_, n) => commit(n + 1)) });
@@ -154,7 +154,7 @@ test('looking at an install does not wake its actor', async () => {
   assert.equal((await rowsOf(page, '#history')).length, 1);
 });
 
-test('an id that nobody has', async () => {
+test('an unknown id', async () => {
   const creditsd = await server();
   await creditsd.commit('phone-10');
   const page = await open(creditsd, { hash: '#install=phone-1' });
@@ -191,7 +191,7 @@ test('an id is text, whatever it contains', async () => {
   assert.equal(await page.locator('img, b:not(.key b), script:not([src]), [onerror]').count(), 0);
 });
 
-test('an id is found by what it begins with, whatever that is', async () => {
+test('an id is found by any prefix', async () => {
   const creditsd = await server();
   for (const id of ODD_IDS) await creditsd.commit(id);
   const page = await open(creditsd);

@@ -26,7 +26,7 @@ test('pages turn forward and back, by mouse, by keyboard and by the browser', as
 
   await button(page, 'Next').click();
   await until(page, pages[1]);
-  await page.keyboard.press('Enter'); // the focus is still on it
+  await page.keyboard.press('Enter'); // the button still has the focus
   await until(page, pages[2]);
   await page.getByText('Page 3', { exact: true }).waitFor();
   assert.equal(await button(page, 'Next').getAttribute('aria-disabled'), 'true');
@@ -45,7 +45,7 @@ test('pages turn forward and back, by mouse, by keyboard and by the browser', as
 
 });
 
-test('search by prefix and by tier, with all of it in the URL', async () => {
+test('search by prefix and by tier, stored in the URL', async () => {
   const page = await open(await server({ rows: ROWS }));
   await ready(page);
   await page.getByLabel('Id begins with').pressSequentially('phone-1');
@@ -62,7 +62,7 @@ test('search by prefix and by tier, with all of it in the URL', async () => {
 
   await page.goBack();
   await until(page, idsOf(phones));
-  await page.goBack(); // the word that was typed, as a whole
+  await page.goBack(); // undoes the whole typed word
   await until(page, idsOf(ROWS).slice(0, 50));
   assert.equal(await page.getByLabel('Id begins with').inputValue(), '');
 });
@@ -88,7 +88,7 @@ test('an empty ledger says so, and shows the first install when it comes', async
   await until(page, ['phone-1']);
 });
 
-test('figures of the list are those of the API', async () => {
+test('the list’s figures match the API', async () => {
   const creditsd = await server();
   await creditsd.commit('a', { credits: 30 });
   await creditsd.call('POST', '/v1/installs/a/reservations', { credits: 5 });

@@ -1,4 +1,4 @@
-// The live figures: that they are the server's, that they move, and how the page asks for them.
+// The live figures: they match the server's, they move, and how the page polls them.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -13,11 +13,11 @@ async function operation(page, name) {
   return (await rowsOf(page, '#operations')).find(([first]) => first === name);
 }
 
-// What the key of a chart says now.
+// The current text of a chart's key.
 const keyOf = (page, chart, series) => page.getByRole('figure', { name: chart }).locator('.key')
   .filter({ hasText: series }).locator('b').innerText();
 
-test('the figures move with the traffic, and are those of the server', async () => {
+test('the figures follow the traffic and match the server’s', async () => {
   const creditsd = await server();
   const page = await open(creditsd);
   await ready(page);
@@ -63,7 +63,7 @@ test('an operation can be chosen for the charts', async () => {
   await page.getByRole('heading', { name: 'Latency', exact: true }).waitFor();
 });
 
-test('the hottest installs are there by heat, and open', async () => {
+test('the hottest installs are listed by heat, and open', async () => {
   const creditsd = await server();
   for (const [id, commits] of [['warm', 3], ['hot', 6], ['cool', 1]]) {
     for (let n = 0; n < commits; n++) await creditsd.commit(id);
@@ -75,7 +75,7 @@ test('the hottest installs are there by heat, and open', async () => {
   await page.getByRole('dialog', { name: 'hot' }).waitFor();
 });
 
-// Answers /v1/stats with what the server says, changed.
+// Answers /v1/stats with the server's answer, changed.
 function changeStats(page, change) {
   return page.route('**/v1/stats', async (route) => {
     const response = await route.fetch();
@@ -85,7 +85,7 @@ function changeStats(page, change) {
   });
 }
 
-test('trouble of the store is a banner, for as long as it lasts', async () => {
+test('trouble of the store shows a banner while it lasts', async () => {
   const page = await open(await server());
   await ready(page);
   let trouble = '<b>the disk</b> is full';
@@ -93,14 +93,14 @@ test('trouble of the store is a banner, for as long as it lasts', async () => {
     stats.store.trouble = trouble;
     stats.persister.oldest_pending_ms = trouble ? 4000 : 0;
   });
-  await page.getByRole('alert').filter({ hasText: 'takes no writes: <b>the disk</b> is full' }).waitFor();
+  await page.getByRole('alert').filter({ hasText: 'rejects writes: <b>the disk</b> is full' }).waitFor();
   await page.locator('#figures .marked').filter({ hasText: 'Oldest pending write' }).waitFor();
   await screenshot(page, 'trouble');
   trouble = null;
   await page.locator('#trouble').waitFor({ state: 'hidden' });
 });
 
-test('a server that starts again counts from 0 without a dent in the charts', async () => {
+test('a restarted server counts from 0 without a dent in the charts', async () => {
   const page = await open(await server());
   await ready(page);
   let restarted = false;
@@ -114,7 +114,7 @@ test('a server that starts again counts from 0 without a dent in the charts', as
   assert.equal((await operation(page, 'commit'))[1], '–');
 });
 
-// The page's clock is the test's. `prepare` gets the page before it asks anything by that clock.
+// The test controls the page's clock. `prepare` gets the page before its first request.
 async function openWithClock(creditsd, prepare = () => {}) {
   const page = await open(creditsd);
   await prepare(page);
@@ -138,7 +138,7 @@ function hide(page, hidden) {
   }, hidden);
 }
 
-test('a hidden page asks nothing, and asks at once when it is seen again', async () => {
+test('a hidden page sends no requests, and one at once when it is visible again', async () => {
   const { page, polls } = await openWithClock(await server());
   await hide(page, true);
   const before = polls();
@@ -149,7 +149,7 @@ test('a hidden page asks nothing, and asks at once when it is seen again', async
   await asked;
 });
 
-test('slow answers do not pile up, and the page says how old it is', async () => {
+test('slow answers do not pile up, and the page shows the age of its figures', async () => {
   let holds = false;
   let release;
   const released = new Promise((resolve) => { release = resolve; });
@@ -175,7 +175,7 @@ test('slow answers do not pile up, and the page says how old it is', async () =>
   await page.locator('#silence').waitFor({ state: 'hidden' });
 });
 
-test('the charts take the colours of the scheme, also when it changes', async () => {
+test('the charts follow the colour scheme and its changes', async () => {
   const page = await open(await server(), { colorScheme: 'light' });
   await ready(page);
   const colours = () => page.evaluate(() => {

@@ -1,4 +1,4 @@
-// Who may see the page: tokens, refused and taken, and signing out.
+// Access to the page: refused and accepted tokens, and signing out.
 
 import assert from 'node:assert/strict';
 import { writeFileSync } from 'node:fs';
@@ -37,7 +37,7 @@ test('only an admin’s token opens the page', async () => {
   assert.equal(await page.locator('#sign-in').isVisible(), false);
 });
 
-test('a token stays over a reload, and goes with signing out', async () => {
+test('a token survives a reload, but not signing out', async () => {
   const creditsd = await server({ tokens: true });
   await creditsd.commit('phone-1');
   const page = await open(creditsd, { refusals: true, token: '', hash: '#install=phone-1' });
@@ -56,7 +56,7 @@ test('a token stays over a reload, and goes with signing out', async () => {
   await page.locator('#sign-in').waitFor();
 });
 
-test('a token that is withdrawn leads back to signing in, and to the same place after it', async () => {
+test('a withdrawn token leads to the sign-in, and then back to the same place', async () => {
   const creditsd = await server({ tokens: true });
   await creditsd.commit('phone-1');
   const page = await open(creditsd, { refusals: true, hash: '#install=phone-1' });

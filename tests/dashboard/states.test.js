@@ -1,4 +1,4 @@
-// What the page does when the server is silent, and how it looks on a phone and in the dark.
+// The page without answers from the server, on a phone, and in the dark.
 
 import assert from 'node:assert/strict';
 import test from 'node:test';
@@ -24,7 +24,7 @@ test('a server that stops is reported with the age of the figures, and the page 
   assert.equal(await page.locator('#pulse').innerText(), 'Live');
 });
 
-test('an install that is opened without a server comes when the server does', async () => {
+test('an install opened without a server appears once the server is up', async () => {
   const creditsd = await server();
   await creditsd.commit('a');
   const page = await open(creditsd, { refusals: true });
@@ -40,7 +40,7 @@ test('an install that is opened without a server comes when the server does', as
   assert.equal(await page.locator('#install-content').isVisible(), true);
 });
 
-test('a page that never had an answer says so, and goes on by itself', async () => {
+test('a page without any answer says so, and recovers by itself', async () => {
   const creditsd = await server();
   const page = await open(creditsd, { refusals: true, hash: '#prefix=a' });
   await ready(page);
@@ -57,7 +57,7 @@ test('a page that never had an answer says so, and goes on by itself', async () 
   assert.equal(await page.getByLabel('Id begins with').inputValue(), 'a');
 });
 
-test('a list that cannot be had says why, and is asked for again', async () => {
+test('a list that fails to load says why, and is retried', async () => {
   const creditsd = await server();
   await creditsd.commit('abc');
   const page = await open(creditsd, { refusals: true });
@@ -101,7 +101,7 @@ for (const colorScheme of ['light', 'dark']) {
   });
 }
 
-// The contrast of every visible text with what is behind it, as WCAG 2 counts it.
+// The contrast of every visible text with its background, by WCAG 2.
 function lowContrast() {
   const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const rgba = (colour) => {
@@ -149,7 +149,7 @@ for (const colorScheme of ['light', 'dark']) {
     });
     assert.deepEqual(await page.evaluate(lowContrast), []);
     await eventually(async () => {
-      // The list may have been drawn anew under the click.
+      // The list may have been redrawn during the click.
       if (await page.locator('dialog[open]').count() === 0) await page.locator('#hottest a').click();
       return page.locator('#install-content').isVisible();
     }, 'the install');
