@@ -151,6 +151,8 @@ bool Session::shake_hands() {
   return false;
 }
 
+bool Session::is_reading() const { return phase_ >= Phase::idle && phase_ <= Phase::reading_long; }
+
 bool Session::read() {
   if (!unread_.empty()) {
     const std::string bytes = std::exchange(unread_, {});
@@ -180,7 +182,7 @@ bool Session::end_of_input() {
 void Session::take(std::string_view bytes) {
   const bool is_tls = bytes.front() == tls_handshake && !framer_.has_begun();
   if (is_tls && !is_secure()) context_.figures.tls_on_plain_port.add(connection_->client());
-  while (!bytes.empty() && phase_ <= Phase::reading_long && framer_.takes_more()) {
+  while (!bytes.empty() && is_reading() && framer_.takes_more()) {
     bytes.remove_prefix(framer_.take(bytes));
     if (phase_ == Phase::idle && framer_.has_begun()) {
       enter(Phase::reading, context_.limits.request_timeout);
@@ -188,7 +190,7 @@ void Session::take(std::string_view bytes) {
     if (framer_.state() == Framer::State::admitting) admit();
   }
   unread_ = bytes;
-  if (phase_ > Phase::reading_long) return;
+  if (!is_reading()) return;
   if (framer_.state() == Framer::State::refused) return refuse(problem_of_framing());
   // Last, and not followed by anything that may fail: a worker may have the session from here on.
   if (framer_.state() == Framer::State::whole) begin();
@@ -489,8 +491,7 @@ void Session::time_is_over() {
 void Session::out_of_memory() {
   ++context_.figures.out_of_memory;
   framer_.begin_next(true);  // there is room again for an answer
-  const bool is_reading = phase_ > Phase::shaking_hands && phase_ <= Phase::reading_long;
-  if (!is_reading || connection_->has_unsent()) return close();
+  if (!is_reading() || connection_->has_unsent()) return close();
   goes_on_ = false;
   answer(shed("there is no memory for the request"));
   has_more_ = true;

@@ -130,6 +130,7 @@ class Session {
   HttpResponse counted(const Problem& problem) const;
   void take_answer();
   void answer(HttpResponse response, bool is_compressed = false);
+  bool is_reading() const;
   bool takes_chunks() const;
   bool ends_with_answer() const;
   void write_part(std::string_view part, bool is_last);
