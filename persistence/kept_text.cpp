@@ -1,16 +1,16 @@
 #include "persistence/kept_text.hpp"
 
-#include "persistence/text.hpp"
+#include "actors/base/text.hpp"
 
 namespace credits::persistence {
 
 std::optional<std::string> what_is_no_text(const ledger::Entry& entry) {
-  if (!is_text(entry.tier)) return "tier";
-  if (entry.idempotency_key && !is_text(*entry.idempotency_key)) return "idempotency key";
-  if (entry.reservation_id && !is_text(*entry.reservation_id)) return "reservation";
+  if (!base::is_text(entry.tier)) return "tier";
+  if (entry.idempotency_key && !base::is_text(*entry.idempotency_key)) return "idempotency key";
+  if (entry.reservation_id && !base::is_text(*entry.reservation_id)) return "reservation";
   if (!entry.receipt) return std::nullopt;
-  if (!is_text(entry.receipt->request)) return "request";
-  if (!is_text(entry.receipt->body)) return "answer";
+  if (!base::is_text(entry.receipt->request)) return "request";
+  if (!base::is_text(entry.receipt->body)) return "answer";
   return std::nullopt;
 }
 
@@ -19,8 +19,8 @@ std::optional<std::string> what_is_no_text(const Mutation& mutation) {
     return "install \"" + mutation.after.install_id + "\": its " + what +
            " is not UTF-8, or has a NUL, which no ledger can keep";
   };
-  if (!is_text(mutation.after.install_id)) return in_words("id");
-  if (!is_text(mutation.after.tier_snapshot)) return in_words("tier");
+  if (!base::is_text(mutation.after.install_id)) return in_words("id");
+  if (!base::is_text(mutation.after.tier_snapshot)) return in_words("tier");
   for (const ledger::Entry& entry : mutation.entries) {
     if (const auto what = what_is_no_text(entry)) return in_words(*what);
   }

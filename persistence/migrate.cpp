@@ -8,15 +8,16 @@
 #include <utility>
 #include <vector>
 
+#include "actors/base/files.hpp"
 #include "actors/ledger/rules.hpp"
 #include "persistence/directory_lock.hpp"
-#include "persistence/files.hpp"
 #include "persistence/journal.hpp"
 #include "persistence/kept_text.hpp"
 #include "persistence/postgres_audit.hpp"
 #include "persistence/postgres_columns.hpp"
 #include "persistence/postgres_schema.hpp"
 #include "persistence/postgres_sql.hpp"
+#include "persistence/quota_file.hpp"
 #include "persistence/snapshots.hpp"
 #include "persistence/sqlite_file.hpp"
 
@@ -204,7 +205,7 @@ class FreshDirectory {
   FreshDirectory& operator=(const FreshDirectory&) = delete;
 
   void keep() {
-    sync_directory(directory_);
+    base::sync_directory(directory_);
     is_kept_ = true;
   }
 
@@ -231,7 +232,7 @@ AuditReport migrate_to_postgres(const std::filesystem::path& data_dir, const std
     return true;
   });
   if (const auto quota = data_dir / quota_file; std::filesystem::exists(quota)) {
-    into.keep_quota(read_text_file(quota));
+    into.keep_quota(base::read_text_file(quota));
   }
   const std::size_t installs = into.finish();
   AuditReport copy = audit_postgres(uri);
@@ -265,7 +266,7 @@ AuditReport migrate_to_sqlite(const std::string& uri, const std::filesystem::pat
   compare(copy, source.entries, installs);
   if (copy.fault) return copy;
   if (const Result quota = connection.run(postgres::sql::select_quota); quota.rows() != 0) {
-    replace_file(data_dir / quota_file, quota.bytes(0, 0));
+    base::replace_file(data_dir / quota_file, quota.bytes(0, 0));
   }
   fresh.keep();
   return copy;

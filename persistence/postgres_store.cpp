@@ -13,6 +13,7 @@
 #include <unordered_set>
 #include <utility>
 
+#include "actors/base/text.hpp"
 #include "actors/ledger/rules.hpp"
 #include "persistence/chain.hpp"
 #include "persistence/kept_text.hpp"
@@ -23,7 +24,6 @@
 #include "persistence/postgres_schema.hpp"
 #include "persistence/postgres_server.hpp"
 #include "persistence/postgres_sql.hpp"
-#include "persistence/text.hpp"
 
 namespace credits::persistence {
 
@@ -280,7 +280,7 @@ class PostgresStore : public Store {
 
   std::vector<ledger::Row> list(const ListQuery& query) override {
     std::vector<ledger::Row> rows;
-    if (query.tier && !is_text(*query.tier)) return rows;  // no row has it
+    if (query.tier && !base::is_text(*query.tier)) return rows;  // no row has it
     read_newest([&](Connection& connection) {
       Parameters parameters;
       parameters.add(std::string_view{query.after});

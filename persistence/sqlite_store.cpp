@@ -13,9 +13,9 @@
 #include <unordered_set>
 #include <utility>
 
+#include "actors/base/files.hpp"
 #include "actors/ledger/rules.hpp"
 #include "persistence/directory_lock.hpp"
-#include "persistence/files.hpp"
 #include "persistence/journal.hpp"
 #include "persistence/kept_text.hpp"
 #include "persistence/known_installs.hpp"
@@ -33,7 +33,7 @@ bool make_directory(const std::filesystem::path& directory) {
   if (std::filesystem::exists(directory, error)) return true;
   if (directory.has_relative_path() && !make_directory(directory.parent_path())) return false;
   if (::mkdir(directory.c_str(), 0700) != 0) return errno == EEXIST;
-  sync_directory(directory.parent_path());
+  base::sync_directory(directory.parent_path());
   return true;
 }
 
@@ -118,7 +118,7 @@ class SqliteStore : public Store {
         lister_{snapshots_path_},
         ground_{data_dir, ground_files()},
         known_{options.heads_max} {
-    sync_directory(data_dir);
+    base::sync_directory(data_dir);
     recover();
   }
 

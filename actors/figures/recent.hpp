@@ -10,9 +10,12 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "actors/figures/histogram.hpp"
+#include "actors/base/histogram.hpp"
 
 namespace credits::actors {
+
+using base::Counts;
+using base::Histogram;
 
 using SteadyTime = std::chrono::steady_clock::time_point;
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "persistence/text.hpp"
+#include "actors/base/text.hpp"
 
 namespace credits::http::codec {
 
@@ -25,8 +25,8 @@ std::string place_of(std::string_view text, std::size_t offset) {
 }  // namespace
 
 rapidjson::Document parse_json(std::string_view text) {
-  if (const auto fault = persistence::fault_of_encoding(text)) throw JsonError{*fault};
-  text = persistence::without_mark(text);
+  if (const auto fault = base::fault_of_encoding(text)) throw JsonError{*fault};
+  text = base::without_mark(text);
   constexpr unsigned flags = rapidjson::kParseIterativeFlag | rapidjson::kParseValidateEncodingFlag;
   rapidjson::MemoryStream stream{text.data(), text.size()};
   rapidjson::Document document;

@@ -1,7 +1,8 @@
 #include "http/codec/json_string.hpp"
 
+#include "actors/base/text.hpp"
 #include "http/codec/json.hpp"
-#include "http/problem.hpp"
+#include "http/codec/problem.hpp"
 
 namespace credits::http::codec {
 
@@ -12,7 +13,8 @@ std::string json_string(std::string_view text) {
   rapidjson::StringBuffer buffer;
   Checking out{buffer};
   const bool is_utf8 = out.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
-  return is_utf8 ? std::string{buffer.GetString(), buffer.GetSize()} : json_string(printable(text));
+  return is_utf8 ? std::string{buffer.GetString(), buffer.GetSize()}
+                 : json_string(base::printable(text));
 }
 
 }  // namespace credits::http::codec

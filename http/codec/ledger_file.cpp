@@ -7,11 +7,12 @@
 #include <unordered_set>
 #include <utility>
 
+#include "actors/base/text.hpp"
 #include "actors/ledger/quota.hpp"
+#include "http/codec/identifiers.hpp"
 #include "http/codec/json.hpp"
 #include "http/codec/names.hpp"
-#include "http/identifiers.hpp"
-#include "http/problem.hpp"
+#include "http/codec/problem.hpp"
 
 namespace credits::http::codec {
 
@@ -58,8 +59,9 @@ class RowReader {
   static std::string type_of(const Json& value) { return std::string{type_name(value)}; }
 
   [[noreturn]] void refuse(std::string_view field, const std::string& what) const {
-    throw LedgerFileError{"install \"" + printable(id_) + "\"" +
-                          (field.empty() ? "" : ", field " + printable(field)) + ": " + what + "."};
+    throw LedgerFileError{"install \"" + base::printable(id_) + "\"" +
+                          (field.empty() ? "" : ", field " + base::printable(field)) + ": " + what +
+                          "."};
   }
 
   // Null is as good as missing.
@@ -78,7 +80,7 @@ class RowReader {
   void check_install_id() const {
     const auto named = string("install_id");
     if (named && *named != id_) {
-      refuse("install_id", "is \"" + printable(*named) + "\", another install's");
+      refuse("install_id", "is \"" + base::printable(*named) + "\", another install's");
     }
   }
 
@@ -104,7 +106,7 @@ class RowReader {
     const auto text = string("month");
     if (!text) return ledger::month_of(now_);
     const auto month = ledger::parse_month(*text);
-    if (!month) refuse("month", "\"" + printable(*text) + "\" is not a month like 2026-11");
+    if (!month) refuse("month", "\"" + base::printable(*text) + "\" is not a month like 2026-11");
     return *month;
   }
 
@@ -114,7 +116,7 @@ class RowReader {
     const auto time = ledger::parse_time(*text);
     if (!time) {
       refuse("last_active_at",
-             "\"" + printable(*text) + "\" is not a time like 2026-11-24T03:53:00.000Z");
+             "\"" + base::printable(*text) + "\" is not a time like 2026-11-24T03:53:00.000Z");
     }
     return *time;
   }
@@ -143,7 +145,7 @@ std::optional<std::vector<ledger::Row>> decode_ledger_file(std::string_view text
   }
   const std::string_view repeated = repeated_member(document);
   if (!repeated.empty()) {
-    throw LedgerFileError{"field " + printable(repeated) + ": is given twice."};
+    throw LedgerFileError{"field " + base::printable(repeated) + ": is given twice."};
   }
   const auto rows = document.FindMember("rows");
   if (rows == document.MemberEnd() || rows->value.IsNull()) return std::nullopt;

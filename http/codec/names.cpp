@@ -1,7 +1,7 @@
 #include "http/codec/names.hpp"
 
-#include "http/problem.hpp"
-#include "persistence/text.hpp"
+#include "actors/base/text.hpp"
+#include "http/codec/problem.hpp"
 
 namespace credits::http::codec {
 
@@ -39,9 +39,9 @@ std::string_view name_of(ledger::EntryKind kind) {
 }
 
 std::optional<std::string> fault_of_tier(std::string_view tier) {
-  if (tier.size() <= tier_bytes_max && persistence::is_text(tier)) return std::nullopt;
+  if (tier.size() <= tier_bytes_max && base::is_text(tier)) return std::nullopt;
   return "a tier has at most " + std::to_string(tier_bytes_max) +
-         " bytes, of UTF-8 without NUL; \"" + printable(tier) + "\" is not so";
+         " bytes, of UTF-8 without NUL; \"" + base::printable(tier) + "\" is not so";
 }
 
 }  // namespace credits::http::codec

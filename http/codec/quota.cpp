@@ -4,9 +4,10 @@
 #include <array>
 #include <cstdint>
 
+#include "actors/base/text.hpp"
 #include "http/codec/json.hpp"
 #include "http/codec/names.hpp"
-#include "http/problem.hpp"
+#include "http/codec/problem.hpp"
 
 namespace credits::http::codec {
 
@@ -28,12 +29,12 @@ const FieldNames& names_of(ledger::Counter counter) {
 
 [[noreturn]] void refuse(const std::string& tier, const std::string& field,
                          const std::string& what) {
-  throw QuotaError{"tier \"" + printable(tier) + "\": " + field + " " + what, tier + "." + field,
-                   false};
+  throw QuotaError{"tier \"" + base::printable(tier) + "\": " + field + " " + what,
+                   tier + "." + field, false};
 }
 
 [[noreturn]] void refuse_tier(const std::string& tier, const std::string& what) {
-  throw QuotaError{"tier \"" + printable(tier) + "\" " + what, tier, false};
+  throw QuotaError{"tier \"" + base::printable(tier) + "\" " + what, tier, false};
 }
 
 std::int64_t credits_of(const std::string& tier, const std::string& field, const Json& value) {
@@ -53,7 +54,8 @@ void check_fields(const std::string& tier, const Json& fields, const FieldNames&
   for (const auto& member : fields.GetObject()) {
     const std::string_view name = text_of(member.name);
     if (name == names.limit || name == names.gemini_cap) continue;
-    refuse(tier, printable(name), std::string{"is not a field of a tier with "} + names.limit);
+    refuse(tier, base::printable(name),
+           std::string{"is not a field of a tier with "} + names.limit);
   }
   const std::string_view repeated = repeated_member(fields);
   if (!repeated.empty()) refuse(tier, std::string{repeated}, "is given twice");
@@ -89,8 +91,9 @@ std::string tier_name_of(const Json& name) {
       std::any_of(text.begin(), text.end(), [](char c) { return c >= 0 && c < ' '; });
   if (text.empty() || has_control || fault_of_tier(text)) {
     throw QuotaError{"a tier's name must have 1 to " + std::to_string(tier_bytes_max) +
-                         " bytes and no control characters; \"" + printable(text) + "\" is not so",
-                     printable(text), false};
+                         " bytes and no control characters; \"" + base::printable(text) +
+                         "\" is not so",
+                     base::printable(text), false};
   }
   return std::string{text};
 }

@@ -6,8 +6,9 @@
 #include <stdexcept>
 #include <utility>
 
+#include "actors/base/text.hpp"
+#include "http/codec/identifiers.hpp"
 #include "http/codec/json.hpp"
-#include "http/identifiers.hpp"
 
 namespace credits::http::codec {
 
@@ -20,7 +21,7 @@ constexpr std::int64_t ttl_seconds_max = 86'400;
 constexpr std::size_t field_bytes_max = 200;  // a longer name of a field is not repeated whole
 
 [[noreturn]] void refuse(std::string_view name, const std::string& what) {
-  const std::string shown = printable(name);
+  const std::string shown = base::printable(name);
   const std::string field = name.size() <= field_bytes_max ? std::string{name} : shown;
   throw ProblemError{invalid_request(field, "\"" + shown + "\" " + what)};
 }

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "actors/operation.hpp"
-#include "http/problem.hpp"
+#include "http/codec/problem.hpp"
 
 namespace credits::http::codec {
 

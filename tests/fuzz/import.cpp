@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
+#include "http/codec/identifiers.hpp"
 #include "http/codec/ledger_file.hpp"
 #include "http/codec/names.hpp"
 #include "http/codec/response.hpp"
-#include "http/identifiers.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace {

@@ -1,8 +1,8 @@
 // A body that is taken asks for what a call may ask for, whichever call it is sent to.
 #include <variant>
 
+#include "http/codec/identifiers.hpp"
 #include "http/codec/request.hpp"
-#include "http/identifiers.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace {

@@ -1,16 +1,16 @@
 // A request's target: whatever it is, its parts are parts of it, and what is taken from it can be
 // named again.
-#include "http/target.hpp"
+#include "http/api/target.hpp"
 
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "http/api/routes.hpp"
+#include "http/codec/identifiers.hpp"
 #include "http/codec/names.hpp"
-#include "http/identifiers.hpp"
-#include "http/problem.hpp"
-#include "http/routes.hpp"
-#include "http/text.hpp"
+#include "http/codec/problem.hpp"
+#include "http/server/text.hpp"
 #include "tests/fuzz/fuzz.hpp"
 
 namespace {

@@ -2,7 +2,8 @@
 """The rules of the house: which folder may include what, no empty file of code, the format of the code, links of the
 documentation that lead somewhere, and one version.
 
-    http -> actors -> persistence -> actors/ledger
+    http/api -> http/codec -> actors -> persistence -> actors/ledger -> actors/base
+    http/api -> http/server -> actors/base
 
 Each room has its library, and no other room touches it: CAF lives in actors, SQL in persistence,
 cpp-httplib in the file of http that compresses, RapidJSON in http's codec. tools sees everything, tests
@@ -16,22 +17,27 @@ import subprocess
 import sys
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-ROOMS = ["actors/ledger", "actors", "persistence", "http", "tools"]  # the innermost name counts
-MAY_SEE = {
-    "actors/ledger": {"actors/ledger"},
-    "persistence": {"persistence", "actors/ledger"},
-    "actors": {"actors", "persistence", "actors/ledger"},
-    "http": {"http", "actors", "persistence", "actors/ledger"},
-    "tools": {"tools", "http", "actors", "persistence", "actors/ledger"},
+# Each layer, and the layers below it that it may see. Of two that contain a file the longer name counts.
+LAYERS = {
+    "actors/base": set(),
+    "actors/ledger": {"actors/base"},
+    "persistence": {"actors/base", "actors/ledger"},
+    "actors": {"actors/base", "actors/ledger", "persistence"},
+    "http/server": {"actors/base"},
+    "http/codec": {"actors/base", "actors/ledger", "actors"},
+    "http/api": {"actors/base", "actors/ledger", "persistence", "actors", "http/server", "http/codec"},
+    "tools": {"actors/base", "actors/ledger", "persistence", "actors", "http/server", "http/codec", "http/api",
+              "tools"},
 }
+TOP_LEVEL = ("actors/", "persistence/", "http/", "tools/")
 # A library's headers, and the files that may include them.
 LIBRARIES = {
-    r"caf/": r"actors/(?!ledger/)[^/]*|tools/.*",
+    r"caf/": r"actors/(?!ledger/|base/).*|tools/.*",
     r"rapidjson/": r"http/codec/.*|tools/creditsctl/json\.hpp",
-    r"httplib\.h": r"http/compression\.[ch]pp|tools/creditsctl/client\.cpp",
+    r"httplib\.h": r"http/server/compression\.cpp|tools/creditsctl/client\.cpp",
     r"(SQLiteCpp/|sqlite3|xxhash|libpq)": r"persistence/.*",
-    r"openssl/": r"persistence/.*|http/(access|connection|etag|tls)\.[ch]pp",
-    r"prometheus/": r"http/metrics\.cpp",
+    r"openssl/": r"persistence/.*|http/api/access\.cpp|http/server/(connection|etag|tls)\.[ch]pp",
+    r"prometheus/": r"http/api/metrics\.cpp",
     r"(CLI|spdlog)/": r"tools/.*",
     r"systemd/": r"tools/creditsd/.*",
     r"curl/": r"tools/creditsload/driver\.cpp",
@@ -48,30 +54,32 @@ def sources():
                             capture_output=True, text=True)
     if listed.returncode == 0:
         return listed.stdout.split()
-    return [str(path.relative_to(ROOT)) for room in MAY_SEE for path in ROOT.glob(room + "/**/*.?pp")]
+    return [str(path.relative_to(ROOT)) for room in LAYERS for path in ROOT.glob(room + "/**/*.?pp")]
 
 
-def room_of(path):
-    return next((room for room in ROOMS if path.startswith(room + "/")), None)
+def layer_of(path):
+    return max((layer for layer in LAYERS if path.startswith(layer + "/")), key=len, default=None)
 
 
 def faults_of(path, text):
     """What `text`, as the content of the file `path`, does against the rules."""
     if not text.strip():
         yield f"{path}: the file is empty"
-    room = room_of(path)
-    if room is None:
+    layer = layer_of(path)
+    if layer is None:
+        if path.startswith(TOP_LEVEL):
+            yield f"{path}: the folder is no layer"
         return
     for included in INCLUDE.findall(text):
-        target = room_of(included)
-        if target and target not in MAY_SEE[room]:
-            yield f"{path}: {room} must not see {included}"
+        target = layer_of(included)
+        if target and target != layer and target not in LAYERS[layer]:
+            yield f"{path}: {layer} must not see {included}"
         for headers, allowed in LIBRARIES.items():
             if re.match(headers, included) and not re.fullmatch(allowed, path):
-                yield f"{path}: {included} has another room"
-    if room == "actors/ledger" and (found := FORBIDDEN_IN_RULES.search(text)):
+                yield f"{path}: {included} belongs elsewhere"
+    if layer == "actors/ledger" and (found := FORBIDDEN_IN_RULES.search(text)):
         yield f"{path}: the rules are pure, {found.group()} is not"
-    if room != "persistence" and (found := SQL.search(text)):
+    if not layer.startswith("persistence") and (found := SQL.search(text)):
         yield f"{path}: SQL belongs to persistence: {found.group()}"
 
 
@@ -79,19 +87,23 @@ def check_the_check():
     """A check that cannot fail is none."""
     bad = [
         ("actors/ledger/x.hpp", '#include "persistence/store.hpp"'),
+        ("actors/base/x.hpp", '#include "actors/ledger/row.hpp"'),
         ("persistence/x.cpp", '#include "actors/router.hpp"'),
-        ("actors/x.cpp", '#include "http/api.hpp"'),
-        ("http/x.cpp", '#include "tools/version.hpp"'),
+        ("actors/x.cpp", '#include "http/api/api.hpp"'),
+        ("http/server/x.cpp", '#include "actors/operation.hpp"'),
+        ("http/codec/x.cpp", '#include "http/api/api.hpp"'),
+        ("http/api/x.cpp", '#include "tools/version.hpp"'),
+        ("http/x.cpp", "int x;"),
         ("actors/x.cpp", "#include <rapidjson/document.h>"),
-        ("http/server.cpp", "#include <httplib.h>"),
-        ("http/api.cpp", "#include <caf/all.hpp>"),
-        ("http/api.cpp", "#include <rapidjson/writer.h>"),
+        ("http/server/server.cpp", "#include <httplib.h>"),
+        ("http/api/api.cpp", "#include <caf/all.hpp>"),
+        ("http/api/api.cpp", "#include <rapidjson/writer.h>"),
         ("actors/system.cpp", "#include <SQLiteCpp/SQLiteCpp.h>"),
         ("actors/ledger/x.cpp", "#include <caf/all.hpp>"),
         ("actors/ledger/x.cpp", "std::chrono::system_clock::now()"),
-        ("http/api.cpp", 'const char* q = "SELECT 1"'),
-        ("http/api.cpp", "#include <spdlog/spdlog.h>"),
-        ("tests/http/x.cpp", "\n"),
+        ("http/api/api.cpp", 'const char* q = "SELECT 1"'),
+        ("http/api/api.cpp", "#include <spdlog/spdlog.h>"),
+        ("http/api/api.cpp", "\n"),
     ]
     for path, text in bad:
         if not list(faults_of(path, text)):

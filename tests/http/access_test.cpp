@@ -1,5 +1,5 @@
 // Who may call what: tokens by scope, and web pages where there are none.
-#include "http/access.hpp"
+#include "http/api/access.hpp"
 
 #include <fstream>
 #include <string>

@@ -1,5 +1,5 @@
 // From a request to its answer, with real actors on a store that fails on command.
-#include "http/api.hpp"
+#include "http/api/api.hpp"
 
 #include <algorithm>
 #include <atomic>
@@ -15,7 +15,7 @@
 
 #include "actors/gateway.hpp"
 #include "actors/system.hpp"
-#include "http/answer.hpp"
+#include "http/api/answer.hpp"
 #include "http/codec/quota.hpp"
 #include "persistence/memory_store.hpp"
 #include "tests/catch.hpp"

@@ -1,5 +1,5 @@
 // Entity tags, and what the conditional headers say of them.
-#include "http/etag.hpp"
+#include "http/server/etag.hpp"
 
 #include <string>
 #include <string_view>

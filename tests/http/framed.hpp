@@ -6,7 +6,7 @@
 #include <string_view>
 #include <vector>
 
-#include "http/framer.hpp"
+#include "http/server/framer.hpp"
 
 namespace credits::tests {
 

@@ -1,6 +1,6 @@
 // Where a request ends and whether it is HTTP/1, case by case with the section that says so, and
 // that it does not matter how it is cut into pieces.
-#include "http/framer.hpp"
+#include "http/server/framer.hpp"
 
 #include <string>
 #include <string_view>

@@ -4,8 +4,9 @@
 #include <string_view>
 #include <variant>
 
+#include "actors/base/text.hpp"
+#include "http/codec/problem.hpp"
 #include "http/codec/request.hpp"
-#include "http/problem.hpp"
 #include "tests/catch.hpp"
 
 namespace credits::http::codec {
@@ -127,7 +128,7 @@ TEST_CASE("a body that is no JSON is refused, with the place of the fault") {
       "// comment\n{}",
       " ",
   }));
-  INFO(printable(body));
+  INFO(base::printable(body));
   const auto problem = problem_of([&] { decode_plan(body); });
   CHECK(problem.status() == 400);
   CHECK(problem.code() == "invalid_json");
@@ -185,7 +186,7 @@ TEST_CASE("what no reservation can be called is an unknown one, once the fields 
     const auto problem = problem_of([&] { decode_operation(op, {"a", none}, ""); });
     CHECK(problem.status() == 404);
     CHECK(problem.code() == "unknown_reservation");
-    CHECK(problem.detail.find("\"" + printable(none) + "\"") != std::string::npos);
+    CHECK(problem.detail.find("\"" + base::printable(none) + "\"") != std::string::npos);
     CHECK(problem_of([&] { decode_operation(op, {"a", none}, R"({"x":1})"); }).status() == 422);
   }
 }

@@ -1,4 +1,4 @@
-#include "http/routes.hpp"
+#include "http/api/routes.hpp"
 
 #include <yaml-cpp/yaml.h>
 
@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "http/assets.hpp"
-#include "http/target.hpp"
+#include "http/api/assets.hpp"
+#include "http/api/target.hpp"
 #include "tests/catch.hpp"
 
 namespace credits::http {

@@ -1,5 +1,5 @@
 // The server's limits and its end, over real sockets.
-#include "http/server.hpp"
+#include "http/server/server.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -200,6 +200,9 @@ class Echo : public Service {
     admission.is_prompt = target != "/slow" && target != "/breaks" && target != "/long";
     return admission;
   }
+  HttpResponse refuse(int status, std::string detail) override {
+    return {status, "text/plain", std::move(detail)};
+  }
   Begun begin(const HttpRequest& request, const Admission&,
               const std::shared_ptr<Listener>& listener) override {
     if (request.target == "/much-later") return much_later_ = begin_later(listener, 60s);
@@ -286,7 +289,7 @@ class Echo : public Service {
   bool is_waiting_ = false;
   bool is_free_ = false;
   std::chrono::steady_clock::time_point slow_was_whole_at_{};
-  HttpFigures figures_;
+  ServerFigures figures_;
   Server server_;
   int port_;
   std::thread thread_;
@@ -645,7 +648,7 @@ TEST_CASE("all addresses are served by one server, whose connections are counted
 TEST_CASE("a server that cannot have one of its addresses gives the others back") {
   const std::string path = socket_path();
   Echo echo;
-  HttpFigures figures;
+  ServerFigures figures;
   {
     Server second{
         {.addresses = {{.socket_path = path}, {"127.0.0.1", echo.port()}}}, figures, echo};
@@ -656,7 +659,7 @@ TEST_CASE("a server that cannot have one of its addresses gives the others back"
 
 TEST_CASE("a server that is stopped before it serves does not serve") {
   Echo echo;
-  HttpFigures figures;
+  ServerFigures figures;
   Server server{{}, figures, echo};
   server.stop();
   server.start();
@@ -665,7 +668,7 @@ TEST_CASE("a server that is stopped before it serves does not serve") {
 
 TEST_CASE("an address that is taken is named") {
   Echo echo;
-  HttpFigures figures;
+  ServerFigures figures;
   Server second{{.addresses = {{"127.0.0.1", echo.port()}}}, figures, echo};
   check_tells(told_by<std::runtime_error>([&] { second.start(); }),
               {"127.0.0.1:" + std::to_string(echo.port()), "--listen"});

@@ -1,11 +1,12 @@
-#include "http/target.hpp"
+#include "http/api/target.hpp"
 
 #include <string>
 #include <vector>
 
+#include "actors/base/text.hpp"
+#include "http/codec/identifiers.hpp"
 #include "http/codec/names.hpp"
-#include "http/identifiers.hpp"
-#include "http/problem.hpp"
+#include "http/codec/problem.hpp"
 #include "tests/catch.hpp"
 #include "tests/told.hpp"
 
@@ -79,7 +80,7 @@ TEST_CASE("an install id is 1 to 128 bytes of printable ASCII without space") {
        {std::string{}, std::string(129, 'a'), std::string{"."}, std::string{".."},
         std::string{"a b"}, std::string{"a\n"}, std::string{"\x7f"}, std::string{"\xc3\xa4"},
         std::string("a\0b", 3)}) {
-    INFO(printable(id));
+    INFO(base::printable(id));
     CHECK(fault_of_install_id(id));
   }
 }
@@ -95,7 +96,8 @@ TEST_CASE("what bounds a list of ids is like one, of any length and empty too") 
   }
   for (const std::string& bound :
        {std::string{"\xff"}, std::string("a\0", 2), std::string{"a b"}}) {
-    check_tells(fault_of_id_bound(bound, "after").value_or(""), {"after is", printable(bound)});
+    check_tells(fault_of_id_bound(bound, "after").value_or(""),
+                {"after is", base::printable(bound)});
   }
 }
 
@@ -104,7 +106,7 @@ TEST_CASE("a reservation is called by 32 lower-case hex digits") {
   CHECK(is_reservation_id(id));
   for (const std::string& none : {std::string{}, id.substr(1), id + "0", "\xff" + id.substr(1),
                                   "A" + id.substr(1), "g" + id.substr(1), std::string(32, '\0')}) {
-    INFO(printable(none));
+    INFO(base::printable(none));
     CHECK_FALSE(is_reservation_id(none));
   }
 }
@@ -120,7 +122,7 @@ TEST_CASE("a tier is at most 64 bytes of UTF-8 without NUL") {
        {std::string(65, 'x'), std::string("a\0b", 3), std::string{"\xff"}, std::string{"\xc3"},
         std::string{"\xc0\x80"}, std::string{"\xed\xa0\x80"}, std::string{"\xf4\x90\x80\x80"}}) {
     check_tells(codec::fault_of_tier(tier).value_or(""),
-                {"64 bytes", "\"" + printable(tier) + "\""});
+                {"64 bytes", "\"" + base::printable(tier) + "\""});
   }
 }
 

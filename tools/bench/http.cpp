@@ -23,9 +23,9 @@
 #include <utility>
 #include <vector>
 
-#include "http/api.hpp"
-#include "http/quota_home.hpp"
-#include "http/server.hpp"
+#include "http/api/api.hpp"
+#include "http/api/quota_storage.hpp"
+#include "http/server/server.hpp"
 #include "tools/bench/setting.hpp"
 
 namespace credits::bench {
@@ -60,7 +60,7 @@ class ServingThread {
   int port() const { return port_; }
 
  private:
-  http::HttpFigures figures_;
+  http::ServerFigures figures_;
   http::Server server_;
   const int port_;
   std::thread thread_;
@@ -191,6 +191,9 @@ class Nothing : public http::Service {
     http::Admission admission;
     admission.body_bytes_max = 1'000;
     return admission;
+  }
+  http::HttpResponse refuse(int status, std::string detail) override {
+    return {status, "text/plain", std::move(detail)};
   }
   Begun begin(const http::HttpRequest&, const http::Admission&,
               const std::shared_ptr<http::Listener>&) override {

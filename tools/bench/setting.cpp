@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "actors/caller.hpp"
-#include "http/answer.hpp"
+#include "http/api/answer.hpp"
 #include "http/codec/quota.hpp"
 
 namespace credits::bench {

@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "persistence/files.hpp"
+#include "actors/base/files.hpp"
 #include "tools/creditsctl/failure.hpp"
 
 namespace credits::creditsctl {
@@ -59,7 +59,7 @@ void FreshFile::put_in_place() {
   if (::fsync(descriptor_) != 0 || ::rename(path_.c_str(), target_.c_str()) != 0) fail();
   unfinished = nullptr;
   const auto directory = target_.parent_path();
-  persistence::sync_directory(directory.empty() ? "." : directory);
+  base::sync_directory(directory.empty() ? "." : directory);
 }
 
 void FreshFile::fail() const {

@@ -104,7 +104,7 @@ int run(int argc, char** argv) {
   } catch (const Failure& failure) {
     std::cout.flush();
     return report(failure.status(), failure.what());
-  } catch (const std::exception& error) {  // StoreError and the standard library's exceptions
+  } catch (const std::exception& error) {  // of the store, files and the standard library
     std::cout.flush();
     return report(failed, error.what());
   }

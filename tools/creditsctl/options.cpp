@@ -7,7 +7,7 @@
 #include <sstream>
 #include <string_view>
 
-#include "persistence/files.hpp"
+#include "actors/base/files.hpp"
 #include "persistence/store.hpp"
 #include "tools/creditsctl/failure.hpp"
 
@@ -44,9 +44,9 @@ std::optional<Url> parse_url(const std::string& text) {
 // OpenSSL would wait for a pipe.
 std::string fault_of_certificates(const std::string& path) {
   try {
-    persistence::read_file(path);
+    base::read_file(path);
     return "";
-  } catch (const persistence::StoreError& error) {
+  } catch (const base::FileError& error) {
     return error.what();
   }
 }
@@ -88,10 +88,10 @@ Url url_of(const Options& options) {
 
 std::string read_token(const std::filesystem::path& path) {
   try {
-    std::istringstream content{persistence::read_secret_file(path)};
+    std::istringstream content{base::read_secret_file(path)};
     std::string token;
     if (content >> token) return token;
-  } catch (const persistence::StoreError& error) {
+  } catch (const base::FileError& error) {
     throw Failure{usage_error, "--token-file " + std::string{error.what()}};
   }
   throw Failure{usage_error, "--token-file " + path.string() + ": contains no token"};

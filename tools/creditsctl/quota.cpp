@@ -4,7 +4,7 @@
 #include <memory>
 #include <string_view>
 
-#include "persistence/text.hpp"
+#include "actors/base/text.hpp"
 #include "tools/creditsctl/client.hpp"
 #include "tools/creditsctl/commands.hpp"
 #include "tools/creditsctl/failure.hpp"
@@ -61,7 +61,7 @@ void set(const Options& options, const std::string& file) {
   std::string quota;
   for (std::string_view piece = source.read(); !piece.empty(); piece = source.read())
     quota += piece;
-  if (const auto fault = persistence::fault_of_text(quota)) {
+  if (const auto fault = base::fault_of_text(quota)) {
     throw Failure{failed, file + ": " + *fault};
   }
   print(options, Client{options}.put(target, quota));

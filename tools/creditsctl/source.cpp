@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <cstring>
 
-#include "persistence/text.hpp"
+#include "actors/base/text.hpp"
 #include "tools/creditsctl/failure.hpp"
 
 namespace credits::creditsctl {
@@ -37,8 +37,8 @@ std::string_view Source::read() {
   bytes_read_ += buffer_.size();
   if (bytes_read_ > bytes_max_) fail_as_large();
   if (!is_begin) return buffer_;
-  if (const auto fault = persistence::fault_of_encoding(buffer_)) fail(*fault);
-  return persistence::without_mark(buffer_);
+  if (const auto fault = base::fault_of_encoding(buffer_)) fail(*fault);
+  return base::without_mark(buffer_);
 }
 
 // One read from a pipe may return only a few bytes.

@@ -6,7 +6,7 @@
 #include <optional>
 #include <string_view>
 
-#include "http/text.hpp"
+#include "http/server/text.hpp"
 
 namespace credits::creditsd {
 

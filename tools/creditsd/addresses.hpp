@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "http/address.hpp"
+#include "http/server/address.hpp"
 
 namespace credits::creditsd {
 

@@ -8,9 +8,9 @@
 #include <utility>
 #include <vector>
 
+#include "actors/base/files.hpp"
 #include "actors/import.hpp"
 #include "http/codec/ledger_file.hpp"
-#include "persistence/files.hpp"
 #include "tools/creditsd/log.hpp"
 #include "tools/creditsd/manager.hpp"
 
@@ -23,7 +23,7 @@ constexpr std::uint64_t bytes_max = std::uint64_t{1} << 30U;  // as for POST /v1
 
 std::vector<ledger::Row> read_rows(const std::filesystem::path& file, ledger::Time now) {
   try {
-    return http::codec::decode_ledger_file(persistence::read_text_file(file, bytes_max), now)
+    return http::codec::decode_ledger_file(base::read_text_file(file, bytes_max), now)
         .value_or(std::vector<ledger::Row>{});
   } catch (const http::codec::LedgerFileError& error) {
     throw ImportError{"cannot import " + file.string() + ": " + error.what() +

@@ -20,15 +20,15 @@
 #include <vector>
 
 #include "actors/environment.hpp"
-#include "http/access.hpp"
-#include "http/answer.hpp"
-#include "http/api.hpp"
+#include "http/api/access.hpp"
+#include "http/api/answer.hpp"
+#include "http/api/api.hpp"
+#include "http/api/quota_storage.hpp"
 #include "http/codec/quota.hpp"
-#include "http/quota_home.hpp"
-#include "http/server.hpp"
-#include "http/tls.hpp"
-#include "persistence/files.hpp"
+#include "http/server/server.hpp"
+#include "http/server/tls.hpp"
 #include "persistence/postgres_store.hpp"
+#include "persistence/quota_file.hpp"
 #include "tools/creditsd/gone_tiers.hpp"
 #include "tools/creditsd/import.hpp"
 #include "tools/creditsd/last_words.hpp"
@@ -96,7 +96,7 @@ std::filesystem::path quota_path_of(const Options& options) {
   return options.quota_file.value_or(options.data_dir / persistence::quota_file);
 }
 
-std::unique_ptr<http::QuotaHome> quota_file_of(const Options& options) {
+std::unique_ptr<http::QuotaStorage> quota_file_of(const Options& options) {
   const auto path = quota_path_of(options);
   auto file = std::make_unique<http::QuotaFile>(path);
   if (!options.quota_file && !std::filesystem::exists(path)) {
@@ -106,7 +106,7 @@ std::unique_ptr<http::QuotaHome> quota_file_of(const Options& options) {
   return file;
 }
 
-std::unique_ptr<http::QuotaHome> quota_table_of(const Options& options) {
+std::unique_ptr<http::QuotaStorage> quota_table_of(const Options& options) {
   const auto path = quota_path_of(options);
   const bool has_file = options.quota_file || std::filesystem::exists(path);
   const auto first = has_file ? http::QuotaFile{path}.read() : http::codec::default_quota();
@@ -162,7 +162,9 @@ http::ServerOptions server_options_of(const Options& options, std::size_t connec
   server_options.connections_max = connections_max;
   server_options.loops = options.loops;
   server_options.tls = tls;
-  server_options.tell = log;
+  server_options.report = [](std::string_view name, const std::string& text) {
+    log({std::string{name}, text});
+  };
   return server_options;
 }
 
@@ -239,11 +241,11 @@ void run(const Options& options, Signals& signals) {
   if (is_shared) make_directory(options.data_dir);
   const auto store = open_store_when_there(options.store, options.data_dir, tuning);
   const Ending closing_store{signals, "closing the ledger"};
-  const auto quota_home = is_shared ? quota_table_of(options) : quota_file_of(options);
+  const auto quota_storage = is_shared ? quota_table_of(options) : quota_file_of(options);
   actors::Environment environment{
       actors::system_time, actors::random_mutation_id, log,
-      http::record,        options.has_hardware,       actors::QuotaInForce{quota_home->read()}};
-  http::QuotaKeeper quota{*quota_home, environment.quota};
+      http::record,        options.has_hardware,       actors::QuotaInForce{quota_storage->read()}};
+  http::QuotaKeeper quota{*quota_storage, environment.quota};
   std::optional<QuotaFollower> quota_follower;
   if (is_shared) quota_follower.emplace(quota);
   RunningLedger running{*store, environment, tuning};
@@ -259,8 +261,8 @@ void run(const Options& options, Signals& signals) {
                  {version, std::string{store->engine()}}},
                 {.requests_in_flight_max = options.requests_in_flight_max,
                  .slow_request = options.slow_request}};
-  http::Server server{server_options_of(options, connections_max, tls ? &*tls : nullptr), figures,
-                      api};
+  http::Server server{server_options_of(options, connections_max, tls ? &*tls : nullptr),
+                      figures.server, api};
   const auto urls = urls_of(server.start(), scheme);
   Watch watch{environment.figures, figures};
   const Reloaded files{quota, access, tls ? &*tls : nullptr};

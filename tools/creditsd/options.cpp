@@ -14,10 +14,10 @@
 #include <utility>
 #include <vector>
 
+#include "actors/base/files.hpp"
 #include "actors/environment.hpp"
-#include "http/api.hpp"
-#include "http/server.hpp"
-#include "persistence/files.hpp"
+#include "http/api/api.hpp"
+#include "http/server/server.hpp"
 #include "persistence/postgres_store.hpp"
 #include "persistence/store.hpp"
 #include "tools/creditsd/addresses.hpp"
@@ -88,9 +88,9 @@ class ConfigFile : public CLI::ConfigBase {
   // Reads the file, for from_config(). Returns why that cannot be, or nothing.
   std::string read(const std::string& path) {
     try {
-      text_ = persistence::read_text_file(path);
+      text_ = base::read_text_file(path);
       return "";
-    } catch (const persistence::StoreError& error) {
+    } catch (const base::FileError& error) {
       return error.what();
     }
   }

@@ -12,9 +12,9 @@
 #include <string>
 #include <vector>
 
-#include "http/access.hpp"
-#include "http/address.hpp"
-#include "http/tls.hpp"
+#include "http/api/access.hpp"
+#include "http/server/address.hpp"
+#include "http/server/tls.hpp"
 
 namespace credits::creditsd {
 

@@ -24,7 +24,7 @@ void QuotaFollower::look() {
   try {
     if (quota_.reload()) log_info("quota_changed", "another node has replaced the quota");
     trouble_.clear();
-  } catch (const http::QuotaHomeError& error) {
+  } catch (const http::QuotaStorageError& error) {
     if (trouble_ == error.what()) return;
     trouble_ = error.what();
     log_warning("quota_unknown", "the quota stays as it is: " + trouble_);

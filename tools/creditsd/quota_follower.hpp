@@ -7,7 +7,7 @@
 #include <string>
 #include <thread>
 
-#include "http/quota_home.hpp"
+#include "http/api/quota_storage.hpp"
 
 namespace credits::creditsd {
 

@@ -34,11 +34,11 @@ void Watch::look_if_due() {
 
 void Watch::look() {
   figures_.log_lines_dropped = log_lines_dropped();
-  if (const auto shed = increase(http_figures_.shed, shed_); shed > 0) {
+  if (const auto shed = increase(http_figures_.server.shed, shed_); shed > 0) {
     log_warning("shed_load", std::to_string(shed) +
                                  " connections and requests were answered with 503 overloaded");
   }
-  if (const auto ended = increase(http_figures_.out_of_memory, out_of_memory_); ended > 0) {
+  if (const auto ended = increase(http_figures_.server.out_of_memory, out_of_memory_); ended > 0) {
     log_warning("out_of_memory", std::to_string(ended) +
                                      " connections were ended, as there was no memory for their "
                                      "requests or answers");
@@ -51,8 +51,8 @@ void Watch::look() {
     log_warning("slow_requests", std::to_string(slow.count) + " requests; the slowest took " +
                                      std::to_string(slow.longest.count()) + " ms: " + slow.request);
   }
-  tell_of(http_figures_.http_on_tls_port, "plain HTTP to the TLS port");
-  tell_of(http_figures_.tls_on_plain_port, "TLS to the plain HTTP port");
+  tell_of(http_figures_.server.http_on_tls_port, "plain HTTP to the TLS port");
+  tell_of(http_figures_.server.tls_on_plain_port, "TLS to the plain HTTP port");
 }
 
 }  // namespace credits::creditsd

@@ -7,7 +7,7 @@
 #include <cstdint>
 
 #include "actors/figures/figures.hpp"
-#include "http/figures.hpp"
+#include "http/api/figures.hpp"
 
 namespace credits::creditsd {
 

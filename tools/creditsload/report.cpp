@@ -6,8 +6,8 @@
 #include <ostream>
 #include <sstream>
 
-#include "http/assets.hpp"
-#include "http/message.hpp"
+#include "http/api/assets.hpp"
+#include "http/server/message.hpp"
 #include "tools/creditsctl/json.hpp"
 #include "tools/creditsctl/table.hpp"
 #include "tools/version.hpp"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "actors/figures/histogram.hpp"
+#include "actors/base/histogram.hpp"
 #include "tools/creditsload/settings.hpp"
 
 namespace credits::creditsload {
@@ -16,7 +16,7 @@ namespace credits::creditsload {
 using Clock = std::chrono::steady_clock;
 
 struct Latencies {
-  actors::Counts counts{};
+  base::Counts counts{};
   std::uint64_t max_us = 0;
 
   void add(std::uint64_t took_us);

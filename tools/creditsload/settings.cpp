@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "http/text.hpp"
+#include "http/server/text.hpp"
 #include "tools/creditsctl/failure.hpp"
 
 namespace credits::creditsload {

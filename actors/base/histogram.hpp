@@ -1,0 +1,94 @@
+// A histogram that any number of threads record into at once without a lock, and that any may read
+// meanwhile. Its buckets are a sixteenth of their values wide, so a quantile is at most 6 % too
+// high; values below 32 are exact. (prometheus-cpp's Summary takes a lock for each value, and its
+// Histogram knows no quantiles.)
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <bit>
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+
+namespace credits::base {
+
+namespace buckets {
+
+inline constexpr unsigned detail_bits = 4;
+inline constexpr std::uint64_t detail = 1U << detail_bits;
+inline constexpr unsigned value_bits = 36;  // in microseconds: 19 hours
+inline constexpr std::size_t count = (value_bits - detail_bits + 1) * detail;
+
+constexpr std::size_t index_of(std::uint64_t value) {
+  value = std::min(value, (std::uint64_t{1} << value_bits) - 1);
+  if (value < detail) return value;
+  const auto shift = static_cast<unsigned>(std::bit_width(value)) - 1 - detail_bits;
+  return (shift << detail_bits) + (value >> shift);
+}
+
+// The greatest value in the bucket.
+constexpr std::uint64_t greatest_in(std::size_t index) {
+  if (index < detail) return index;
+  const auto shift = static_cast<unsigned>((index >> detail_bits) - 1);
+  return ((detail + index % detail + 1) << shift) - 1;
+}
+
+}  // namespace buckets
+
+// What a histogram had recorded when it was read.
+struct Counts {
+  std::array<std::uint64_t, buckets::count> of{};
+  std::uint64_t sum = 0;
+
+  std::uint64_t total() const {
+    std::uint64_t total = 0;
+    for (const std::uint64_t count : of) total += count;
+    return total;
+  }
+
+  // The least value that `share` of all are at most; 0 if there is none.
+  std::uint64_t quantile(double share) const {
+    const auto wanted = static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(total())));
+    std::uint64_t seen = 0;
+    for (std::size_t i = 0; i < of.size(); ++i) {
+      seen += of[i];
+      if (seen >= wanted && seen > 0) return buckets::greatest_in(i);
+    }
+    return 0;
+  }
+
+  // How many are less than `bound`: exactly, if that is a power of two.
+  std::uint64_t below(std::uint64_t bound) const {
+    std::uint64_t count = 0;
+    for (std::size_t i = 0; i < buckets::index_of(bound); ++i) count += of[i];
+    return count;
+  }
+};
+
+class Histogram {
+ public:
+  void record(std::uint64_t value) {
+    counts_[buckets::index_of(value)].fetch_add(1, std::memory_order_relaxed);
+    sum_.fetch_add(value, std::memory_order_relaxed);
+  }
+
+  void clear() {
+    for (auto& count : counts_) count.store(0, std::memory_order_relaxed);
+    sum_.store(0, std::memory_order_relaxed);
+  }
+
+  void add_to(Counts& counts) const {
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+      counts.of[i] += counts_[i].load(std::memory_order_relaxed);
+    }
+    counts.sum += sum_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::array<std::atomic<std::uint64_t>, buckets::count> counts_{};
+  std::atomic<std::uint64_t> sum_{0};
+};
+
+}  // namespace credits::base

@@ -1,0 +1,28 @@
+// From what the actors answer to what the client reads, be it alone or in a batch.
+#pragma once
+
+#include <string_view>
+
+#include "actors/operation.hpp"
+#include "http/codec/problem.hpp"
+#include "http/codec/response.hpp"
+#include "http/server/message.hpp"
+
+namespace credits::http {
+
+// For answers that are kept word for word: of an operation that was done.
+actors::Recorded record(const actors::Answer& answer);
+
+// The operation that an answer is to.
+struct Subject {
+  std::string_view install_id;
+  bool is_read = false;  // it changes nothing
+};
+
+HttpResponse to_response(const Problem& problem);
+HttpResponse to_response(const actors::Answer& answer, const Subject& subject);
+
+codec::Result to_result(const actors::Answer& answer, const Subject& subject);
+codec::Result to_result(const Problem& problem);
+
+}  // namespace credits::http

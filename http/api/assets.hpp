@@ -1,0 +1,15 @@
+// The files that the server carries in itself: the dashboard, Chart.js, and the API's description.
+#pragma once
+
+#include <string_view>
+
+#include "http/server/message.hpp"
+
+namespace credits::http {
+
+// Precondition: a route leads there.
+HttpResponse asset_at(std::string_view path);
+
+std::string_view openapi_yaml();
+
+}  // namespace credits::http

@@ -1,0 +1,54 @@
+// The calls for operators: what is in the ledger, how the service is, and the quota.
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <string>
+#include <string_view>
+
+#include "http/api/context.hpp"
+#include "http/api/in_flight.hpp"
+#include "http/server/etag.hpp"
+#include "http/server/message.hpp"
+
+namespace credits::http {
+
+struct OperatorLimits {
+  std::size_t calls_max;      // that wait for the store; beyond: 503, and nothing was done
+  std::size_t snapshots_max;  // that are being sent; beyond: the same
+  std::chrono::milliseconds answer_timeout;
+  std::chrono::milliseconds import_timeout;
+};
+
+// Any number of threads may use it at once.
+class Operators {
+ public:
+  Operators(const ApiContext& context, const OperatorLimits& limits)
+      : context_{context}, limits_{limits} {}
+
+  HttpResponse list_installs(std::string_view query) const;
+  HttpResponse list_entries(const std::string& install_id, std::string_view query) const;
+  HttpResponse snapshot() const;
+  HttpResponse import_ledger(std::string_view body) const;
+  HttpResponse actor(const std::string& install_id) const;
+  HttpResponse stats() const;
+  HttpResponse metrics() const;
+  HttpResponse quota() const;
+  HttpResponse put_quota(const HttpRequest& request) const;
+  HttpResponse readyz() const;
+
+ private:
+  InFlight place_of_call() const;
+  InFlight place_of_import() const;
+  InFlight place_of_snapshot() const;
+  HttpResponse replace_quota(const ledger::Quota& quota, const IfMatch& if_match) const;
+  [[noreturn]] void shed(std::string reason) const;
+
+  const ApiContext& context_;
+  const OperatorLimits limits_;
+  InFlightCount calls_;
+  InFlightCount imports_;
+  InFlightCount snapshots_;
+};
+
+}  // namespace credits::http

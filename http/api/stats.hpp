@@ -1,0 +1,15 @@
+// The answers that show the service itself: /v1/stats, and how an install's actor is.
+#pragma once
+
+#include <string>
+
+#include "http/api/context.hpp"
+
+namespace credits::http::codec {
+
+std::string encode_stats(const ApiContext& context, actors::SteadyTime now);
+
+// `vitals`: of its actor; null if there is none.
+std::string encode(const ledger::Row& row, const actors::Vitals* vitals, ledger::Time now);
+
+}  // namespace credits::http::codec

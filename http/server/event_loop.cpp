@@ -1,0 +1,327 @@
+#include "http/server/event_loop.hpp"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <list>
+#include <mutex>
+#include <new>
+#include <set>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace credits::http {
+
+namespace {
+
+using std::chrono::steady_clock;
+using Phase = Session::Phase;
+
+constexpr std::size_t room_bytes = 64 * 1'024;
+constexpr int inbox_rounds_max = 8;
+
+// What other threads have for the loop. A link may outlive the loop, so this may too.
+class Inbox {
+ public:
+  struct Content {
+    std::vector<std::unique_ptr<Connection>> adopted{};
+    std::vector<std::uint64_t> ready{};                  // numbers of sessions
+    std::vector<std::pair<std::uint64_t, Work>> done{};  // the same, with what was done
+    bool is_ending = false;
+
+    bool is_empty() const { return adopted.empty() && ready.empty() && done.empty() && !is_ending; }
+  };
+
+  Inbox() = default;
+  ~Inbox() { ::close(event_); }
+  Inbox(const Inbox&) = delete;
+  Inbox& operator=(const Inbox&) = delete;
+
+  template <class Put>
+  void put(Put put) {
+    const std::lock_guard lock{mutex_};
+    const bool was_empty = content_.is_empty();
+    put(content_);
+    if (was_empty && std::this_thread::get_id() != reader_) ::eventfd_write(event_, 1);
+  }
+
+  Content take() {
+    const std::lock_guard lock{mutex_};
+    return std::exchange(content_, {});
+  }
+
+  bool is_empty() {
+    const std::lock_guard lock{mutex_};
+    return content_.is_empty();
+  }
+
+  // Whose own puts wake nobody: it takes them before it sleeps.
+  void set_reader(std::thread::id reader) {
+    const std::lock_guard lock{mutex_};
+    reader_ = reader;
+  }
+
+  int event() const { return event_; }
+
+  void clear_event() const {
+    eventfd_t ignored = 0;
+    ::eventfd_read(event_, &ignored);
+  }
+
+ private:
+  const int event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  std::mutex mutex_;
+  Content content_;         // guarded by mutex_
+  std::thread::id reader_;  // guarded by mutex_
+};
+
+class InboxLink : public SessionLink {
+ public:
+  InboxLink(std::shared_ptr<Inbox> inbox, std::uint64_t number)
+      : inbox_{std::move(inbox)}, number_{number} {}
+
+  void ready() override {
+    inbox_->put([this](Inbox::Content& content) { content.ready.push_back(number_); });
+  }
+
+  void done(Work work) override {
+    inbox_->put(
+        [&](Inbox::Content& content) { content.done.emplace_back(number_, std::move(work)); });
+  }
+
+ private:
+  const std::shared_ptr<Inbox> inbox_;
+  const std::uint64_t number_;
+};
+
+struct Member {
+  Member(std::unique_ptr<Connection> connection, SessionContext& context,
+         std::shared_ptr<SessionLink> link)
+      : session{std::move(connection), context, std::move(link)} {}
+
+  Session session;
+  Phase listed_as = Phase::closed;
+  steady_clock::time_point listed_until{};
+  std::list<std::uint64_t>::iterator by_deadline{};
+};
+
+}  // namespace
+
+class EventLoop::Impl {
+ public:
+  Impl(const SessionLimits& limits, Service& service, ServerFigures& figures, WorkerPool& workers)
+      : poller_{::epoll_create1(EPOLL_CLOEXEC)},
+        context_{limits, service, figures, workers, room_, {}, steady_clock::now(), false} {
+    watch(inbox_->event(), inbox_number, EPOLLIN);
+    thread_ = std::thread{[this] { run(); }};
+  }
+  ~Impl() { ::close(poller_); }
+  Impl(const Impl&) = delete;
+  Impl& operator=(const Impl&) = delete;
+
+  Inbox& inbox() { return *inbox_; }
+
+  void join() { thread_.join(); }
+
+ private:
+  static constexpr std::uint64_t inbox_number = 0;
+
+  void run() {
+    inbox_->set_reader(std::this_thread::get_id());
+    std::array<epoll_event, 256> events{};
+    while (!context_.is_ending || !members_.empty()) {
+      const int ready = ::epoll_wait(poller_, events.data(), static_cast<int>(events.size()),
+                                     has_work() ? 0 : milliseconds_to_deadline());
+      look_at_clocks();
+      for (int i = 0; i < ready; ++i) handle(events[static_cast<std::size_t>(i)]);
+      for (const std::uint64_t number : std::exchange(unfinished_, {})) {
+        with(number, [](Session& session) { session.go_on(false); });
+      }
+      handle_inbox();
+      expire();
+    }
+  }
+
+  // Nobody is woken for what this thread has put into the inbox itself.
+  bool has_work() { return !unfinished_.empty() || !inbox_->is_empty(); }
+
+  void look_at_clocks() {
+    context_.now = steady_clock::now();
+    const auto wall = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
+    if (wall == dated_) return;
+    dated_ = wall;
+    context_.date = http_date(wall);
+  }
+
+  void handle(const epoll_event& event) {
+    if (event.data.u64 == inbox_number) return inbox_->clear_event();
+    const bool is_readable = (event.events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0;
+    const bool client_has_ended = (event.events & (EPOLLRDHUP | EPOLLHUP)) != 0;
+    with(event.data.u64, [&](Session& session) {
+      session.go_on(is_readable || session.is_secure(), client_has_ended);
+    });
+  }
+
+  // What comes of it may put more into it, so the sockets get their turn in between.
+  void handle_inbox() {
+    for (int round = 0; round < inbox_rounds_max; ++round) {
+      auto content = inbox_->take();
+      if (content.is_empty()) return;
+      handle(content);
+    }
+  }
+
+  void handle(Inbox::Content& content) {
+    for (auto& connection : content.adopted) take_in(std::move(connection));
+    for (const std::uint64_t number : content.ready) {
+      with(number, [](Session& session) { session.answer_is_ready(); });
+    }
+    for (auto& [number, work] : content.done) {
+      with(number, [&done = work](Session& session) { session.work_is_done(std::move(done)); });
+    }
+    if (content.is_ending && !std::exchange(context_.is_ending, true)) {
+      for (const std::uint64_t number : numbers()) {
+        with(number, [](Session& session) { session.end_soon(); });
+      }
+    }
+  }
+
+  void take_in(std::unique_ptr<Connection> connection) {
+    const std::uint64_t number = ++last_number_;
+    const int descriptor = connection->descriptor();
+    members_.try_emplace(number, std::move(connection), context_,
+                         std::make_shared<InboxLink>(inbox_, number));
+    watch(descriptor, number, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    with(number, [this](Session& session) {
+      session.go_on(true);
+      if (context_.is_ending) session.end_soon();
+    });
+  }
+
+  void watch(int descriptor, std::uint64_t number, std::uint32_t events) const {
+    epoll_event event{};
+    event.events = events;
+    event.data.u64 = number;
+    ::epoll_ctl(poller_, EPOLL_CTL_ADD, descriptor, &event);
+  }
+
+  std::vector<std::uint64_t> numbers() const {
+    std::vector<std::uint64_t> all;
+    for (const auto& [number, member] : members_) all.push_back(number);
+    return all;
+  }
+
+  // Calls `work` with the session of that number, if there still is one, and then keeps to what the
+  // session waits for.
+  template <class Work>
+  void with(std::uint64_t number, Work work) {
+    const auto found = members_.find(number);
+    if (found == members_.end()) return;
+    Session& session = found->second.session;
+    try {
+      work(session);
+    } catch (const std::bad_alloc&) {
+      // A lack of memory for what one client sends or gets costs that client its connection. One in
+      // the loop's own books would leave others to wait for nothing, and any other exception here
+      // is a fault of the program: both end the process.
+      session.out_of_memory();
+    }
+    if (session.phase() == Phase::closed) {
+      unlist(found->second);
+      ::epoll_ctl(poller_, EPOLL_CTL_DEL, session.descriptor(), nullptr);
+      members_.erase(found);
+      --context_.figures.connections;
+    } else {
+      list(number, found->second);
+      if (session.has_more()) unfinished_.insert(number);
+    }
+  }
+
+  // Those in the same phase have the same time for it, so the newest deadline is the last one.
+  void list(std::uint64_t number, Member& member) {
+    const Session& session = member.session;
+    if (member.listed_as == session.phase() && member.listed_until == session.deadline()) return;
+    auto& wanted = waiting_in(session.phase());
+    if (member.listed_as == Phase::closed) {
+      member.by_deadline = wanted.insert(wanted.end(), number);
+    } else {
+      wanted.splice(wanted.end(), waiting_in(member.listed_as), member.by_deadline);
+    }
+    member.listed_as = session.phase();
+    member.listed_until = session.deadline();
+  }
+
+  void unlist(Member& member) {
+    if (member.listed_as != Phase::closed) waiting_in(member.listed_as).erase(member.by_deadline);
+  }
+
+  void expire() {
+    for_each_deadline([&](std::list<std::uint64_t>& waiting) {
+      while (!waiting.empty()) {
+        const std::uint64_t number = waiting.front();
+        if (members_.at(number).session.deadline() > context_.now) return;
+        with(number, [](Session& session) { session.time_is_over(); });
+      }
+    });
+  }
+
+  int milliseconds_to_deadline() {
+    auto nearest = steady_clock::time_point::max();
+    for_each_deadline([&](const std::list<std::uint64_t>& waiting) {
+      if (waiting.empty()) return;
+      nearest = std::min(nearest, members_.at(waiting.front()).session.deadline());
+    });
+    if (nearest == steady_clock::time_point::max()) return -1;
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(nearest - steady_clock::now());
+    return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
+  }
+
+  // A worker has as long as it takes.
+  template <class Visit>
+  void for_each_deadline(Visit visit) {
+    for (std::size_t phase = 0; phase < static_cast<std::size_t>(Phase::working); ++phase) {
+      visit(waiting_[phase]);
+    }
+  }
+
+  std::list<std::uint64_t>& waiting_in(Phase phase) {
+    return waiting_[static_cast<std::size_t>(phase)];
+  }
+
+  const int poller_;
+  const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
+  std::array<char, room_bytes> room_{};
+  SessionContext context_;
+  std::chrono::sys_seconds dated_{};
+  std::unordered_map<std::uint64_t, Member> members_;
+  std::uint64_t last_number_ = inbox_number;
+  std::set<std::uint64_t> unfinished_;  // have more to do when the others have had their turn
+  // Of members_, by what they wait for, nearest deadline first.
+  std::array<std::list<std::uint64_t>, Session::phases> waiting_;
+  std::thread thread_;
+};
+
+EventLoop::EventLoop(const SessionLimits& limits, Service& service, ServerFigures& figures,
+                     WorkerPool& workers)
+    : impl_{std::make_unique<Impl>(limits, service, figures, workers)} {}
+
+EventLoop::~EventLoop() = default;
+
+void EventLoop::adopt(std::unique_ptr<Connection> connection) {
+  impl_->inbox().put(
+      [&](Inbox::Content& content) { content.adopted.push_back(std::move(connection)); });
+}
+
+void EventLoop::end() {
+  impl_->inbox().put([](Inbox::Content& content) { content.is_ending = true; });
+}
+
+void EventLoop::join() { impl_->join(); }
+
+}  // namespace credits::http

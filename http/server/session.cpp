@@ -1,0 +1,528 @@
+#include "http/server/session.hpp"
+
+#include <algorithm>
+#include <array>
+#include <exception>
+#include <stdexcept>
+#include <utility>
+#include <variant>
+
+#include "actors/base/text.hpp"
+#include "http/server/etag.hpp"
+#include "http/server/text.hpp"
+
+namespace credits::http {
+
+namespace {
+
+using std::chrono::steady_clock;
+
+constexpr std::string_view json_type = "application/json";
+
+// What TLS begins with, and no request can.
+constexpr char tls_handshake = '\x16';
+
+// Read and dropped of a request that takes no body.
+constexpr std::size_t needless_body_bytes_max = 64 * 1'024;
+
+// How often it is looked at whether a client takes its answer.
+constexpr std::chrono::milliseconds progress_interval_max{1'000};
+
+// Read and dropped after the last answer, at most.
+constexpr std::size_t lingered_bytes_max = 16 * 1'024 * 1'024;
+
+// Steps of one session before it is the others' turn.
+constexpr int steps_max = 64;
+
+// How long a call may wait for a worker.
+constexpr std::chrono::seconds turn_timeout{10};
+
+// For the rest of a request when the server ends.
+constexpr std::chrono::milliseconds request_end_grace{1'000};
+
+bool takes_body(std::string_view method) {
+  return method == "POST" || method == "PUT" || method == "PATCH" || method == "DELETE";
+}
+
+bool is_json(std::string_view content_type) {
+  return equal_without_case(trimmed(content_type.substr(0, content_type.find(';'))), json_type);
+}
+
+std::string bytes_at_most(const std::string& what, std::size_t bytes_max) {
+  return "the " + what + " may have " + std::to_string(bytes_max) + " bytes at most";
+}
+
+// The one value; of several, one that nobody means.
+std::optional<std::string_view> only(const RequestHead& head, Field field) {
+  const auto values = head.values(field);
+  if (values.empty()) return std::nullopt;
+  return values.size() == 1 ? values.front() : "(several)";
+}
+
+HttpRequest request_of(const RequestHead& head) {
+  HttpRequest request{
+      head.method(), head.target(), {}, head.values(Field::idempotency_key), {}, {}};
+  Sender& sender = request.sender;
+  sender.authorization = head.values(Field::authorization);
+  sender.host = head.host();
+  sender.origin = only(head, Field::origin);
+  sender.fetch_site = only(head, Field::sec_fetch_site);
+  sender.may_be_browser = sender.origin || sender.fetch_site || head.has(Field::accept_encoding);
+  sender.is_forwarded = head.has(Field::forwarded);
+  request.if_none_match = only(head, Field::if_none_match);
+  request.if_match = head.values(Field::if_match);
+  return request;
+}
+
+// A strong tag says which bytes are sent; compressed ones would need another.
+bool may_be_compressed(const HttpResponse& response) {
+  if (is_strong(response.etag)) return false;
+  return response.next_chunk || is_worth_compressing(response.content_type, response.body.size());
+}
+
+}  // namespace
+
+Session::Session(std::unique_ptr<Connection> connection, SessionContext& context,
+                 std::shared_ptr<SessionLink> link)
+    : context_{context},
+      connection_{std::move(connection)},
+      link_{std::move(link)},
+      framer_{context.limits.framing} {
+  enter(Phase::shaking_hands, context_.limits.request_timeout);
+}
+
+void Session::enter(Phase phase, std::chrono::milliseconds time) {
+  phase_ = phase;
+  if (context_.is_ending && phase <= Phase::reading_long) {
+    time = std::min(time, phase <= Phase::idle ? context_.limits.end_grace : request_end_grace);
+  }
+  deadline_ = context_.now + time;
+}
+
+void Session::go_on(bool may_have_input, bool client_has_ended) {
+  may_have_input_ |= may_have_input;
+  client_has_ended_ |= client_has_ended;
+  has_more_ = true;
+  for (int steps = 0; has_more_ && steps < steps_max; ++steps) {
+    switch (phase_) {
+      case Phase::shaking_hands:
+        has_more_ = shake_hands();
+        break;
+      case Phase::idle:
+      case Phase::reading:
+      case Phase::reading_long:
+        has_more_ = read();
+        break;
+      case Phase::sending:
+        has_more_ = send();
+        break;
+      case Phase::lingering:
+        has_more_ = linger();
+        break;
+      case Phase::answering:
+      case Phase::working:
+      case Phase::closed:
+        has_more_ = false;
+    }
+  }
+}
+
+void Session::close() {
+  if (next_chunk_ && !takes_chunks()) connection_->end_with_reset();
+  discard_stream();
+  phase_ = Phase::closed;
+}
+
+void Session::discard_stream() {
+  if (next_chunk_) context_.workers.run([stream = std::exchange(next_chunk_, nullptr)] {});
+}
+
+bool Session::shake_hands() {
+  switch (connection_->shake_hands()) {
+    case Connection::Progress::done:
+      enter(Phase::idle, context_.limits.idle_timeout);
+      return true;
+    case Connection::Progress::left:
+      return false;
+    case Connection::Progress::ended:
+      if (connection_->was_spoken_to_in_http()) {
+        context_.figures.http_on_tls_port.add(connection_->client());
+      }
+      connection_->shut_down();
+      enter(Phase::lingering, context_.limits.linger_timeout);
+      return true;
+  }
+  return false;
+}
+
+bool Session::is_reading() const { return phase_ >= Phase::idle && phase_ <= Phase::reading_long; }
+
+bool Session::read() {
+  if (!unread_.empty()) {
+    const std::string bytes = std::exchange(unread_, {});
+    take(bytes);
+    return true;
+  }
+  if (!std::exchange(may_have_input_, false)) return false;
+  if (connection_->has_unsent()) connection_->send();  // `100 Continue`
+  const Connection::Received received = connection_->receive(context_.room);
+  if (received.progress == Connection::Progress::ended) return end_of_input();
+  if (received.progress != Connection::Progress::done) return false;
+  may_have_input_ = received.may_have_more || client_has_ended_;
+  take(received.bytes);
+  return true;
+}
+
+bool Session::end_of_input() {
+  if (framer_.has_begun()) {
+    refuse({400, "the request is cut short"});
+    return true;
+  }
+  connection_->shut_down();
+  close();
+  return false;
+}
+
+void Session::take(std::string_view bytes) {
+  const bool is_tls = bytes.front() == tls_handshake && !framer_.has_begun();
+  if (is_tls && !is_secure()) context_.figures.tls_on_plain_port.add(connection_->client());
+  while (!bytes.empty() && is_reading() && framer_.takes_more()) {
+    bytes.remove_prefix(framer_.take(bytes));
+    if (phase_ == Phase::idle && framer_.has_begun()) {
+      enter(Phase::reading, context_.limits.request_timeout);
+    }
+    if (framer_.state() == Framer::State::admitting) admit();
+  }
+  unread_ = bytes;
+  if (!is_reading()) return;
+  if (framer_.state() == Framer::State::refused) return refuse(fault_of_framing());
+  // Last, and not followed by anything that may fail: a worker may have the session from here on.
+  if (framer_.state() == Framer::State::whole) begin();
+}
+
+RequestFault Session::fault_of_framing() const {
+  const RequestFault& fault = framer_.fault();
+  if (fault.status == 413) return {413, bytes_at_most("body", framer_.body_bytes_max())};
+  if (fault.status == 414)
+    return {414, bytes_at_most("request target", context_.limits.framing.target_bytes_max)};
+  return fault;
+}
+
+void Session::admit() {
+  const RequestHead& head = framer_.head();
+  goes_on_ = head.keeps_alive();
+  request_ = request_of(head);
+  admission_ = context_.service.admit(request_);
+  if (admission_.refusal) {
+    goes_on_ = goes_on_ && !head.announces_body();
+    return answer(*std::move(admission_.refusal));
+  }
+  const bool is_body_wanted = takes_body(request_.method);
+  if (is_body_wanted && head.announces_body()) {
+    if (const auto fault = fault_of_body()) return refuse(*fault);
+    if (admission_.refuse_body) {
+      goes_on_ = false;
+      return answer(admission_.refuse_body());
+    }
+  }
+  framer_.admit_body(is_body_wanted ? admission_.body_bytes_max : needless_body_bytes_max);
+  if (framer_.state() != Framer::State::body) return;
+  if (admission_.request_timeout) enter(Phase::reading_long, *admission_.request_timeout);
+  if (!head.expects_continue()) return;
+  connection_->output() += "HTTP/1.1 100 Continue\r\n\r\n";
+  connection_->send();
+}
+
+std::optional<RequestFault> Session::fault_of_body() const {
+  const RequestHead& head = framer_.head();
+  const auto encoding = only(head, Field::content_encoding).value_or("");
+  const bool is_encoding_known =
+      encoding.empty() || is_gzip(encoding) || equal_without_case(encoding, "identity");
+  if (!is_encoding_known) {
+    return RequestFault{415, "Content-Encoding \"" + base::printable(encoding) +
+                                 "\" is not one that this server takes"};
+  }
+  const auto type = head.first(Field::content_type);
+  if (!type || type->empty() || is_json(*type)) return std::nullopt;
+  return RequestFault{415,
+                      "Content-Type \"" + base::printable(*type) + "\" is not application/json"};
+}
+
+void Session::begin() {
+  request_.was_whole_at = steady_clock::now();
+  if (!admission_.is_prompt) return begin_work();
+  if (const auto fault = read_body()) return refuse(*fault);
+  Service::Begun begun = begin_or_fail();
+  if (auto* response = std::get_if<HttpResponse>(&begun)) return answer(std::move(*response));
+  ongoing_ = std::get<std::shared_ptr<Ongoing>>(std::move(begun));
+  phase_ = Phase::answering;
+  deadline_ = ongoing_->deadline();
+  if (ongoing_->is_ready()) take_answer();
+}
+
+std::optional<RequestFault> Session::read_body() {
+  if (!takes_body(request_.method)) return std::nullopt;
+  auto fault = unpack_body();
+  request_.body = framer_.body();
+  return fault;
+}
+
+std::optional<RequestFault> Session::unpack_body() {
+  const auto encoding = framer_.head().first(Field::content_encoding);
+  if (!encoding || !is_gzip(*encoding) || !framer_.head().announces_body()) return std::nullopt;
+  try {
+    auto unpacked = gunzip(framer_.body(), admission_.body_bytes_max);
+    if (!unpacked) return RequestFault{400, "the body is not gzip, as Content-Encoding says"};
+    framer_.body() = *std::move(unpacked);
+    return std::nullopt;
+  } catch (const std::length_error&) {
+    return RequestFault{413, bytes_at_most("body", admission_.body_bytes_max)};
+  }
+}
+
+Service::Begun Session::begin_or_fail() {
+  try {
+    return context_.service.begin(request_, admission_, link_);
+  } catch (const std::exception&) {
+    return context_.service.refuse(500, {});
+  }
+}
+
+HttpResponse Session::refusal_of(const RequestFault& fault) const {
+  return context_.service.refuse(fault.status, fault.detail);
+}
+
+// A worker looks at what the session has read, which stays as it is meanwhile.
+void Session::begin_work() {
+  phase_ = Phase::working;
+  const auto encoding = framer_.head().first(Field::accept_encoding);
+  const bool takes_gzip = encoding && accepts_gzip(*encoding);
+  const auto work = [this, takes_gzip, link = link_] {
+    Work done;
+    try {
+      done.response = work_on_request();
+      HttpResponse& response = *done.response;
+      done.is_compressed = takes_gzip && may_be_compressed(response);
+      if (done.is_compressed && !response.next_chunk) {
+        response.body = Gzip{}.compress(response.body, true);
+      }
+    } catch (const std::exception&) {
+      done.response = context_.service.refuse(500, {});
+    }
+    link->done(std::move(done));
+  };
+  if (context_.workers.try_run(work)) return;
+  answer(shed("too many calls of this kind wait for their turn"));
+}
+
+// On a worker's thread.
+HttpResponse Session::work_on_request() {
+  if (steady_clock::now() - request_.was_whole_at > turn_timeout) {
+    return shed("the call has waited too long for its turn");
+  }
+  if (const auto fault = read_body()) return refusal_of(*fault);
+  return answer_of(context_.service, request_, admission_);
+}
+
+HttpResponse Session::shed(const char* reason) const {
+  ++context_.figures.shed;
+  return context_.service.refuse(503, reason);
+}
+
+void Session::answer_is_ready() {
+  if (phase_ != Phase::answering || !ongoing_->is_ready()) return;
+  take_answer();
+  go_on(false);
+}
+
+void Session::take_answer() {
+  const auto ongoing = std::exchange(ongoing_, nullptr);
+  answer(ongoing->take());
+}
+
+void Session::work_is_done(Work work) {
+  if (work.response) {
+    answer(*std::move(work.response), work.is_compressed);
+  } else if (work.fault) {
+    return break_off(*work.fault);
+  } else {
+    write_part(work.chunk, work.is_last);
+    enter(Phase::sending, progress_interval());
+  }
+  go_on(false);
+}
+
+// HTTP/1.0 has none.
+bool Session::takes_chunks() const { return framer_.head().minor_version() > 0; }
+
+void Session::write_part(std::string_view part, bool is_last) {
+  std::string& output = connection_->output();
+  if (!takes_chunks()) {
+    output += part;
+    return;
+  }
+  if (!part.empty()) append_chunk(output, part);
+  if (is_last) append_chunk(output, {});
+}
+
+void Session::answer(HttpResponse response, bool is_compressed) {
+  const bool is_stream = response.next_chunk != nullptr;
+  // Without chunks, the end of the connection is the end of the body.
+  goes_on_ = goes_on_ && !context_.is_ending && (!is_stream || takes_chunks());
+  const AnswerForm form{goes_on_, context_.limits.announced_idle_time(),
+                        framer_.head().method() == "HEAD", takes_chunks(), is_compressed};
+  append_answer(connection_->output(), response, form, context_.date);
+  next_chunk_ = std::move(response.next_chunk);
+  if (form.is_for_head) discard_stream();
+  if (next_chunk_) {
+    broken_off_ = std::move(response.broken_off);
+    send_deadline_ = context_.now + context_.limits.send_total_timeout;
+    if (is_compressed) gzip_.emplace();
+  }
+  if (context_.is_ending) send_deadline_ = context_.now + context_.limits.send_timeout;
+  enter(Phase::sending, progress_interval());
+}
+
+// What is left of the request is not read, so the connection ends with it.
+void Session::refuse(const RequestFault& fault) {
+  goes_on_ = false;
+  answer(refusal_of(fault));
+}
+
+bool Session::ends_with_answer() const { return !goes_on_ || context_.is_ending; }
+
+bool Session::send() {
+  Connection::Progress progress = connection_->send();
+  if (progress == Connection::Progress::done && !next_chunk_ && ends_with_answer()) {
+    progress = connection_->shut_down();
+  }
+  if (progress == Connection::Progress::ended) {
+    break_off("the client has gone");
+    return false;
+  }
+  if (progress == Connection::Progress::left) {
+    if (!progress_deadline_) expect_progress();
+    return false;
+  }
+  progress_deadline_.reset();
+  if (!next_chunk_) {
+    finish_answer();
+    return true;
+  }
+  ask_for_chunk();
+  return false;
+}
+
+std::chrono::milliseconds Session::progress_interval() const {
+  return std::min(progress_interval_max, context_.limits.send_timeout / 4);
+}
+
+// The socket reports room only when a third of its buffer is free, which may be megabytes; a slow
+// client can take longer than send_timeout to free that much.
+void Session::expect_progress() {
+  unsent_bytes_ = connection_->unsent_bytes();
+  progress_deadline_ = context_.now + context_.limits.send_timeout;
+  if (!send_deadline_) send_deadline_ = context_.now + context_.limits.send_total_timeout;
+  enter(Phase::sending, progress_interval());
+}
+
+std::optional<std::string_view> Session::fault_of_sending() {
+  if (send_deadline_ && context_.now >= *send_deadline_) {
+    return context_.is_ending ? "the server ends" : "the client has taken too long for all of it";
+  }
+  if (!progress_deadline_) return std::nullopt;
+  const std::size_t before = std::exchange(unsent_bytes_, connection_->unsent_bytes());
+  if (unsent_bytes_ < before) progress_deadline_ = context_.now + context_.limits.send_timeout;
+  if (context_.now < *progress_deadline_) return std::nullopt;
+  return "the client took nothing for too long";
+}
+
+void Session::break_off(std::string_view why) {
+  if (broken_off_) broken_off_(why);
+  close();
+}
+
+void Session::ask_for_chunk() {
+  if (const auto fault = fault_of_sending()) return break_off(*fault);
+  phase_ = Phase::working;
+  context_.workers.run([this, link = link_] {
+    Work work;
+    try {
+      work.is_last = !next_chunk_(work.chunk);
+      if (gzip_) work.chunk = gzip_->compress(work.chunk, work.is_last);
+      if (work.is_last) next_chunk_ = nullptr;
+    } catch (const std::exception& error) {
+      work.fault = error.what();
+    }
+    link->done(std::move(work));
+  });
+}
+
+void Session::finish_answer() {
+  request_ = {};
+  admission_ = {};
+  gzip_.reset();
+  broken_off_ = nullptr;
+  send_deadline_.reset();
+  if (ends_with_answer()) return enter(Phase::lingering, context_.limits.linger_timeout);
+  framer_.begin_next(unread_.empty());
+  enter(Phase::idle, context_.limits.idle_timeout);
+}
+
+// Bytes that nobody has read would make the kernel reset the connection, answer and all.
+bool Session::linger() {
+  const Connection::Received received = connection_->receive_raw(context_.room);
+  if (received.progress == Connection::Progress::left) return false;
+  lingered_bytes_ += received.bytes.size();
+  if (received.progress == Connection::Progress::ended || lingered_bytes_ > lingered_bytes_max) {
+    close();
+    return false;
+  }
+  return true;
+}
+
+void Session::time_is_over() {
+  switch (phase_) {
+    case Phase::answering:
+      take_answer();
+      return go_on(false);
+    case Phase::sending:
+      if (const auto fault = fault_of_sending()) return break_off(*fault);
+      return enter(Phase::sending, progress_interval());
+    default:
+      connection_->shut_down();  // so that a client knows that nothing was cut off
+      return close();
+  }
+}
+
+void Session::out_of_memory() {
+  ++context_.figures.out_of_memory;
+  framer_.begin_next(true);  // there is room again for an answer
+  if (!is_reading() || connection_->has_unsent()) return close();
+  goes_on_ = false;
+  answer(shed("there is no memory for the request"));
+  has_more_ = true;
+}
+
+void Session::end_soon() {
+  switch (phase_) {
+    case Phase::shaking_hands:
+    case Phase::idle:
+      deadline_ = std::min(deadline_, context_.now + context_.limits.end_grace);
+      go_on(true);
+      break;
+    case Phase::reading:
+    case Phase::reading_long:
+      deadline_ = std::min(deadline_, context_.now + request_end_grace);
+      break;
+    case Phase::sending:
+    case Phase::working:
+      send_deadline_ = std::min(send_deadline_.value_or(steady_clock::time_point::max()),
+                                context_.now + context_.limits.send_timeout);
+      break;
+    default:
+      break;
+  }
+}
+
+}  // namespace credits::http
