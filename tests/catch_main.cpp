@@ -1,3 +1,3 @@
-// The main function that Catch2 version 2 wants a program to ask for.
+// Requests the main function of Catch2 version 2.
 #define CATCH_CONFIG_MAIN
 #include <catch2/catch.hpp>

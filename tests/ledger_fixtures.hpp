@@ -1,4 +1,4 @@
-// Rows and mutations for tests of what stands on the rules.
+// Rows and mutations for tests of the layers above the rules.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@ inline const ledger::Quota quota{{"core", {ledger::Counter::lifetime, 100, 50}},
                                  {"pro", {ledger::Counter::monthly, 1000, 500}},
                                  {"max", {ledger::Counter::monthly, std::nullopt, std::nullopt}}};
 
-// Changes `row` by `entry`; the two together are what a store appends.
+// Applies `entry` to `row`; together they are a mutation for a store.
 inline persistence::Mutation mutate(ledger::Row& row, ledger::Entry entry) {
   static std::uint64_t mutations = 0;
   entry.mutation_id = {0x5eed, ++mutations};
@@ -51,7 +51,7 @@ inline persistence::Mutation settle(ledger::Row& row, const std::string& reserva
   return mutate(row, ledger::settle_entry(row, held, held.backend, credits, now));
 }
 
-// A commit that is remembered by `key`.
+// A commit with `key`.
 inline persistence::Mutation commit_with_key(ledger::Row& row, const std::string& key,
                                              ledger::Time now = november) {
   ledger::Entry entry = ledger::commit_entry(row, {ledger::Backend::gemini, "core", 1}, quota, now);
@@ -60,7 +60,7 @@ inline persistence::Mutation commit_with_key(ledger::Row& row, const std::string
   return mutate(row, std::move(entry));
 }
 
-// Several mutations of one install, in order, as one.
+// Combines successive mutations of one install.
 inline persistence::Mutation merged(const std::vector<persistence::Mutation>& mutations) {
   persistence::Mutation all{mutations.back().after, {}};
   for (const persistence::Mutation& mutation : mutations) {

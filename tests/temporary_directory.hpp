@@ -1,4 +1,4 @@
-// A directory that a test has to itself and that goes with it.
+// A directory for one test, removed at its end.
 #pragma once
 
 #include <cstdlib>

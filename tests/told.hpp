@@ -1,4 +1,4 @@
-// What an error tells the person who reads it.
+// Checks the text of errors.
 #pragma once
 
 #include <exception>
@@ -10,7 +10,7 @@
 
 namespace credits::tests {
 
-// The text of the Error that `work` throws.
+// Returns the text of the Error that `work` throws.
 template <class Error, class Work>
 std::string told_by(Work work) {
   try {
@@ -23,7 +23,7 @@ std::string told_by(Work work) {
 
 inline void check_tells(const std::string& text, std::initializer_list<std::string_view> parts) {
   for (const std::string_view part : parts) {
-    INFO("\"" << text << "\" should tell \"" << part << "\"");
+    INFO("\"" << text << "\" should contain \"" << part << "\"");
     CHECK(text.find(part) != std::string::npos);
   }
 }

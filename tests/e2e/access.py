@@ -1,4 +1,4 @@
-"""Tokens, the files that they are in, and requests whose headers are all the test's own."""
+"""Tokens, token files, and requests with only the test's own headers."""
 
 import http.client
 import json
@@ -6,11 +6,11 @@ import json
 from creditsd import Answer, open_socket
 
 RELAY, ADMIN = "relay-7Qm.token_of~a+test/1==", "admin-Zk3.token_of~a+test/2=="
-COMMIT = {"backend": "gemini", "tier": "max"}  # has no cap
+COMMIT = {"backend": "gemini", "tier": "max"}  # a tier without a cap
 
 
 def token_file(path, *tokens, mode=0o600):
-    """Made with its mode, and put into its place whole."""
+    """Creates the file with its mode, and moves it into place when complete."""
     new = path.with_suffix(".new")
     new.write_bytes("".join(token + "\n" for token in tokens).encode())
     new.chmod(mode)
@@ -19,7 +19,7 @@ def token_file(path, *tokens, mode=0o600):
 
 
 def token_flags(folder):
-    """The flags of a relay's and an admin's token, in files there."""
+    """Writes a relay's and an admin's token to files there; returns their flags."""
     return ["--relay-token-file", token_file(folder / "relay.tokens", RELAY),
             "--admin-token-file", token_file(folder / "admin.tokens", ADMIN)]
 
@@ -29,9 +29,9 @@ def bearer(token):
 
 
 def ask(port, method, path, *headers, body=None, sent_body=None):
-    """One request with these headers, as (name, value), and no others but those of its body.
+    """Sends one request with only these headers, as (name, value), and those of its body.
 
-    `sent_body`: the bytes of the body that are sent, if it is not all of it."""
+    `sent_body`: the part of the body to send, if not all of it."""
     data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers)]
     if body is not None:

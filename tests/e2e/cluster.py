@@ -1,4 +1,4 @@
-"""Several nodes over one PostgreSQL, and clients that are sent to any of them."""
+"""Several nodes over one PostgreSQL, and clients that send to any of them."""
 
 import itertools
 import random
@@ -16,19 +16,19 @@ _databases = itertools.count(1)
 
 
 def new_ledger(server_uri):
-    """The URI of an empty one on that server."""
+    """Creates an empty ledger on that server; returns its URI."""
     return postgres.new_schema(server_uri, f"ledger_{next(_schemas)}")
 
 
 def new_database(server):
-    """The name of an empty one on that server. Poolers drop `options`, so a schema of its own is not enough for them."""
+    """Creates an empty database on that server; returns its name. Needed for poolers, which drop `options`."""
     name = f"database_{next(_databases)}"
     server.sql(f"CREATE DATABASE {name}")
     return name
 
 
 def wait_until_ready(*nodes):
-    """Each may find its database again at another time."""
+    """Waits until every node is ready: each may reconnect to its database at a different time."""
     for node in nodes:
         client = Client(node.port)
         wait_until(lambda client=client: client.get("/readyz").status == 200, "readiness of every node")
@@ -36,7 +36,7 @@ def wait_until_ready(*nodes):
 
 
 class Cluster:
-    """Nodes that are killed and started again, as is their database; each request goes to another."""
+    """Nodes that are killed and restarted, like their database; each request goes to another node."""
 
     def __init__(self, start, server, uri, *args, nodes=2):
         self._server = server
@@ -49,7 +49,7 @@ class Cluster:
         return self._chance.choice(self.nodes).port
 
     def crash(self):
-        """A node and the database in turns."""
+        """Kills a node and the database in turns."""
         self._crashes += 1
         if self._crashes % 2:
             self._chance.choice(self.nodes).crash()

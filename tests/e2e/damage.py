@@ -4,7 +4,7 @@ import shutil
 
 
 def with_flipped_bit(data_dir, name, place, bit, to):
-    """A copy of the directory at `to`, in which one bit of the file `name` is another."""
+    """Copies the directory to `to`, with one bit of the file `name` flipped."""
     shutil.rmtree(to, ignore_errors=True)
     shutil.copytree(data_dir, to)
     content = bytearray((to / name).read_bytes())

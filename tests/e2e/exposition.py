@@ -1,5 +1,5 @@
-"""What /metrics has to expose, and a reader of Prometheus' text format. `promtool` checks what this
-does not; PROMTOOL names it, else it is looked for on the PATH."""
+"""The metrics that /metrics must expose, and a parser of Prometheus' text format. `promtool` checks the
+rest; PROMTOOL names it, else it is searched for on the PATH."""
 
 import os
 import re
@@ -59,12 +59,12 @@ def unescaped(text):
 
 def labels_of(text):
     labels = {name: unescaped(value) for name, value in LABEL.findall(text)}
-    assert LABEL.sub("", text) == "", f"no labels: {text}"
+    assert LABEL.sub("", text) == "", f"invalid labels: {text}"
     return labels
 
 
 class Exposition:
-    """`samples`: name to the frozen items of its labels to value."""
+    """`samples` maps a name to a map from the frozen items of its labels to its value."""
 
     def __init__(self, text):
         self.types, self.helps, self.samples = {}, {}, {}
@@ -78,20 +78,20 @@ class Exposition:
             else:
                 name, labels, value = SAMPLE.fullmatch(line).groups()
                 key = frozenset(labels_of(labels or "").items())
-                assert key not in self.samples.setdefault(name, {}), f"twice: {line}"
+                assert key not in self.samples.setdefault(name, {}), f"duplicate: {line}"
                 self.samples[name][key] = float(value)
 
     def value(self, name, **labels):
-        """0 where there is no such sample: a counter may begin with its first event."""
+        """Returns 0 if the sample is missing: a counter may appear with its first event."""
         return self.samples.get(name, {}).get(frozenset(labels.items()), 0)
 
     def total(self, name, **labels):
-        """The sum of the samples that have these labels, and maybe more."""
+        """Returns the sum of the samples that have at least these labels."""
         return sum(value for key, value in self.samples.get(name, {}).items()
                    if labels.items() <= dict(key).items())
 
     def counters(self):
-        """What may only grow: (name, labels) to value."""
+        """Maps (name, labels) to value, for all samples that may only grow."""
         return {(name, key): value for family, kind in self.types.items()
                 for name in ([family] if kind == "counter" else
                              [family + end for end in ("_bucket", "_sum", "_count")]
@@ -99,7 +99,7 @@ class Exposition:
                 for key, value in self.samples.get(name, {}).items()}
 
     def buckets(self, family):
-        """Labels without `le`, to a list of (bound, count) by rising bound."""
+        """Maps labels without `le` to a list of (bound, count), by rising bound."""
         found = {}
         for key, count in self.samples.get(family + "_bucket", {}).items():
             labels = dict(key)
@@ -115,7 +115,7 @@ def scrape(client):
 
 
 def promtool(*args, **settings):
-    """Runs it; its exit status and all that it said."""
+    """Runs promtool; returns its exit status and output."""
     binary = os.environ.get("PROMTOOL") or shutil.which("promtool")
     if not binary:
         pytest.skip("no promtool: it is in Debian's package prometheus")

@@ -1,7 +1,6 @@
-// Preloaded into creditsd: while the file $FAULTY_IO exists, writing to a journal fails. What that
-// file contains says what fails: "write" or "sync", and the number of the error, if it is not EIO.
-// With "stall" in it nothing fails, but a sync takes as long as the file is there; with "slow",
-// 20 ms longer.
+// Preloaded into creditsd: while the file $FAULTY_IO exists, writing to a journal fails. The file's
+// content selects the fault: "write" or "sync", with the error's number unless it is EIO; "stall"
+// makes a sync last as long as the file exists; "slow" makes it take 20 ms longer.
 #include <dlfcn.h>
 #include <unistd.h>
 

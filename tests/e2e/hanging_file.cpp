@@ -1,5 +1,5 @@
-// Preloaded into creditsd: while the file $HANGING_FILE.hangs exists, reading $HANGING_FILE does
-// not come back, as on a mount whose server is away.
+// Preloaded into creditsd: while the file $HANGING_FILE.hangs exists, reading $HANGING_FILE hangs,
+// as on a mount whose server is down.
 #include <dlfcn.h>
 #include <unistd.h>
 

@@ -1,13 +1,13 @@
-"""Decides whether what several clients saw of one install can have happened one after the other.
+"""Decides whether several clients' views of one install are consistent with some sequential order.
 
-A search after Wing and Gong, which goes no way twice (as Lowe proposed): it remembers each set of
-operations done, with the state that they led to."""
+Wing and Gong's search, with Lowe's memoisation: it remembers each set of completed operations, with the
+state that they led to."""
 
 from typing import NamedTuple
 
 from reserving import Call
 
-SEARCH_LIMIT = 1_000_000  # states; a history with versions in it needs some for each operation
+SEARCH_LIMIT = 1_000_000  # states; a history with versions needs a few per operation
 
 
 class Caps(NamedTuple):
@@ -16,7 +16,7 @@ class Caps(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """What an answer told; None where its kind tells nothing of it."""
+    """The contents of an answer; None for fields that its kind does not have."""
 
     status: int
     code: str | None = None
@@ -33,7 +33,7 @@ class Answer(NamedTuple):
 
 
 class Operation(NamedTuple):
-    """No answer: it is in doubt, and may have happened at any time after `called`, or never."""
+    """A call without an answer is in doubt: it may take effect at any time after `called`, or never."""
 
     call: Call
     called: int
@@ -124,7 +124,7 @@ def release(state, call, caps, _new_id):
         _, ending, answer = found
         if ending.kind == "settle":
             return [(state, Answer(409, "reservation_settled"))]
-        # The contract leaves open which of the two a repeated release shows.
+        # The contract allows either answer to a repeated release.
         return [(state, answer), (state, install(state, caps))]
     if not (hold := find(state.held, call.reservation)):
         return [(state, Answer(404, "unknown_reservation"))]
@@ -137,7 +137,7 @@ RULES = {"get": get, "commit": commit, "reserve": reserve, "settle": settle, "re
 
 
 def apply(state, call, caps, new_id):
-    """All that may follow: (state, answer). `new_id`: of the reservation that this may make."""
+    """Yields every possible (state, answer). `new_id` is for the reservation that this call may make."""
     if known := find(state.keys, call.key):
         _, first, answer = known
         return [(state, answer._replace(replayed=True) if call == first
@@ -160,7 +160,7 @@ class _Search:
                         for n, op in enumerate(self.history)]
 
     def run(self, initial):
-        """None, or the way that came farthest."""
+        """Returns None, or the path that came farthest."""
         ways, seen, farthest = [(0, initial)], set(), (0, initial)
         while ways:
             done, state = self._with_all_that_change_nothing(*ways.pop())
@@ -173,13 +173,13 @@ class _Search:
             farthest = max(farthest, (done, state), key=lambda way: way[0].bit_count())
             nexts = [(op.answer is not None, n, after) for n, op in self.candidates(done)
                      for after in self._steps(n, op, state) if after != state]
-            # Those in doubt are tried last, as most of them need not have happened.
+            # Calls in doubt are tried last, because most of them need not have taken effect.
             nexts.sort(key=lambda step: step[0])
             ways += [(done | 1 << n, after) for _, n, after in nexts]
         return farthest
 
     def candidates(self, done):
-        """Not done, and called before any other that is not done had returned."""
+        """The pending calls that were called before any other pending call returned."""
         horizon = min(op.returned for n, op in self.answered if not done >> n & 1)
         return [(n, op) for n, op in enumerate(self.history)
                 if op.called <= horizon and not done >> n & 1]
@@ -189,7 +189,7 @@ class _Search:
                 if op.answer in (None, answer)]
 
     def _with_all_that_change_nothing(self, done, state):
-        """Of what may come next and changes nothing, nothing is gained by waiting."""
+        """Calls that may come next and change nothing: delaying them gains nothing."""
         while not all(done >> n & 1 for n, _ in self.answered):
             found = [n for n, op in self.candidates(done)
                      if op.answer is not None and state in self._steps(n, op, state)]
@@ -201,7 +201,7 @@ class _Search:
 
 
 def why_not(history, caps, initial=State()):
-    """None where the history is linearizable; else where the longest attempt got stuck."""
+    """Returns None if the history is linearizable; otherwise where the longest attempt got stuck."""
     search = _Search(history, caps)
     farthest = search.run(initial)
     if farthest is None:

@@ -1,4 +1,4 @@
-"""Calls that reserve, settle and release, and clients that go on asking through a crash."""
+"""Calls that reserve, settle and release, and clients that keep retrying through a crash."""
 
 import contextlib
 import http.client
@@ -17,7 +17,7 @@ NO_ANSWER = (OSError, http.client.HTTPException)
 
 
 def seeds(default=2):
-    """CREDITS_SEED=n asks for that one, CREDITS_CAP_SEEDS=N for the first N."""
+    """The seeds to run: CREDITS_SEED=n selects that one, CREDITS_CAP_SEEDS=N the first N."""
     if "CREDITS_SEED" in os.environ:
         return [int(os.environ["CREDITS_SEED"])]
     return list(range(1, int(os.environ.get("CREDITS_CAP_SEEDS", default)) + 1))
@@ -25,7 +25,7 @@ def seeds(default=2):
 
 @contextlib.contextmanager
 def rerunnable(seed, test_file):
-    """Adds to a failure which seed it was, and how to run that one again."""
+    """Adds the seed to a failure, and how to run it again."""
     try:
         yield
     except Exception as failure:
@@ -53,7 +53,7 @@ def call(kind, key=None, reservation=None, **fields):
 
 
 def request_of(install_id, asked):
-    """The arguments of Client.request."""
+    """Returns the arguments for Client.request."""
     path = path_of(install_id)
     if asked.kind == "get":
         return "GET", path
@@ -67,7 +67,7 @@ def request_of(install_id, asked):
 
 
 class Service:
-    """A server that is killed and started again on one data directory and one port."""
+    """A server that is killed and restarted on the same data directory and port."""
 
     def __init__(self, start, *args):
         self._start = start
@@ -79,8 +79,8 @@ class Service:
         self._up.set()
 
     def crash(self):
-        # While it is down no one may connect: on loopback, an attempt to connect to a free port
-        # can take that very port.
+        # While it is down, clients must not connect: on loopback, an attempt to connect to a free port
+        # can occupy that port.
         self._up.clear()
         try:
             self._server.kill()
@@ -97,11 +97,11 @@ class Service:
 
     def wait_until_up(self):
         assert self._up.wait(PATIENCE_S), f"the server was down for {PATIENCE_S} s"
-        assert not self._lost, "the server did not start again"
+        assert not self._lost, "the server did not restart"
 
 
 class Threads:
-    """Runs each `work(number, over)` until the event `over`, which is also set when one raises."""
+    """Runs each `work(number, over)` until the event `over`, which is also set if one raises."""
 
     def __init__(self, works):
         self.over = threading.Event()
@@ -123,7 +123,7 @@ class Threads:
         self.join()
 
     def join(self):
-        """Raises what the first of them that failed had raised."""
+        """Raises the exception of the first that failed."""
         for thread in self._threads:
             thread.join()
         if self.failures:
@@ -131,7 +131,7 @@ class Threads:
 
 
 class PatientClient:
-    """Asks again, in the same words, until there is an answer other than 503."""
+    """Repeats each request unchanged until it gets an answer other than 503."""
 
     def __init__(self, service, chance):
         self._service = service
@@ -148,7 +148,7 @@ class PatientClient:
             time.sleep(self._chance.uniform(0.005, 0.03))
 
     def ask_once(self, install_id, asked):
-        """None: there was no answer, and it may have been done."""
+        """Returns None without an answer: the call may have taken effect."""
         self._service.wait_until_up()
         port = self._service.port
         client = self._clients.setdefault(port, creditsd.Client(port))

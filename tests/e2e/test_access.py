@@ -1,4 +1,4 @@
-"""Who may call what: by tokens, and without tokens by being a program of this machine."""
+"""Who may call what: by token, or, without tokens, programs on this machine."""
 
 import base64
 import json
@@ -15,7 +15,7 @@ QUOTA = {"core": {"lifetime": 100}, "max": {"monthly": None}}
 BATCH = {"operations": [{"op": "get", "install_id": "a"}]}
 LARGE = 8 * 1024 * 1024
 
-# method, path, body, the status of an answer to who may call it
+# method, path, body, status for a permitted caller
 RELAY_CALLS = [
     ("PUT", INSTALL, None, 200), ("GET", INSTALL, None, 200), ("HEAD", INSTALL, None, 200),
     ("POST", INSTALL + "/plan", {}, 200), ("POST", INSTALL + "/commit", COMMIT, 200),
@@ -41,7 +41,7 @@ def basic(user, password):
 
 
 UNKNOWN = {
-    # what is sent as Authorization and is no token of ours
+    # Authorization values that are not our tokens
     "empty": "", "scheme-alone": "Bearer", "scheme-and-space": "Bearer ", "no-scheme": ADMIN,
     "wrong": "Bearer wrong", "cut": f"Bearer {ADMIN[:-1]}", "longer": f"Bearer {ADMIN}=",
     "first-byte": f"Bearer {ADMIN[0]}", "other-case": f"Bearer {ADMIN.swapcase()}",
@@ -82,7 +82,7 @@ def status_of(client, token, path="/v1/installs"):
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    """A server with a relay's and an admin's token: nothing that is refused may change it."""
+    """A server with a relay's and an admin's token; refused calls must not change it."""
     folder = tmp_path_factory.mktemp("access")
     server = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", folder / "data",
                               *token_flags(folder)], folder / "log")
@@ -107,12 +107,12 @@ def unchanged(guarded, connect):
     assert state_of(client, bearer(ADMIN)) == before
 
 
-# --- tokens and what they open
+# --- tokens and the calls they permit
 
 
 @pytest.mark.parametrize("token", [RELAY, ADMIN], ids=["relay", "admin"])
 @pytest.mark.parametrize("call", RELAY_CALLS, ids=shown)
-def test_a_call_of_the_relay_takes_any_token(guarded, connect, call, token):
+def test_a_relays_call_accepts_any_token(guarded, connect, call, token):
     method, path, body, status = call
     answer = connect(guarded).request(method, path, body, bearer(token))
     assert answer.status == status, answer.body
@@ -120,7 +120,7 @@ def test_a_call_of_the_relay_takes_any_token(guarded, connect, call, token):
 
 
 @pytest.mark.parametrize("call", OPERATORS_CALLS, ids=shown)
-def test_a_call_of_operators_takes_an_admins_token(guarded, connect, call):
+def test_an_operators_call_accepts_an_admins_token(guarded, connect, call):
     method, path, body, status = call
     answer = connect(guarded).request(method, path, body, bearer(ADMIN))
     assert answer.status == status, answer.body
@@ -128,7 +128,7 @@ def test_a_call_of_operators_takes_an_admins_token(guarded, connect, call):
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("call", OPERATORS_CALLS, ids=shown)
-def test_a_call_of_operators_is_403_with_a_relays_token(guarded, connect, call):
+def test_an_operators_call_is_403_with_a_relays_token(guarded, connect, call):
     method, path, body, _ = call
     check_refused(connect(guarded).request(method, path, body, bearer(RELAY)), method, 403)
 
@@ -142,7 +142,7 @@ def test_a_call_without_a_token_is_401(guarded, connect, call):
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("authorization", UNKNOWN.values(), ids=UNKNOWN)
-def test_a_call_with_what_is_no_token_of_ours_is_401(guarded, connect, authorization):
+def test_a_call_with_an_unknown_token_is_401(guarded, connect, authorization):
     client = connect(guarded)
     for method, path, body, _ in RELAY_CALLS + OPERATORS_CALLS:
         check_unauthorized(client.request(method, path, body, {"Authorization": authorization}),
@@ -152,13 +152,13 @@ def test_a_call_with_what_is_no_token_of_ours_is_401(guarded, connect, authoriza
 @pytest.mark.parametrize("path", OPEN_PATHS)
 @pytest.mark.parametrize("headers", [{}, bearer("wrong"), bearer(RELAY), bearer(ADMIN)],
                          ids=["none", "wrong", "relay", "admin"])
-def test_an_open_path_takes_anything(guarded, connect, path, headers):
+def test_an_open_path_accepts_anything(guarded, connect, path, headers):
     client = connect(guarded)
     for method in ("GET", "HEAD"):
         assert client.request(method, path, headers=headers).status == 200
 
 
-def test_all_that_the_page_is_made_of_is_open(guarded, connect):
+def test_all_parts_of_the_page_are_open(guarded, connect):
     client = connect(guarded)
     page = client.get("/").body.decode()
     parts = re.findall(r'(?:src|href)="(/?[\w.-]+)"', page)
@@ -168,7 +168,7 @@ def test_all_that_the_page_is_made_of_is_open(guarded, connect):
 
 
 @pytest.mark.parametrize("scheme", ["Bearer", "bearer", "BEARER", "bEaReR"])
-def test_the_scheme_has_no_case(guarded, connect, scheme):
+def test_the_scheme_ignores_case(guarded, connect, scheme):
     headers = {"Authorization": f"{scheme} {ADMIN}"}
     assert connect(guarded).request("GET", "/v1/quota", headers=headers).status == 200
 
@@ -185,7 +185,7 @@ def test_two_authorization_headers_are_refused(guarded, tokens):
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("name", ["access_token", "token", "authorization"])
-def test_a_token_in_the_query_opens_nothing_and_is_not_repeated(guarded, connect, name):
+def test_a_token_in_the_query_permits_nothing_and_is_not_repeated(guarded, connect, name):
     client = connect(guarded)
     for method, path, body in (("GET", "/v1/stats", None), ("GET", "/v1/installs", None),
                                ("POST", INSTALL + "/commit", COMMIT)):
@@ -205,7 +205,7 @@ def test_a_token_in_the_query_opens_nothing_and_is_not_repeated(guarded, connect
     "/v1/quota?", "/v1/quota#/healthz", "/healthz%2f..%2fv1%2fquota", "/%2Fv1/quota",
     "http://127.0.0.1/v1/quota", "/v1%2fquota", "/v1\\quota",
 ])
-def test_no_way_to_write_a_path_goes_around_its_token(guarded, path):
+def test_no_spelling_of_a_path_avoids_its_token(guarded, path):
     for headers in ([], [("Authorization", f"Bearer {RELAY}")]):
         answer = ask(guarded.port, "GET", path, ("Host", "127.0.0.1"), *headers)
         assert answer.status in (400, 401, 403, 404), answer.body
@@ -222,7 +222,7 @@ def test_with_tokens_host_and_origin_do_not_matter(guarded):
                    body=COMMIT).status == 200
 
 
-# --- a refused call is refused before anything else
+# --- access is checked before anything else
 
 
 @pytest.mark.usefixtures("unchanged")
@@ -232,7 +232,7 @@ def test_with_tokens_host_and_origin_do_not_matter(guarded):
     ("POST", INSTALL + "/commit", {"credits": 0}), ("PUT", "/v1/quota", {}),
     ("POST", "/v1/batch", {"operations": []}), ("POST", INSTALL + "/plan", b" " * (LARGE + 1)),
 ], ids=str)
-def test_what_else_is_wrong_is_not_told_without_a_token(guarded, connect, method, path, body):
+def test_other_faults_are_not_reported_without_a_token(guarded, connect, method, path, body):
     check_unauthorized(connect(guarded).request(method, path, body if method != "GET" else None))
 
 
@@ -243,8 +243,7 @@ def test_what_else_is_wrong_is_not_told_without_a_token(guarded, connect, method
     ("POST", "/v1/batch", "wrong", 401), ("PUT", "/v1/quota", RELAY, 403),
     ("POST", "/v1/import", None, 401), ("POST", "/v1/import", RELAY, 403),
 ])
-def test_a_refused_call_is_answered_before_its_body_has_come(guarded, method, path, token, status,
-                                                             expect):
+def test_a_refused_call_is_answered_before_its_body_arrives(guarded, method, path, token, status, expect):
     authorization = [("Authorization", f"Bearer {token}")] if token else []
     answer = ask(guarded.port, method, path, ("Host", "x"), ("Content-Length", LARGE),
                  *authorization, *expect, body=b"", sent_body=b"{")
@@ -252,7 +251,7 @@ def test_a_refused_call_is_answered_before_its_body_has_come(guarded, method, pa
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_refused_body_that_is_sent_all_the_same_harms_no_one(guarded, connect):
+def test_sending_a_refused_body_anyway_does_no_harm(guarded, connect):
     for body in (b" " * LARGE, iter([b" " * 100_000] * 20)):
         check_unauthorized(connect(guarded).request("POST", INSTALL + "/commit", body,
                                                     bearer("wrong")))
@@ -273,7 +272,7 @@ def test_the_body_of_a_refused_call_is_not_taken_for_the_next_request(guarded):
 # --- token files
 
 
-def test_each_token_of_a_file_is_one(start, connect, tmp_path):
+def test_every_token_of_a_file_is_valid(start, connect, tmp_path):
     tokens = [f"token-{n}" for n in range(500)]
     client = connect(start("--relay-token-file", token_file(tmp_path / "r", *tokens),
                            "--admin-token-file", token_file(tmp_path / "a", ADMIN, "second")))
@@ -287,8 +286,7 @@ def test_each_token_of_a_file_is_one(start, connect, tmp_path):
     b"one\ntwo\n", b"one\ntwo", b"one\r\ntwo\r\n", b"one\r\ntwo", b"\n\none\n\n\ntwo\n\n",
     b"\r\none\r\n\r\ntwo\r\n", b"\n\r\none\ntwo\r\n",
 ], ids=repr)
-def test_a_token_file_may_have_blank_lines_any_line_ends_and_no_last_one(start, connect, tmp_path,
-                                                                         content):
+def test_a_token_file_may_have_blank_lines_and_any_line_ends(start, connect, tmp_path, content):
     path = tmp_path / "tokens"
     path.write_bytes(content)
     path.chmod(0o600)
@@ -306,14 +304,14 @@ def test_every_character_of_a_token_counts(start, connect, tmp_path):
         assert status_of(client, other) in (400, 401)
 
 
-def test_with_the_admins_file_alone_its_tokens_are_all_there_are(start, connect, tmp_path):
+def test_with_only_the_admins_file_its_tokens_are_the_only_ones(start, connect, tmp_path):
     client = connect(start("--admin-token-file", token_file(tmp_path / "tokens", ADMIN)))
     for method, path, body, _ in RELAY_CALLS + OPERATORS_CALLS:
         check_unauthorized(client.request(method, path, body), method)
         assert client.request(method, path, body, bearer(ADMIN)).status not in (401, 403)
 
 
-def test_with_the_relays_file_alone_nobody_is_an_operator(start, connect, tmp_path):
+def test_with_only_the_relays_file_nobody_is_an_operator(start, connect, tmp_path):
     client = connect(start("--relay-token-file", token_file(tmp_path / "tokens", RELAY)))
     assert client.request("PUT", INSTALL, headers=bearer(RELAY)).status == 201
     for method, path, body, _ in OPERATORS_CALLS:
@@ -322,7 +320,7 @@ def test_with_the_relays_file_alone_nobody_is_an_operator(start, connect, tmp_pa
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o400])
-def test_a_token_file_of_its_owner_alone_is_read(start, connect, tmp_path, mode):
+def test_a_token_file_only_for_its_owner_is_read(start, connect, tmp_path, mode):
     path = token_file(tmp_path / "tokens", ADMIN, mode=mode)
     (tmp_path / "link").symlink_to(path)
     for named in (path, tmp_path / "link"):
@@ -368,7 +366,7 @@ def make_content(content):
 
 
 BROKEN = {
-    # what is wrong with a token file: how it becomes so
+    # fault of a token file: how to make it
     "missing": make_missing, "directory": make_directory, "empty": make_content(b""),
     "blank": make_content(b"\n\r\n\n"),
     "bad-token": make_content(b"new-token\nnot a token\n"),
@@ -379,7 +377,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("flag", FLAGS)
 @pytest.mark.parametrize("make", BROKEN.values(), ids=BROKEN)
-def test_a_broken_token_file_stops_the_start_and_is_named(data_dir, tmp_path, flag, make):
+def test_a_broken_token_file_aborts_startup_and_is_named(data_dir, tmp_path, flag, make):
     path = tmp_path / "some.tokens"
     make(path)
     other = FLAGS[1 - FLAGS.index(flag)]
@@ -389,7 +387,7 @@ def test_a_broken_token_file_stops_the_start_and_is_named(data_dir, tmp_path, fl
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o604, 0o666])
-def test_a_token_file_that_others_can_read_is_told_how_to_mend(data_dir, tmp_path, mode):
+def test_a_token_file_that_others_can_read_is_refused_with_advice(data_dir, tmp_path, mode):
     path = token_file(tmp_path / "tokens", ADMIN, mode=mode)
     error = refuse_start(data_dir, "--admin-token-file", path)
     assert str(path) in error and re.search(r"chmod|600", error), error
@@ -400,7 +398,7 @@ def test_a_token_file_that_others_can_read_is_told_how_to_mend(data_dir, tmp_pat
     "two words", "umlaut-\u00e4", 'quo"ted', "com,ma", "# a comment", "per%cent", "=first",
     "in=the=middle", "semi;colon", "nul\0", "tab\tbed", "\ufeffmark", "back\\slash", "=",
 ], ids=repr)
-def test_what_is_no_token_is_named_by_its_line_and_not_shown(data_dir, tmp_path, bad):
+def test_an_invalid_token_is_named_by_its_line_and_not_shown(data_dir, tmp_path, bad):
     path = token_file(tmp_path / "tokens", "well-formed", "", bad, "another")
     error = refuse_start(data_dir, "--admin-token-file", path)
     place = error.split(str(path), 1)[1]
@@ -410,7 +408,7 @@ def test_what_is_no_token_is_named_by_its_line_and_not_shown(data_dir, tmp_path,
 
 
 @pytest.mark.parametrize("flag", FLAGS)
-def test_an_empty_name_of_a_token_file_does_not_open_the_door(data_dir, flag):
+def test_an_empty_token_file_name_does_not_disable_tokens(data_dir, flag):
     ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, f"{flag}=")
     assert ended.returncode in (1, 2)
     assert ended.stdout == ""
@@ -429,18 +427,18 @@ def test_beyond_loopback_it_listens_with_tokens(start, connect, tmp_path, flag):
 
 @pytest.fixture
 def rotating(start, tmp_path):
-    """A server of its own with tokens, whose files change."""
+    """A separate server with tokens, whose files change."""
     return start(*token_flags(tmp_path))
 
 
 def hup_and_wait_for(server, told):
-    """Until the log tells of it."""
+    """Sends SIGHUP and waits for its line in the log."""
     logged = len(server.log())
     server.hup()
     wait_until(lambda: told in server.log()[logged:], f"{told} in the log")
 
 
-def test_sighup_takes_the_new_tokens_and_refuses_the_old(rotating, connect, tmp_path):
+def test_sighup_accepts_the_new_tokens_and_refuses_the_old(rotating, connect, tmp_path):
     client, other = connect(rotating), connect(rotating)
     assert [status_of(client, RELAY, INSTALL), status_of(client, ADMIN)] == [404, 200]
     kept = client.connection.sock
@@ -467,7 +465,7 @@ def test_tokens_can_overlap_in_a_rotation(rotating, connect, tmp_path):
     assert status_of(client, "admin-2") == 200
 
 
-def test_a_token_that_moves_to_the_relays_file_is_an_admins_no_more(rotating, connect, tmp_path):
+def test_a_token_that_moves_to_the_relays_file_is_no_longer_an_admins(rotating, connect, tmp_path):
     client = connect(rotating)
     assert status_of(client, ADMIN) == 200
     token_file(tmp_path / "relay.tokens", ADMIN)
@@ -479,8 +477,7 @@ def test_a_token_that_moves_to_the_relays_file_is_an_admins_no_more(rotating, co
 
 @pytest.mark.parametrize("name", ["relay.tokens", "admin.tokens"])
 @pytest.mark.parametrize("make", BROKEN.values(), ids=BROKEN)
-def test_sighup_on_a_broken_token_file_keeps_the_tokens_and_tells(rotating, connect, tmp_path, name,
-                                                                  make):
+def test_sighup_on_a_broken_token_file_keeps_the_tokens_and_logs_it(rotating, connect, tmp_path, name, make):
     path = tmp_path / name
     make(path)
     client = connect(rotating)
@@ -508,8 +505,8 @@ def test_many_sighups_under_load_refuse_no_one(rotating, connect):
 # --- tokens stay secret
 
 
-def test_no_token_is_ever_told(start, connect, tmp_path):
-    """Neither in the log at its most talkative, nor in an answer, nor to who lists processes."""
+def test_tokens_are_never_revealed(start, connect, tmp_path):
+    """Not in the log at its most verbose level, in an answer, or in the process list."""
     server = start("--log-level", "debug", "--slow-request", "1ms", *token_flags(tmp_path))
     secrets = [RELAY, ADMIN, "guess-9fK2", "rotated-4hT7", base64.b64encode(
         f"admin:{ADMIN}".encode()).decode()]
@@ -545,12 +542,12 @@ def test_no_token_is_ever_told(start, connect, tmp_path):
     assert [(secret, text) for secret in secrets for text in told if secret in text] == []
 
 
-# --- without tokens: programs of this machine only
+# --- without tokens: only programs on this machine
 
 
 @pytest.fixture
 def own(shared_server, connect):
-    """The server without tokens, and that what is refused changes nothing."""
+    """The server without tokens; checks that refused calls change nothing."""
     client = connect(shared_server)
     client.put(INSTALL)
     before = state_of(client)
@@ -563,7 +560,7 @@ IMPORT = ("POST", "/v1/import", {"rows": {"b": {}}})
 
 
 def ask_own(server, call, **headers):
-    """`{port}` in a header stands for the server's own; a header that is None is left out."""
+    """`{port}` in a header stands for the server's port; a header that is None is omitted."""
     method, path, body = call
     sent = {"Host": "127.0.0.1:{port}"} | {k.replace("_", "-"): v for k, v in headers.items()}
     return ask(server.port, method, path, *((k, v.replace("{port}", str(server.port)))
@@ -573,7 +570,7 @@ def ask_own(server, call, **headers):
 @pytest.mark.parametrize("host", [
     "127.0.0.1", "127.0.0.1:{port}", "localhost", "localhost:{port}", "LOCALHOST", "LocalHost:9",
     "[::1]", "[::1]:{port}", "127.0.0.2", "127.0.0.2:{port}", "127.0.0.1:9000"])
-def test_without_tokens_a_host_that_is_loopback_is_served(shared_server, host):
+def test_without_tokens_a_loopback_host_is_served(shared_server, host):
     assert ask_own(shared_server, READ, Host=host).status == 200
     assert ask_own(shared_server, DEBIT, Host=host).status == 200
 
@@ -595,7 +592,7 @@ def test_without_tokens_another_host_is_403(own, host):
     "[::1].evil.example", "[::1", "127.0.0.1 evil", "evil@127.0.0.1", "127.0.0.1:x", "127.0.0.1:{port}/",
     "127.0.0.1:{port}:{port}", ":{port}", "[", "localhost:{port}.evil.example",
     "localhost:{port}@evil.example", "127.0.0.1%00.evil.example"])
-def test_without_tokens_a_host_that_is_none_is_refused(own, host):
+def test_without_tokens_an_invalid_host_is_refused(own, host):
     for call in (READ, DEBIT):
         for encoding in (None, "gzip"):
             answer = ask_own(own, call, Host=host, Accept_Encoding=encoding)
@@ -606,7 +603,7 @@ def test_without_tokens_a_host_that_is_none_is_refused(own, host):
 @pytest.mark.parametrize("encoding", ["gzip, deflate", "gzip, deflate, br, zstd", "identity",
                                       "identity;q=1, *;q=0"])
 def test_without_tokens_a_bare_name_is_403_for_a_browser(own, host, encoding):
-    """A browser always sends Accept-Encoding, and no page can take it away."""
+    """A browser always sends Accept-Encoding, and no page can remove it."""
     for call in (READ, DEBIT, IMPORT):
         answer = ask_own(own, call, Host=host, Accept_Encoding=encoding)
         check_problem(answer, 403, "forbidden")
@@ -619,7 +616,7 @@ def test_without_tokens_a_bare_name_is_served_to_other_programs(shared_server, h
 
 
 @pytest.mark.parametrize("host", ["", None])
-def test_no_host_is_no_valid_request(shared_server, host):
+def test_a_request_without_a_host_is_invalid(shared_server, host):
     for call in (READ, DEBIT):
         check_problem(ask_own(shared_server, call, Host=host), 400, "bad_request")
 
@@ -652,7 +649,7 @@ def test_without_tokens_another_origin_is_403(own, origin):
 
 @pytest.mark.parametrize("site, status", [("cross-site", 403), ("same-site", 403), ("none", 200),
                                           ("same-origin", 200)])
-def test_without_tokens_a_browser_says_whose_page_calls(shared_server, site, status):
+def test_without_tokens_a_browser_names_the_calling_site(shared_server, site, status):
     for call in (READ, DEBIT):
         assert ask_own(shared_server, call, Sec_Fetch_Site=site).status == status
 
@@ -664,19 +661,19 @@ def test_without_tokens_the_page_may_be_linked_to(shared_server):
 @pytest.mark.parametrize("content_type", [
     "text/plain", "text/plain;charset=UTF-8", "application/x-www-form-urlencoded",
     "multipart/form-data; boundary=x"])
-def test_without_tokens_the_types_that_a_form_can_send_are_refused(own, content_type):
+def test_without_tokens_the_types_of_forms_are_refused(own, content_type):
     for call in (DEBIT, IMPORT, ("PUT", "/v1/quota", QUOTA), ("POST", "/v1/batch", BATCH)):
         check_problem(ask_own(own, call, Content_Type=content_type), 415, "unsupported_media_type")
 
 
-def test_without_tokens_json_may_name_its_charset(shared_server):
+def test_without_tokens_json_may_have_a_charset(shared_server):
     answer = ask_own(shared_server, DEBIT, Content_Type="application/json; charset=utf-8")
     assert answer.status == 200
 
 
 @pytest.mark.parametrize("origin", ["http://evil.example", "http://127.0.0.1:{port}", None])
 @pytest.mark.parametrize("method", ["OPTIONS", "GET"])
-def test_no_other_page_is_ever_let_in(shared_server, method, origin):
+def test_other_sites_pages_never_get_access(shared_server, method, origin):
     answer = ask_own(shared_server, (method, "/v1/quota", None), Origin=origin,
                      Access_Control_Request_Method="PUT" if method == "OPTIONS" else None)
     assert not [name for name in answer.headers if name.lower().startswith("access-control")]

@@ -1,5 +1,5 @@
-"""An actor that throws, in each of its handlers: the process ends, its last line says which actor failed at
-which message, and the next start has every acknowledged commit."""
+"""An actor that throws, in each of its handlers: the process ends, its last line names the actor and the
+message, and the next start has every acknowledged commit."""
 
 import contextlib
 import http.client
@@ -37,7 +37,7 @@ def cases(table):
 
 @pytest.fixture
 def faulty(start, monkeypatch):
-    """Starts a server whose `actor` throws at the second `message`, or the first at its end."""
+    """Starts a server whose `actor` throws at the second `message`, or at the first during shutdown."""
     def start_faulty(actor, message, *args):
         with monkeypatch.context() as patch:
             patch.setattr(creditsd, "BINARY", str(Path(creditsd.BINARY).with_name("creditsd_with_faults")))
@@ -48,7 +48,7 @@ def faulty(start, monkeypatch):
 
 
 class Stir:
-    """Sends what makes every actor handle every message, until the server has gone."""
+    """Sends requests that make every actor handle every message, until the server ends."""
 
     def __init__(self, port, other_port=None):
         self._port = port
@@ -74,7 +74,7 @@ class Stir:
 
     @staticmethod
     def _operate(client, _other):
-        for n in range(8):  # more than may be live, so that keys are looked up
+        for n in range(8):  # more than the live limit, so that keys are looked up
             client.request("POST", path_of(f"keyed{n}") + "/commit", COMMIT, {"Idempotency-Key": "k"})
         client.post("/v1/batch", {"operations": [{"op": "get", "install_id": "shared"},
                                                  {"op": "commit", "install_id": "shared", **COMMIT}]})
@@ -129,7 +129,7 @@ def test_a_node_whose_actor_throws_loses_nothing(database, faulty, start, connec
     traffic = Traffic(server.port, ids(30), writers=8, readers=2)
     stir = Stir(server.port, other.port)
     check_that_it_ends(server, actor, message, traffic, stir)
-    # The database may still be at what the node had sent.
+    # The database may still be executing the node's last statement.
     wait_until(lambda: database.sql("SELECT count(*) FROM pg_stat_activity WHERE state = 'active'"
                                     " AND pid <> pg_backend_pid()") == "0", "the end of the node's statements")
     check_count(connect(other), traffic)

@@ -1,5 +1,5 @@
-"""A PostgreSQL that is away, takes no writes, ends sessions, has odd settings, or is large: what creditsd
-then does and says. `test_failover.py` has a standby, `test_locked_rows.py` locks, `test_poolers.py` PgBouncer."""
+"""creditsd on a PostgreSQL that is down, rejects writes, ends sessions, has odd settings, or is large.
+`test_failover.py` has a standby, `test_locked_rows.py` locks, `test_poolers.py` PgBouncer."""
 
 import itertools
 import re
@@ -40,7 +40,7 @@ def database(server):
 
 @pytest.fixture
 def away(uri, server):
-    """Stops the server; it is there again after the test in any case."""
+    """Stops the server; it is restarted after the test in any case."""
     yield lambda: server.stop(signal.SIGQUIT)
     if server.process.poll() is not None:
         server.start()
@@ -68,11 +68,11 @@ def is_ready(client):
     return client.get("/readyz").status == 200
 
 
-# --- away
+# --- a database that is down
 
 
 @pytest.mark.parametrize("rows", [{}, {"x": {"install_id": "x"}}], ids=["no-rows", "a-row"])
-def test_an_import_while_the_database_is_away_is_refused_and_harms_nothing(start, connect, server, uri, away, rows):
+def test_an_import_while_the_database_is_down_is_refused_and_does_no_harm(start, connect, server, uri, away, rows):
     node = start("--store", uri)
     client = connect(node)
     away()
@@ -85,11 +85,11 @@ def test_an_import_while_the_database_is_away_is_refused_and_harms_nothing(start
     assert node.stop() == 0
 
 
-def test_a_database_that_comes_up_later_is_waited_for_and_told_once(starting, connect, server, uri, away):
+def test_startup_waits_for_a_database_and_logs_it_once(starting, connect, server, uri, away):
     away()
     node = starting("--store", uri)
     wait_until(lambda: "waiting_for_store" in node.log() or not node.running(), "a word about it in the log")
-    time.sleep(2.5)  # for what it would say again
+    time.sleep(2.5)  # for repeated lines, if any
     assert node.running() and not node.is_listening(), node.log()
     [told] = [line for line in node.log().splitlines() if "waiting_for_store" in line]
     assert str(server.port) in told
@@ -98,7 +98,7 @@ def test_a_database_that_comes_up_later_is_waited_for_and_told_once(starting, co
     assert node.stop() == 0
 
 
-def test_a_start_that_waits_for_the_database_ends_when_it_is_told_to(starting, uri, away):
+def test_a_start_that_waits_for_the_database_ends_on_a_signal(starting, uri, away):
     away()
     node = starting("--store", uri)
     wait_until(lambda: node.log() or not node.running(), "a word about it in the log")
@@ -107,7 +107,7 @@ def test_a_start_that_waits_for_the_database_ends_when_it_is_told_to(starting, u
     assert not node.is_listening()
 
 
-def test_while_the_database_is_away_the_log_has_a_few_lines_a_second(start, connect, server, uri, away):
+def test_while_the_database_is_down_the_log_has_a_few_lines_a_second(start, connect, server, uri, away):
     node = start("--store", uri)
     assert commit(connect(node)).status == 200
     away()
@@ -128,17 +128,17 @@ def test_while_the_database_is_away_the_log_has_a_few_lines_a_second(start, conn
     assert max(seconds.values()) <= 10, seconds
 
 
-# --- no writes
+# --- a server that rejects writes
 
 
-def test_a_server_that_takes_no_writes_is_unready_until_it_takes_them(start, connect, server, uri):
+def test_a_server_that_rejects_writes_is_unready_until_it_accepts_them(start, connect, server, uri):
     node = start("--store", uri)
     client = connect(node)
     assert commit(client).status == 200
     server.set("default_transaction_read_only", "on")
     try:
         check_unavailable(commit(client))
-        for _ in range(50):  # more than two looks at the store
+        for _ in range(50):  # longer than two checks of the store
             time.sleep(0.05)
             check_problem(client.get("/readyz"), 503, "storage_unavailable")
             assert scrape(client).value("credits_store_up") == 0
@@ -153,7 +153,7 @@ def test_a_server_that_takes_no_writes_is_unready_until_it_takes_them(start, con
     assert scrape(client).value("credits_store_up") == 1
 
 
-def test_a_server_that_takes_no_writes_is_found_though_nobody_writes(start, connect, server, uri):
+def test_a_server_that_rejects_writes_is_detected_without_writes(start, connect, server, uri):
     client = connect(start("--store", uri))
     assert is_ready(client)
     server.set("default_transaction_read_only", "on")
@@ -165,10 +165,10 @@ def test_a_server_that_takes_no_writes_is_found_though_nobody_writes(start, conn
     wait_until(lambda: is_ready(client), "readiness")
 
 
-# --- connections that the server has ended
+# --- connections ended by the server
 
 
-def test_connections_that_were_ended_while_idle_cost_nobody_an_answer(start, connect, server, uri):
+def test_connections_ended_while_idle_cost_no_answer(start, connect, server, uri):
     client = connect(start("--store", named(uri, "idle")))
     assert commit(client).status == 200
     ended = 0
@@ -183,7 +183,7 @@ def test_connections_that_were_ended_while_idle_cost_nobody_an_answer(start, con
     assert client.get("/v1/stats").json["store"]["write_failures_total"] == 0
 
 
-def test_connections_that_were_ended_while_idle_cost_readers_and_batches_nothing(start, connect, server, uri):
+def test_connections_ended_while_idle_cost_readers_and_batches_nothing(start, connect, server, uri):
     client = connect(start("--store", named(uri, "batches")))
     operations = [{"op": "commit", "install_id": install_id, **COMMIT} for install_id in ids(5)]
     operations += [{"op": "get", "install_id": install_id} for install_id in ids(10)[5:]]
@@ -198,11 +198,11 @@ def test_connections_that_were_ended_while_idle_cost_readers_and_batches_nothing
         assert client.get(path_of("i0001") + "/entries").status == 200
 
 
-# --- what others read has failed, what was written is durable
+# --- a failed read beside a durable write
 
 
-def test_a_durable_commit_is_answered_though_a_read_beside_it_fails(start, connect, server, uri):
-    """Both wait for a write that is slow. The session that has then done the commit can do nothing else."""
+def test_a_durable_commit_is_answered_though_a_concurrent_read_fails(start, connect, server, uri):
+    """Both wait for a slow write. The session that then did the commit can do nothing else."""
     client = connect(start("--store", named(uri, "maimed")))
     for install_id in ("slow", *ids(20)):
         assert commit(client, install_id).status == 200
@@ -230,7 +230,7 @@ def test_a_durable_commit_is_answered_though_a_read_beside_it_fails(start, conne
     assert show(client, "a")["version"] == 2
 
 
-# --- an import is whole or not at all
+# --- an import is all or nothing
 
 
 ROW = {"tier_snapshot": "core", "lifetime_consumed": 3, "lifetime_gemini_consumed": 2, "month": "2026-11",
@@ -238,7 +238,7 @@ ROW = {"tier_snapshot": "core", "lifetime_consumed": 3, "lifetime_gemini_consume
 
 
 def check_import(clients, server, uri, count, answer, install_id):
-    """That it is whole, or that there is nothing but another node's commit on `install_id`."""
+    """Checks that the import is complete, or that there is only another node's commit on `install_id`."""
     installs = int(server.sql(f"SELECT count(*) FROM {schema_of(uri)}.credits_installs"))
     install = show(clients[0], install_id)
     if answer.status == 200:
@@ -253,7 +253,7 @@ def check_import(clients, server, uri, count, answer, install_id):
     check_done(creditsctl.run("check", uri))
 
 
-def test_an_import_is_whole_or_not_at_all_while_another_node_commits(start, connect, server, uri):
+def test_an_import_is_all_or_nothing_while_another_node_commits(start, connect, server, uri):
     first, second = [connect(start("--store", uri)) for _ in range(2)]
     rows = {f"i{n:05}": {"install_id": f"i{n:05}", **ROW} for n in range(20_000)}
     with in_background() as background:
@@ -263,8 +263,8 @@ def test_an_import_is_whole_or_not_at_all_while_another_node_commits(start, conn
     check_import([first, second], server, uri, len(rows), answer, "i19999")
 
 
-def test_an_import_that_is_held_up_in_its_middle_is_whole_or_not_at_all(start, connect, server, uri):
-    """By a row that somebody else may be about to insert."""
+def test_an_import_that_is_blocked_midway_is_all_or_nothing(start, connect, server, uri):
+    """Blocked by a row that another session may be about to insert."""
     first, second = [connect(start("--store", uri)) for _ in range(2)]
     rows = {f"i{n:05}": {"install_id": f"i{n:05}", **ROW} for n in range(10_000)}
     row = "'i07000', 'core', 0, 0, 202611, 0, 0, 0, 1, NULL, NULL, 0"
@@ -283,7 +283,7 @@ def test_an_import_that_is_held_up_in_its_middle_is_whole_or_not_at_all(start, c
 # --- settings of the server and of roles
 
 
-def test_no_plan_of_its_sessions_is_compiled(start, connect, server, uri):
+def test_its_sessions_compile_no_plans(start, connect, server, uri):
     server.set("session_preload_libraries", "auto_explain")
     for name, value in {"log_min_duration": "0", "log_settings": "on", "log_nested_statements": "on"}.items():
         server.set(f"auto_explain.{name}", value)
@@ -301,7 +301,7 @@ def test_no_plan_of_its_sessions_is_compiled(start, connect, server, uri):
             server.reset(name)
     events = [event for event in re.split(r"^(?=\d+ \S*\|)", server.log()[told:], flags=re.MULTILINE)
               if re.match(r"\d+ compiled\|.*plan:", event)]
-    # Before a connection has its settings it may ask for some.
+    # A connection may run some queries before its settings apply.
     plans = [event for event in events if "credits_" in event and "CREATE" not in event]
     assert len(plans) > 5
     assert [plan for plan in plans if "jit = 'off'" not in plan] == []
@@ -309,7 +309,7 @@ def test_no_plan_of_its_sessions_is_compiled(start, connect, server, uri):
 
 @pytest.fixture
 def role(server):
-    """One that owns nothing, and is no superuser."""
+    """A role that owns nothing and is not a superuser."""
     name = f"role_{next(_roles)}"
     server.sql(f"CREATE ROLE {name} LOGIN")
     return name
@@ -319,9 +319,9 @@ def as_role(role, uri):
     return uri.replace(f"//{servers.USER}@", f"//{role}@")
 
 
-def test_a_batch_larger_than_the_roles_statement_timeout_is_done_in_parts(start, connect, server, role, uri):
-    """Some rows take two milliseconds to write, a thousand of them more than a statement may take, and all of them
-    little beside creditsd's own deadline."""
+def test_a_batch_too_large_for_the_roles_statement_timeout_is_done_in_parts(start, connect, server, role, uri):
+    """Some rows take two milliseconds to write: a thousand of them exceed the statement's timeout, but all together
+    are far below creditsd's own deadline."""
     node = start("--store", uri)
     assert commit(connect(node), "first").status == 200
     node.stop()
@@ -348,9 +348,9 @@ def test_a_batch_larger_than_the_roles_statement_timeout_is_done_in_parts(start,
     start("--store", as_role(role, uri))
 
 
-def test_a_ledger_whose_installs_take_too_long_to_count_starts_all_the_same(start, connect, server, role, uri):
-    """A policy of row security makes each row of a scan cost what thousands do, and is no matter to those
-    who look for one."""
+def test_a_ledger_whose_installs_take_too_long_to_count_still_starts(start, connect, server, role, uri):
+    """A row security policy makes each row of a scan as costly as thousands, but does not matter for single
+    look-ups."""
     node = start("--store", uri)
     assert commit(connect(node), "first").status == 200
     node.stop()
@@ -379,7 +379,7 @@ def test_a_ledger_whose_installs_take_too_long_to_count_starts_all_the_same(star
 # --- where the ledger is
 
 
-def test_the_first_schema_of_the_search_path_is_the_ledgers_and_told(start, connect, server, database):
+def test_the_ledger_is_in_the_first_schema_of_the_search_path_and_logged(start, connect, server, database):
     public = server.uri(database=database)
     node = start("--store", public)
     assert commit(connect(node), "public").status == 200
@@ -398,7 +398,7 @@ def test_the_first_schema_of_the_search_path_is_the_ledgers_and_told(start, conn
     check_done(creditsctl.run("check", tenant))
 
 
-def test_a_node_stops_writing_when_the_schema_has_got_a_newer_version(start, connect, server, uri):
+def test_a_node_stops_writing_when_the_schema_is_upgraded(start, connect, server, uri):
     node = start("--store", uri)
     client = connect(node)
     schema = schema_of(uri)
@@ -413,7 +413,7 @@ def test_a_node_stops_writing_when_the_schema_has_got_a_newer_version(start, con
     wait_until(lambda: "schema version 9" in node.log(), "a word about it in the log")
 
 
-def test_a_node_without_traffic_finds_that_the_schema_has_got_a_newer_version(start, connect, server, uri):
+def test_a_node_without_traffic_detects_that_the_schema_is_upgraded(start, connect, server, uri):
     node = start("--store", uri)
     client = connect(node)
     server.sql(f"UPDATE {schema_of(uri)}.credits_ledger SET schema_version = 9")
@@ -421,7 +421,7 @@ def test_a_node_without_traffic_finds_that_the_schema_has_got_a_newer_version(st
     assert "schema version 9" in client.get("/readyz").json["detail"]
 
 
-def test_a_user_who_may_not_make_tables_is_told_the_grant_that_helps(server, data_dir, database, role):
+def test_a_user_who_may_not_create_tables_gets_the_needed_grant(server, data_dir, database, role):
     servers.sql(server.uri(database=database), "REVOKE CREATE ON SCHEMA public FROM PUBLIC")
     ended = run("--store", server.uri(role, database), "--data-dir", data_dir, "--listen", "127.0.0.1:0")
     assert (ended.returncode, ended.stdout) == (1, "")

@@ -1,5 +1,5 @@
-"""The ground goes away beneath the real program, or may only be read: nothing is acknowledged that
-nobody will ever read again, and the start says what to do."""
+"""The real program on files that are removed or read-only: no unreadable write is acknowledged, and
+startup says what to do."""
 
 import shutil
 import subprocess
@@ -18,7 +18,7 @@ def commit(client):
 
 
 @pytest.mark.parametrize("gone", ["", "journal.db", "journal.db-wal"])
-def test_nothing_is_acknowledged_once_the_data_directory_was_removed(gone, server, client, data_dir):
+def test_nothing_is_acknowledged_once_the_data_directory_is_removed(gone, server, client, data_dir):
     assert [commit(client).status for _ in range(3)] == [200] * 3
     if gone:
         (data_dir / gone).unlink()
@@ -35,7 +35,7 @@ def test_nothing_is_acknowledged_once_the_data_directory_was_removed(gone, serve
 
 @contextmanager
 def read_only(path):
-    """A mount of the file over itself that may not be written: root may write any other."""
+    """Mounts the file read-only over itself, because root can write any other file."""
     mounted = subprocess.run(["mount", "--bind", path, path], stderr=subprocess.PIPE, text=True)
     if mounted.returncode != 0:
         pytest.skip(f"a file that root may not write takes the right to mount: {mounted.stderr}")
@@ -47,7 +47,7 @@ def read_only(path):
 
 
 @pytest.mark.parametrize("name", ["journal.db", "snapshots.db", "lock"])
-def test_a_file_that_may_only_be_read_is_told_at_the_start(name, start, connect, data_dir):
+def test_a_read_only_file_is_reported_at_startup(name, start, connect, data_dir):
     server = start()
     assert commit(connect(server)).status == 200
     assert server.stop() == 0

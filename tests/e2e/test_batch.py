@@ -1,4 +1,4 @@
-"""Batches: many operations in one request, each answered as its single call would be."""
+"""Batches: many operations in one request, each answered like its single call."""
 
 import json
 from concurrent.futures import ThreadPoolExecutor
@@ -36,7 +36,7 @@ def commit(install_id="a", **fields):
 
 
 def single(client, name, install_id="a", reservation_id="", idempotency_key=None, **fields):
-    """The call of its own that an operation stands for."""
+    """The single call that corresponds to an operation."""
     rid = quote(reservation_id, safe="")
     method, suffix = {
         "get": ("GET", ""), "create": ("PUT", ""), "plan": ("POST", "/plan"),
@@ -56,17 +56,17 @@ def without(result, *names):
 
 
 def check_in_place(result, codes, field=...):
-    """That it is a problem with one of these statuses and codes; `...` is any field or none."""
+    """Checks that it is a problem with one of these statuses and codes; `...` means any field or none."""
     for name in ("type", "title", "detail", "code"):
         assert isinstance(result[name], str) and result[name], result
     assert (result["status"], result["code"]) in codes, result
     assert field is ... or result.get("field") == field, result
 
 
-# --- what an operation is answered
+# --- answers to operations
 
 STEPS = [
-    # operation, fields, status; a number stands for the id of that reservation, from 0
+    # operation, fields, status; a number n stands for the id of the n-th reservation, from 0
     ("get", {}, 404),
     ("create", {}, 201),
     ("create", {}, 200),
@@ -96,8 +96,8 @@ STEPS = [
 ]
 
 
-def test_each_operation_is_answered_as_its_single_call_is(client):
-    """The same steps on two installs, `a` by single calls and `b` by batches of one."""
+def test_each_operation_is_answered_like_its_single_call(client):
+    """Runs the same steps on two installs, `a` by single calls and `b` by batches of one."""
     own, batched = [], []
     for name, fields, status in STEPS:
         seen = fields.get("reservation_id")
@@ -136,13 +136,13 @@ def test_a_get_of_an_unknown_install_creates_nothing(client):
 @pytest.mark.parametrize("name, fields, kinds", [
     ("create", {}, ["create"]), ("plan", {}, ["create"]), ("commit", COMMIT, ["commit"]),
     ("reserve", {}, ["reserve"])])
-def test_what_creates_an_install_alone_does_so_in_a_batch(client, name, fields, kinds):
+def test_calls_that_create_an_install_do_so_in_a_batch_too(client, name, fields, kinds):
     batch(client, op(name, **fields))
     assert [e["kind"] for e in all_entries(client, "a")] == kinds
     assert show(client)["version"] == 1
 
 
-def test_ids_travel_in_a_batch_as_they_are(client):
+def test_ids_are_not_encoded_in_a_batch(client):
     ids = ["a/b", "a%2Fb", "a%b", "..a", "\"\\", "x" * 128]
     results = batch(client, *[commit(install_id) for install_id in ids])
     assert [r["install_id"] for r in results] == ids
@@ -169,7 +169,7 @@ def test_operations_on_one_install_apply_in_the_order_given(client):
     assert results[8]["balance"]["held"] == 99
 
 
-def test_reserves_of_one_batch_give_exactly_what_there_is(client):
+def test_reserves_of_one_batch_get_exactly_the_credits_left(client):
     results = batch(client, *[op("reserve", has_hardware=True)] * 150)
     assert statuses(results) == [201] * 100 + [402] * 50
     assert [r.get("backend") for r in results[:100]] == ["gemini"] * 50 + ["hardware"] * 50
@@ -256,8 +256,7 @@ FAULTY = [
 
 
 @pytest.mark.parametrize("faulty, codes, field", FAULTY, ids=lambda value: repr(value)[:60])
-def test_a_faulty_operation_gets_its_own_problem_and_stops_no_other(shared_client, faulty, codes,
-                                                                    field):
+def test_a_faulty_operation_gets_its_own_problem_and_does_not_stop_others(shared_client, faulty, codes, field):
     [before] = batch(shared_client, commit())
     [first, problem, second, other, got] = batch(
         shared_client, commit(), faulty, commit(), commit("b"), op("get"))
@@ -296,7 +295,7 @@ def test_every_operation_may_be_faulty(client):
         b'{"operations":[{"op":"create","install_id":"\xff"}]}',
         b'{"operations":[{"op":"create","install_id":"new"},]}')],
 ], ids=lambda value: repr(value)[:40])
-def test_a_request_that_is_no_batch_is_refused_whole(shared_client, body, status, code, field):
+def test_an_invalid_batch_is_refused_as_a_whole(shared_client, body, status, code, field):
     check_problem(shared_client.post("/v1/batch", body), status, code, field)
     assert shared_client.get("/v1/installs/new").status == 404
 
@@ -314,7 +313,7 @@ def test_a_batch_is_json(shared_client):
     check_problem(answer, 415, "unsupported_media_type")
 
 
-def test_a_batch_of_the_most_operations_on_one_install(client):
+def test_a_batch_with_the_maximum_of_operations_on_one_install(client):
     results = batch(client, *[commit()] * OPERATIONS_MAX)
     assert set(statuses(results)) == {200}
     assert [r["version"] for r in results] == list(range(1, OPERATIONS_MAX + 1))
@@ -324,7 +323,7 @@ def test_a_batch_of_the_most_operations_on_one_install(client):
 
 
 @pytest.mark.parametrize("flags", [[], FEW_LIVE], ids=["all-live", "few-live"])
-def test_a_batch_of_the_most_operations_each_on_its_own_install(start, connect, flags):
+def test_a_batch_with_the_maximum_of_operations_each_on_its_own_install(start, connect, flags):
     client = connect(start(*flags))
     ids = [f"i{n:04}" for n in range(OPERATIONS_MAX)]
     results = batch(client, *[commit(install_id) for install_id in ids])
@@ -334,13 +333,13 @@ def test_a_batch_of_the_most_operations_each_on_its_own_install(start, connect, 
 
 
 @pytest.mark.parametrize("count", [OPERATIONS_MAX + 1, 20_000])
-def test_a_batch_of_more_operations_is_refused_whole(shared_client, count):
+def test_a_batch_with_too_many_operations_is_refused_as_a_whole(shared_client, count):
     answer = send(shared_client, [op("create", "new")] * count)
     check_problem(answer, 422, "invalid_request", "operations")
     assert shared_client.get("/v1/installs/new").status == 404
 
 
-def test_a_batch_of_8_mib_is_taken_and_one_byte_more_is_not(client):
+def test_a_batch_of_8_mib_is_accepted_and_one_byte_more_is_not(client):
     body = json.dumps({"operations": [commit()]}).encode()
     answer = client.post("/v1/batch", body.ljust(BODY_BYTES_MAX))
     assert (answer.status, statuses(answer.json["results"])) == (200, [200])
@@ -349,7 +348,7 @@ def test_a_batch_of_8_mib_is_taken_and_one_byte_more_is_not(client):
     assert show(client)["version"] == 1
 
 
-def test_a_batch_may_be_full_in_operations_and_bytes_at_once(client):
+def test_a_batch_may_reach_both_limits_at_once(client):
     rows = [commit("x" * 124 + f"{n % 1000:04}", idempotency_key="k" * 120 + f"{n:08}")
             for n in range(OPERATIONS_MAX)]
     body = json.dumps({"operations": rows}).encode()
@@ -399,14 +398,14 @@ def test_a_key_of_a_batch_is_replayed_in_a_single_call(client, name, fields):
 
 
 @pytest.mark.parametrize("name, fields", KEYED, ids=str)
-def test_a_key_that_comes_twice_in_one_batch_is_done_once(client, name, fields):
+def test_a_repeated_key_in_one_batch_takes_effect_once(client, name, fields):
     [first, *again, got] = batch(client, *[keyed(name, **fields)] * 3, op("get"))
     assert "replayed" not in first
     assert again == [{**first, "replayed": True}] * 2
     assert got["version"] == 1
 
 
-def test_a_key_that_comes_twice_in_one_batch_with_another_request_is_refused(client):
+def test_a_repeated_key_in_one_batch_with_a_different_request_is_refused(client):
     results = batch(client, keyed("commit", **COMMIT), keyed("commit", credits=1, **COMMIT),
                     keyed("reserve"), keyed("commit", "k2", credits=1, **COMMIT))
     assert statuses(results) == [200, 422, 422, 200]
@@ -416,7 +415,7 @@ def test_a_key_that_comes_twice_in_one_batch_with_another_request_is_refused(cli
     assert counters(show(client)) == [2, 2, 0, 0]
 
 
-def test_one_key_on_each_of_many_installs_is_done_on_each(client):
+def test_one_key_on_many_installs_takes_effect_on_each(client):
     results = batch(client, *[keyed("commit", "k", f"i{n}", **COMMIT) for n in range(20)])
     assert [r["version"] for r in results] == [1] * 20
     assert not any("replayed" in r for r in results)
@@ -440,7 +439,7 @@ def test_keys_show_in_the_entries_of_a_batch(client):
 
 
 @pytest.mark.parametrize("flags", [[], FEW_LIVE], ids=["all-live", "few-live"])
-def test_a_kill_right_after_the_answer_loses_no_result(start, connect, flags):
+def test_a_kill_right_after_the_answer_loses_nothing(start, connect, flags):
     server = start(*flags)
     client = connect(server)
     ids = [f"i{n:03}" for n in range(200)]
@@ -460,8 +459,8 @@ def test_a_kill_right_after_the_answer_loses_no_result(start, connect, flags):
         (3, 3, 4)] * len(ids)
 
 
-def test_batches_at_once_on_the_same_installs_are_all_done(client, connect):
-    """Each goes through the installs in an order of its own."""
+def test_concurrent_batches_on_the_same_installs_all_take_effect(client, connect):
+    """Each visits the installs in a different order."""
     ids = [f"i{n}" for n in range(10)]
     clients = [connect(client) for _ in range(8)]
 

@@ -1,5 +1,5 @@
-"""Reservations never overspend, and nothing answered is lost or done twice: 64 clients that reserve
-and settle at random, a server that is killed again and again, and afterwards the audit trail."""
+"""Reservations never overspend, and no acknowledged call is lost or takes effect twice: 64 clients reserve
+and settle at random while the server is killed again and again; the audit trail is checked afterwards."""
 
 import json
 import random
@@ -27,7 +27,7 @@ GEMINI_CAP = {"core": 25, "pro": 30}
 CLIENTS = 64
 OBSERVERS = 3
 KILLS = 4
-GROUPS = 6  # of three installs; the traffic moves on from one group to the next
+GROUPS = 6  # of three installs; the traffic moves from one group to the next
 GROUP_S = 1.0
 CLOCK_MARGIN_S = 0.05
 ENDINGS = {"settle", "release", "expire"}
@@ -53,20 +53,20 @@ class Reservation:
 
 
 class Books:
-    """What the answers have told, of all clients together."""
+    """The answers to all clients together."""
 
     def __init__(self):
         self.lock = threading.Lock()
-        self.reserved = {}  # reservation id to Reservation
-        self.settled = {}  # reservation id to (backend, credits)
+        self.reserved = {}  # reservation id -> Reservation
+        self.settled = {}  # reservation id -> (backend, credits)
         self.released = set()
         self.expired = set()
         self.refused_keys = set()
-        self.paid_after_expiry = {}  # reservation id to (backend, credits)
-        self.overdraft = Counter()  # install id to credits that plain commits have asked for
+        self.paid_after_expiry = {}  # reservation id -> (backend, credits)
+        self.overdraft = Counter()  # install id -> credits that plain commits have asked for
         self.gemini_overdraft = Counter()
         self.contested = []
-        self.seen = Counter()  # install id to the newest version shown
+        self.seen = Counter()  # install id -> newest version shown
         self.answers = 0
 
     def note_reserved(self, reservation):
@@ -113,7 +113,7 @@ def check_caps(install, shown, books):
 
 
 def check_room(install, shown):
-    """That what is left, of the total and for Gemini, is net of what is held."""
+    """Checks that the credits left, in total and for Gemini, are net of holds."""
     total, gemini = consumed(install, shown)
     balance = shown["balance"]
     assert balance["remaining"] == max(0, CAP[install.tier] - total - balance["held"]), shown
@@ -123,7 +123,7 @@ def check_room(install, shown):
 
 
 class Spender:
-    """A client: makes reservations and ends them in all the ways there are."""
+    """A client that makes reservations and ends them in every possible way."""
 
     def __init__(self, number, seed, service, books, installs):
         self.number = number
@@ -144,7 +144,7 @@ class Spender:
             self.client.close()
 
     def ask(self, install, asked, *codes):
-        """The answer: a success, or a problem of these codes."""
+        """Returns the answer: a success, or a problem with one of these codes."""
         answer = self.client.ask(install.id, asked)
         body = answer.json
         assert answer.status < 300 or body["code"] in codes, (
@@ -204,7 +204,7 @@ class Spender:
         lifetime_s = reservation.expires_at - time.time()
         if lifetime_s < 10 and self.chance.random() < 0.8:
             time.sleep(max(0, lifetime_s + self.chance.choice([-0.1, 0, 0.01, 0.1, 0.2])))
-        if self.chance.random() < 0.97:  # else it is left alone
+        if self.chance.random() < 0.97:  # otherwise leave it to expire
             self.end(reservation)
 
     def end(self, reservation):
@@ -261,10 +261,10 @@ class Spender:
 
 
 def observe(number, seed, service, books, installs, over):
-    """Reads, and demands that what it has seen of an install is never taken back."""
+    """Reads, and checks that an install never goes back."""
     chance = random.Random(f"{seed}/observer/{number}")
     client = PatientClient(service, chance)
-    newest = {}  # install id to what was shown last
+    newest = {}  # install id -> last answer
     try:
         while not over.is_set():
             install = chance.choice(installs())
@@ -303,7 +303,7 @@ def kill_at_random(service, books, threads, chance):
 
 
 def spend_through_crashes(service, seed):
-    """The books of it, and the installs."""
+    """Returns the books and the installs."""
     books = Books()
     groups = [group_of_installs(number) for number in range(GROUPS)]
     create(service, groups)
@@ -348,7 +348,7 @@ def check_same(what, install, written, answered):
 
 
 def check_each_is_there_once(install, entries, books):
-    """That the trail has what was answered, all of it, once, and nothing else."""
+    """Checks that the trail has every acknowledged call once, and nothing else."""
     mine = {r.id: r for r in books.reserved.values() if r.install == install}
     reserved = Counter((e["reservation_id"], e["idempotency_key"], *debit(e))
                        for e in entries if e["kind"] == "reserve")
@@ -369,7 +369,7 @@ def check_each_is_there_once(install, entries, books):
 
 
 def check_endings(mine, entries, books):
-    """That each has ended once, and as it was answered."""
+    """Checks that each has ended once, and as answered."""
     ended = {rid: [] for rid in mine}
     for entry in entries:
         if entry["kind"] in ENDINGS:
@@ -384,19 +384,19 @@ def ways_to_have_ended(reservation, books):
         return [] if released else [["settle"]]
     if reservation.id in books.expired:
         return [["expire"]]
-    # One that has expired can be released as well, and stays expired.
+    # An expired one can also be released, and stays expired.
     expires = reservation.expires_at < time.time() + CLOCK_MARGIN_S
     return [["release"], ["expire"]] if expires else [["release"]]
 
 
 class Replay:
-    """An install as its trail tells it, entry by entry: at none may a hold pass a cap."""
+    """Replays an install's trail entry by entry; no hold may exceed a cap at any point."""
 
     def __init__(self, install, books):
         self.install = install
         self.books = books
         self.consumed = {"hardware": 0, "gemini": 0}
-        self.holds = {}  # reservation id to (backend, credits)
+        self.holds = {}  # reservation id -> (backend, credits)
 
     def gemini_room(self):
         held = sum(credits for backend, credits in self.holds.values() if backend == "gemini")
@@ -410,7 +410,7 @@ class Replay:
         if entry["kind"] in ENDINGS:
             held_by, _ = self.holds.pop(entry["reservation_id"])
             if entry["kind"] == "settle" and debit(entry)[0] == "gemini" != held_by:
-                # Plain commits may have passed the cap, and 0 credits need no room.
+                # Plain commits may have exceeded the cap, and 0 credits need no room.
                 room = max(0, self.gemini_room())
                 assert entry["credits"] <= room, f"over the Gemini cap: {entry}"
         if entry["kind"] == "reserve":
@@ -449,7 +449,7 @@ def check_ledger(client, books, installs):
     for install in installs:
         shown = client.get(path_of(install.id)).json
         check_trail(install, all_entries(client, install.id), shown, books)
-    # The traffic was what this test is for.
+    # Checks that the traffic had the intended variety.
     assert books.settled and books.released and books.refused_keys
     assert books.expired and books.paid_after_expiry
 
@@ -471,8 +471,7 @@ def wait_out_the_end_of_a_month():
 
 
 @pytest.mark.parametrize("seed", seeds())
-def test_no_cap_is_passed_and_nothing_is_lost_or_doubled_through_crashes(seed, start, connect,
-                                                                         data_dir, tmp_path):
+def test_no_cap_is_exceeded_and_nothing_is_lost_or_doubled_through_crashes(seed, start, connect, data_dir, tmp_path):
     wait_out_the_end_of_a_month()
     quota_path = tmp_path / "quota.json"
     quota_path.write_text(json.dumps(QUOTA))

@@ -1,4 +1,4 @@
-"""tools/cluster/run: a database, two nodes, and nginx before them."""
+"""tools/cluster/run: a database, two nodes, and nginx in front of them."""
 
 import os
 import re
@@ -19,7 +19,7 @@ NODE = re.compile(r"node \d: http://127.0.0.1:(\d+), process (\d+)")
 
 
 class Run:
-    """The program, until it is ended."""
+    """Runs the program; yields it, and ends it."""
 
     def __init__(self, directory):
         self.port = servers.free_port()
@@ -46,7 +46,7 @@ class Run:
 
 @pytest.fixture
 def directory():
-    """Where the database's own user may go."""
+    """A directory that the database's user can access."""
     with tempfile.TemporaryDirectory(prefix="credits-test-") as path:
         os.chmod(path, 0o711)
         yield Path(path)
@@ -80,7 +80,7 @@ def test_a_batch_is_answered_by_any_node(run, connect):
         assert show(client, "i0003")["version"] == count
 
 
-def test_a_node_that_is_killed_is_gone_round(run, connect):
+def test_requests_avoid_a_killed_node(run, connect):
     client = connect(run)
     for install_id in ids(20):
         assert client.post(path_of(install_id) + "/commit", COMMIT).status == 200
@@ -90,6 +90,6 @@ def test_a_node_that_is_killed_is_gone_round(run, connect):
         assert client.post(path_of(install_id) + "/commit", COMMIT).json["version"] == 2
 
 
-def test_at_the_end_nothing_is_left(run, directory):
+def test_nothing_is_left_at_the_end(run, directory):
     assert run.end() == 0
     assert [path.name for path in directory.iterdir()] == ["out"]

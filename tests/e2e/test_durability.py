@@ -1,4 +1,4 @@
-"""What was answered is there, however the process ends; and a directory has one process."""
+"""Acknowledged writes are kept, however the process ends; and a directory has one process."""
 
 import contextlib
 import json
@@ -21,12 +21,12 @@ FILES = ["journal.db", "snapshots.db"]
 
 
 def files_of(data_dir):
-    """Name to content."""
+    """Maps names to contents."""
     return {path.name: path.read_bytes() for path in data_dir.iterdir()}
 
 
 def remove_file(data_dir, name):
-    """A database goes with its log."""
+    """A database, with its log."""
     for path in data_dir.glob(f"{name}*"):
         path.unlink()
 
@@ -38,7 +38,7 @@ def put_file(data_dir, name, content):
 
 @pytest.fixture
 def filled(start, connect):
-    """A ledger of some history, whose server has ended in order; what it told of itself."""
+    """A ledger with some history, whose server has been stopped; returns its history."""
     server = start()
     client = connect(server)
     for n, install_id in enumerate(ids(20)):
@@ -46,9 +46,9 @@ def filled(start, connect):
         for tier in ("core", "pro", "max")[:n % 4]:
             assert client.post(f"{path_of(install_id)}/commit",
                                {"backend": "gemini", "tier": tier, "credits": n + 1}).status == 200
-    told = history(client)
+    before = history(client)
     assert server.stop() == 0
-    return told
+    return before
 
 
 # --- a kill
@@ -81,8 +81,8 @@ def test_a_kill_right_after_an_answer_loses_nothing(start, connect):
     assert connect(start()).get("/v1/installs/a").json == answer.json
 
 
-def test_what_a_read_showed_outlives_a_kill(start, connect):
-    """A read that shows a commit before its own answer waits for the disk as that does."""
+def test_a_write_shown_by_a_read_survives_a_kill(start, connect):
+    """A read that shows an unanswered commit waits for the disk like the commit."""
     server = start()
     traffic = Traffic(server.port, ["a"], writers=8, readers=16)
     wait_until(lambda: traffic.seen["a"] > 200, "a read of version 200")
@@ -91,7 +91,7 @@ def test_what_a_read_showed_outlives_a_kill(start, connect):
     assert connect(start()).get("/v1/installs/a").json["version"] >= traffic.seen["a"] > 200
 
 
-def test_a_kill_right_after_the_start_harms_nothing(filled, start, connect):
+def test_a_kill_right_after_the_start_does_no_harm(filled, start, connect):
     for _ in range(5):
         start().kill()
     assert history(connect(start())) == filled
@@ -112,12 +112,12 @@ def test_a_signal_under_load_answers_what_is_in_flight_and_exits_0(start, connec
     assert traffic.refused == []
     assert "stopped" in server.log()
     installs = check_count(connect(start()), traffic)
-    # What got no answer was not done: of each commit that was, the client knows.
+    # Unanswered commits had no effect: the client knows of every commit that did.
     assert sum(install["version"] for install in installs.values()) == traffic.count()
 
 
-def test_a_request_of_which_half_is_there_at_the_signal_is_no_bad_request(start, connect):
-    """It is answered, or it is not done; a 4xx would tell the client not to try again."""
+def test_a_half_received_request_at_the_signal_is_not_a_bad_request(start, connect):
+    """It is answered, or has no effect; a 4xx would keep the client from retrying."""
     body = json.dumps(COMMIT).encode()
     head = (b"POST /v1/installs/a/commit HTTP/1.1\r\nHost: creditsd\r\n"
             b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(body))
@@ -125,7 +125,7 @@ def test_a_request_of_which_half_is_there_at_the_signal_is_no_bad_request(start,
     for _ in range(3):
         server = start()
         connections = [open_socket(server.port) for _ in range(64)]
-        for connection in connections:  # so that the server waits for the next request on each
+        for connection in connections:  # the server then waits for the next request on each
             connection.sendall(head + body)
             assert connection.recv(65536).startswith(b"HTTP/1.1 200 ")
         for n, connection in enumerate(connections):
@@ -145,7 +145,7 @@ def test_a_request_of_which_half_is_there_at_the_signal_is_no_bad_request(start,
     assert connect(start()).get("/v1/installs/a").json["version"] == answered
 
 
-def test_signals_in_a_row_under_load_end_it_in_order_all_the_same(start, connect):
+def test_repeated_signals_under_load_still_end_it_in_order(start, connect):
     server = start()
     traffic = Traffic(server.port, ids(30))
     traffic.wait_for(200)
@@ -157,7 +157,7 @@ def test_signals_in_a_row_under_load_end_it_in_order_all_the_same(start, connect
     assert sum(install["version"] for install in installs.values()) == traffic.count()
 
 
-def test_an_answer_that_is_under_way_is_sent_to_its_end(start, data_dir):
+def test_an_answer_in_progress_is_sent_to_its_end(start, data_dir):
     rows = {install_id: {} for install_id in ids(9_000)}
     (data_dir / "credits.json").write_text(json.dumps({"rows": rows}))
     server = start()
@@ -194,45 +194,45 @@ def end_in_order(server):
 def test_restarts_keep_rows_versions_entries_and_quota(filled, start, connect, end):
     server = start()
     quota = connect(server).put("/v1/quota", {"core": {"lifetime": 7}}).json
-    told = history(connect(server))
+    before = history(connect(server))
     snapshot = connect(server).get("/v1/snapshot").body
     for _ in range(3):
         end(server)
         server = start()
         client = connect(server)
-        assert history(client) == told
+        assert history(client) == before
         assert client.get("/v1/snapshot").body == snapshot
         assert client.get("/v1/quota").json == quota
 
 
 @pytest.mark.parametrize("end", [end_in_order, creditsd.Server.kill], ids=["stop", "kill"])
-def test_versions_and_entries_go_on_after_a_restart(start, connect, end):
+def test_versions_and_entries_continue_after_a_restart(start, connect, end):
     for n in range(5):
         server = start()
         client = connect(server)
         for version in (2 * n + 1, 2 * n + 2):
             answer = client.post("/v1/installs/a/commit", {**COMMIT, "credits": version})
             assert answer.json["version"] == version
-        told = client.get("/v1/installs/a/entries").json["entries"]
-        assert [(e["version"], e["credits"]) for e in told] == [
+        before = client.get("/v1/installs/a/entries").json["entries"]
+        assert [(e["version"], e["credits"]) for e in before] == [
             (version, version) for version in range(2 * n + 2, 0, -1)]
         end(server)
 
 
-def test_a_restart_creates_no_install_again(filled, start, connect):
+def test_a_restart_does_not_create_installs_again(filled, start, connect):
     client = connect(start())
     for install_id, install in filled[0].items():
         answer = client.put(path_of(install_id))
         assert (answer.status, answer.json) == (200, install)
 
 
-def test_installs_that_were_put_to_sleep_come_back_as_they_were(start, connect):
+def test_passivated_installs_come_back_unchanged(start, connect):
     server = start(*FEW_LIVE)
     traffic = Traffic(server.port, ids(40))
     traffic.wait_for(1_000)
     traffic.end()
     assert (traffic.refused, list(traffic.in_doubt)) == ([], [])
-    time.sleep(0.6)  # longer than it takes for an idle install to be found
+    time.sleep(0.6)  # longer than it takes to find an idle install
     installs = check_count(connect(server), traffic)
     assert sum(install["version"] for install in installs.values()) == traffic.count()
 
@@ -240,7 +240,7 @@ def test_installs_that_were_put_to_sleep_come_back_as_they_were(start, connect):
 # --- the files
 
 
-def test_the_rows_are_made_again_from_the_journal(filled, start, connect, data_dir):
+def test_the_rows_are_rebuilt_from_the_journal(filled, start, connect, data_dir):
     remove_file(data_dir, "snapshots.db")
     assert history(connect(start())) == filled
 
@@ -250,10 +250,10 @@ def test_rows_of_an_older_copy_catch_up_with_the_journal(filled, start, connect,
     server = start()
     for install_id in ("i0003", "i0004", "new"):
         assert connect(server).post(f"{path_of(install_id)}/commit", COMMIT).status == 200
-    told = history(connect(server))
+    before = history(connect(server))
     assert server.stop() == 0
     put_file(data_dir, "snapshots.db", older)
-    assert history(connect(start())) == told != filled
+    assert history(connect(start())) == before != filled
 
 
 def with_newer_schema(data_dir, name, _older):
@@ -281,15 +281,14 @@ def with_older_copy(data_dir, name, older):
     put_file(data_dir, name, older[name])
 
 
-@pytest.mark.parametrize("damage, name, told", [
+@pytest.mark.parametrize("damage, name, words", [
     *[(with_newer_schema, name, ["schema version 99", "newer creditsd"]) for name in FILES],
     *[(with_foreign_database, name, ["not a file of a ledger"]) for name in FILES],
     *[(with_no_database, name, ["backup"]) for name in FILES],
     (without_file, "journal.db", ["missing", "backup"]),
     (with_older_copy, "journal.db", ["entries are lost", "backup"]),
 ], ids=lambda value: getattr(value, "__name__", value if isinstance(value, str) else ""))
-def test_a_ledger_that_cannot_be_right_is_refused_and_left_alone(filled, start, connect, data_dir,
-                                                                 damage, name, told):
+def test_an_inconsistent_ledger_is_refused_and_left_unchanged(filled, start, connect, data_dir, damage, name, words):
     older = files_of(data_dir)
     server = start()
     assert connect(server).post("/v1/installs/i0000/commit", COMMIT).status == 200
@@ -298,7 +297,7 @@ def test_a_ledger_that_cannot_be_right_is_refused_and_left_alone(filled, start, 
     before = files_of(data_dir)
     ended = run("--data-dir", data_dir, "--listen", "127.0.0.1:0")
     assert (ended.returncode, ended.stdout) == (1, "")
-    for part in (str(data_dir), name, *told):
+    for part in (str(data_dir), name, *words):
         assert part in ended.stderr
     assert files_of(data_dir)[name] == before[name] if name in before else (
         name not in files_of(data_dir))
@@ -328,7 +327,7 @@ def test_the_directory_and_its_files_are_the_owners_alone(start, connect, data_d
 # --- one owner
 
 
-def test_a_second_process_under_load_is_told_who_has_the_directory(start, connect, data_dir):
+def test_a_second_process_under_load_names_the_owner_of_the_directory(start, connect, data_dir):
     server = start()
     traffic = Traffic(server.port, ids(30))
     traffic.wait_for(100)
@@ -343,8 +342,7 @@ def test_a_second_process_under_load_is_told_who_has_the_directory(start, connec
     check_count(connect(server), traffic)
 
 
-def test_a_second_process_by_another_name_of_the_directory_is_refused(server, client, data_dir,
-                                                                      tmp_path):
+def test_a_second_process_by_another_name_of_the_directory_is_refused(server, client, data_dir, tmp_path):
     (tmp_path / "link").symlink_to(data_dir)
     ended = run("--data-dir", tmp_path / "link", "--listen", "127.0.0.1:0")
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -352,7 +350,7 @@ def test_a_second_process_by_another_name_of_the_directory_is_refused(server, cl
     assert client.put("/v1/installs/a").status == 201
 
 
-def test_of_many_that_start_at_once_one_has_the_directory(data_dir):
+def test_of_many_concurrent_starts_one_gets_the_directory(data_dir):
     args = [creditsd.BINARY, "--data-dir", data_dir, "--listen", "127.0.0.1:0"]
     processes = [subprocess.Popen(args, env=creditsd.environment(None), stdin=subprocess.DEVNULL,
                                   stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
@@ -378,7 +376,7 @@ def test_the_directory_is_free_once_its_owner_has_ended(filled, start):
     assert start().running()
 
 
-def test_the_empty_ledger_outlives_restarts_too(start, connect):
+def test_the_empty_ledger_survives_restarts_too(start, connect):
     for end in (end_in_order, creditsd.Server.kill, end_in_order):
         server = start()
         assert all_installs(connect(server)) == {}

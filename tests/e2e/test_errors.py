@@ -1,4 +1,4 @@
-"""Bad requests: what each is told, and that it changes nothing."""
+"""Bad requests: each gets its error and changes nothing."""
 
 import json
 import socket
@@ -25,7 +25,7 @@ TOO_LONG = (414, "uri_too_long")
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
-    """One for all of them: what a bad request leaves behind, the next one would meet."""
+    """One server for all tests: the next request would meet anything that a bad one leaves behind."""
     path = tmp_path_factory.mktemp("errors")
     running = Server(["--listen", "127.0.0.1:0", "--data-dir", path / "data"], path / "log")
     yield running
@@ -34,7 +34,7 @@ def server(tmp_path_factory):
 
 @pytest.fixture
 def unchanged(server, connect):
-    """What a bad request could change: rows, versions, entries, the quota."""
+    """Everything that a bad request could change: rows, versions, entries, the quota."""
     client = connect(server)
     client.put(INSTALL)
 
@@ -136,7 +136,7 @@ def test_a_bad_body_is_refused(client, method, path, body, expected, field):
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("body", [None, b"", {}], ids=["none", "empty", "object"])
-def test_a_commit_without_fields_is_told_one_that_it_lacks(client, body):
+def test_the_error_of_a_commit_without_fields_names_a_missing_one(client, body):
     problem = client.post(COMMIT, body).json
     assert (problem["status"], problem["code"]) == INVALID
     assert problem["field"] in ("backend", "tier")
@@ -156,7 +156,7 @@ def test_a_field_is_not_cut_at_a_nul(client):
     ({"credits": None}, "credits"), (b'{"credits":1,"credits":1}', "credits"),
     ({"tier": 5}, "tier"), ({"tier": "gold"}, "gold"), ({"colour": 1}, "colour"),
 ], ids=shown)
-def test_the_detail_names_what_was_wrong(client, body, named):
+def test_the_detail_names_the_fault(client, body, named):
     assert named in client.post(PLAN, body).json["detail"]
 
 
@@ -206,7 +206,7 @@ def test_a_bad_id_is_refused(client, method, suffix, body, install_id):
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("byte", [b"\x80", b"\xc3\xa4", b"\x7f", b"\x01"])
-def test_an_id_with_a_raw_byte_outside_of_ascii_is_refused(server, byte):
+def test_an_id_with_a_raw_non_ascii_byte_is_refused(server, byte):
     [answer] = parse_answers(raw(server.port, b"PUT /v1/installs/a" + byte + b" HTTP/1.1\r\n"
                                  b"Host: x\r\nConnection: close\r\n\r\n"), ["PUT"])
     assert answer.status == 400
@@ -225,7 +225,7 @@ def test_an_id_with_a_raw_byte_outside_of_ascii_is_refused(server, byte):
     ("GET", "/.."), ("GET", "/..%2F..%2Fetc%2Fpasswd"), ("GET", "/%00"), ("DELETE", "/nothing"),
     ("POST", "/nothing"),
 ])
-def test_a_path_that_is_none_is_404(client, method, path):
+def test_an_unknown_path_is_404(client, method, path):
     check_problem(client.request(method, path), *NOT_FOUND)
 
 
@@ -236,7 +236,7 @@ def test_a_path_that_is_none_is_404(client, method, path):
     ("/v1/snapshot", "GET HEAD"), (QUOTA, "GET HEAD PUT"), ("/healthz", "GET HEAD"),
     ("/readyz", "GET HEAD"), ("/openapi.yaml", "GET HEAD"),
 ])
-def test_a_method_that_a_path_has_not_is_405_and_told_those_it_has(client, path, allowed):
+def test_a_method_that_a_path_lacks_is_405_with_its_methods(client, path, allowed):
     allowed = set(allowed.split())
     for method in {"GET", "POST", "PUT", "PATCH", "DELETE", "TRACE"} - allowed:
         answer = client.request(method, path)
@@ -249,7 +249,7 @@ def test_a_method_that_a_path_has_not_is_405_and_told_those_it_has(client, path,
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("method", [b"BREW", b"TRACE", b"CONNECT", b"get", b"PRI", b"PROPFIND"])
-def test_a_method_that_http_or_we_do_not_know_is_refused(server, method):
+def test_an_unknown_method_is_refused(server, method):
     [answer] = parse_answers(raw(server.port, method + b" /v1/installs/a HTTP/1.1\r\nHost: x\r\n"
                                  b"Connection: close\r\n\r\n"), [method.decode()])
     assert answer.status in (400, 405, 501)
@@ -294,7 +294,7 @@ def test_a_bad_query_is_refused(client, path, query, field):
     ("/v1/installs", "limit=0", "limit"), ("/v1/installs", "offset=1", "offset"),
     ("/v1/installs", "limit=1&limit=1", "limit"), (INSTALL + "/entries", "before=x", "before"),
 ])
-def test_the_detail_names_what_was_wrong_in_a_query(client, path, query, field):
+def test_the_detail_names_the_fault_in_a_query(client, path, query, field):
     assert field in client.get(f"{path}?{query}").json["detail"]
 
 
@@ -303,7 +303,7 @@ def test_the_detail_names_what_was_wrong_in_a_query(client, path, query, field):
     ("PUT", NEW, None), ("POST", PLAN, {}), ("POST", COMMIT, GOOD_COMMIT),
     ("PUT", QUOTA, {"core": {"lifetime": 1}}),
 ])
-def test_a_call_without_query_refuses_one(client, method, path, body):
+def test_a_call_without_parameters_refuses_a_query(client, method, path, body):
     check_problem(client.request(method, path + "?tier=core", body), *INVALID, "tier")
 
 
@@ -317,7 +317,7 @@ def test_a_broken_escape_in_a_query_is_refused(client, name, value):
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_an_empty_query_is_none(client):
+def test_an_empty_query_is_ignored(client):
     assert client.get("/v1/installs?").status == 200
 
 
@@ -325,7 +325,7 @@ def test_an_empty_query_is_none(client):
 
 
 @pytest.mark.usefixtures("unchanged")
-def test_a_target_has_8000_bytes_at_most(client):
+def test_a_target_has_at_most_8000_bytes(client):
     path = "/v1/installs?prefix="
     assert client.get(path + "a" * (TARGET_BYTES_MAX - len(path))).status == 200
     for target in (path + "a" * (TARGET_BYTES_MAX + 1 - len(path)), "/" + "x" * TARGET_BYTES_MAX,
@@ -335,7 +335,7 @@ def test_a_target_has_8000_bytes_at_most(client):
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("bytes_sent", [10_000, 100_000, 1_000_000])
-def test_a_very_long_target_is_refused_and_kills_nothing(client, server, bytes_sent):
+def test_a_very_long_target_is_refused_and_does_no_harm(client, server, bytes_sent):
     received = raw(server.port, b"GET /" + b"x" * bytes_sent + b" HTTP/1.1\r\nHost: x\r\n"
                    b"Connection: close\r\n\r\n")
     assert received == b"" or int(received.split()[1]) in (400, 414)
@@ -371,7 +371,7 @@ def test_a_body_over_8_mib_is_413_before_it_is_sent(server):
 
 
 @pytest.mark.parametrize("chunked", [False, True], ids=["content-length", "chunked"])
-def test_a_body_of_8_mib_is_taken(client, chunked):
+def test_a_body_of_8_mib_is_accepted(client, chunked):
     body = json.dumps({}).encode().ljust(BODY_BYTES_MAX)
     answer = client.request("POST", PLAN, chunks(body) if chunked else body,
                             {"Content-Type": "application/json"})
@@ -400,12 +400,12 @@ def test_a_body_of_another_type_is_415(client, method, path, body, content_type)
     None, "application/json", "Application/JSON", "application/json;charset=utf-8",
     "application/json; charset=UTF-8", "application/json ; x=y",
 ])
-def test_a_body_of_json_is_taken_with_parameters_and_without_a_type(client, content_type):
+def test_a_json_body_is_accepted_with_parameters_and_without_a_type(client, content_type):
     answer = client.request("POST", COMMIT, GOOD_COMMIT, {"Content-Type": content_type})
     assert answer.status == 200
 
 
-# --- what is hardly HTTP
+# --- invalid HTTP
 
 HEAD_OF_COMMIT = b"POST /v1/installs/a/commit HTTP/1.1\r\nHost: x\r\n"
 BODY_OF_COMMIT = json.dumps(GOOD_COMMIT).encode()
@@ -444,7 +444,7 @@ GARBAGE = {
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
-def test_garbage_ends_its_connection_and_does_nothing(client, server, data):
+def test_garbage_closes_its_connection_and_has_no_effect(client, server, data):
     received = raw(server.port, data, half_close=True)
     assert received == b"" or 400 <= int(received.split()[1]) < 600
     assert server.running()
@@ -504,7 +504,7 @@ def test_a_body_is_never_read_as_a_request(server, method, path, content_type, c
     b"GET /healthz HTTP/9.9\r\n",
     b"GET\r\n",
 ], ids=["long-header", "many-headers", "long-target", "no-http", "version", "no-target"])
-def test_what_follows_an_unreadable_line_is_not_read_as_a_request(server, head):
+def test_bytes_after_an_unreadable_line_are_not_read_as_a_request(server, head):
     raw(server.port, head + HIDDEN, half_close=True)
 
 
@@ -512,7 +512,7 @@ def test_what_follows_an_unreadable_line_is_not_read_as_a_request(server, head):
     b"GARBAGE\r\n\r\n", b"GET /healthz HTTP/1.x\r\n\r\n", HEAD_OF_COMMIT
     + b"Content-Length: x\r\n\r\n", HEAD_OF_COMMIT + b"Transfer-Encoding: chunked\r\n\r\nzz\r\n",
 ], ids=["no-http", "version", "length", "chunk"])
-def test_the_server_closes_after_what_it_could_not_read(server, data):
+def test_the_server_closes_after_unreadable_bytes(server, data):
     [answer] = parse_answers(raw(server.port, data), ["GET"])
     check_problem(answer, 400, "bad_request")
     assert answer.headers["Connection"] == "close"

@@ -1,6 +1,6 @@
-"""The examples of the documentation: each is run, and prints what the page says.
+"""Runs the documentation's examples, and compares their output with the page.
 
-After a change of what the examples print: CREDITSD=… python3 tests/e2e/test_examples.py writes it into the pages.
+After a change of their output, CREDITSD=… python3 tests/e2e/test_examples.py writes it into the pages.
 """
 
 import re
@@ -18,7 +18,7 @@ PAGES = ["http/API.md", "README.md"]
 ADDRESS = "127.0.0.1:8787"
 BLOCK = re.compile(r"```console\n(.*?)```", re.DOTALL)
 ID = re.compile(r"\b[0-9a-f]{32}\b")
-# What differs from run to run.
+# Differs from run to run.
 MOVING = [
     (ID, "ID"),
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z"), "TIME"),
@@ -34,7 +34,7 @@ def still(text):
 
 
 def examples_of(block):
-    """Pairs of a command and what it prints."""
+    """Pairs of a command and its output."""
     parts = re.split(r"^\$ ", block, flags=re.MULTILINE)[1:]
     for part in parts:
         lines = part.splitlines(keepends=True)
@@ -43,16 +43,16 @@ def examples_of(block):
 
 
 class Shell:
-    """Runs examples one after the other in one bash, on a server of their own."""
+    """Runs examples one after the other in one bash, on a separate server."""
 
     def __init__(self, port):
         self._address = f"127.0.0.1:{port}"
-        self._ids = {}  # of the page, as the server has them here
+        self._ids = {}  # the page's ids -> the server's ids
         self._bash = subprocess.Popen(["bash"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
                                       cwd=REPO)
 
     def here(self, command):
-        """With the ids that the server has given out; one that the page does not print is the last of them."""
+        """Replaces the page's ids by the server's; an id that the page does not print means the last one."""
         last = list(self._ids.values())[-1:]
         return ID.sub(lambda found: self._ids.get(found.group(), *last), command)
 
@@ -76,7 +76,7 @@ class Shell:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_examples_print_what_the_page_says(page, start):
+def test_the_examples_output_matches_the_page(page, start):
     shell = Shell(start().port)
     count = 0
     for block in BLOCK.findall((REPO / page).read_text()):

@@ -1,5 +1,5 @@
-"""A primary that is fenced, frozen or gone, and its standby in its place: the nodes go to the one that takes
-writes, and nothing that was answered is denied, shown as it was long ago, or written over."""
+"""A fenced, frozen or dead primary, replaced by its standby: the nodes turn to the server that accepts writes,
+and no acknowledged write is denied, shown in an old state, or overwritten."""
 
 import re
 import signal
@@ -23,7 +23,7 @@ def pair():
 
 
 def fence(primary):
-    """Its sessions and their connections stay."""
+    """Makes the server read-only; its sessions and connections stay."""
     primary.set("default_transaction_read_only", "on")
 
 
@@ -33,7 +33,7 @@ def wait_for_row(server, install_id, version):
 
 
 def insist(client, *args, **fields):
-    """The answer that is none of 503, in the end."""
+    """Repeats the commit until the answer is not 503; returns it."""
     answers = []
 
     def ask():
@@ -44,10 +44,10 @@ def insist(client, *args, **fields):
     return answers[-1]
 
 
-# --- a primary that takes no writes, or answers nothing, though no connection breaks
+# --- a primary that rejects writes or does not answer, though no connection breaks
 
 
-def test_rows_of_a_fenced_primary_are_not_shown_once_another_node_has_written_newer_ones(start, connect, pair):
+def test_a_fenced_primary_s_rows_are_not_shown_once_another_node_has_written_newer_ones(start, connect, pair):
     primary, standby = pair
     uri = servers.uri_of(*pair)
     client = connect(start("--store", uri))
@@ -62,7 +62,7 @@ def test_rows_of_a_fenced_primary_are_not_shown_once_another_node_has_written_ne
         answer = client.get(path_of("a"))
         if answer.status == 503:
             return False
-        assert answer.json["version"] == 3, "the row of the old primary"
+        assert answer.json["version"] == 3, "the old primary's row"
         return True
 
     wait_long_until(reads, "a read from the new primary")
@@ -72,7 +72,7 @@ def test_rows_of_a_fenced_primary_are_not_shown_once_another_node_has_written_ne
     wait_until(lambda: client.get("/readyz").status == 200, "readiness")
 
 
-def test_what_a_fenced_primary_refuses_is_done_by_the_promoted_one_in_the_same_call(start, connect, pair):
+def test_a_write_refused_by_a_fenced_primary_is_done_by_the_promoted_one_in_the_same_call(start, connect, pair):
     primary, standby = pair
     client = patient(connect(start("--store", servers.uri_of(*pair))))
     assert commit(client).json["version"] == 1
@@ -85,7 +85,7 @@ def test_what_a_fenced_primary_refuses_is_done_by_the_promoted_one_in_the_same_c
 
 
 @pytest.mark.parametrize("ail", [fence, servers.Postgres.freeze], ids=["fenced", "frozen"])
-def test_nodes_leave_a_primary_that_ails_for_the_one_that_was_promoted(start, connect, pair, ail):
+def test_nodes_leave_an_ailing_primary_for_the_promoted_one(start, connect, pair, ail):
     primary, standby = pair
     nodes = [start("--store", servers.uri_of(*pair)) for _ in range(2)]
     clients = [connect(node) for node in nodes]
@@ -101,12 +101,12 @@ def test_nodes_leave_a_primary_that_ails_for_the_one_that_was_promoted(start, co
     wait_until_ready(*nodes)
     assert [show(client)["version"] for client in clients] == [4, 4]
     for node, log in zip(nodes, logs):
-        assert ail is fence or node.log() != log, "not a word about it in the log"
+        assert ail is fence or node.log() != log, "not logged"
         assert node.stop() == 0
     check_done(creditsctl.run("check", standby.uri()))
 
 
-def test_a_frozen_database_is_not_waited_for_without_end(start, connect):
+def test_nodes_do_not_wait_forever_for_a_frozen_database(start, connect):
     with servers.running() as server:
         node = start("--store", server.uri())
         client = patient(connect(node))
@@ -134,9 +134,9 @@ def count_connections(server, name):
     return len(re.findall(f"connection authorized: .*application_name={name}", server.log()))
 
 
-def test_while_there_is_a_host_left_to_try_it_is_tried_often(start, connect, pair):
-    """So that a promotion is not noticed long after it was done. What is often is told by somebody who asks the same
-    server every half second, as fast or as slowly as this machine does that."""
+def test_remaining_hosts_are_tried_often(start, connect, pair):
+    """So that a promotion is noticed soon. The measure of "often" is a client that queries the same server every half
+    second, at this machine's speed."""
     primary, standby = pair
     standby.set("log_connections", "on")
     client = connect(start("--store", servers.uri_of(*pair) + "?application_name=trying"))
@@ -155,17 +155,17 @@ def test_while_there_is_a_host_left_to_try_it_is_tried_often(start, connect, pai
 
 
 class Retry:
-    """A commit and reads of its install, again and again until told 200 or 404; what was told meanwhile."""
+    """Repeats a commit, and reads of its install, until one is answered 200 or 404; records the answers."""
 
     def __init__(self, background, connect, node, key):
-        self.told = []
+        self.statuses = []
         self.shown = []
         self._calls = [background.submit(self._commit, patient(connect(node)), key),
                        background.submit(self._read, patient(connect(node)))]
 
     def _commit(self, client, key):
-        while 200 not in self.told:
-            self.told.append(commit(client, "a", key).status)
+        while 200 not in self.statuses:
+            self.statuses.append(commit(client, "a", key).status)
 
     def _read(self, client):
         while 2 not in self.shown:
@@ -176,13 +176,13 @@ class Retry:
         for call in self._calls:
             call.result(PATIENCE_S)
 
-    def check_nothing_is_told(self, server):
-        """Neither that it is done, nor the row that it led to, though there was the time to tell."""
-        wait_long_until(lambda: is_waiting(server, "SyncRep") or len(self.told) > 2 or 200 in self.told,
+    def check_nothing_is_acknowledged(self, server):
+        """Checks that neither the commit nor its row is acknowledged, though there was time for it."""
+        wait_long_until(lambda: is_waiting(server, "SyncRep") or len(self.statuses) > 2 or 200 in self.statuses,
                         "a wait for the standby")
-        for _ in range(20):  # statements that the server has done, one after the other
+        for _ in range(20):  # successive statements on the server
             server.sql("SELECT pg_sleep(0.05)")
-        assert 200 not in self.told
+        assert 200 not in self.statuses
         assert 2 not in self.shown
 
 
@@ -193,7 +193,7 @@ def synchronous(pair):
     return pair
 
 
-def test_a_commit_whose_wait_for_the_standby_was_cancelled_is_not_told_as_done(start, connect, synchronous):
+def test_a_commit_whose_wait_for_the_standby_was_cancelled_is_not_acknowledged(start, connect, synchronous):
     primary, standby = synchronous
     node = start("--store", servers.uri_of(*synchronous))
     assert commit(connect(node)).status == 200
@@ -205,15 +205,14 @@ def test_a_commit_whose_wait_for_the_standby_was_cancelled_is_not_told_as_done(s
         check_unavailable(first.result())
         retry = Retry(background, connect, node, "k")
         try:
-            retry.check_nothing_is_told(primary)
+            retry.check_nothing_is_acknowledged(primary)
         finally:
             standby.thaw()
             retry.end()
     wait_for_row(standby, "a", 2)
 
 
-def test_a_primary_that_came_back_without_its_standby_tells_nothing_that_the_standby_lacks(start, connect,
-                                                                                         synchronous):
+def test_a_restarted_primary_without_its_standby_reveals_nothing_that_the_standby_lacks(start, connect, synchronous):
     primary, standby = synchronous
     node = start("--store", servers.uri_of(*synchronous))
     assert commit(connect(node)).status == 200
@@ -226,18 +225,18 @@ def test_a_primary_that_came_back_without_its_standby_tells_nothing_that_the_sta
         primary.start()
         retry = Retry(background, connect, node, "k")
         try:
-            retry.check_nothing_is_told(primary)
+            retry.check_nothing_is_acknowledged(primary)
         finally:
             standby.start()
             retry.end()
     wait_for_row(standby, "a", 2)
 
 
-# --- an asynchronous standby, and commits that it lacks
+# --- an asynchronous standby that lacks commits
 
 
 def fence_and_cut_the_writer(primary):
-    """The node writes to the new primary from here on; its reads may have stayed."""
+    """Waits until the node writes to the new primary; its reads may still go to the old one."""
     fence(primary)
     primary.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                 "WHERE application_name = 'moved' AND query ILIKE '%INSERT%'")
@@ -247,8 +246,8 @@ WAYS_TO_AIL = [servers.Postgres.kill, servers.Postgres.freeze, fence, fence_and_
 
 
 @pytest.mark.parametrize("ail", WAYS_TO_AIL, ids=["killed", "frozen", "fenced", "fenced-and-cut"])
-def test_what_was_written_after_a_failover_that_lost_commits_is_not_written_over(start, connect, pair, ail):
-    """With versions that are the same on both servers, of installs that the node knows and of one that it does
+def test_writes_after_a_failover_that_lost_commits_are_not_overwritten(start, connect, pair, ail):
+    """The versions are the same on both servers, of an install that the node knows and of one that it does
     not."""
     primary, standby = pair
     node = start("--store", servers.uri_of(*pair) + "?application_name=moved")
@@ -278,7 +277,7 @@ def test_what_was_written_after_a_failover_that_lost_commits_is_not_written_over
     wait_until(lambda: WENT_BACK.search(node.log()), "a word about it in the log")
 
 
-def test_commits_that_a_failover_has_lost_are_not_shown_by_a_node_that_has_seen_them(start, connect, pair):
+def test_a_node_does_not_show_commits_that_a_failover_lost(start, connect, pair):
     primary, standby = pair
     node = start("--store", servers.uri_of(*pair))
     client = connect(node)

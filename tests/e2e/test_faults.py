@@ -1,8 +1,8 @@
-"""Faults on purpose, beneath the real binary: it is killed again and again, stands still, its disk is
-full, fails, or may not be written, a file is cut short, and its clock is set. What was answered is
-there in the end, what was refused is not, and nothing wrong is served.
+"""Injected faults beneath the real binary: kills, pauses, a full, failing or read-only disk, truncated files,
+and a changed clock. In the end acknowledged writes are kept, refused ones are not, and no wrong answer is
+served.
 
-CREDITS_KILL_ROUNDS=50 kills it that often."""
+CREDITS_KILL_ROUNDS=50 sets the number of kills."""
 
 import datetime
 import errno
@@ -33,12 +33,12 @@ FAKETIME = next(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1"), None)
 
 
 def preload(library):
-    """A sanitizer's library would rather be the first."""
+    """A sanitizer's library must be preloaded first."""
     return {"LD_PRELOAD": str(library), "ASAN_OPTIONS": "verify_asan_link_order=0"}
 
 
 def compiled(tmp_path_factory, name):
-    """The library to preload that name.cpp beside this file makes."""
+    """Compiles name.cpp beside this file into a library to preload."""
     library = tmp_path_factory.mktemp(name) / f"{name}.so"
     source = Path(__file__).with_name(f"{name}.cpp")
     subprocess.run(["c++", "-std=c++20", "-shared", "-fPIC", "-o", library, source, "-ldl"], check=True)
@@ -52,7 +52,7 @@ def commit(client, install_id="a", **fields):
 # --- signals
 
 
-def test_killed_again_and_again_under_load_it_loses_nothing(start, connect, data_dir):
+def test_repeated_kills_under_load_lose_nothing(start, connect, data_dir):
     installs = {}
     for number in range(KILL_ROUNDS):
         flags = FEW_LIVE if number % 2 else []
@@ -68,7 +68,7 @@ def test_killed_again_and_again_under_load_it_loses_nothing(start, connect, data
         server.kill()
 
 
-def test_what_comes_while_it_stands_still_is_answered_when_it_goes_on(start, connect):
+def test_requests_sent_while_it_is_paused_are_answered_when_it_continues(start, connect):
     server = start()
     traffic = Traffic(server.port, ids(20))
     for count in (200, 400, 600):
@@ -99,7 +99,7 @@ def small_disk(tmp_path):
 
 
 def fill(disk):
-    """To its last byte."""
+    """Fills the disk to its last byte."""
     with open(disk / "ballast", "wb", buffering=0) as ballast:
         for size in (65536, 4096, 1):
             try:
@@ -110,7 +110,7 @@ def fill(disk):
 
 
 def commit_until(client, status):
-    """Commits until one is answered so; how many were before."""
+    """Commits until one gets this status; returns the number before it."""
     for count in range(5_000):
         answer = commit(client)
         if answer.status == status:
@@ -119,7 +119,7 @@ def commit_until(client, status):
     raise AssertionError(f"no answer of {status} in 5,000")
 
 
-def test_a_full_disk_takes_no_commits_until_there_is_room_again(small_disk, start, connect):
+def test_a_full_disk_accepts_no_commits_until_there_is_room_again(small_disk, start, connect):
     data_dir = small_disk / "data"
     server = start("--data-dir", data_dir)
     client = connect(server)
@@ -140,14 +140,14 @@ def test_a_full_disk_takes_no_commits_until_there_is_room_again(small_disk, star
     assert show(connect(start("--data-dir", data_dir)))["version"] == done + 2
 
 
-def test_a_disk_that_is_full_at_the_start_is_told_so(small_disk):
+def test_a_full_disk_at_startup_is_reported(small_disk):
     fill(small_disk)
     ended = run("--data-dir", small_disk / "data", "--listen", "127.0.0.1:0")
     assert (ended.returncode, ended.stdout) == (1, "")
     assert str(small_disk / "data") in ended.stderr and "full" in ended.stderr
 
 
-def test_a_disk_that_may_not_be_written_is_told_so_at_the_start(small_disk, start, connect):
+def test_a_read_only_disk_is_reported_at_startup(small_disk, start, connect):
     data_dir = small_disk / "data"
     server = start("--data-dir", data_dir)
     assert commit(connect(server)).status == 200
@@ -165,8 +165,7 @@ def faulty_io(tmp_path_factory):
 
 
 @pytest.mark.parametrize("reason", [errno.EDQUOT, errno.EFBIG, errno.ENOSPC, errno.EIO])
-def test_after_a_write_that_failed_it_goes_on_by_itself(reason, faulty_io, start, connect, data_dir,
-                                                        tmp_path):
+def test_after_a_failed_write_it_recovers_by_itself(reason, faulty_io, start, connect, data_dir, tmp_path):
     switch = tmp_path / "faulty"
     server = start(env=preload(faulty_io) | {"FAULTY_IO": str(switch)})
     client = connect(server)
@@ -186,7 +185,7 @@ def test_after_a_write_that_failed_it_goes_on_by_itself(reason, faulty_io, start
     assert show(connect(start()))["version"] == 5
 
 
-def test_after_a_sync_that_failed_it_promises_nothing_until_it_is_started_again(
+def test_after_a_failed_sync_it_acknowledges_nothing_until_a_restart(
         faulty_io, start, connect, data_dir, tmp_path):
     switch = tmp_path / "faulty"
     server = start(env=preload(faulty_io) | {"FAULTY_IO": str(switch)})
@@ -194,7 +193,7 @@ def test_after_a_sync_that_failed_it_promises_nothing_until_it_is_started_again(
     assert [commit(client).status for _ in range(3)] == [200] * 3
     switch.write_text("sync")
     check_problem(commit(client), 503, "storage_unavailable")
-    switch.unlink()  # the disk works again, but what it has is not known
+    switch.unlink()  # the disk works again, but its content is unknown
     check_problem(commit(client), 503, "storage_unavailable")
     problem = check_problem(client.get("/readyz"), 503, "storage_unavailable")
     assert "journal.db" in problem["detail"] and "start again" in problem["detail"]
@@ -202,12 +201,12 @@ def test_after_a_sync_that_failed_it_promises_nothing_until_it_is_started_again(
     server.stop()
     check_done(creditsctl.run("check", data_dir))
     client = connect(start())
-    # The commit that failed was sent to the disk, or not; the one after it was not.
+    # The failed commit may have been sent to the disk; the one after it was not.
     assert show(client)["version"] in (3, 4)
     assert commit(client).status == 200
 
 
-def test_a_store_that_stalls_is_not_ready_until_it_goes_on(faulty_io, start, connect, tmp_path):
+def test_a_stalled_store_is_not_ready_until_it_continues(faulty_io, start, connect, tmp_path):
     switch = tmp_path / "faulty"
     server = start(env=preload(faulty_io) | {"FAULTY_IO": str(switch)})
     client = connect(server)
@@ -224,7 +223,7 @@ def test_a_store_that_stalls_is_not_ready_until_it_goes_on(faulty_io, start, con
     assert "waited for the store" in problem["detail"]
     assert "waited for the store" in client.get("/v1/stats").json["store"]["trouble"]
     assert client.get("/healthz").status == 200
-    assert show(client)["version"] == 1  # what needs no write is answered
+    assert show(client)["version"] == 1  # reads are answered
     switch.unlink()
     for thread in waiting:
         thread.join()
@@ -233,9 +232,9 @@ def test_a_store_that_stalls_is_not_ready_until_it_goes_on(faulty_io, start, con
     assert client.get("/v1/stats").json["store"]["trouble"] is None
 
 
-def test_what_comes_beyond_what_a_slow_disk_takes_is_refused_and_the_rest_goes_on(
+def test_load_beyond_a_slow_disk_is_refused_and_the_rest_is_done(
         faulty_io, start, connect, tmp_path):
-    """Twice as many clients, and twice again: what is taken in is done, what is not did nothing."""
+    """Doubles the clients twice: accepted requests are done, refused ones have no effect."""
     switch = tmp_path / "faulty"
     switch.write_text("slow")
     server = start("--max-in-flight", "16", env=preload(faulty_io) | {"FAULTY_IO": str(switch)})
@@ -251,7 +250,7 @@ def test_what_comes_beyond_what_a_slow_disk_takes_is_refused_and_the_rest_goes_o
             check_problem(answer, 503, "overloaded")
             assert answer.headers["Retry-After"] == "1"
         installs = check_count(client, traffic, installs)
-        # As soon as the load falls, everything is taken again.
+        # Once the load falls, everything is accepted again.
         assert [commit(client, "after").status for _ in range(20)] == [200] * 20
         installs = all_installs(client)
     assert server.stop() == 0
@@ -273,7 +272,7 @@ def stopped(start, connect, data_dir):
 
 @pytest.mark.parametrize("bytes_cut", [1, 100, 2048, 4095, 4096, 10_000])
 @pytest.mark.parametrize("name", ["journal.db", "snapshots.db"])
-def test_a_file_that_was_cut_short_is_refused(stopped, name, bytes_cut):
+def test_a_truncated_file_is_refused(stopped, name, bytes_cut):
     path = stopped / name
     os.truncate(path, path.stat().st_size - bytes_cut)
     ended = run("--data-dir", stopped, "--listen", "127.0.0.1:0")
@@ -283,12 +282,12 @@ def test_a_file_that_was_cut_short_is_refused(stopped, name, bytes_cut):
 
 
 @pytest.mark.parametrize("name", ["journal.db", "snapshots.db"])
-def test_whatever_bit_is_flipped_nothing_wrong_is_served(stopped, name, tmp_path, connect):
-    """The start refuses it, a call that needs what is damaged is 500, or nothing that was written is
-    damaged. An install whose id is damaged is not found; `check` finds that, as all the others."""
+def test_no_flipped_bit_makes_it_serve_wrong_answers(stopped, name, tmp_path, connect):
+    """Either startup refuses it, or a call that needs the damaged data is 500, or the bit belongs to no data.
+    An install with a damaged id is not found; `check` finds that, like all other damage."""
     chance = random.Random(name)
     size = (stopped / name).stat().st_size
-    told = served(shutil.copytree(stopped, tmp_path / "whole"), tmp_path, connect)
+    expected = served(shutil.copytree(stopped, tmp_path / "whole"), tmp_path, connect)
     outcomes = Counter()
     for place in chance.sample(range(size), 40):
         bit = chance.randrange(8)
@@ -298,10 +297,10 @@ def test_whatever_bit_is_flipped_nothing_wrong_is_served(stopped, name, tmp_path
             outcomes["refused"] += 1
             continue
         for path, (status, body) in now.items():
-            if (status, body) == told[path]:
+            if (status, body) == expected[path]:
                 outcomes["served"] += 1
             elif status == 404:
-                # Again, as the server may have written since.
+                # Ask again, because the server may have written since.
                 flipped = with_flipped_bit(stopped, name, place, bit, tmp_path / "checked")
                 check_failed(creditsctl.run("check", flipped), 1)
             else:
@@ -311,7 +310,7 @@ def test_whatever_bit_is_flipped_nothing_wrong_is_served(stopped, name, tmp_path
 
 
 def served(data_dir, tmp_path, connect):
-    """What is answered about each install of `stopped`; None if the server does not start."""
+    """The answers about each install of `stopped`; None if the server does not start."""
     try:
         server = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", data_dir],
                                  tmp_path / "served.log")
@@ -329,7 +328,7 @@ def served(data_dir, tmp_path, connect):
 
 
 class Clock:
-    """That of a server, which the test sets; monotonic clocks go on as they do."""
+    """A server's clock, set by the test; monotonic clocks are unaffected."""
 
     def __init__(self, path):
         self.path = path
@@ -352,7 +351,7 @@ def clock(tmp_path):
     return Clock(tmp_path / "clock")
 
 
-def test_the_months_go_on_and_never_back_whatever_the_clock_does(clock, start, connect, data_dir):
+def test_months_never_go_back_whatever_the_clock_does(clock, start, connect, data_dir):
     server = start(env=clock.environment)
     client = connect(server)
     seen = []
@@ -365,13 +364,13 @@ def test_the_months_go_on_and_never_back_whatever_the_clock_does(clock, start, c
     assert seen == [("2026-11", 1), ("2026-12", 1), ("2026-12", 2), ("2026-12", 3),
                     ("2027-02", 1), ("2027-02", 2)]
     assert [entry["version"] for entry in all_entries(client, "a")] == list(range(1, 7))
-    told = history(client)
+    expected = history(client)
     server.kill()
     check_done(creditsctl.run("check", data_dir))
-    assert history(connect(start(env=clock.environment))) == told
+    assert history(connect(start(env=clock.environment))) == expected
 
 
-def test_a_clock_that_is_behind_the_ledger_is_told_by_a_metric(clock, start, connect):
+def test_a_metric_reports_a_clock_behind_the_ledger(clock, start, connect):
     client = connect(start(env=clock.environment))
     assert commit(client).status == 200
     assert scrape(client).value("credits_clock_behind_seconds") == 0
@@ -379,7 +378,7 @@ def test_a_clock_that_is_behind_the_ledger_is_told_by_a_metric(clock, start, con
     assert 3_500 < scrape(client).value("credits_clock_behind_seconds") < 3_700
 
 
-def test_a_reservation_that_has_expired_stays_so_when_the_clock_goes_back(clock, start, connect):
+def test_an_expired_reservation_stays_so_when_the_clock_goes_back(clock, start, connect):
     client = connect(start(env=clock.environment))
     reserved = client.post(INSTALL + "/reservations", {"tier": "core", "credits": 5,
                                                        "ttl_seconds": 60}).json
@@ -392,7 +391,7 @@ def test_a_reservation_that_has_expired_stays_so_when_the_clock_goes_back(clock,
     assert show(client)["balance"]["held"] == 0
 
 
-def test_under_load_a_clock_that_jumps_loses_nothing(clock, start, connect):
+def test_clock_jumps_under_load_lose_nothing(clock, start, connect):
     server = start("--passivate-after", "100ms", env=clock.environment)
     traffic = Traffic(server.port, ids(20))
     for n in range(10):

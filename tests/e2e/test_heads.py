@@ -1,5 +1,5 @@
-"""How a request's head is read: what a proxy in front might read in another way is refused, what the
-library would do by itself is not done, and nothing large is taken from who may not send it."""
+"""Reading a request's head: heads that a proxy might read differently are refused, the library's own
+features are disabled, and no large body is accepted from a caller without access."""
 
 import json
 from resource import RLIMIT_STACK
@@ -28,7 +28,7 @@ LENGTH = b"Content-Length: %d\r\n" % len(COMMIT)
     DEBIT + b"Host: x\r\n" + JSON + b"Transfer-Encoding: chunked, gzip\r\n",
 ], ids=["space-colon", "tab-colon", "bare-lf", "lf-in-value", "fold", "fold-tab", "nul", "coding",
         "codings"])
-def test_a_head_that_others_may_read_another_way_is_400_and_does_nothing(server, client, head):
+def test_an_ambiguous_head_is_400_and_has_no_effect(server, client, head):
     [answer] = parse_answers(raw(server.port, head + b"\r\n" + COMMIT), ["POST"])
     check_problem(answer, 400, "bad_request")
     assert client.get(path_of("a")).status == 404
@@ -37,7 +37,7 @@ def test_a_head_that_others_may_read_another_way_is_400_and_does_nothing(server,
 @pytest.mark.parametrize("path", ["/chart.js", "/v1/installs/a", "/v1/snapshot", "/metrics"])
 @pytest.mark.parametrize("ranges", ["bytes=0-5", "bytes=0-,0-,1-", "bytes=-1", "bytes=5-1",
                                     "nonsense"])
-def test_ranges_are_passed_over(client, path, ranges):
+def test_ranges_are_ignored(client, path, ranges):
     client.put(path_of("a"))
     answer = client.request("GET", path, headers={"Range": ranges})
     assert answer.status == 200
@@ -48,8 +48,8 @@ def test_ranges_are_passed_over(client, path, ranges):
 @pytest.mark.parametrize("name", [b"Range", b"rANGE"])
 @pytest.mark.parametrize("ranges", [b"0-" + b"0" * 8000, b",".join([b"0-"] * 2600)],
                          ids=["long", "many"])
-def test_no_range_however_long_takes_much_of_the_stack(start, name, ranges):
-    """The library gives them to std::regex, which goes a call deeper with each letter."""
+def test_long_ranges_do_not_exhaust_the_stack(start, name, ranges):
+    """The library parses them with std::regex, which recurses for each character."""
     server = start(limits={RLIMIT_STACK: 1024 * 1024})
     data = raw(server.port, b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + name + b": bytes="
                + ranges + b"\r\n\r\n")
@@ -64,7 +64,7 @@ def test_many_ranges_of_an_asset_make_no_large_answer(server):
     assert len(data) < 1_000_000
 
 
-def test_the_form_that_a_proxy_is_asked_in_is_taken(server, client):
+def test_the_absolute_form_is_accepted(server, client):
     answers = parse_answers(raw(server.port, (
         b"POST http://localhost/v1/installs/a/commit HTTP/1.1\r\nHost: localhost\r\n" + JSON + LENGTH
         + b"\r\n" + COMMIT + b"GET http://localhost HTTP/1.1\r\nHost: localhost\r\n"
@@ -74,7 +74,7 @@ def test_the_form_that_a_proxy_is_asked_in_is_taken(server, client):
     assert show(client)["version"] == 1
 
 
-def test_who_may_not_call_is_not_told_to_continue(start, tmp_path):
+def test_a_caller_without_access_gets_no_100_continue(start, tmp_path):
     server = start(*token_flags(tmp_path))
     with open_socket(server.port) as connection:
         connection.sendall(DEBIT + b"Host: x\r\nExpect: 100-continue\r\n" + JSON + LENGTH + b"\r\n")
@@ -82,7 +82,7 @@ def test_who_may_not_call_is_not_told_to_continue(start, tmp_path):
     check_problem(answer, 401, "unauthorized")
 
 
-def test_an_import_into_a_ledger_that_has_installs_is_refused_before_it_is_sent(server, client):
+def test_an_import_into_a_ledger_with_installs_is_refused_before_it_is_sent(server, client):
     client.put(path_of("a"))
     with open_socket(server.port) as connection:
         connection.sendall(b"POST /v1/import HTTP/1.1\r\nHost: x\r\nContent-Length: 999999999\r\n"
@@ -91,7 +91,7 @@ def test_an_import_into_a_ledger_that_has_installs_is_refused_before_it_is_sent(
     check_problem(answer, 409, "ledger_not_empty")
 
 
-def test_an_import_is_there_at_once_even_for_who_asked_before(client, connect):
+def test_an_import_is_visible_at_once_even_after_an_earlier_look_up(client, connect):
     assert client.get(path_of("a")).status == 404
     rows = {"a": {"install_id": "a", "tier_snapshot": "pro", "monthly_consumed": 7,
                   "month": "2020-01"}}
@@ -113,7 +113,7 @@ def test_a_broken_or_foreign_file_imports_nothing(client, body, status, code):
     assert client.get("/v1/installs").json["installs"] == []
 
 
-def test_an_import_of_more_than_other_bodies_may_have_is_taken(client):
+def test_an_import_larger_than_other_bodies_is_accepted(client):
     rows = {f"install-{n:06}-" + "x" * 90: {"lifetime_consumed": n % 50} for n in range(70_000)}
     body = json.dumps({"rows": rows}).encode()
     assert len(body) > 8 * 1024**2

@@ -1,6 +1,5 @@
-"""Bytes that are meant to harm: what is known to end, fill or mislead programs that are built on these
-versions of cpp-httplib and RapidJSON, and clients that only take. The server stays, keeps to its limits,
-and serves the others."""
+"""Hostile inputs: bytes known to crash, exhaust or mislead programs built on these versions of cpp-httplib
+and RapidJSON, and clients that only consume. The server survives, keeps its limits, and serves others."""
 
 import gzip
 import json
@@ -25,7 +24,7 @@ RESET_AT_CLOSE = b"\1\0\0\0\0\0\0\0"  # SO_LINGER: on, for 0 s
 
 @pytest.fixture
 def unharmed(server, client):
-    """The server is there, and has done nothing."""
+    """Checks afterwards that the server runs and its ledger is unchanged."""
     yield
     assert server.running()
     assert client.get("/healthz").status == 200
@@ -33,8 +32,8 @@ def unharmed(server, client):
 
 
 def send_without_end(port, head, part):
-    """Sends `part` again and again until the server ends it; what it answered, and after how many
-    bytes."""
+    """Sends `part` repeatedly until the server closes the connection; returns the answer and the number of
+    bytes sent."""
     sent = 0
     with open_socket(port) as connection:
         try:
@@ -47,7 +46,7 @@ def send_without_end(port, head, part):
         return read_to_end(connection), sent
 
 
-# --- the library that reads requests
+# --- the HTTP library
 
 
 @pytest.mark.parametrize("head, part", [
@@ -56,17 +55,17 @@ def send_without_end(port, head, part):
     (b"GET /healthz HTTP/1.1\r\n", b"X: y\r\n" * 512),
     (b"GET /healthz HTTP/1.1\r\n", b"\n" * 4096),
 ], ids=["request-line", "header", "headers", "empty-lines"])
-def test_a_head_without_end_is_ended(server, unharmed, head, part):
-    """CVE-2025-52887, CVE-2025-53628: the library takes headers of any number and length."""
+def test_an_endless_head_is_cut_off(server, unharmed, head, part):
+    """CVE-2025-52887, CVE-2025-53628: the library accepts headers of any number and length."""
     answer, sent = send_without_end(server.port, head, part)
     assert answer == b"" or answer.startswith((b"HTTP/1.1 400 ", b"HTTP/1.1 431 ", b"HTTP/1.1 501 "))
-    assert sent < 32 * MIB  # so much is read of what comes after a refusal, and held by the sockets
+    assert sent < 32 * MIB  # the server drains this much after a refusal, and sockets buffer some
 
 
 @pytest.mark.parametrize("chunk", [b"1\r\n \r\n" * 4096, b"10000\r\n" + b" " * 0x10000 + b"\r\n"],
                          ids=["small-chunks", "large-chunks"])
-def test_a_body_without_end_is_ended(server, unharmed, chunk):
-    """CVE-2025-46728: the library takes a chunked body of any length."""
+def test_an_endless_body_is_cut_off(server, unharmed, chunk):
+    """CVE-2025-46728: the library accepts a chunked body of any length."""
     answer, sent = send_without_end(server.port, CHUNKED, chunk)
     assert answer == b"" or answer.startswith((b"HTTP/1.1 413 ", b"HTTP/1.1 400 "))
     assert sent < 128 * MIB
@@ -74,8 +73,8 @@ def test_a_body_without_end_is_ended(server, unharmed, chunk):
 
 @pytest.mark.parametrize("size", [b"-1", b"-2", b"-10", b"+5", b"0x5", b" 5", b"", b"5;" + b"x" * 20_000,
                                   b"7fffffffffffffff", b"fffffffffffffffe", b"1" + b"0" * 400])
-def test_a_chunk_of_no_honest_size_fills_no_memory(server, client, size):
-    """CVE-2026-45352: -2 is taken for nearly 2^64."""
+def test_a_false_chunk_size_does_not_exhaust_memory(server, client, size):
+    """CVE-2026-45352: the library reads -2 as nearly 2^64."""
     before = memory_bytes(server)
     raw(server.port, CHUNKED + size + b"\r\n" + BODY + b"\r\n0\r\n\r\n", half_close=True)
     assert server.running()
@@ -84,7 +83,7 @@ def test_a_chunk_of_no_honest_size_fills_no_memory(server, client, size):
 
 
 def memory_bytes(server):
-    """The most that it has had."""
+    """The server's peak memory."""
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     [peak] = [line.split()[1] for line in status.splitlines() if line.startswith("VmHWM:")]
     return int(peak) * 1024
@@ -92,7 +91,7 @@ def memory_bytes(server):
 
 @pytest.mark.parametrize("path", ["/v1/installs/a/commit", "/v1/batch", "/v1/quota"])
 def test_a_body_that_unpacks_to_more_than_the_limit_is_413(server, client, unharmed, path):
-    """CVE-2026-28435, CVE-2026-22776: the library's limit is of what is sent, not of what it becomes."""
+    """CVE-2026-28435, CVE-2026-22776: the library limits the compressed size, not the unpacked one."""
     before = memory_bytes(server)
     method = "PUT" if path == "/v1/quota" else "POST"
     bomb = gzip.compress(b" " * (256 * MIB))
@@ -102,8 +101,8 @@ def test_a_body_that_unpacks_to_more_than_the_limit_is_413(server, client, unhar
 
 
 def test_a_form_is_not_read(server, unharmed):
-    """CVE-2026-29076: the library reads file names by a regular expression, a call of the stack for each
-    letter."""
+    """CVE-2026-29076: the library parses file names with a regular expression that recurses for each
+    character."""
     part = b'--x\r\nContent-Disposition: form-data; name="a"; filename*=UTF-8\'\'' + b"%41" * 100_000
     for content_type in (b"multipart/form-data; boundary=x", b"multipart/form-data; boundary=",
                          b"application/x-www-form-urlencoded"):
@@ -114,9 +113,9 @@ def test_a_form_is_not_read(server, unharmed):
 
 @pytest.mark.parametrize("name", ["Idempotency-Key", "Authorization", "X-Forwarded-For", "Origin",
                                   "Accept", "Cookie", "REMOTE_ADDR", "Connection"])
-def test_no_header_of_a_request_becomes_one_of_the_answer(server, name):
-    """CVE-2026-45372, CVE-2025-0825: the library unpacks %0D%0A in what a client sends, and writes it where
-    it is repeated. CVE-2025-66570: it takes REMOTE_ADDR from a client."""
+def test_no_request_header_reaches_the_answer(server, name):
+    """CVE-2026-45372, CVE-2025-0825: the library decodes %0D%0A from a client and writes it into the answer.
+    CVE-2025-66570: it accepts REMOTE_ADDR from a client."""
     value = "x%0d%0aInjected:%20yes%0d%0a%0d%0aHTTP/1.1%20200%20OK"
     received = raw(server.port, DEBIT + JSON + f"{name}: {value}\r\nContent-Length: {len(BODY)}\r\n\r\n"
                    .encode() + BODY, half_close=True)
@@ -133,7 +132,7 @@ def test_the_body_of_a_get_is_not_taken_for_a_request(server, unharmed, first):
         + hidden, half_close=True)
 
 
-# --- the library that reads JSON
+# --- the JSON library
 
 
 ODD_NUMBERS = {
@@ -152,8 +151,8 @@ ODD_NUMBERS = {
     ("PUT", "/v1/quota", '{"core":{"lifetime":%s,"geminiCapLifetime":-1}}'),
     ("POST", "/v1/import", '{"rows":{"a":{"install_id":"a","month":"none","lifetime_consumed":%s}}}'),
 ], ids=["commit", "batch", "quota", "import"])
-def test_no_number_is_too_odd_to_be_refused(server, client, unharmed, method, path, body, number):
-    """CVE-2024-38517, CVE-2024-39684: exponents and fractions of RapidJSON that pass an int's end."""
+def test_odd_numbers_are_refused(server, client, unharmed, method, path, body, number):
+    """CVE-2024-38517, CVE-2024-39684: exponents and fractions that overflow an int in RapidJSON."""
     answer = client.request(method, path, (body % number).encode())
     if path == "/v1/batch" and answer.status == 200:
         assert [result["status"] for result in answer.json["results"]] == [422]
@@ -161,10 +160,10 @@ def test_no_number_is_too_odd_to_be_refused(server, client, unharmed, method, pa
         assert answer.status in (400, 422)
 
 
-# --- clients that only take
+# --- clients that only consume
 
 
-def test_garbage_behind_a_good_request_is_answered_once_and_ended(server, client):
+def test_garbage_after_a_good_request_is_answered_once_and_cut_off(server, client):
     chance = random.Random(1)
     good = DEBIT + JSON + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
     for count in range(1, 51):
@@ -175,7 +174,7 @@ def test_garbage_behind_a_good_request_is_answered_once_and_ended(server, client
         assert show(client)["version"] == count
 
 
-def test_random_bytes_are_no_request(server, unharmed):
+def test_random_bytes_are_not_a_request(server, unharmed):
     chance = random.Random(2)
     words = [b"POST ", b"GET ", b"/v1/installs/a/commit", b" HTTP/1.1", b"\r\n", b"\r\n\r\n", b": ", b"Host",
              b"Content-Length", b"Transfer-Encoding", b"chunked", b"0", b"ffff", b"-1", b"\0", b"\n", b"{}"]
@@ -187,7 +186,7 @@ def test_random_bytes_are_no_request(server, unharmed):
         assert received == b"" or 200 <= int(received.split()[1]) < 600
 
 
-def test_a_thousand_requests_that_come_slowly_hold_up_no_one(server, client):
+def test_a_thousand_slow_requests_delay_no_one(server, client):
     slow = [open_socket(server.port) for _ in range(1_000)]
     try:
         for n, connection in enumerate(slow):
@@ -201,7 +200,7 @@ def test_a_thousand_requests_that_come_slowly_hold_up_no_one(server, client):
     assert show(client)["version"] == 100
 
 
-def test_connections_that_are_opened_and_dropped_leave_nothing_behind(server, client):
+def test_dropped_connections_leave_nothing_behind(server, client):
     descriptors = Path(f"/proc/{server.process.pid}/fd")
     assert client.put(path_of("a")).status == 201
     open_before = len(list(descriptors.iterdir()))

@@ -1,4 +1,4 @@
-"""Idempotency keys: what was answered once is answered again, and is never done twice."""
+"""Idempotency keys: a repeated request gets the same answer and takes effect once."""
 
 import json
 import time
@@ -63,7 +63,7 @@ def batch(client, operations):
 
 
 @pytest.mark.parametrize("call", BODIES)
-def test_the_same_key_and_request_is_answered_the_same_and_done_once(client, call):
+def test_the_same_key_and_request_gets_the_same_answer_and_takes_effect_once(client, call):
     told = first(client, call, BODIES[call])
     before = state(client)
     for _ in range(3):
@@ -73,7 +73,7 @@ def test_the_same_key_and_request_is_answered_the_same_and_done_once(client, cal
 
 
 @pytest.mark.parametrize("call", BODIES)
-def test_without_a_key_each_request_is_done(client, call):
+def test_without_a_key_each_request_takes_effect(client, call):
     versions = []
     for _ in range(3):
         check_first(send(client, call, BODIES[call], key=None))
@@ -95,7 +95,7 @@ def test_another_key_is_another_request(client, call):
     ("reserve", b'{"credits":3,"tier":"core"}'),
     ("reserve", b'\n{ "credits": 3,\t"tier": "core" }'),
 ])
-def test_order_and_white_space_make_no_other_request(client, call, again):
+def test_order_and_white_space_do_not_change_the_request(client, call, again):
     told = first(client, call, BODIES[call])
     check_replay(send(client, call, again), told)
     assert show(client)["version"] == 1
@@ -107,13 +107,13 @@ def test_no_body_an_empty_one_and_an_empty_object_are_the_same_request(client):
         check_replay(send(client, "reserve", body), told)
 
 
-def test_the_name_of_the_header_has_no_case(client):
+def test_the_name_of_the_header_ignores_case(client):
     told = first(client, "commit", COMMIT)
     for header in ("idempotency-key", "IDEMPOTENCY-KEY"):
         check_replay(send(client, "commit", COMMIT, header=header), told)
 
 
-def test_a_key_is_of_its_install(client):
+def test_a_key_belongs_to_its_install(client):
     told = {install_id: first(client, "commit", {**COMMIT, "credits": n + 1}, "k", install_id)
             for n, install_id in enumerate(("a", "b", "a/b"))}
     for n, (install_id, answer) in enumerate(told.items()):
@@ -122,7 +122,7 @@ def test_a_key_is_of_its_install(client):
 
 
 @pytest.mark.parametrize("call", BODIES)
-def test_a_key_is_in_the_entry_of_what_it_did(client, call):
+def test_a_key_is_in_its_entry(client, call):
     first(client, call, BODIES[call], "key-1")
     check_first(send(client, call, BODIES[call], key=None))
     first(client, call, BODIES[call], EVERY_CHARACTER)
@@ -135,7 +135,7 @@ def test_a_key_is_in_the_entry_of_what_it_did(client, call):
 
 
 OTHER_REQUESTS = [
-    # the first, what is sent then: of commit and reserve, and the fields
+    # the first request, the second, for commit and reserve, with their fields
     *[("commit", COMMIT, "commit", {**COMMIT, **other}) for other in (
         {"credits": 4}, {"backend": "hardware"}, {"tier": "pro"}, {"tier": "gold"})],
     ("commit", COMMIT, "commit", {"backend": "gemini", "tier": "core"}),
@@ -155,8 +155,7 @@ OTHER_REQUESTS = [
 
 
 @pytest.mark.parametrize("call, body, other_call, other_body", OTHER_REQUESTS, ids=str)
-def test_another_request_with_the_same_key_is_refused(shared_client, unused_id, call, body,
-                                                      other_call, other_body):
+def test_another_request_with_the_same_key_is_refused(shared_client, unused_id, call, body, other_call, other_body):
     told = first(shared_client, call, body, "k", unused_id)
     before = state(shared_client, unused_id)
     check_reused(send(shared_client, other_call, other_body, "k", unused_id))
@@ -175,8 +174,7 @@ def unused_id(shared_client):
     ({"credits": 0}, 422, "invalid_request"), ({"credits": "x"}, 422, "invalid_request"),
     ({"colour": 1}, 422, "invalid_request"), (b"{", 400, "invalid_json"),
 ], ids=str)
-def test_the_syntax_is_looked_at_before_the_key(shared_client, unused_id, call, wrong, status,
-                                                code):
+def test_the_syntax_is_checked_before_the_key(shared_client, unused_id, call, wrong, status, code):
     told = first(shared_client, call, BODIES[call], "k", unused_id)
     body = wrong if isinstance(wrong, bytes) else {**BODIES[call], **wrong}
     check_refused(send(shared_client, call, body, "k", unused_id), status, code)
@@ -191,8 +189,7 @@ def test_the_syntax_is_looked_at_before_the_key(shared_client, unused_id, call, 
     ({"credits": 0}, 422, "invalid_request"), ({"colour": 1}, 422, "invalid_request"),
     ({"tier": "gold"}, 422, "unknown_tier"), (b"{", 400, "invalid_json"),
 ], ids=str)
-def test_a_refusal_of_the_request_is_not_remembered(shared_client, unused_id, call, wrong, status,
-                                                    code):
+def test_a_refusal_of_the_request_is_not_remembered(shared_client, unused_id, call, wrong, status, code):
     body = wrong if isinstance(wrong, bytes) else {**BODIES[call], **wrong}
     for _ in range(2):
         check_refused(send(shared_client, call, body, "k", unused_id), status, code)
@@ -201,7 +198,7 @@ def test_a_refusal_of_the_request_is_not_remembered(shared_client, unused_id, ca
 
 
 @pytest.mark.parametrize("call", BODIES)
-def test_a_tier_that_comes_later_is_taken_with_the_key_that_was_refused(client, call):
+def test_a_tier_added_later_is_accepted_with_the_refused_key(client, call):
     body = {**BODIES[call], "tier": "gold"}
     check_refused(send(client, call, body), 422, "unknown_tier")
     quota = {"core": {"lifetime": 5}, "gold": {"lifetime": 5}}
@@ -223,7 +220,7 @@ def test_a_refusal_for_want_of_credits_is_not_remembered(client):
 # --- later
 
 
-def test_a_replay_tells_of_then_and_not_of_now(client):
+def test_a_replay_shows_the_past_state(client):
     told = first(client, "commit", COMMIT)
     held = first(client, "reserve", RESERVE, "k2")
     for n in range(5):
@@ -235,7 +232,7 @@ def test_a_replay_tells_of_then_and_not_of_now(client):
     assert (told.json["version"], show(client)["version"]) == (1, 7)
 
 
-def test_keys_outlive_memory(life):
+def test_keys_survive_their_actor(life):
     client, next_life = life
     told = {}
     for n in range(20):
@@ -303,7 +300,7 @@ def test_a_reserve_is_replayed_after_its_end(client):
 
 @pytest.mark.parametrize("call", BODIES)
 @pytest.mark.parametrize("flags", [[], FEW_LIVE], ids=["all-live", "few-live"])
-def test_of_many_at_once_one_is_done_and_all_are_told_the_same(start, connect, call, flags):
+def test_one_of_many_concurrent_requests_takes_effect_and_all_get_the_same_answer(start, connect, call, flags):
     server = start(*flags)
     clients = [connect(server) for _ in range(12)]
     with ThreadPoolExecutor(len(clients)) as pool:
@@ -317,7 +314,7 @@ def test_of_many_at_once_one_is_done_and_all_are_told_the_same(start, connect, c
     assert keys == [f"k{n}" for n in range(10)]
 
 
-def test_of_two_requests_at_once_with_one_key_one_is_done(client, connect):
+def test_one_of_two_concurrent_requests_with_one_key_takes_effect(client, connect):
     clients = [connect(client) for _ in range(2)]
     with ThreadPoolExecutor(2) as pool:
         for n in range(20):
@@ -332,7 +329,7 @@ def test_of_two_requests_at_once_with_one_key_one_is_done(client, connect):
     assert show(client)["version"] == 20
 
 
-# --- keys that are none
+# --- invalid keys
 
 
 def send_raw(server, path, key):
@@ -349,7 +346,7 @@ def send_raw(server, path, key):
     b"", b"k" * 129, b"k" * 1000, b"a b", b"a\tb", b"%", b"a%b", b"a%20b", b"%%%",
     "k\u00e4".encode(), "\u20ac".encode(), b"k\xe4", b"\xff",
 ], ids=lambda key: repr(key)[:24] if isinstance(key, bytes) else key)
-def test_a_key_that_is_none_is_refused(shared_server, shared_client, path, key):
+def test_an_invalid_key_is_refused(shared_server, shared_client, path, key):
     check_refused(send_raw(shared_server, path, key), 400, "invalid_idempotency_key")
     assert shared_client.get("/v1/installs/a").status == 404
 
@@ -357,7 +354,7 @@ def test_a_key_that_is_none_is_refused(shared_server, shared_client, path, key):
 @pytest.mark.parametrize("call", BODIES)
 @pytest.mark.parametrize("key", ["k", "!", "~", "k" * 128, EVERY_CHARACTER, ".", "..", "a/b",
                                  "\"'\\"], ids=lambda key: key[:8])
-def test_a_key_of_1_to_128_characters_is_taken(shared_client, unused_id, call, key):
+def test_a_key_of_1_to_128_characters_is_accepted(shared_client, unused_id, call, key):
     told = first(shared_client, call, BODIES[call], key, unused_id)
     check_replay(send(shared_client, call, BODIES[call], key, unused_id), told)
 

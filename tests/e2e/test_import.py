@@ -1,5 +1,5 @@
-"""The ledger's file of before, credits.json: taken over at the first start, whole or not at all;
-and what GET /v1/snapshot gives is such a file again."""
+"""The old ledger's file, credits.json: imported at the first start, all or nothing; and GET /v1/snapshot
+returns such a file again."""
 
 import json
 import shutil
@@ -29,7 +29,7 @@ def this_month():
 
 
 def balance_of(row):
-    """By the default quota."""
+    """The balance under the default quota."""
     capped, limit, gemini_limit = LIMITS[row["tier_snapshot"]]
 
     def left(limit, consumed):
@@ -40,7 +40,7 @@ def balance_of(row):
 
 
 def install_of(row):
-    """What an install shows when this row has been imported."""
+    """The install that results from importing this row."""
     shown = dict(row)
     if shown["month"] < this_month():
         shown |= {"month": this_month(), "monthly_consumed": 0, "monthly_gemini_consumed": 0}
@@ -54,7 +54,7 @@ def snapshot_of(client):
 
 
 def rows_of(snapshot):
-    """The bytes of each row, its id before it; their order is free."""
+    """The bytes of each row, after its id; in any order."""
     text = snapshot.decode()
     decoder = json.JSONDecoder()
     assert text.startswith('{"rows":{')
@@ -76,14 +76,14 @@ def ledger_path(data_dir):
 
 @pytest.fixture
 def real_rows(ledger_path):
-    """Those of a copy of the real file, in the data directory."""
+    """The rows of the real file, which is copied into the data directory."""
     shutil.copy(REAL, ledger_path)
     return json.loads(REAL_TEXT)["rows"]
 
 
 @pytest.fixture
 def start_beside(start, connect, tmp_path):
-    """A client of a server whose ledger begins with this snapshot, beside the one of `start`."""
+    """Starts a second server, whose ledger begins with this snapshot; returns a client."""
 
     def start_with_snapshot(snapshot):
         other = tmp_path / "other"
@@ -103,7 +103,7 @@ def refuse_start(data_dir):
 # --- a real file
 
 
-def test_the_real_file_is_the_one_we_know(real_rows):
+def test_the_real_file_is_the_expected_one(real_rows):
     assert len(real_rows) == 1310
     assert sum(row["tier_snapshot"] == "core" for row in real_rows.values()) == 904
     assert sum(row["lifetime_consumed"] for row in real_rows.values()) == 7343
@@ -111,7 +111,7 @@ def test_the_real_file_is_the_one_we_know(real_rows):
         assert (list(row), row["install_id"]) == (ROW_FIELDS, install_id)
 
 
-def test_each_row_of_the_real_file_is_there(real_rows, start, connect):
+def test_each_row_of_the_real_file_is_imported(real_rows, start, connect):
     client = connect(start())
     for install_id, row in real_rows.items():
         answer = client.get(path_of(install_id))
@@ -138,7 +138,7 @@ def test_the_list_has_each_row_of_the_real_file_in_id_order(real_rows, start, co
     assert sum(install["lifetime_consumed"] for install in listed.values()) == 7343
 
 
-def test_a_plan_on_a_row_of_the_real_file_is_by_its_balance(real_rows, start, connect):
+def test_a_plan_on_a_row_of_the_real_file_follows_its_balance(real_rows, start, connect):
     client = connect(start())
     for install_id in list(real_rows)[::10]:
         balance = install_of(real_rows[install_id])["balance"]
@@ -149,7 +149,7 @@ def test_a_plan_on_a_row_of_the_real_file_is_by_its_balance(real_rows, start, co
         assert client.get(path_of(install_id)).json["version"] == 1
 
 
-def test_kills_in_mid_traffic_on_the_real_file_lose_nothing_and_double_nothing(
+def test_kills_during_traffic_on_the_real_file_lose_nothing_and_double_nothing(
         real_rows, start, connect, ledger_path):
     ids = [*list(real_rows)[:60], *[f"new-{n}" for n in range(20)]]
     installs = {install_id: install_of(row) for install_id, row in real_rows.items()}
@@ -184,11 +184,11 @@ def test_kills_in_mid_traffic_on_the_real_file_lose_nothing_and_double_nothing(
 # --- export and import
 
 
-def test_the_snapshot_of_the_real_file_is_the_file_but_for_row_order(real_rows, start, connect):
+def test_the_snapshot_of_the_real_file_equals_the_file_except_for_row_order(real_rows, start, connect):
     assert rows_of(snapshot_of(connect(start()))) == rows_of(REAL_TEXT)
 
 
-def test_an_export_imported_and_exported_again_is_the_same_but_for_row_order(
+def test_an_export_imported_and_exported_again_is_the_same_except_for_row_order(
         real_rows, start, connect, start_beside):
     first = connect(start())
     for n, install_id in enumerate([*list(real_rows)[:9], "new", "a/b", "quote\"d", "back\\slash"]):
@@ -226,7 +226,7 @@ def test_an_export_of_an_empty_ledger_is_an_empty_ledger_again(client, start_bes
 # --- once
 
 
-def test_the_file_is_imported_once_and_left_as_it_is(real_rows, start, connect, ledger_path):
+def test_the_file_is_imported_once_and_left_unchanged(real_rows, start, connect, ledger_path):
     server = start()
     install_id = next(iter(real_rows))
     committed = connect(server).post(f"{path_of(install_id)}/commit", {**COMMIT, "credits": 5})
@@ -240,7 +240,7 @@ def test_the_file_is_imported_once_and_left_as_it_is(real_rows, start, connect, 
     assert told[0][install_id] == committed.json
 
 
-def test_an_import_is_told_in_the_log_and_only_where_there_is_one(start, ledger_path):
+def test_only_an_actual_import_is_logged(start, ledger_path):
     ledger_path.write_bytes(GOOD)
     for told in (True, False):
         server = start()
@@ -253,7 +253,7 @@ IGNORED = {"good": GOOD, "real": REAL_TEXT, "cut": REAL_TEXT[:1000], "no-json": 
 
 
 @pytest.mark.parametrize("content", IGNORED.values(), ids=IGNORED)
-def test_a_file_beside_a_ledger_that_has_installs_is_ignored(start, connect, ledger_path, content):
+def test_a_file_beside_a_ledger_with_installs_is_ignored(start, connect, ledger_path, content):
     server = start()
     assert connect(server).put("/v1/installs/mine").status == 201
     told = history(connect(server))
@@ -264,7 +264,7 @@ def test_a_file_beside_a_ledger_that_has_installs_is_ignored(start, connect, led
     assert ledger_path.read_bytes() == content
 
 
-def test_a_file_that_has_changed_since_its_import_is_ignored(start, connect, ledger_path):
+def test_a_file_changed_since_its_import_is_ignored(start, connect, ledger_path):
     ledger_path.write_bytes(GOOD)
     server = start()
     told = history(connect(server))
@@ -273,8 +273,7 @@ def test_a_file_that_has_changed_since_its_import_is_ignored(start, connect, led
     assert history(connect(start())) == told
 
 
-def test_a_file_that_comes_while_the_ledger_is_still_empty_is_imported(start, connect,
-                                                                       ledger_path):
+def test_a_file_added_while_the_ledger_is_still_empty_is_imported(start, connect, ledger_path):
     server = start()
     assert all_installs(connect(server)) == {}
     server.stop()
@@ -283,7 +282,7 @@ def test_a_file_that_comes_while_the_ledger_is_still_empty_is_imported(start, co
 
 
 def test_a_start_that_is_killed_has_imported_all_or_nothing(tmp_path, start, connect):
-    """Killed a little later each time, from before the import to after it."""
+    """Kills a little later each time, from before the import until after it."""
     for delay_ms in range(0, 90, 10):
         place = tmp_path / f"killed-{delay_ms}"
         place.mkdir()
@@ -315,7 +314,7 @@ CORE = {"remaining": 100, "capped": "lifetime", "gemini_remaining": 50, "held": 
 PRO = {"remaining": 1000, "capped": "monthly", "gemini_remaining": 500, "held": 0}
 
 ODD = {
-    # what is odd: the row in the file, what it is stored as, its balance
+    # oddity: the row in the file, the stored row, its balance
     "nothing": ({}, {}, CORE),
     "all-null": (dict.fromkeys(BLANK), {}, CORE),
     "null-counter": ({"lifetime_consumed": None, "lifetime_gemini_consumed": 2},
@@ -357,7 +356,7 @@ ODD = {
 
 
 @pytest.mark.parametrize("fields, stored, balance", ODD.values(), ids=ODD)
-def test_an_odd_row_is_judged_as_before_but_for_months_to_come(start, connect, ledger_path, fields, stored, balance):
+def test_an_odd_row_is_judged_as_before_except_for_future_months(start, connect, ledger_path, fields, stored, balance):
     if not isinstance(fields, bytes):
         fields = json.dumps(fields).encode()
     ledger_path.write_bytes(b'{"rows":{"a":' + fields + b"}}")
@@ -381,7 +380,7 @@ def test_an_odd_row_is_judged_as_before_but_for_months_to_come(start, connect, l
 @pytest.mark.parametrize("install_id", [
     "a/b", "%2F", "a%b", "\"", "\\", "<script>", "__proto__", "constructor", "...", "~",
     "x" * 128])
-def test_an_id_of_the_file_may_look_like_anything_that_a_request_can_name(
+def test_an_id_in_the_file_may_be_anything_that_a_request_can_name(
         start, connect, ledger_path, install_id):
     ledger_path.write_text(json.dumps({"rows": {install_id: {"lifetime_consumed": 3}}}))
     client = connect(start())
@@ -406,13 +405,13 @@ def test_a_file_need_not_look_like_an_export(start, connect, ledger_path, conten
 
 
 def row_with(field, value):
-    """A file with a row that is well, and one that has this field."""
+    """A file with a good row, and one with this field."""
     return json.dumps({"rows": {"well": {"lifetime_consumed": 1}, "bad": {field: value}}}).encode()
 
 
 HALF = len(REAL_TEXT) // 2
 BAD_VALUES = [
-    # field, value, what is told of it
+    # field, value, words in the error
     *[(counter, value, told) for counter in COUNTERS for value, told in (
         (-1, "whole number"), (1.5, "whole number"), ("3", "a string"), (True, "a boolean"))],
     *[("lifetime_consumed", value, told) for value, told in (
@@ -432,7 +431,7 @@ BAD_VALUES = [
     ("install_id", "other", "other"), ("install_id", 7, "a number"),
 ]
 BAD_ROWS = {
-    # what is wrong: the file, what is told of it
+    # fault: the file, words in the error
     "row-null": (b'{"rows":{"bad":null}}', ['"bad"', "null"]),
     "row-number": (b'{"rows":{"bad":7}}', ['"bad"', "a number"]),
     "row-array": (b'{"rows":{"bad":[]}}', ['"bad"', "an array"]),
@@ -480,7 +479,7 @@ NO_JSON = {
     "surrogate": (b'{"rows":{"a":{"tier_snapshot":"\\ud800"}}}', ["line 1, column 3"]),
     "utf-16": ('{"rows":{}}'.encode("utf-16"), ["UTF-16", "save it as UTF-8"]),
     "nul-after": (GOOD + b"\0", ["line 1"]),
-    "nuls": (b"\0" * 4096, ["line 1"]),  # as a file is after a power cut
+    "nuls": (b"\0" * 4096, ["line 1"]),  # like a file after a power cut
     "deep": (b'{"rows":' + b"[" * 100_000, ["line 1"]),
 }
 BROKEN = {
@@ -490,8 +489,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("content, told", BROKEN.values(), ids=BROKEN)
-def test_a_broken_file_ends_the_start_and_nothing_is_changed(start, connect, data_dir, ledger_path,
-                                                             content, told):
+def test_a_broken_file_aborts_startup_and_changes_nothing(start, connect, data_dir, ledger_path, content, told):
     ledger_path.write_bytes(content)
     error = refuse_start(data_dir)
     for part in (str(ledger_path), *told):
@@ -502,8 +500,7 @@ def test_a_broken_file_ends_the_start_and_nothing_is_changed(start, connect, dat
 
 
 @pytest.mark.parametrize("name", ["half", "row-null", "rows-array"])
-def test_a_broken_file_is_refused_at_each_start_until_it_is_mended(start, connect, data_dir,
-                                                                   ledger_path, name):
+def test_a_broken_file_is_refused_at_each_start_until_it_is_mended(start, connect, data_dir, ledger_path, name):
     content, _ = BROKEN[name]
     ledger_path.write_bytes(content)
     assert refuse_start(data_dir) == refuse_start(data_dir)
@@ -513,7 +510,7 @@ def test_a_broken_file_is_refused_at_each_start_until_it_is_mended(start, connec
     assert [(i["install_id"], i["version"]) for i in installs.values()] == [("a", 1), ("b", 1)]
 
 
-def test_what_is_told_of_a_broken_file_is_printable_and_short(data_dir, ledger_path):
+def test_the_error_of_a_broken_file_is_printable_and_short(data_dir, ledger_path):
     for content in (row_with("month", "a\x1b[31mb\n" + "x" * 100_000),
                     json.dumps({"rows": {"a\x1b[31mb\n" + "x" * 100_000: {}}}).encode()):
         ledger_path.write_bytes(content)
@@ -522,19 +519,19 @@ def test_what_is_told_of_a_broken_file_is_printable_and_short(data_dir, ledger_p
         assert error.isprintable() and len(error) < 4096
 
 
-def test_a_directory_in_the_place_of_the_file_ends_the_start(data_dir, ledger_path):
+def test_a_directory_in_place_of_the_file_aborts_startup(data_dir, ledger_path):
     ledger_path.mkdir()
     assert str(ledger_path) in refuse_start(data_dir)
 
 
-def test_a_link_that_leads_to_the_file_is_followed(start, connect, ledger_path, tmp_path):
+def test_a_link_to_the_file_is_followed(start, connect, ledger_path, tmp_path):
     (tmp_path / "elsewhere.json").write_bytes(GOOD)
     ledger_path.symlink_to(tmp_path / "elsewhere.json")
     assert list(all_installs(connect(start()))) == ["a", "b"]
     assert ledger_path.is_symlink() and ledger_path.read_bytes() == GOOD
 
 
-def test_a_link_that_leads_nowhere_ends_the_start(data_dir, ledger_path, tmp_path):
-    """To start with an empty ledger instead would give all credits again."""
+def test_a_dangling_link_aborts_startup(data_dir, ledger_path, tmp_path):
+    """Starting with an empty ledger instead would grant all credits again."""
     ledger_path.symlink_to(tmp_path / "missing.json")
     assert str(ledger_path) in refuse_start(data_dir)

@@ -1,4 +1,4 @@
-"""Rows, balances, decisions and debits, as a relay and an operator see them."""
+"""Rows, balances, decisions and debits, from the view of relays and operators."""
 
 import json
 import re
@@ -96,11 +96,11 @@ def test_put_creates_once_and_then_shows(client):
     assert again.json == created.json
 
 
-def test_put_takes_an_empty_object_as_body(client):
+def test_put_accepts_an_empty_object_as_body(client):
     assert client.put("/v1/installs/a", {}).status == 201
 
 
-def test_get_shows_what_put_showed(client):
+def test_get_shows_the_same_as_put(client):
     created = client.put("/v1/installs/a").json
     shown = client.get("/v1/installs/a")
     assert shown.status == 200
@@ -116,7 +116,7 @@ def test_a_read_of_an_unknown_install_is_404_and_creates_nothing(client, path):
     assert client.put("/v1/installs/a").status == 201
 
 
-def test_what_was_answered_is_there_after_a_kill(start, connect):
+def test_acknowledged_writes_survive_a_kill(start, connect):
     server = start()
     client = connect(server)
     create(client, "a")
@@ -149,7 +149,7 @@ def test_plan_reads_an_empty_body_as_an_empty_object(client, body):
 
 
 @pytest.mark.parametrize("tier", DEFAULT_BALANCES)
-def test_plan_judges_by_the_tier_asked_for_and_leaves_the_row_alone(client, tier):
+def test_plan_judges_by_the_requested_tier_and_leaves_the_row_unchanged(client, tier):
     create(client, "a")
     before = client.get("/v1/installs/a").json
     assert plan(client, "a", tier=tier)["balance"] == DEFAULT_BALANCES[tier]
@@ -157,7 +157,7 @@ def test_plan_judges_by_the_tier_asked_for_and_leaves_the_row_alone(client, tier
 
 
 @pytest.mark.parametrize("tier", DEFAULT_BALANCES)
-def test_plan_without_tier_judges_by_that_of_the_row(start_with, tier):
+def test_plan_without_tier_judges_by_the_row_s_tier(start_with, tier):
     client = start_with([row("a", tier)])
     assert plan(client, "a")["balance"] == DEFAULT_BALANCES[tier]
 
@@ -229,7 +229,7 @@ def test_plan_and_balance_answer_as_the_old_module_did(start_with):
     (["--no-hardware"], CAPPED),
     (["--hardware"], HARDWARE),
 ])
-def test_the_server_says_whether_there_is_hardware_where_plan_does_not(start_with, flags, expected):
+def test_the_server_s_setting_decides_on_hardware_unless_plan_does(start_with, flags, expected):
     client = start_with([row("a", "core", (50, 50, 0, 0))], None, *flags)
     decision = plan(client, "a")
     assert (decision["allowed"], decision["backend"], decision["reason"]) == expected
@@ -248,8 +248,7 @@ def test_the_server_says_whether_there_is_hardware_where_plan_does_not(start_wit
     ("max", "gemini", [0, 0, 3, 3], None, None),
     ("max", "hardware", [0, 0, 3, 0], None, None),
 ])
-def test_commit_debits_the_counters_of_its_tier(client, tier, backend, consumed, remaining,
-                                                gemini_remaining):
+def test_commit_debits_the_counters_of_its_tier(client, tier, backend, consumed, remaining, gemini_remaining):
     create(client, "a")
     install = commit(client, "a", backend, tier, credits=3)
     assert counters(install) == consumed
@@ -260,7 +259,7 @@ def test_commit_debits_the_counters_of_its_tier(client, tier, backend, consumed,
     assert client.get("/v1/installs/a").json == install
 
 
-def test_commit_debits_what_the_quota_caps_whatever_the_tier_is_called(start_with):
+def test_commit_debits_the_counters_that_the_quota_caps_whatever_the_tier_s_name(start_with):
     client = start_with([], {"core": {"monthly": 10, "geminiCapMonthly": 5},
                              "trial": {"lifetime": 10}})
     assert counters(commit(client, "a", "gemini", "core")) == [0, 0, 1, 1]
@@ -274,7 +273,7 @@ def test_commit_debits_one_credit_by_default(client):
     assert counters(commit(client, "a")) == [1, 1, 0, 0]
 
 
-def test_commit_takes_up_to_a_million_credits_and_debits_below_nothing(client):
+def test_commit_debits_up_to_a_million_credits_even_below_zero(client):
     install = commit(client, "a", credits=1_000_000)
     assert counters(install) == [1_000_000, 1_000_000, 0, 0]
     assert install["balance"] == {"remaining": 0, "capped": "lifetime", "gemini_remaining": 0,
@@ -304,7 +303,7 @@ def test_commit_sets_tier_snapshot_and_last_active_at(start_with):
     assert before <= parse_time(install["last_active_at"]) <= now()
 
 
-def test_put_and_plan_leave_last_active_at_alone(start_with):
+def test_put_and_plan_leave_last_active_at_unchanged(start_with):
     client = start_with([row("a", "core")])
     client.put("/v1/installs/a")
     plan(client, "a", tier="max")
@@ -328,7 +327,7 @@ def test_in_a_later_month_the_monthly_counters_read_0(start_with):
     assert client.get("/v1/snapshot").json["rows"]["a"]["month"] == "2026-01"
 
 
-def test_a_commit_makes_the_new_month_stick(start_with):
+def test_a_commit_makes_the_new_month_permanent(start_with):
     client = start_with([row("a", "pro", (7, 3, 1000, 500), "2026-01")])
     assert counters(commit(client, "a", "gemini", "pro")) == [7, 3, 1, 1]
     stored = client.get("/v1/snapshot").json["rows"]["a"]
@@ -404,7 +403,7 @@ def test_the_list_shows_the_installs_in_id_order(client):
     assert answer["installs"][0] == client.get("/v1/installs/!").json
 
 
-def test_the_list_goes_on_where_next_after_says(client):
+def test_the_list_continues_at_next_after(client):
     ids = [f"i{n:02}" for n in range(10)]
     create(client, *ids)
     seen, query = [], "?limit=4"
@@ -471,7 +470,7 @@ def test_the_list_filters_by_tier(start_with):
     assert listed(client, "?tier=pro&prefix=&after=b&limit=1") == ["d"]
 
 
-def test_the_list_covers_what_was_answered_before(client):
+def test_the_list_includes_all_acknowledged_writes(client):
     for n in range(50):
         installed = commit(client, f"i{n:02}", tier="pro")
         assert client.get(f"/v1/installs?prefix=i{n:02}").json["installs"] == [installed]
@@ -481,7 +480,7 @@ def test_the_list_covers_what_was_answered_before(client):
 # --- entries
 
 
-def test_entries_tell_each_mutation_newest_first(client):
+def test_entries_show_each_mutation_newest_first(client):
     create(client, "a")
     commit(client, "a", "hardware", "pro", credits=5)
     commit(client, "a", "gemini", "core")
@@ -508,7 +507,7 @@ def test_an_imported_install_begins_with_an_import_entry(start_with):
     assert counters(client.get("/v1/installs/a").json) == [4, 2, 6, 3]
 
 
-def test_entries_go_on_where_next_before_says_without_a_gap(client):
+def test_entries_continue_at_next_before_without_a_gap(client):
     for _ in range(25):
         commit(client, "a")
     seen, query = [], "?limit=10"
@@ -531,24 +530,24 @@ def test_entries_are_100_by_default(client):
     assert len(entries(client, "a", "?limit=1000")["entries"]) == 101
 
 
-def test_before_the_first_version_there_is_nothing(client):
+def test_there_are_no_entries_before_the_first_version(client):
     create(client, "a")
     assert entries(client, "a", "?before=1") == {"entries": [], "next_before": None}
 
 
-def test_before_may_lie_beyond_the_newest_version(client):
+def test_before_may_be_beyond_the_newest_version(client):
     create(client, "a")
     assert [e["version"] for e in entries(client, "a", "?before=1000")["entries"]] == [1]
 
 
-def test_entries_are_those_of_the_install_alone(client):
+def test_entries_belong_to_the_install_alone(client):
     for n in range(6):
         commit(client, "ab"[n % 2], credits=n + 1)
     assert [e["credits"] for e in entries(client, "a")["entries"]] == [5, 3, 1]
     assert [e["credits"] for e in entries(client, "b")["entries"]] == [6, 4, 2]
 
 
-def test_the_counter_of_an_entry_outlives_a_change_of_the_quota(client):
+def test_the_counter_of_an_entry_survives_a_change_of_the_quota(client):
     commit(client, "a", "gemini", "pro")
     client.put("/v1/quota", {"core": {"lifetime": 1}, "pro": {"lifetime": 5}})
     assert client.get("/v1/installs/a").json["balance"]["remaining"] == 5
@@ -591,7 +590,7 @@ def test_the_snapshot_has_the_eight_fields_of_each_row(client):
                                     for i in installs}}
 
 
-def test_the_snapshot_covers_what_was_answered_before(client):
+def test_the_snapshot_includes_all_acknowledged_writes(client):
     for n in range(1, 51):
         commit(client, "a")
         assert client.get("/v1/snapshot").json["rows"]["a"]["lifetime_consumed"] == n
@@ -609,7 +608,7 @@ def test_a_snapshot_can_be_imported_again(client, start, connect, tmp_path):
 
 
 def test_the_snapshot_is_one_point_in_time(start_with, connect):
-    """`a` is written before `z`, over and over: a snapshot may be one ahead in `a` alone."""
+    """`a` is written before `z`, repeatedly: in a snapshot, `a` may be ahead by at most one."""
     reader = start_with([row(f"i{n:04}") for n in range(3000)])
     writer = connect(reader)
     rounds = 300

@@ -1,5 +1,5 @@
-"""What concurrent clients see of one install is as if all had happened one after the other; and the
-checker that says so is right."""
+"""Concurrent clients see one install as if all calls had happened in sequence; and the checker of that is
+correct."""
 
 import itertools
 import json
@@ -18,7 +18,7 @@ from traffic import path_of
 CAPS = Caps(total=80, gemini=30)
 QUOTA = {"core": {"lifetime": CAPS.total, "geminiCapLifetime": CAPS.gemini}}
 CLIENTS = 8
-OPERATIONS = 40  # of each client in a round
+OPERATIONS = 40  # per client and round
 ROUNDS = 3
 
 # --- the checker, on histories made by hand
@@ -49,7 +49,7 @@ def made(rid, credits, held, backend="gemini", gemini_held=0, replayed=False):
 
 
 def history(*rows):
-    """Of (call, called, returned, answer); in doubt without the last two."""
+    """Makes a history from (call, called, returned, answer); in doubt without the last two."""
     return [Operation(*row) for row in rows]
 
 
@@ -162,17 +162,17 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", GOOD)
-def test_the_checker_takes_a_history_that_can_have_happened(name):
+def test_the_checker_accepts_possible_histories(name):
     assert why_not(history(*GOOD[name]), CAPS) is None
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_the_checker_refuses_a_history_that_cannot_have_happened(name):
+def test_the_checker_refuses_impossible_histories(name):
     assert "not linearizable" in why_not(history(*BAD[name]), CAPS)
 
 
 def by_every_order(operations):
-    """Whether it is linearizable, by trying every order of every choice of those in doubt."""
+    """Whether the history is linearizable, by trying every order of every choice of calls in doubt."""
     doubtful = [op for op in operations if op.answer is None]
     answered = [op for op in operations if op.answer is not None]
     choices = itertools.chain.from_iterable(
@@ -194,8 +194,8 @@ def can_be_in_order(order):
 
 
 def random_history(chance, count):
-    """Operations that happen at a random moment between their call and their answer; sometimes an
-    answer gets lost, and sometimes it is the one of another moment."""
+    """Operations that take effect at a random moment between call and answer; some answers get lost, and some
+    belong to another moment."""
     calls = [GET, PAY_1, PAY_2, KEYED, KEYED_OTHERWISE, HOLD_50, HOLD_9, SETTLE, SETTLE_4, RELEASE]
     spans = sorted((sorted(chance.sample(range(100), 3)) for _ in range(count)),
                    key=lambda span: span[1])
@@ -217,14 +217,14 @@ def test_the_checker_agrees_with_trying_every_order():
     for number in range(600):
         operations = random_history(random.Random(number), 5)
         expected = by_every_order(operations)
-        told = why_not(operations, CAPS)
-        assert (told is None) == expected, f"history {number}: {operations}\n{told}"
+        reason = why_not(operations, CAPS)
+        assert (reason is None) == expected, f"history {number}: {operations}\n{reason}"
         verdicts.append(expected)
     assert 100 < sum(verdicts) < 500
 
 
 def test_the_checker_copes_with_long_histories():
-    """All at once, so that nothing but the answers tells the order."""
+    """All calls overlap, so that only the answers determine the order."""
     chance = random.Random(1)
     state, operations = State(), []
     for n in range(300):
@@ -239,8 +239,8 @@ def test_the_checker_copes_with_long_histories():
 # --- histories recorded over HTTP
 
 
-def told_by(asked, answer):
-    """What the checker compares of an answer."""
+def contents_of(asked, answer):
+    """The part of an answer that the checker compares."""
     body = answer.json
     if answer.status >= 400:
         return Answer(answer.status, body["code"])
@@ -256,14 +256,14 @@ def told_by(asked, answer):
 
 
 class Round:
-    """One install, what clients did to it, and when."""
+    """One install, with the clients' calls and their times."""
 
     def __init__(self, service, install_id, seed):
         self.service = service
         self.install_id = install_id
         self.seed = seed
         self.history = []
-        self.made = []  # the reservations, as their answers told of them
+        self.made = []  # answers that made a reservation
         self.keyed = []
         self.barrier = threading.Barrier(CLIENTS)
 
@@ -289,18 +289,18 @@ class Round:
             client.close()
 
     def record(self, client, asked):
-        """None: there was no answer."""
+        """Returns None if there was no answer."""
         called = time.monotonic_ns()
         answer = client.ask_once(self.install_id, asked)
         returned = time.monotonic_ns()
         if answer is None or answer.status == 503:
             self.history.append(Operation(asked, called))
             return None
-        told = told_by(asked, answer)
-        if told.status == 201:
-            self.made.append(told)
-        self.history.append(Operation(asked, called, returned, told))
-        return told
+        contents = contents_of(asked, answer)
+        if contents.status == 201:
+            self.made.append(contents)
+        self.history.append(Operation(asked, called, returned, contents))
+        return contents
 
     def next_call(self, chance, name):
         kind = chance.choices(["get", "commit", "reserve", "settle", "release", "again"],
@@ -329,7 +329,7 @@ class Round:
         return call(asked.kind, key=asked.key, **{**dict(asked.fields), "credits": 10})
 
     def ending(self, kind, chance):
-        """Of one of the newest, which others are likely to end too."""
+        """Picks one of the newest reservations, which others are likely to end too."""
         reservation = chance.choice(self.made[-CLIENTS:])
         fields = {}
         if kind == "settle" and chance.random() < 0.6:

@@ -1,4 +1,4 @@
-"""Somebody else holds a lock on one install's row: that is the trouble of that install alone."""
+"""Another session locks one install's row: this affects that install alone."""
 
 import time
 
@@ -30,7 +30,7 @@ def uri(server):
 
 @pytest.fixture
 def nodes(start, connect, uri):
-    """Two, with a ledger in which one install, `held`, is about to be locked."""
+    """Two nodes, with a ledger in which the install `held` is about to be locked."""
     running = [start("--store", uri) for _ in range(2)]
     client = connect(running[0])
     for install_id in ["held", *OTHERS]:
@@ -45,7 +45,7 @@ def lock(server, uri):
 
 
 def nag(nodes):
-    """Calls of clients that want the locked row, one after the other, on each node."""
+    """Starts clients on each node that access the locked row again and again."""
     def go_on(number, over):
         while not over.is_set():
             check_unavailable(call_once(nodes[number % len(nodes)], key=f"nag{number}"))
@@ -54,7 +54,7 @@ def nag(nodes):
 
 
 def call_once(node, install_id="held", key=None):
-    """From a thread of its own."""
+    """Calls from a separate thread."""
     client = patient(Client(node.port))
     try:
         return commit(client, install_id, key)
@@ -62,7 +62,7 @@ def call_once(node, install_id="held", key=None):
         client.close()
 
 
-def test_while_one_row_is_locked_all_others_are_read_and_written_on_every_node(nodes, connect, uri, lock):
+def test_while_one_row_is_locked_all_others_can_be_read_and_written_on_every_node(nodes, connect, uri, lock):
     before = {install_id: show(connect(nodes[0]), install_id) for install_id in OTHERS}
     with in_background() as background:
         with lock():
@@ -74,7 +74,7 @@ def test_while_one_row_is_locked_all_others_are_read_and_written_on_every_node(n
             traffic.end()
             assert traffic.refused == []
             assert [call.result().status for call in held if call.done() and call.result().status == 200] == []
-        for call in held:  # of some the wait for the lock may have come to its end since
+        for call in held:  # some may have stopped waiting for the lock since
             assert call.result().status in (200, 503)
     check_count(connect(nodes[0]), traffic, before | {"held": show(connect(nodes[0]), "held")})
     for node in nodes:
@@ -82,7 +82,7 @@ def test_while_one_row_is_locked_all_others_are_read_and_written_on_every_node(n
     check_done(creditsctl.run("check", uri))
 
 
-def test_a_locked_row_is_read_and_its_commits_are_done_once_it_is_free(nodes, connect, lock, uri):
+def test_a_locked_row_can_be_read_and_its_commits_are_done_once_it_is_free(nodes, connect, lock, uri):
     client = patient(connect(nodes[0]))
     with lock():
         check_unavailable(commit(client, "held", "k"))
@@ -96,7 +96,7 @@ def test_a_locked_row_is_read_and_its_commits_are_done_once_it_is_free(nodes, co
     check_done(creditsctl.run("check", uri))
 
 
-def test_a_locked_row_leaves_the_node_ready_and_is_told(nodes, connect, lock):
+def test_a_locked_row_leaves_the_node_ready_and_is_logged(nodes, connect, lock):
     client = connect(nodes[0])
     seen = []
 
@@ -117,7 +117,7 @@ def test_a_locked_row_leaves_the_node_ready_and_is_told(nodes, connect, lock):
 
 
 def send_batch(client):
-    """A commit on each install, `held` among them; what was told of that, and of the others."""
+    """Commits on each install including `held`; returns the answer for that, and those for the others."""
     operations = [{"op": "commit", "install_id": install_id, "idempotency_key": "batch", **COMMIT}
                   for install_id in [*OTHERS[:5], "held", *OTHERS[5:]]]
     results = client.post("/v1/batch", {"operations": operations}).json["results"]
@@ -128,14 +128,14 @@ def send_batch(client):
 REFUSED = (503, "storage_unavailable")
 
 
-def test_of_a_batch_the_locked_install_alone_is_refused(nodes, connect, lock):
+def test_only_the_locked_install_of_a_batch_is_refused(nodes, connect, lock):
     with lock():
         assert send_batch(patient(connect(nodes[0]))) == (REFUSED, [200] * len(OTHERS))
     assert {show(connect(nodes[0]), install_id)["version"] for install_id in OTHERS} == {2}
 
 
-def test_a_batch_with_a_locked_install_does_not_keep_the_others_from_another_node(nodes, connect, server, lock):
-    """It has locked their rows while it waits. As a relay does, both send again what was held up too long."""
+def test_a_batch_with_a_locked_install_does_not_block_the_others_on_another_node(nodes, connect, server, lock):
+    """The batch locks their rows while it waits. Like relays, both retry calls that were delayed too long."""
     client = patient(connect(nodes[0]))
     with in_background() as background, lock():
         batch = background.submit(send_batch, client)
@@ -150,7 +150,7 @@ def test_a_batch_with_a_locked_install_does_not_keep_the_others_from_another_nod
     assert {show(connect(nodes[0]), install_id)["version"] for install_id in OTHERS} == {3}
 
 
-def test_a_locked_row_holds_up_no_other_operation_of_others(nodes, connect, lock):
+def test_a_locked_row_delays_no_other_operation_on_others(nodes, connect, lock):
     with lock():
         nagging = nag(nodes)
         for node in nodes:

@@ -1,4 +1,4 @@
-"""What Prometheus scrapes: well formed, complete, and true of what was done."""
+"""The metrics for Prometheus: well formed, complete and correct."""
 
 import math
 import sqlite3
@@ -26,7 +26,7 @@ def check_with_promtool(client):
 
 
 def check_histograms(metrics):
-    """That buckets rise to the count, by each combination of labels."""
+    """Checks that buckets rise to the count, for each combination of labels."""
     for family, (kind, labels) in METRICS.items():
         if kind != "histogram":
             continue
@@ -40,7 +40,7 @@ def check_histograms(metrics):
 
 
 class Change:
-    """How the metrics of a server change."""
+    """The change of a server's metrics."""
 
     def __init__(self, client):
         self.client = client
@@ -52,7 +52,7 @@ class Change:
 
 @pytest.fixture
 def change(client):
-    """Since the install is there."""
+    """Changes since the install was created."""
     assert client.put(INSTALL).status == 201
     return Change(client)
 
@@ -60,7 +60,7 @@ def change(client):
 # --- the text
 
 
-def test_it_is_prometheus_text_and_promtool_finds_nothing(client):
+def test_it_is_prometheus_text_without_faults_for_promtool(client):
     answer = client.get("/metrics")
     assert answer.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     check_with_promtool(client)
@@ -74,7 +74,7 @@ def test_it_is_prometheus_text_and_promtool_finds_nothing(client):
 
 
 @pytest.mark.parametrize("name", METRICS)
-def test_each_metric_is_there_from_the_start_with_type_and_help(shared_client, name):
+def test_each_metric_exists_from_the_start_with_type_and_help(shared_client, name):
     metrics = scrape(shared_client)
     kind, labels = METRICS[name]
     assert metrics.types[name] == kind
@@ -83,7 +83,7 @@ def test_each_metric_is_there_from_the_start_with_type_and_help(shared_client, n
         assert list(metrics.samples[name]) == [frozenset()]
 
 
-def test_each_label_is_one_that_was_agreed(client):
+def test_every_label_is_in_the_contract(client):
     client.post(INSTALL + "/commit", CORE)
     client.post(RESERVATIONS, {})
     client.get("/v1/installs/none")
@@ -108,7 +108,7 @@ def test_a_label_may_have_any_characters(client):
         assert metrics.value("credits_commits_total", tier=tier, backend="gemini") == 1
 
 
-def test_what_clients_make_up_becomes_no_label(client):
+def test_clients_cannot_invent_labels(client):
     client.post(path_of("made-up") + "/commit", CORE)
     client.post(path_of("a") + "/commit", {**CORE, "tier": "made-up"})
     client.request("POST", INSTALL + "/commit", CORE, {"Idempotency-Key": "made-up"})
@@ -128,25 +128,25 @@ def test_other_methods_are_refused_and_head_has_no_body(client):
 # --- gauges
 
 
-def test_gauges_tell_what_stats_tell(client):
+def test_gauges_match_stats(client):
     for n in range(5):
         client.post(path_of(f"i{n}") + "/commit", COMMIT)
     metrics, stats = scrape(client), client.get("/v1/stats").json
     assert metrics.value("credits_build_info", version=stats["version"]) == 1
     assert metrics.value("credits_store_info", engine=stats["store"]["engine"]) == 1
     assert 0 <= metrics.value("credits_uptime_seconds") <= stats["uptime_seconds"]
-    for name, told in (("credits_installs", stats["store"]["installs"]),
-                       ("credits_actors_live", stats["actors"]["live"]),
-                       ("credits_actors_spawned_total", stats["actors"]["spawned_total"]),
-                       ("credits_actors_passivated_total", 0),
-                       ("credits_http_connections", 1), ("credits_store_up", 1),
-                       ("credits_store_conflicts_total", 0), ("credits_write_failures_total", 0),
-                       ("credits_checkpoint_failures_total", 0), ("credits_busy_installs_total", 0),
-                       ("credits_damaged_installs_total", 0),
-                       ("credits_database_went_back_total", 0),
-                       ("credits_log_lines_dropped_total", 0),
-                       ("credits_shed_total", 0)):
-        assert metrics.value(name) == told, name
+    for name, value in (("credits_installs", stats["store"]["installs"]),
+                        ("credits_actors_live", stats["actors"]["live"]),
+                        ("credits_actors_spawned_total", stats["actors"]["spawned_total"]),
+                        ("credits_actors_passivated_total", 0),
+                        ("credits_http_connections", 1), ("credits_store_up", 1),
+                        ("credits_store_conflicts_total", 0), ("credits_write_failures_total", 0),
+                        ("credits_checkpoint_failures_total", 0), ("credits_busy_installs_total", 0),
+                        ("credits_damaged_installs_total", 0),
+                        ("credits_database_went_back_total", 0),
+                        ("credits_log_lines_dropped_total", 0),
+                        ("credits_shed_total", 0)):
+        assert metrics.value(name) == value, name
     assert (stats["store"]["installs"], stats["actors"]["live"]) == (5, 5)
     assert metrics.value("credits_mailbox_depth_max") >= 1
     assert metrics.value("credits_http_requests_in_flight") <= 1
@@ -157,7 +157,7 @@ def holds(client):
     return metrics.value("credits_live_reservations"), metrics.value("credits_held_credits")
 
 
-def test_live_reservations_and_what_they_hold_are_told(start, connect):
+def test_live_reservations_and_their_credits_are_reported(start, connect):
     flags = ["--passivate-after", "1h"]
     server = start(*flags)
     client = connect(server)
@@ -185,7 +185,7 @@ def test_live_reservations_and_what_they_hold_are_told(start, connect):
     assert holds(client) == (1, 3)
 
 
-def test_the_reservations_of_a_retired_install_are_counted_no_more(start, connect):
+def test_the_reservations_of_a_retired_install_are_no_longer_counted(start, connect):
     client = connect(start("--passivate-after", "10ms"))
     client.post(path_of("a") + "/reservations", {"credits": 5})
     wait_until(lambda: holds(client) == (0, 0), "its retirement")
@@ -221,8 +221,7 @@ def test_at_rest_nothing_waits(client):
     ("get_quota", "GET", "/v1/quota", None, "2xx"), ("put_quota", "PUT", "/v1/quota", {}, "4xx"),
     ("put_quota", "PUT", "/v1/quota", QUOTA, "2xx"),
 ])
-def test_requests_and_their_times_are_counted(client, change, operation, method, path, body,
-                                             status):
+def test_requests_and_their_times_are_counted(client, change, operation, method, path, body, status):
     client.request(method, path, body)
     for name, labels in (("credits_requests_total", {"status": status}),
                          ("credits_request_duration_seconds_count", {})):
@@ -333,7 +332,7 @@ def test_writes_are_measured(client, change):
     assert change.of("credits_sync_duration_seconds_sum") > 0
 
 
-def test_a_bucket_has_what_equals_its_bound(client):
+def test_a_bucket_includes_its_bound(client):
     for n in range(3):
         client.put(f"/v1/installs/i{n}")
     buckets = dict(scrape(client).buckets("credits_batch_rows")[frozenset()])
@@ -367,7 +366,7 @@ def test_counters_never_fall_and_histograms_hold_under_load(server, client):
     assert traffic.refused == []
 
 
-def test_after_load_the_figures_are_those_of_the_load(server, client, connect):
+def test_the_figures_after_a_load_match_it(server, client, connect):
     def work(mine, n):
         for _ in range(50):
             mine.post(path_of(f"i{n}") + "/commit", {**COMMIT, "credits": 2})
@@ -389,7 +388,7 @@ def test_after_load_the_figures_are_those_of_the_load(server, client, connect):
             metrics.total("credits_requests_total", operation=operation))
 
 
-def test_counters_begin_anew_with_a_start(start, connect):
+def test_counters_restart_at_a_start(start, connect):
     server = start()
     client = connect(server)
     client.post(INSTALL + "/commit", CORE)
@@ -405,7 +404,7 @@ def test_counters_begin_anew_with_a_start(start, connect):
 
 
 DAMAGE = {
-    # what is damaged: the file, how, and the calls that meet it
+    # damage: the file, the change, and the calls that meet it
     "row": ("snapshots.db", "UPDATE rows SET lifetime_consumed = lifetime_consumed + 1 WHERE install_id = 'a'",
             ["/v1/installs", "/v1/snapshot", "/v1/installs/a/actor", "/v1/installs/a/entries", "/v1/installs/a"]),
     "entry": ("journal.db", "UPDATE entries SET credits = credits + 1 WHERE install_id = 'a' AND version = 2",

@@ -1,5 +1,5 @@
-"""Names that nothing can have, or that a store cannot keep: told at the door, whichever store runs, and no trouble to
-anybody else."""
+"""Names that are invalid, or that a store cannot keep: refused at once, with either store, and without effect on other
+requests."""
 
 import json
 import threading
@@ -21,7 +21,7 @@ RESERVATIONS = INSTALL + "/reservations/"
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
 def store(request):
-    """A function that gives the flags of an empty ledger, one after the other."""
+    """A function that returns the flags of a new empty ledger at each call."""
     if request.param == "sqlite":
         yield lambda: ["--store", "sqlite"]
         return
@@ -46,7 +46,7 @@ def untroubled(server, client):
     assert "failed" not in server.log()[logged:]
 
 
-# The bytes that PostgreSQL has no text for: what is no UTF-8, and NUL.
+# Bytes that PostgreSQL's text cannot hold: invalid UTF-8, and NUL.
 UNKEEPABLE = ["%00", "a%00b", "%ff", "%FFa", "%c0%80", "%ed%a0%80", "%f4%90%80%80", "%c3"]
 
 
@@ -62,14 +62,14 @@ def test_a_query_that_no_store_can_keep_is_422_and_named(client, name, value):
 
 @pytest.mark.usefixtures("untroubled")
 @pytest.mark.parametrize("query", ["prefix=a%20", "prefix=%C3%A4", "after=%7f", "after=a%0a", "tier=" + "x" * 65])
-def test_a_query_that_no_name_fits_is_422(client, query):
+def test_a_query_that_no_name_can_match_is_422(client, query):
     check_problem(client.get(f"/v1/installs?{query}"), 422, "invalid_request", query.partition("=")[0])
 
 
 @pytest.mark.usefixtures("untroubled")
 @pytest.mark.parametrize("query", ["prefix=", "after=", "prefix=..", "after=.", "tier=", "tier=none", "tier=%0a%7f",
                                    "tier=gr%C3%B6%C3%9Fer", "prefix=" + "x" * 200, "after=" + "%7E" * 200])
-def test_a_query_that_fits_nothing_yet_finds_nothing_wrong(client, query):
+def test_a_query_without_matches_is_not_an_error(client, query):
     assert client.get(f"/v1/installs?{query}").status == 200
 
 
@@ -81,7 +81,7 @@ NO_RESERVATIONS = [*UNKEEPABLE, "none", "%zz", "%", ".", "..", GOOD_ID.upper(), 
 @pytest.mark.usefixtures("untroubled")
 @pytest.mark.parametrize("rid", [GOOD_ID, *NO_RESERVATIONS])
 @pytest.mark.parametrize("method, suffix", [("DELETE", ""), ("POST", "/commit")])
-def test_what_is_no_reservation_is_404(client, method, suffix, rid):
+def test_an_invalid_reservation_id_is_404(client, method, suffix, rid):
     answer = client.request(method, RESERVATIONS + rid + suffix)
     check_problem(answer, 404, "unknown_reservation")
     assert answer.json["detail"].isprintable()
@@ -90,7 +90,7 @@ def test_what_is_no_reservation_is_404(client, method, suffix, rid):
 @pytest.mark.usefixtures("untroubled")
 @pytest.mark.parametrize("rid", ["", "\0", "\u00e4", "none", GOOD_ID + "\0", GOOD_ID])
 @pytest.mark.parametrize("op", ["settle", "release"])
-def test_what_is_no_reservation_is_404_in_its_place_of_a_batch(client, op, rid):
+def test_an_invalid_reservation_id_is_404_in_its_place_of_a_batch(client, op, rid):
     get = {"op": "get", "install_id": "a"}
     results = client.post("/v1/batch", {"operations": [
         get, {"op": op, "install_id": "a", "reservation_id": rid}, get]}).json["results"]
@@ -106,8 +106,8 @@ def test_a_key_that_no_store_can_keep_is_400(client, key):
     assert '"k' in problem["detail"] or "%FF" in problem["detail"]
 
 
-def test_odd_reservations_fail_no_good_request_of_their_install(client, server, connect):
-    """Beyond the names that an actor keeps, each is looked up in the store, many in one call."""
+def test_odd_reservation_ids_do_not_fail_good_requests_on_their_install(client, server, connect):
+    """Names beyond those that an actor keeps are looked up in the store, many in one call."""
     crowded = path_of("crowded")
     commits = [{"op": "commit", "install_id": "crowded", **COMMIT, "tier": "max", "idempotency_key": f"k{n}"}
                for n in range(1500)]
@@ -135,7 +135,7 @@ def test_odd_reservations_fail_no_good_request_of_their_install(client, server, 
 
 
 @pytest.mark.parametrize("tier", ["\0", "co\0re"])
-def test_an_imported_tier_that_not_every_store_can_keep_is_named(tmp_path, store, tier):
+def test_an_imported_tier_that_some_store_cannot_keep_is_named(tmp_path, store, tier):
     data_dir = tmp_path / "data"
     data_dir.mkdir()
     (data_dir / "credits.json").write_text(json.dumps({"rows": {"good": {}, "bad": {"tier_snapshot": tier}}}))
@@ -163,7 +163,7 @@ def test_a_call_to_import_such_a_tier_is_422_and_imports_nothing(tmp_path, store
 
 
 @pytest.mark.usefixtures("untroubled")
-def test_a_quota_takes_no_tier_that_a_store_cannot_keep(client):
+def test_a_quota_with_a_tier_that_a_store_cannot_keep_is_refused(client):
     for tier, shown in (("a\0", "a%00"), ("a\n", "a%0A"), ("x" * 65, "x" * 65), ("", '""')):
         answer = client.put("/v1/quota", {"core": {"lifetime": 1}, tier: {"lifetime": 1}})
         problem = check_problem(answer, 422, "invalid_request", answer.json.get("field"))
@@ -172,5 +172,5 @@ def test_a_quota_takes_no_tier_that_a_store_cannot_keep(client):
 
 @pytest.mark.usefixtures("untroubled")
 @pytest.mark.parametrize("args", [["list", "--tier", "\udcff"], ["list", "--prefix", "\udcff"], ["show", "a\udcff"]])
-def test_creditsctl_is_told_what_was_wrong(server, args):
+def test_creditsctl_shows_the_fault(server, args):
     check_failed(creditsctl.run(*args, server=server), 1, "%FF")

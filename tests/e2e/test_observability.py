@@ -1,4 +1,4 @@
-"""The files of tools/observability: that they are well, and speak of metrics that there are."""
+"""The files of tools/observability are valid, and name only existing metrics."""
 
 import json
 import re
@@ -34,18 +34,18 @@ def family_of(name):
 
 
 def check(*args, **settings):
-    status, told = promtool(*args, **settings)
-    assert status == 0, told
+    status, output = promtool(*args, **settings)
+    assert status == 0, output
 
 
-# --- what promtool says
+# --- promtool's checks
 
 
-def test_the_configuration_of_prometheus_is_one():
+def test_the_configuration_of_prometheus_is_valid():
     check("check", "config", "--lint=all", FOLDER / "prometheus.yml")
 
 
-def test_what_it_has_in_comments_is_a_configuration_too(tmp_path):
+def test_the_configuration_is_valid_with_its_comments_enabled(tmp_path):
     text = (FOLDER / "prometheus.yml").read_text()
     text, count = re.subn(r"^( +)# ([a-z_]+: .*)$", r"\1\2", text, flags=re.MULTILINE)
     [job] = yaml.safe_load(text)["scrape_configs"]
@@ -54,7 +54,7 @@ def test_what_it_has_in_comments_is_a_configuration_too(tmp_path):
     check("check", "config", "--syntax-only", tmp_path / "prometheus.yml")
 
 
-def test_the_alerts_are_rules():
+def test_the_alert_rules_are_valid():
     check("check", "rules", "--lint=all", FOLDER / "alerts.yml")
 
 
@@ -73,10 +73,10 @@ def test_the_queries_of_the_dashboard_are_promql(tmp_path):
     check("check", "rules", path)
 
 
-# --- what they are about
+# --- the metrics that they use
 
 
-def test_each_alert_has_a_test_that_it_fires_a_severity_and_a_text():
+def test_each_alert_has_a_firing_test_a_severity_and_a_text():
     tests = (FOLDER / "alerts_test.yml").read_text()
     for alert in ALERTS:
         assert f'labels: \'{{alertname="{alert["alert"]}"' in tests
@@ -99,14 +99,14 @@ def test_each_metric_and_label_of_an_expression_is_one_of_ours(expression):
         assert set(re.split(r",\s*", group)) <= labels
 
 
-def test_each_of_our_metrics_is_one_of_a_running_server(shared_client):
+def test_a_running_server_exposes_each_metric(shared_client):
     used = {family_of(name) for expression in EXPRESSIONS.values()
             for name, _ in METRIC.findall(expression)}
     assert used <= scrape(shared_client).types.keys()
 
 
-def test_the_bounds_of_the_slow_commits_are_within_the_buckets(shared_client):
-    """A quantile is never beyond the last finite bucket: an alert above it would never fire."""
+def test_the_threshold_for_slow_commits_is_within_the_buckets(shared_client):
+    """A quantile never exceeds the last finite bucket: an alert above that would never fire."""
     shared_client.post("/v1/installs/a/commit", {"backend": "gemini", "tier": "core"})
     [threshold] = [float(re.search(r"> ([\d.]+)$", alert["expr"])[1]) for alert in ALERTS
                    if "histogram_quantile" in alert["expr"]]

@@ -1,5 +1,5 @@
-"""What comes from outside and is odd: months and times to come, counters at their bound, tiers that are gone,
-settles that come late, and a clock that jumps. Over both stores."""
+"""Odd input: future months and times, counters at their limit, tiers that left the quota, late settles, and
+clock jumps. On both stores."""
 
 import datetime
 import json
@@ -27,7 +27,7 @@ def database():
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store(request):
-    """The flags of an empty ledger in either."""
+    """The flags of an empty ledger in each store."""
     if request.param == "sqlite":
         return []
     return ["--store", new_ledger(request.getfixturevalue("database").uri())]
@@ -35,7 +35,7 @@ def store(request):
 
 @pytest.fixture
 def serve(start, store, connect, tmp_path):
-    """A client of a server on that ledger; the quota is QUOTA."""
+    """Starts a server on that ledger with QUOTA; returns a client."""
     (tmp_path / "quota.json").write_text(json.dumps(QUOTA))
 
     def serve_ledger(*args, **settings):
@@ -69,7 +69,7 @@ def this_month():
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m")
 
 
-def test_a_month_to_come_is_imported_as_this_one_with_its_counters(serve):
+def test_a_future_month_is_imported_as_the_current_one_with_its_counters(serve):
     client = serve()
     import_rows(client, a={"month": "9999-12", "monthly_consumed": 7, "tier_snapshot": "pro",
                            "last_active_at": "9999-12-01T00:00:00.000Z"})
@@ -80,7 +80,7 @@ def test_a_month_to_come_is_imported_as_this_one_with_its_counters(serve):
     assert scrape(client).value("credits_clock_behind_seconds") == 0
 
 
-def test_a_month_to_come_that_was_imported_does_not_stick(clock, serve):  # noqa: F811
+def test_an_imported_future_month_does_not_persist(clock, serve):  # noqa: F811
     clock.set("2026-11-24 12:00:00")
     client = serve(env=clock.environment)
     import_rows(client, a={"month": "2027-05", "monthly_consumed": 7, "tier_snapshot": "pro"})
@@ -88,7 +88,7 @@ def test_a_month_to_come_that_was_imported_does_not_stick(clock, serve):  # noqa
     assert (show(client)["month"], show(client)["monthly_consumed"]) == ("2026-12", 0)
 
 
-def test_a_file_of_before_with_a_month_to_come_is_taken_as_of_now(serve, data_dir):
+def test_an_old_file_with_a_future_month_is_imported_as_of_now(serve, data_dir):
     (data_dir / "credits.json").write_text('{"rows":{"a":{"month":"9999-12","monthly_consumed":7}}}')
     install = show(serve())
     assert (install["month"], install["monthly_consumed"]) == (this_month(), 7)
@@ -105,12 +105,12 @@ def test_a_body_may_begin_with_a_byte_order_mark_and_other_encodings_are_named(s
     assert client.request("PUT", "/v1/quota", quota).status == 200
 
 
-# --- counters at their bound
+# --- counters at their limit
 
 
 @pytest.fixture
 def full(serve):
-    """An install that has one credit left to 2^53 in each of its counters."""
+    """An install with each counter one credit below 2^53."""
     client = serve()
     import_rows(client, a={"lifetime_consumed": BOUND - 1, "lifetime_gemini_consumed": BOUND - 1,
                            "month": this_month(), "monthly_consumed": BOUND - 1, "monthly_gemini_consumed": BOUND - 1})
@@ -118,7 +118,7 @@ def full(serve):
 
 
 @pytest.mark.parametrize("tier, window", [("core", "lifetime"), ("max", "monthly")])
-def test_no_commit_takes_a_counter_past_its_bound(full, tier, window):
+def test_no_commit_takes_a_counter_past_its_limit(full, tier, window):
     before = show(full)
     refused = commit(full, tier=tier, credits=2)
     check_problem(refused, 409, "counter_overflow", "credits")
@@ -128,7 +128,7 @@ def test_no_commit_takes_a_counter_past_its_bound(full, tier, window):
     check_problem(commit(full, tier=tier), 409, "counter_overflow", "credits")
 
 
-def test_what_is_held_counts_so_that_a_settle_of_it_always_fits(full):
+def test_holds_count_so_that_their_settles_always_fit(full):
     held = reserve(full, tier="max")
     assert held.status == 201
     check_problem(reserve(full, tier="max"), 409, "counter_overflow", "credits")
@@ -136,20 +136,20 @@ def test_what_is_held_counts_so_that_a_settle_of_it_always_fits(full):
     assert settle(full, held).json["monthly_consumed"] == BOUND
 
 
-def test_a_commit_that_ends_a_hold_has_the_room_that_it_held(full):
+def test_a_commit_that_ends_a_hold_may_use_its_room(full):
     held = reserve(full, tier="max")
     committed = commit(full, tier="max", key=held.json["reservation_id"])
     assert (committed.status, committed.json["monthly_consumed"]) == (200, BOUND)
 
 
-def test_a_batch_is_held_to_the_bound_too(full):
+def test_the_limit_applies_to_batches_too(full):
     operation = {"op": "commit", "install_id": "a", "backend": "hardware", "tier": "max"}
     results = full.post("/v1/batch", {"operations": [operation] * 2}).json["results"]
     assert [result["status"] for result in results] == [200, 409]
     assert results[1]["code"] == "counter_overflow"
 
 
-def test_what_a_snapshot_gives_can_always_be_imported(full, start, connect, tmp_path):
+def test_a_snapshot_can_always_be_imported(full, start, connect, tmp_path):
     commit(full, tier="max")
     commit(full)
     other = connect(start("--data-dir", tmp_path / "other"))
@@ -158,10 +158,10 @@ def test_what_a_snapshot_gives_can_always_be_imported(full, start, connect, tmp_
     assert show(other)["monthly_consumed"] == BOUND
 
 
-# --- tiers that are gone
+# --- tiers that left the quota
 
 
-def test_a_commit_that_ends_a_hold_may_name_its_tier_though_the_quota_has_it_no_more(clock, serve):  # noqa: F811
+def test_a_commit_that_ends_a_hold_may_name_its_tier_though_it_left_the_quota(clock, serve):  # noqa: F811
     client = serve(env=clock.environment)
     live, due = (reserve(client, tier="pro", credits=3, ttl_seconds=ttl).json["reservation_id"] for ttl in (3600, 60))
     client.put("/v1/quota", {tier: QUOTA[tier] for tier in ("core", "max")})
@@ -171,11 +171,11 @@ def test_a_commit_that_ends_a_hold_may_name_its_tier_though_the_quota_has_it_no_
     check_problem(commit(client, tier="endless", credits=3, key=due), 422, "unknown_tier", "tier")
     for reservation in (due, live):
         assert commit(client, tier="pro", credits=3, key=reservation).status == 200
-    # It is judged by core, as everything of a tier that is gone.
+    # It is judged as core, like everything with a tier that left the quota.
     assert (show(client)["lifetime_consumed"], show(client)["balance"]["held"]) == (6, 0)
 
 
-# --- settles that come late
+# --- late settles
 
 
 def tier_after(client, work):
@@ -185,7 +185,7 @@ def tier_after(client, work):
     return show(client)["tier_snapshot"]
 
 
-def test_the_tier_is_that_of_the_debit_that_was_reserved_last(serve, store):
+def test_the_tier_is_that_of_the_debit_reserved_last(serve, store):
     client = serve()
     assert tier_after(client, lambda: None) == "core"
     assert tier_after(client, lambda: commit(client, tier="pro")) == "pro"
@@ -194,7 +194,7 @@ def test_the_tier_is_that_of_the_debit_that_was_reserved_last(serve, store):
         settle(client, reserve(client, tier="max"))
 
     assert tier_after(client, reserve_and_settle) == "max"
-    # Whatever was only reserved or released has no say.
+    # Reservations that are only held or released do not count.
     assert tier_after(client, lambda: reserve(client, tier="pro")) == "core"
     assert client.post("/v1/installs/a/plan", {}).json["balance"]["capped"] == "lifetime"
     assert [entry["tier"] for entry in all_entries(client, "a") if entry["kind"] == "settle"] == \
@@ -226,7 +226,7 @@ def test_a_late_settle_is_late_after_a_restart_too(start, store, connect, data_d
 # --- the clock
 
 
-def test_a_clock_behind_the_ledger_is_told_at_the_start_and_while_it_runs(clock, start, store, connect):  # noqa: F811
+def test_a_clock_behind_the_ledger_is_logged_at_startup_and_later(clock, start, store, connect):  # noqa: F811
     def be(hours):
         now = datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(hours=hours)
         clock.set(now.strftime("%Y-%m-%d %H:%M:%S"))
@@ -246,18 +246,18 @@ def test_a_clock_behind_the_ledger_is_told_at_the_start_and_while_it_runs(clock,
     assert 3_500 < scrape(connect(server)).value("credits_clock_behind_seconds") < 4_000
 
 
-def test_a_clock_behind_that_of_the_database_is_told_at_the_start(clock, start, database):  # noqa: F811
+def test_a_clock_behind_the_database_is_logged_at_startup(clock, start, database):  # noqa: F811
     clock.set("2020-01-01 12:00:00")
     server = start("--store", new_ledger(database.uri()), env=clock.environment)
     assert "clock_behind:" in server.log()
 
 
 @pytest.mark.parametrize("wrong", ["2026-11-26 12:00:00", "2031-01-01 12:00:00"])
-def test_keys_outlive_a_clock_that_steps_on_and_back(clock, wrong, serve):  # noqa: F811
+def test_keys_survive_a_clock_that_steps_forth_and_back(clock, wrong, serve):  # noqa: F811
     client = serve("--keep-entries", "1s", env=clock.environment)
     commit(client, "first")
     answer = commit(client, key="k")
-    all_installs(client)  # the snapshots have the key from now on
+    all_installs(client)  # from now on the snapshots have the key
     clock.set(wrong)
     wait_until(lambda: all_entries(client, "first") == [], "pruning under the wrong clock")
     clock.set("2026-11-24 12:00:05")
@@ -266,7 +266,7 @@ def test_keys_outlive_a_clock_that_steps_on_and_back(clock, wrong, serve):  # no
     assert again.headers["Idempotency-Replayed"] == "true"
 
 
-def test_keys_outlive_a_start_with_a_clock_that_is_ahead(clock, start, connect):  # noqa: F811
+def test_keys_survive_a_start_with_a_clock_that_is_ahead(clock, start, connect):  # noqa: F811
     server = start(env=clock.environment)
     client = connect(server)
     commit(client, "first")

@@ -1,4 +1,4 @@
-"""The API's description: served as it is, and true of what the server answers."""
+"""The API's description: served unchanged, and true of the server's answers."""
 
 import json
 import re
@@ -89,7 +89,7 @@ def document(client):
 
 
 def validate(document, schema, value):
-    """References like `#/components/…` are of the document, so the schema becomes a part of it."""
+    """References like `#/components/…` point into the document, so add the schema to it."""
     whole = {"components": document["components"], "allOf": [schema]}
     jsonschema.Draft202012Validator(whole).validate(value)
 
@@ -132,7 +132,7 @@ def test_it_is_openapi_3_1_and_its_references_and_schemas_hold(document):
         jsonschema.Draft202012Validator.check_schema(schema)
 
 
-def test_its_operations_have_ids_of_their_own_and_declare_their_path_parameters(document):
+def test_its_operations_have_unique_ids_and_declare_their_path_parameters(document):
     found = operations(document)
     ids = [operation["operationId"] for operation in found.values()]
     assert len(ids) == len(set(ids))
@@ -159,8 +159,8 @@ def test_an_answer_is_as_described(client, document, method, path, template, bod
     content = resolved(document, responses[str(status)])["content"]
     [(media_type, described)] = content.items()
     assert answer.headers["Content-Type"].split(";")[0] == media_type
-    told = answer.json if media_type.endswith("json") else answer.body.decode()
-    validate(document, described["schema"], told)
+    content = answer.json if media_type.endswith("json") else answer.body.decode()
+    validate(document, described["schema"], content)
 
 
 def test_conditional_answers_of_the_quota_are_as_described(client, document):
@@ -219,7 +219,7 @@ def test_a_problem_without_operation_is_as_described(client, document, method, p
     ("Quota", {"core": {"lifetime": 1, "geminiCapMonthly": 1}}, 422),
     ("Quota", {"core": {"lifetime": 1, "weekly": 1}}, 422),
 ], ids=lambda value: value if isinstance(value, str) else json.dumps(value))
-def test_a_request_is_taken_as_the_description_says(client, document, name, body, status):
+def test_a_request_is_accepted_as_described(client, document, name, body, status):
     schema = {"$ref": f"#/components/schemas/{name}"}
     if status == 200:
         validate(document, schema, body)

@@ -1,5 +1,5 @@
-"""PgBouncer between creditsd and its PostgreSQL: in session mode it is served; in a mode that gives a session's
-transactions to several connections it is refused; and a pool that is empty is not waited for without end."""
+"""PgBouncer between creditsd and its PostgreSQL: session mode works; modes that spread a session's transactions
+over several connections are refused; and an exhausted pool does not block forever."""
 
 import contextlib
 import signal
@@ -32,13 +32,13 @@ def database(server):
 
 @pytest.fixture
 def pooler(server, database):
-    """Starts one for that database; its URI."""
+    """Starts a pooler for that database; returns its URI."""
     with contextlib.ExitStack() as ended:
         def start_pooler(mode, **settings):
             port = servers.free_port()
             settings = {"listen_addr": "127.0.0.1", "listen_port": port, "unix_socket_dir": "", "auth_type": "any",
                         "pool_mode": mode, "default_pool_size": 20, **settings}
-            config = server.directory / f"pgbouncer-{port}.ini"  # where the user that it runs as may read
+            config = server.directory / f"pgbouncer-{port}.ini"  # readable for the user that it runs as
             config.write_text("\n".join([
                 "[databases]", f"* = host=127.0.0.1 port={server.port} user={servers.USER}", "[pgbouncer]",
                 *(f"{name} = {value}" for name, value in settings.items())]) + "\n")
@@ -46,7 +46,7 @@ def pooler(server, database):
             process = subprocess.Popen([BINARY, config], stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                        cwd=server.directory, **servers.as_user())
             ended.callback(process.wait, TIMEOUT_S)
-            # At once: since PgBouncer 1.23 SIGTERM waits for clients, as SIGINT does for their sessions.
+            # Ends at once: since PgBouncer 1.23, SIGTERM waits for clients, and SIGINT for their sessions.
             ended.callback(process.kill)
             uri = f"postgresql://{servers.USER}@127.0.0.1:{port}/{database}"
             wait_until(lambda: subprocess.run([servers.PROGRAMS / "pg_isready", "-q", "-d", uri]).returncode == 0,
@@ -59,7 +59,7 @@ def pooler(server, database):
 @pytest.mark.parametrize("mode, settings", [
     ("transaction", {}), ("transaction", {"default_pool_size": 1}), ("transaction", {"server_round_robin": 1}),
     ("statement", {})])
-def test_a_pooler_that_does_not_leave_sessions_alone_is_refused_by_its_settings_name(pooler, data_dir, mode, settings):
+def test_a_pooler_that_does_not_leave_sessions_alone_is_refused_with_its_setting(pooler, data_dir, mode, settings):
     uri = pooler(mode, **settings)
     ended = run("--store", uri, "--data-dir", data_dir, "--listen", "127.0.0.1:0")
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -77,8 +77,8 @@ def test_a_pooler_that_drops_the_search_path_is_refused(pooler, server, database
     assert servers.sql(uri, "SELECT to_regclass('public.credits_ledger')") == ""
 
 
-def test_a_pooler_in_transaction_mode_is_refused_for_a_ledger_that_is_there(start, connect, pooler, server, database,
-                                                                           data_dir):
+def test_a_pooler_in_transaction_mode_is_refused_for_an_existing_ledger(start, connect, pooler, server, database,
+                                                                        data_dir):
     node = start("--store", server.uri(database=database))
     assert commit(connect(node)).status == 200
     node.stop()
@@ -87,8 +87,8 @@ def test_a_pooler_in_transaction_mode_is_refused_for_a_ledger_that_is_there(star
     assert "pool_mode" in ended.stderr
 
 
-def test_a_pooler_in_session_mode_is_served_and_a_crash_of_the_server_loses_nothing(start, connect, pooler, server,
-                                                                                  database):
+def test_a_pooler_in_session_mode_works_and_a_crash_of_the_server_loses_nothing(start, connect, pooler, server,
+                                                                                database):
     server.sql(f"ALTER DATABASE {database} SET synchronous_commit = off")
     uri = pooler("session", default_pool_size=40)
     nodes = [start("--store", uri) for _ in range(2)]
@@ -104,7 +104,7 @@ def test_a_pooler_in_session_mode_is_served_and_a_crash_of_the_server_loses_noth
     check_done(creditsctl.run("check", server.uri(database=database)))
 
 
-def test_a_start_whose_pooler_has_no_connection_left_says_so_and_can_be_ended(pooler, server, tmp_path):
+def test_a_start_whose_pooler_is_exhausted_says_so_and_can_be_ended(pooler, server, tmp_path):
     uri = pooler("session", default_pool_size=1)
     with session(uri, "SELECT 1"):
         node = Starting(tmp_path, "--store", uri)
@@ -116,7 +116,7 @@ def test_a_start_whose_pooler_has_no_connection_left_says_so_and_can_be_ended(po
             node.kill()
 
 
-def test_a_start_goes_on_when_its_pooler_has_connections_again(pooler, server, tmp_path, connect):
+def test_a_start_continues_when_its_pooler_has_connections_again(pooler, server, tmp_path, connect):
     uri = pooler("session", default_pool_size=10, max_db_connections=10)
     with contextlib.ExitStack() as others:
         for _ in range(10):

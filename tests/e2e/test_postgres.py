@@ -1,4 +1,4 @@
-"""A ledger in PostgreSQL, and several creditsd over one."""
+"""A ledger in PostgreSQL, and several creditsd over one ledger."""
 
 import contextlib
 import json
@@ -36,17 +36,17 @@ def uri(server):
 # --- one node
 
 
-def test_a_ledger_in_postgresql_outlives_its_server(start, connect, uri):
+def test_a_ledger_in_postgresql_survives_its_server(start, connect, uri):
     node = start("--store", uri)
     client = connect(node)
     for n, install_id in enumerate(ids(10)):
         for _ in range(n):
             assert commit(client, install_id).status == 200
         client.post(f"{path_of(install_id)}/reservations", {"credits": 2})
-    told = history(client)
+    before = history(client)
     assert client.get("/v1/stats").json["store"]["engine"] == "postgresql"
     assert node.stop() == 0
-    assert history(connect(start("--store", uri))) == told
+    assert history(connect(start("--store", uri))) == before
 
 
 def test_a_kill_under_load_loses_nothing_in_postgresql(start, connect, uri):
@@ -80,13 +80,13 @@ def test_a_uri_with_a_password_is_refused_and_not_shown(password, data_dir):
 
 
 @pytest.mark.parametrize("store", ["postgresql://[h/d", "postgresql://h/d?nonsense=secret"])
-def test_a_uri_that_is_none_is_refused(store, data_dir):
+def test_an_invalid_uri_is_refused(store, data_dir):
     ended = run("--store", store, "--data-dir", data_dir)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "postgresql://USER@HOST:5432/DATABASE" in ended.stderr and "secret" not in ended.stderr
 
 
-def test_a_newer_schema_is_refused_and_left_alone(start, server, data_dir):
+def test_a_newer_schema_is_refused_and_left_unchanged(start, server, data_dir):
     uri = new_ledger(server.uri())
     start("--store", uri).stop()
     schema = uri.rpartition("3D")[2]
@@ -99,7 +99,7 @@ def test_a_newer_schema_is_refused_and_left_alone(start, server, data_dir):
 # --- several nodes
 
 
-def test_what_one_node_has_answered_the_other_shows(start, connect, uri):
+def test_a_node_shows_writes_acknowledged_by_another(start, connect, uri):
     first, second = [connect(start("--store", uri)) for _ in range(2)]
     assert second.get(path_of("a")).status == 404
     for version in range(1, 21):
@@ -123,7 +123,7 @@ def test_a_node_counts_the_installs_that_another_has_created(start, connect, uri
         wait_until(lambda: client.get("/v1/stats").json["store"]["installs"] == 6, "all installs")
 
 
-def test_nodes_that_start_at_once_make_one_schema(start, connect, uri, tmp_path):
+def test_nodes_that_start_together_create_one_schema(start, connect, uri, tmp_path):
     nodes = []
 
     def begin(number):
@@ -161,7 +161,7 @@ def test_traffic_on_two_nodes_loses_nothing_while_nodes_and_database_are_killed(
 
 
 @pytest.mark.parametrize("seed", seeds(1))
-def test_no_cap_is_passed_over_two_nodes_while_one_is_killed_and_the_database_restarted(
+def test_no_cap_is_exceeded_on_two_nodes_while_one_is_killed_and_the_database_restarted(
         seed, start, connect, server, uri, tmp_path):
     caps.wait_out_the_end_of_a_month()
     quota = tmp_path / "quota.json"
@@ -195,8 +195,7 @@ def test_what_concurrent_clients_see_of_two_nodes_is_linearizable(seed, start, s
 # --- trouble
 
 
-def test_a_database_that_is_gone_makes_it_unready_and_ready_again_when_it_is_back(start, connect, server,
-                                                                                  uri):
+def test_a_node_is_unready_while_its_database_is_down(start, connect, server, uri):
     client = connect(start("--store", uri))
     assert commit(client).status == 200
     server.stop(signal.SIGQUIT)
@@ -211,8 +210,8 @@ def test_a_database_that_is_gone_makes_it_unready_and_ready_again_when_it_is_bac
     assert show(client)["version"] == 2
 
 
-def test_a_statement_that_takes_too_long_is_given_up_and_has_done_nothing(start, connect, server, uri):
-    start("--store", uri).stop()  # which has made the schema, in its own time
+def test_a_statement_that_takes_too_long_is_given_up_without_effect(start, connect, server, uri):
+    start("--store", uri).stop()  # creates the schema without the time limit
     client = connect(start("--store", uri + "%20-cstatement_timeout%3D1500"))
     assert commit(client).status == 200
     schema = uri.rpartition("3D")[2]
@@ -226,7 +225,7 @@ def test_a_statement_that_takes_too_long_is_given_up_and_has_done_nothing(start,
     assert show(client)["lifetime_consumed"] == version + 1
 
 
-def test_transactions_that_get_into_each_others_way_are_tried_again(start, connect, server, uri):
+def test_conflicting_transactions_are_retried(start, connect, server, uri):
     client = connect(start("--store", uri))
     assert commit(client).status == 200
     schema = uri.rpartition("3D")[2]
@@ -234,7 +233,7 @@ def test_transactions_that_get_into_each_others_way_are_tried_again(start, conne
         CREATE SEQUENCE {schema}.tries;
         CREATE FUNCTION {schema}.fail() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
           IF nextval('{schema}.tries') % 3 <> 0 THEN
-            RAISE 'as it was told to' USING ERRCODE = 'serialization_failure';
+            RAISE 'injected failure' USING ERRCODE = 'serialization_failure';
           END IF;
           RETURN NEW;
         END $$;
@@ -246,7 +245,7 @@ def test_transactions_that_get_into_each_others_way_are_tried_again(start, conne
     assert client.get("/v1/stats").json["store"]["write_failures_total"] == 0
 
 
-def test_when_the_primary_is_killed_its_standby_has_all_that_was_answered(start, connect, tmp_path):
+def test_after_a_kill_of_the_primary_its_standby_has_all_acknowledged_writes(start, connect, tmp_path):
     with servers.running() as primary, servers.following(primary) as standby:
         primary.wait_for_standby(standby)
         nodes = [start("--store", servers.uri_of(primary, standby)) for _ in range(2)]
@@ -267,7 +266,7 @@ def test_when_the_primary_is_killed_its_standby_has_all_that_was_answered(start,
 
 
 class Cutter:
-    """Between a node and its database. When told to, it lets the next statement through, and no answer back."""
+    """A proxy between a node and its database. On command it passes the next statement on, but not its answer."""
 
     def __init__(self, port):
         self._target = port
@@ -296,7 +295,7 @@ class Cutter:
                 end.shutdown(socket.SHUT_RDWR)
 
 
-def test_a_commit_whose_outcome_is_unknown_is_done_once(start, connect, server, uri):
+def test_a_commit_whose_outcome_is_unknown_takes_effect_once(start, connect, server, uri):
     cutter = Cutter(server.port)
     client = connect(start("--store", uri.replace(f":{server.port}/", f":{cutter.port}/")))
     assert commit(client).status == 200
@@ -389,7 +388,7 @@ def test_a_broken_quota_in_the_database_is_not_overwritten_under_a_condition(sta
         assert put_if(client, "*", OTHER_QUOTA).status == 200
 
 
-def test_the_first_node_s_quota_file_is_the_ledger_s_and_another_s_is_not(start, connect, uri, tmp_path):
+def test_only_the_first_node_s_quota_file_initialises_the_ledger(start, connect, uri, tmp_path):
     assert quota_of(connect(start("--store", uri, "--quota", a_quota_file(tmp_path)))) == OTHER_QUOTA
     late = tmp_path / "late.json"
     late.write_text(json.dumps({"core": {"lifetime": 1}}))
@@ -399,7 +398,7 @@ def test_the_first_node_s_quota_file_is_the_ledger_s_and_another_s_is_not(start,
     assert json.loads(late.read_text()) == {"core": {"lifetime": 1}}
 
 
-def test_a_quota_file_that_cannot_be_read_stops_a_node_of_postgresql_too(data_dir, uri, tmp_path):
+def test_an_unreadable_quota_file_aborts_startup_on_postgresql_too(data_dir, uri, tmp_path):
     broken = tmp_path / "broken.json"
     broken.write_text("{")
     ended = run("--listen", "127.0.0.1:0", "--data-dir", data_dir, "--store", uri, "--quota", broken)
@@ -420,7 +419,7 @@ def test_a_quota_that_cannot_be_written_to_the_database_is_503_and_not_in_force(
     assert quota_of(client) == OTHER_QUOTA
 
 
-def test_a_bad_quota_in_the_database_is_told_and_not_taken(start, connect, server, uri):
+def test_a_bad_quota_in_the_database_is_logged_and_not_applied(start, connect, server, uri):
     node = start("--store", uri)
     client = connect(node)
     before = quota_of(client)
@@ -434,7 +433,7 @@ def test_a_bad_quota_in_the_database_is_told_and_not_taken(start, connect, serve
 
 @pytest.fixture
 def filled(start, connect, uri):
-    """A ledger with entries of all kinds, of which no node runs; what was told of it."""
+    """A ledger with entries of all kinds, without running nodes; returns its history."""
     node = start("--store", uri)
     client = connect(node)
     for n, install_id in enumerate(ids(8)):
@@ -444,17 +443,17 @@ def filled(start, connect, uri):
                 for _ in range(3)]
         client.post(f"{path_of(install_id)}/reservations/{held[0]['reservation_id']}/commit")
         client.request("DELETE", f"{path_of(install_id)}/reservations/{held[1]['reservation_id']}")
-    told = history(client)
+    before = history(client)
     assert node.stop() == 0
-    return told
+    return before
 
 
-def test_a_whole_ledger_in_postgresql_passes_the_check(filled, uri):
+def test_an_intact_ledger_in_postgresql_passes_the_check(filled, uri):
     entries = sum(map(len, filled[1].values()))
     assert check_done(creditsctl.run("check", uri)) == f"ok: 8 installs, {entries} entries\n"
 
 
-@pytest.mark.parametrize("change, told", [
+@pytest.mark.parametrize("change, fault", [
     ("UPDATE {}.credits_installs SET lifetime_consumed = 0 WHERE install_id = 'i0003'", "the row is"),
     ("UPDATE {}.credits_installs SET hash = NULL WHERE install_id = 'i0003'", "hash"),
     ("DELETE FROM {}.credits_installs WHERE install_id = 'i0003'", "the row is missing"),
@@ -464,12 +463,12 @@ def test_a_whole_ledger_in_postgresql_passes_the_check(filled, uri):
     ("UPDATE {}.credits_names SET version = 1 WHERE install_id = 'i0003' AND name = 'k1'", "not its newest"),
     ("INSERT INTO {}.credits_names VALUES ('x', 0, 'k', 1, 1)", "not there"),
 ])
-def test_what_was_changed_in_the_tables_is_found(filled, server, uri, change, told):
+def test_changes_in_the_tables_are_found(filled, server, uri, change, fault):
     server.sql(change.format(uri.rpartition("3D")[2]))
-    check_failed(creditsctl.run("check", uri), 1, told)
+    check_failed(creditsctl.run("check", uri), 1, fault)
 
 
-def test_a_ledger_moves_to_files_and_to_postgresql_again(filled, server, uri, start, connect, tmp_path):
+def test_a_ledger_migrates_to_files_and_back_to_postgresql(filled, server, uri, start, connect, tmp_path):
     directory = tmp_path / "moved"
     again = new_ledger(server.uri())
     out = check_done(creditsctl.run("migrate", uri, directory))
@@ -489,7 +488,7 @@ def test_a_ledger_moves_to_files_and_to_postgresql_again(filled, server, uri, st
     check_done(creditsctl.run("check", directory))
 
 
-def test_the_quota_moves_with_its_ledger(server, uri, start, connect, tmp_path):
+def test_the_quota_migrates_with_its_ledger(server, uri, start, connect, tmp_path):
     node = start("--store", uri, "--quota", a_quota_file(tmp_path))
     commit(connect(node))
     node.stop()
@@ -501,7 +500,7 @@ def test_the_quota_moves_with_its_ledger(server, uri, start, connect, tmp_path):
 
 
 @pytest.mark.parametrize("pruned_in_files", [True, False], ids=["from-files", "from-postgresql"])
-def test_what_was_pruned_stays_so_in_a_move(server, uri, start, connect, tmp_path, pruned_in_files):
+def test_pruned_entries_stay_pruned_in_a_migration(server, uri, start, connect, tmp_path, pruned_in_files):
     directory = tmp_path / "files"
     source, target = (directory, uri) if pruned_in_files else (uri, directory)
     store = {directory: ["--data-dir", directory], uri: ["--store", uri]}
@@ -512,15 +511,15 @@ def test_what_was_pruned_stays_so_in_a_move(server, uri, start, connect, tmp_pat
         commit(client, "both")
     wait_until(lambda: not all_entries(client, "old"), "pruning")
     commit(client, "both")
-    told = history(client)
+    before = history(client)
     node.stop()
     check_done(creditsctl.run("migrate", source, target))
     client = connect(start(*store[target]))
-    assert history(client) == told
+    assert history(client) == before
     assert commit(client, "old").json["version"] == 4
 
 
-def test_a_move_that_cannot_be_is_refused(filled, server, uri, start, tmp_path):
+def test_an_impossible_migration_is_refused(filled, server, uri, start, tmp_path):
     running = start()
     empty = new_ledger(server.uri())
     directory = tmp_path / "data"

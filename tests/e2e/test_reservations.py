@@ -1,4 +1,4 @@
-"""Reservations: what they hold, how each of them ends, and that they never overspend."""
+"""Reservations: their holds, each way that they end, and that they never overspend."""
 
 import itertools
 import re
@@ -67,7 +67,7 @@ def commit(client, install_id="a", key=None, **fields):
 
 
 def commit_for(client, reservation, install_id="a", **fields):
-    """What a relay does whose reservation has ended before it could settle."""
+    """A relay's commit for a reservation that ended before it could settle."""
     return commit(client, install_id, reservation["reservation_id"], **fields)
 
 
@@ -98,7 +98,7 @@ def sleep_past(reservation):
 
 
 def at_once(clients, *works):
-    """Each client does one of the works, in turn, all at the same time."""
+    """Runs the clients concurrently; they take the works in turn."""
     with ThreadPoolExecutor(len(clients)) as pool:
         return list(pool.map(lambda client, work: work(client), clients, itertools.cycle(works)))
 
@@ -106,20 +106,20 @@ def at_once(clients, *works):
 # --- reserve
 
 
-def test_a_reserve_answers_what_it_holds(client):
+def test_a_reserve_returns_its_hold(client):
     before = now()
     answer = ask(client)
     after = now()
     assert answer.status == 201
     assert answer.headers["Content-Type"] == "application/json"
-    told = answer.json
-    assert re.fullmatch(r"[!-$&-~]{1,128}", told["reservation_id"])
-    assert told == {
-        "reservation_id": told["reservation_id"], "backend": "gemini", "tier": "core",
-        "credits": 1, "expires_at": told["expires_at"],
+    result = answer.json
+    assert re.fullmatch(r"[!-$&-~]{1,128}", result["reservation_id"])
+    assert result == {
+        "reservation_id": result["reservation_id"], "backend": "gemini", "tier": "core",
+        "credits": 1, "expires_at": result["expires_at"],
         "balance": {"remaining": 99, "capped": "lifetime", "gemini_remaining": 49, "held": 1}}
     ttl, slack = timedelta(seconds=600), timedelta(seconds=1)
-    assert before + ttl - slack <= parse_time(told["expires_at"]) <= after + ttl + slack
+    assert before + ttl - slack <= parse_time(result["expires_at"]) <= after + ttl + slack
 
 
 @pytest.mark.parametrize("body", [None, b"", {}], ids=["none", "empty", "object"])
@@ -128,7 +128,7 @@ def test_a_reserve_reads_an_empty_body_as_an_empty_object(client, body):
     assert (answer.status, answer.json["credits"]) == (201, 1)
 
 
-def test_a_reserve_lasts_as_long_as_it_asks(client):
+def test_a_reservation_lasts_as_long_as_requested(client):
     for ttl_seconds in (1, 2, 60, 86_400):
         before = now()
         left = parse_time(reserve(client, ttl_seconds=ttl_seconds)["expires_at"]) - before
@@ -137,8 +137,8 @@ def test_a_reserve_lasts_as_long_as_it_asks(client):
 
 def test_a_reserve_on_a_new_id_is_its_version_1(client):
     before = now() - timedelta(milliseconds=1)
-    told = reserve(client, tier="pro", credits=3)
-    assert (told["tier"], told["credits"]) == ("pro", 3)
+    result = reserve(client, tier="pro", credits=3)
+    assert (result["tier"], result["credits"]) == ("pro", 3)
     install = show(client)
     assert (install["version"], install["tier_snapshot"]) == (1, "core")
     assert before <= parse_time(install["last_active_at"]) <= now()
@@ -147,24 +147,24 @@ def test_a_reserve_on_a_new_id_is_its_version_1(client):
     assert client.put("/v1/installs/a").status == 200
 
 
-def test_each_reservation_has_an_id_of_its_own(client):
-    told = [reserve(client, install_id) for install_id in "abab" * 5]
-    assert len({r["reservation_id"] for r in told}) == len(told)
+def test_each_reservation_has_a_unique_id(client):
+    result = [reserve(client, install_id) for install_id in "abab" * 5]
+    assert len({r["reservation_id"] for r in result}) == len(result)
 
 
-def test_an_id_that_needs_escapes_reserves_settles_and_releases(client):
+def test_reserve_settle_and_release_accept_an_id_that_needs_escapes(client):
     install_id = "a/b%c?d"
     assert ok(settle(client, reserve(client, install_id), install_id))["install_id"] == install_id
     assert ok(release(client, reserve(client, install_id), install_id))["version"] == 4
 
 
 @pytest.mark.parametrize("tier", ["core", "pro", "max", "retired"])
-def test_a_reserve_without_tier_takes_that_of_the_row(start_with, tier):
+def test_a_reserve_without_tier_uses_the_row_s(start_with, tier):
     client = start_with([row("a", tier)])
-    told = reserve(client)
-    assert told["tier"] == tier
-    assert told["balance"] == plan(client)["balance"] == show(client)["balance"]
-    assert ok(settle(client, told))["tier_snapshot"] == tier
+    result = reserve(client)
+    assert result["tier"] == tier
+    assert result["balance"] == plan(client)["balance"] == show(client)["balance"]
+    assert ok(settle(client, result))["tier_snapshot"] == tier
 
 
 GEMINI = ("gemini", None)
@@ -225,8 +225,7 @@ def test_a_refused_reserve_creates_nothing(client, fields, reason):
 
 @pytest.mark.parametrize("flags, has_hardware", [
     ([], False), (["--no-hardware"], False), (["--hardware"], True)])
-def test_the_server_says_whether_there_is_hardware_where_reserve_does_not(start, connect, flags,
-                                                                          has_hardware):
+def test_the_server_s_setting_decides_on_hardware_unless_reserve_does(start, connect, flags, has_hardware):
     client = connect(start(*flags))
     if has_hardware:
         assert reserve(client, credits=51)["backend"] == "hardware"
@@ -236,31 +235,31 @@ def test_the_server_says_whether_there_is_hardware_where_reserve_does_not(start,
     check_out(ask(client, "c", credits=51, has_hardware=False), CAPPED[1])
 
 
-# --- what is held
+# --- holds
 
 
-def test_every_balance_is_net_of_what_is_held(client):
-    told = [reserve(client, credits=3), reserve(client, credits=51, has_hardware=True)]
-    assert [r["backend"] for r in told] == ["gemini", "hardware"]
+def test_every_balance_is_net_of_holds(client):
+    result = [reserve(client, credits=3), reserve(client, credits=51, has_hardware=True)]
+    assert [r["backend"] for r in result] == ["gemini", "hardware"]
     expected = {"remaining": 46, "capped": "lifetime", "gemini_remaining": 47, "held": 54}
-    assert told[1]["balance"] == expected
+    assert result[1]["balance"] == expected
     assert plan(client)["balance"] == expected
     assert show(client)["balance"] == expected
     assert client.get("/v1/installs").json["installs"] == [show(client)]
     assert counters(show(client)) == [0, 0, 0, 0]
 
 
-def test_holds_count_on_their_own_counter_and_in_held_on_all(client):
-    told = reserve(client, tier="pro", credits=10)
-    assert told["balance"] == {"remaining": 990, "capped": "monthly", "gemini_remaining": 490,
+def test_holds_count_on_their_own_counter_and_held_counts_all(client):
+    result = reserve(client, tier="pro", credits=10)
+    assert result["balance"] == {"remaining": 990, "capped": "monthly", "gemini_remaining": 490,
                                "held": 10}
     assert show(client)["balance"] == {**UNTOUCHED, "held": 10}
-    assert plan(client, tier="pro")["balance"] == told["balance"]
+    assert plan(client, tier="pro")["balance"] == result["balance"]
     assert plan(client, tier="max")["balance"] == {
         "remaining": None, "capped": "monthly", "gemini_remaining": None, "held": 10}
 
 
-def test_tiers_of_one_counter_share_what_is_held(start_with):
+def test_tiers_with_the_same_counter_share_holds(start_with):
     client = start_with([], {**QUOTA, "team": {"monthly": 20, "geminiCapMonthly": 16}})
     reserve(client, tier="pro", credits=15)
     assert plan(client, tier="team")["balance"] == {
@@ -269,7 +268,7 @@ def test_tiers_of_one_counter_share_what_is_held(start_with):
     assert reserve(client, tier="team", credits=5, has_hardware=True)["backend"] == "hardware"
 
 
-def test_what_is_held_is_not_given_again(client):
+def test_held_credits_are_not_granted_again(client):
     assert reserve(client, credits=50)["backend"] == "gemini"
     check_out(ask(client), CAPPED[1])
     assert plan(client)["reason"] == CAPPED[1]
@@ -281,7 +280,7 @@ def test_what_is_held_is_not_given_again(client):
                                        "held": 100}
 
 
-def test_a_commit_may_pass_what_is_held_and_no_balance_shows_less_than_nothing(client):
+def test_a_commit_may_use_held_credits_and_no_balance_is_below_zero(client):
     held = reserve(client, credits=50)
     install = ok(commit(client, credits=60))
     assert install["balance"] == {"remaining": 0, "capped": "lifetime", "gemini_remaining": 0,
@@ -289,14 +288,14 @@ def test_a_commit_may_pass_what_is_held_and_no_balance_shows_less_than_nothing(c
     assert counters(ok(settle(client, held))) == [110, 110, 0, 0]
 
 
-def test_a_reserve_makes_the_new_month_stick(start_with):
+def test_a_reserve_makes_the_new_month_permanent(start_with):
     client = start_with([row("a", "pro", (7, 3, 1000, 500), "2026-01")])
     assert reserve(client)["balance"]["remaining"] == 999
     stored = client.get("/v1/snapshot").json["rows"]["a"]
     assert (stored["month"] > "2026-01", counters(stored)) == (True, [7, 3, 0, 0])
 
 
-def test_a_hold_is_of_the_month_of_its_row_which_never_rolls_backwards(clock, start, connect):  # noqa: F811
+def test_a_hold_has_its_row_s_month_which_never_rolls_backwards(clock, start, connect):  # noqa: F811
     clock.set("2026-12-01 00:00:01")
     client = connect(start(env=clock.environment))
     ok(client.post("/v1/installs/a/commit", {"backend": "hardware", "tier": "pro", "credits": 998}))
@@ -323,8 +322,7 @@ def test_a_hold_is_of_the_month_of_its_row_which_never_rolls_backwards(clock, st
     ("pro", {"backend": "hardware", "credits": 4}, [0, 0, 4, 0], 996, 500),
     ("max", {}, [0, 0, 5, 5], None, None),
 ])
-def test_a_settle_debits_what_it_says_and_frees_the_rest(client, tier, fields, consumed, remaining,
-                                                         gemini_remaining):
+def test_a_settle_debits_its_amount_and_frees_the_rest(client, tier, fields, consumed, remaining, gemini_remaining):
     held = reserve(client, tier=tier, credits=5)
     install = ok(settle(client, held, **fields))
     assert counters(install) == consumed
@@ -342,14 +340,14 @@ def test_a_settle_reads_an_empty_body_as_an_empty_object(client, body):
     assert counters(ok(answer)) == [2, 2, 0, 0]
 
 
-def test_a_settle_ends_its_own_reservation_alone(client):
+def test_a_settle_ends_only_its_own_reservation(client):
     first, second = reserve(client, credits=3), reserve(client, credits=4)
     assert ok(settle(client, second))["balance"]["held"] == 3
     install = ok(settle(client, first))
     assert (counters(install), install["balance"]["held"]) == ([7, 7, 0, 0], 0)
 
 
-def test_a_hold_on_hardware_goes_to_gemini_only_where_its_cap_has_room(client):
+def test_a_hold_on_hardware_settles_on_gemini_only_if_its_cap_has_room(client):
     other = reserve(client, credits=48)
     held = reserve(client, credits=3, has_hardware=True)
     assert held["backend"] == "hardware"
@@ -362,7 +360,7 @@ def test_a_hold_on_hardware_goes_to_gemini_only_where_its_cap_has_room(client):
     assert install["balance"] == {**UNTOUCHED, "remaining": 97, "gemini_remaining": 47}
 
 
-def test_a_hold_that_cannot_go_to_gemini_stays_live(client):
+def test_a_hold_that_cannot_settle_on_gemini_stays_live(client):
     ok(commit(client, credits=50))
     held = reserve(client, credits=3, has_hardware=True)
     check_refused(settle(client, held, backend="gemini"), 409, "gemini_cap_exceeded")
@@ -370,14 +368,14 @@ def test_a_hold_that_cannot_go_to_gemini_stays_live(client):
     assert counters(ok(settle(client, held))) == [53, 50, 0, 0]
 
 
-def test_a_hold_on_gemini_settles_there_even_if_the_cap_has_been_lowered(client):
+def test_a_hold_on_gemini_settles_there_even_if_the_cap_was_lowered(client):
     held = reserve(client, credits=5)
     lowered = {**QUOTA, "core": {"lifetime": 1, "geminiCapLifetime": 0}}
     assert client.put("/v1/quota", lowered).status == 200
     assert counters(ok(settle(client, held, backend="gemini"))) == [5, 5, 0, 0]
 
 
-def test_the_counter_of_a_hold_outlives_a_change_of_the_quota(client):
+def test_the_counter_of_a_hold_survives_a_change_of_the_quota(client):
     held = reserve(client, tier="pro", credits=3)
     client.put("/v1/quota", {**QUOTA, "pro": {"lifetime": 10, "geminiCapLifetime": 10}})
     assert plan(client, tier="pro")["balance"] == {
@@ -386,7 +384,7 @@ def test_the_counter_of_a_hold_outlives_a_change_of_the_quota(client):
     assert [e["counter"] for e in all_entries(client, "a")] == ["monthly", "monthly"]
 
 
-def test_a_hold_of_a_tier_that_has_gone_settles_all_the_same(client):
+def test_a_hold_of_a_tier_that_left_the_quota_still_settles(client):
     held = reserve(client, tier="pro", credits=3)
     assert client.put("/v1/quota", {"core": {"lifetime": 100}}).status == 200
     install = ok(settle(client, held))
@@ -394,7 +392,7 @@ def test_a_hold_of_a_tier_that_has_gone_settles_all_the_same(client):
 
 
 @pytest.mark.parametrize("credits", [6, 100, 1_000_000])
-def test_a_settle_of_more_than_is_held_is_refused(client, credits):
+def test_a_settle_of_more_than_the_hold_is_refused(client, credits):
     held = reserve(client, credits=5)
     before = state(client)
     check_problem(settle(client, held, credits=credits), 422, "invalid_request", "credits")
@@ -403,7 +401,7 @@ def test_a_settle_of_more_than_is_held_is_refused(client, credits):
 
 
 @pytest.mark.parametrize("fields", [{}, {"credits": 2}, {"backend": "hardware", "credits": 0}])
-def test_the_same_settle_again_gives_the_same_answer(client, fields):
+def test_a_repeated_settle_gets_the_same_answer(client, fields):
     held = reserve(client, credits=5)
     first = settle(client, held, **fields)
     assert first.status == 200
@@ -441,7 +439,7 @@ def test_a_release_frees_the_hold_and_debits_nothing(client):
     assert ok(release(client, other))["balance"] == UNTOUCHED
 
 
-def test_a_release_again_is_200_and_does_nothing(client):
+def test_a_repeated_release_is_200_and_has_no_effect(client):
     held = reserve(client)
     first = ok(release(client, held))
     before = state(client)
@@ -449,11 +447,11 @@ def test_a_release_again_is_200_and_does_nothing(client):
     assert state(client) == before
 
 
-# --- what neither is
+# --- neither settle nor release
 
 
 @pytest.mark.parametrize("install_id", ["a", "b", "new"])
-def test_a_reservation_that_was_never_seen_is_404(client, install_id):
+def test_an_unknown_reservation_is_404(client, install_id):
     held = reserve(client)
     client.put("/v1/installs/b")
     unknown = held if install_id != "a" else {"reservation_id": "never-seen"}
@@ -471,7 +469,7 @@ def test_a_reservation_that_was_never_seen_is_404(client, install_id):
     ("/v1/installs/a/reservations/r", "DELETE"),
     ("/v1/installs/a/reservations/r/commit", "POST"),
 ])
-def test_a_method_that_a_path_of_reservations_has_not_is_405(client, path, allowed):
+def test_a_method_that_a_reservations_path_lacks_is_405(client, path, allowed):
     for method in {"PUT", "PATCH", "POST", "DELETE"} - {allowed}:
         answer = client.request(method, path)
         check_problem(answer, 405, "method_not_allowed")
@@ -481,39 +479,39 @@ def test_a_method_that_a_path_of_reservations_has_not_is_405(client, path, allow
 # --- the audit trail
 
 
-def test_entries_tell_each_step_of_a_reservation(client):
+def test_entries_show_each_step_of_a_reservation(client):
     settled = reserve(client, credits=4)
     ok(settle(client, settled, credits=3, backend="hardware"))
     released = reserve(client, tier="pro", credits=2)
     ok(release(client, released))
-    told = all_entries(client, "a")
-    for entry in told:
+    result = all_entries(client, "a")
+    for entry in result:
         assert abs(parse_time(entry.pop("at")) - now()) < timedelta(minutes=1)
     shared = {"month": show(client)["month"], "idempotency_key": None}
     core = {**shared, "tier": "core", "counter": "lifetime",
             "reservation_id": settled["reservation_id"]}
     pro = {**shared, "tier": "pro", "counter": "monthly",
            "reservation_id": released["reservation_id"]}
-    assert told[:3] == [
+    assert result[:3] == [
         {"version": 1, "kind": "reserve", "backend": "gemini", "credits": 4, **core},
         {"version": 2, "kind": "settle", "backend": "hardware", "credits": 3, **core},
         {"version": 3, "kind": "reserve", "backend": "gemini", "credits": 2, **pro},
     ]
-    [freed] = told[3:]
-    assert set(freed) == set(told[0])
+    [freed] = result[3:]
+    assert set(freed) == set(result[0])
     assert freed["credits"] in (0, 2)
     assert {k: freed[k] for k in ("version", "kind", "tier", "reservation_id", "month")} == {
         "version": 4, "kind": "release", "tier": "pro", "month": shared["month"],
         "reservation_id": released["reservation_id"]}
 
 
-def test_a_settle_of_nothing_has_its_entry_too(client):
+def test_a_settle_of_0_credits_has_its_entry_too(client):
     ok(settle(client, reserve(client, credits=4), credits=0))
     assert [(e["kind"], e["credits"]) for e in all_entries(client, "a")] == [
         ("reserve", 4), ("settle", 0)]
 
 
-def test_reserve_and_release_leave_tier_snapshot_and_last_active_at_alone(start_with):
+def test_reserve_and_release_leave_tier_snapshot_and_last_active_at_unchanged(start_with):
     client = start_with([row("a", "pro")])
     ok(release(client, reserve(client, tier="core")))
     install = show(client)
@@ -531,10 +529,10 @@ def test_a_settle_sets_tier_snapshot_and_last_active_at(start_with, fields):
     assert before <= parse_time(install["last_active_at"]) <= now()
 
 
-# --- the end of its time
+# --- expiry
 
 
-def test_a_hold_whose_time_has_ended_frees_its_credits_by_itself(client):
+def test_an_expired_hold_frees_its_credits_by_itself(client):
     held = reserve(client, credits=100, has_hardware=True, ttl_seconds=1)
     check_out(ask(client), "out_of_credits")
     sleep_past(held)
@@ -557,7 +555,7 @@ def test_a_hold_whose_time_has_ended_frees_its_credits_by_itself(client):
     assert reserve(client, credits=50)["backend"] == "gemini"
 
 
-def test_a_release_of_a_hold_whose_time_has_ended_is_200(client):
+def test_a_release_of_an_expired_hold_is_200(client):
     held = reserve(client, ttl_seconds=1)
     sleep_past(held)
     for _ in range(2):
@@ -581,29 +579,29 @@ def test_the_next_mutation_writes_the_expire_entries_before_its_own(client):
     sleep_past(held["release"][2])
     for kind, mutate in MUTATIONS.items():
         assert mutate(client, held[kind][0]).status in (200, 201)
-        told = all_entries(client, kind)
-        assert [e["kind"] for e in told] == ["reserve"] * 3 + ["expire"] * 2 + [kind]
-        assert [e["version"] for e in told] == list(range(1, 7))
-        assert {e["reservation_id"] for e in told[3:5]} == {
+        result = all_entries(client, kind)
+        assert [e["kind"] for e in result] == ["reserve"] * 3 + ["expire"] * 2 + [kind]
+        assert [e["version"] for e in result] == list(range(1, 7))
+        assert {e["reservation_id"] for e in result[3:5]} == {
             r["reservation_id"] for r in held[kind][1:]}
         assert show(client, kind)["version"] == 6
 
 
-def test_a_commit_for_a_hold_whose_time_has_ended_debits_once(client):
-    """Whether or not a settle has been told before that it came too late."""
+def test_a_commit_for_an_expired_hold_debits_once(client):
+    """Whether or not a settle was refused before as too late."""
     held = {install_id: reserve(client, install_id, credits=5, ttl_seconds=1)
-            for install_id in ("told", "untold")}
-    sleep_past(held["untold"])
-    check_refused(settle(client, held["told"], "told"), 410, "reservation_expired")
+            for install_id in ("refused", "unsettled")}
+    sleep_past(held["unsettled"])
+    check_refused(settle(client, held["refused"], "refused"), 410, "reservation_expired")
     for install_id, reservation in held.items():
         first = commit_for(client, reservation, install_id, credits=4)
         assert counters(ok(first)) == [4, 4, 0, 0]
         again = commit_for(client, reservation, install_id, credits=4)
         assert (again.status, again.body) == (200, first.body)
         assert again.headers["Idempotency-Replayed"] == "true"
-        told = all_entries(client, install_id)
-        assert [e["kind"] for e in told] == ["reserve", "expire", "commit"]
-        assert told[2]["idempotency_key"] == reservation["reservation_id"]
+        result = all_entries(client, install_id)
+        assert [e["kind"] for e in result] == ["reserve", "expire", "commit"]
+        assert result[2]["idempotency_key"] == reservation["reservation_id"]
         assert settle(client, reservation, install_id).status in (409, 410)
         assert show(client, install_id) == first.json
 
@@ -617,10 +615,10 @@ def test_a_commit_for_a_live_hold_ends_it(client):
     install = ok(first)
     assert counters(install) == [3, 3, 0, 0]
     assert install["balance"] == {**UNTOUCHED, "remaining": 95, "gemini_remaining": 45, "held": 2}
-    told = all_entries(client, "a")
-    assert [e["version"] for e in told] == list(range(1, install["version"] + 1))
-    assert (told[-1]["kind"], told[-1]["credits"]) == ("commit", 3)
-    assert told[-1]["idempotency_key"] == held["reservation_id"]
+    result = all_entries(client, "a")
+    assert [e["version"] for e in result] == list(range(1, install["version"] + 1))
+    assert (result[-1]["kind"], result[-1]["credits"]) == ("commit", 3)
+    assert result[-1]["idempotency_key"] == held["reservation_id"]
 
     before = state(client)
     for answer in (settle(client, held), settle(client, held, credits=3), release(client, held)):
@@ -632,7 +630,7 @@ def test_a_commit_for_a_live_hold_ends_it(client):
     ok(settle(client, other))
 
 
-def test_a_commit_for_a_hold_takes_whatever_was_paid(client):
+def test_a_commit_for_a_hold_debits_any_amount(client):
     held = reserve(client, credits=10)
     install = ok(commit_for(client, held, tier="pro", backend="hardware", credits=2_000))
     assert counters(install) == [0, 0, 2_000, 0]
@@ -676,7 +674,7 @@ def reserve_many(client, count, **fields):
     return results
 
 
-def test_an_install_has_a_thousand_live_reservations_at_most(client):
+def test_an_install_has_at_most_a_thousand_live_reservations(client):
     held = reserve_many(client, LIVE_MAX)
     before = state(client)
     check_refused(ask(client, tier="max"), 429, "too_many_reservations")
@@ -692,13 +690,13 @@ def test_an_install_has_a_thousand_live_reservations_at_most(client):
         check_refused(ask(client, tier="max"), 429, "too_many_reservations")
 
 
-def test_reservations_whose_time_has_ended_leave_room(client):
+def test_expired_reservations_leave_room(client):
     held = reserve_many(client, LIVE_MAX, ttl_seconds=1)
     sleep_past(held[-1])
     reserve(client, tier="max")
-    told = all_entries(client, "a")
-    assert sorted(e["kind"] for e in told) == ["expire"] * LIVE_MAX + ["reserve"] * (LIVE_MAX + 1)
-    assert [e["version"] for e in told] == list(range(1, len(told) + 1))
+    result = all_entries(client, "a")
+    assert sorted(e["kind"] for e in result) == ["expire"] * LIVE_MAX + ["reserve"] * (LIVE_MAX + 1)
+    assert [e["version"] for e in result] == list(range(1, len(result) + 1))
     assert show(client)["balance"]["held"] == 1
 
 
@@ -768,17 +766,17 @@ def test_a_bad_install_id_is_refused(shared_server, connect, method, path):
         check_problem(answer, 400, "invalid_install_id", "install_id")
 
 
-# --- what outlives memory
+# --- surviving the actor
 
 
-def test_every_end_of_a_reservation_outlives_memory(life):
+def test_every_end_of_a_reservation_survives_its_actor(life):
     client, next_life = life
     live = reserve(client, credits=7)
     settled, released, committed = (reserve(client, credits=5) for _ in range(3))
     expired, unseen = (reserve(client, credits=5, ttl_seconds=1) for _ in range(2))
     stored = settle(client, settled, credits=3)
     ok(release(client, released))
-    told = commit_for(client, committed, credits=2)
+    result = commit_for(client, committed, credits=2)
     sleep_past(unseen)
     check_refused(settle(client, expired), 410, "reservation_expired")
     before = state(client)
@@ -791,7 +789,7 @@ def test_every_end_of_a_reservation_outlives_memory(life):
     before = state(client)
     for _ in range(2):
         for answer, first in ((settle(client, settled, credits=3), stored),
-                              (commit_for(client, committed, credits=2), told)):
+                              (commit_for(client, committed, credits=2), result)):
             assert (answer.status, answer.body) == (200, first.body)
         for answer in (settle(client, settled), release(client, settled),
                        commit_for(client, settled), settle(client, committed),
@@ -806,7 +804,7 @@ def test_every_end_of_a_reservation_outlives_memory(life):
     assert counters(ok(settle(client, live))) == [12, 12, 0, 0]
 
 
-def test_a_live_hold_outlives_memory_with_its_fields(life):
+def test_a_live_hold_survives_its_actor_with_its_fields(life):
     client, next_life = life
     held = reserve(client, tier="pro", credits=501, has_hardware=True)
     ok(commit(client, credits=9))
@@ -819,7 +817,7 @@ def test_a_live_hold_outlives_memory_with_its_fields(life):
     assert counters(ok(settle(client, held))) == [9, 9, 501, 0]
 
 
-def test_a_hold_whose_time_ends_while_no_server_runs_has_ended_at_start(start, connect):
+def test_a_hold_that_expires_while_no_server_runs_has_ended_at_startup(start, connect):
     server = start()
     held = reserve(connect(server), credits=100, has_hardware=True, ttl_seconds=1)
     server.kill()
@@ -847,10 +845,10 @@ def test_a_kill_right_after_an_answer_loses_neither_a_hold_nor_its_end(start, co
     assert show(connect(start())) == ended
 
 
-# --- all at once
+# --- concurrency
 
 
-def test_reserves_at_once_give_exactly_what_there_is(client, connect):
+def test_concurrent_reserves_get_exactly_the_credits_left(client, connect):
     clients = [connect(client) for _ in range(8)]
     answers = sum(at_once(clients, lambda c: [ask(c, has_hardware=True) for _ in range(20)]), [])
     granted = [a.json for a in answers if a.status == 201]
@@ -864,7 +862,7 @@ def test_reserves_at_once_give_exactly_what_there_is(client, connect):
     assert [e["version"] for e in all_entries(client, "a")] == list(range(1, 101))
 
 
-def test_reserves_settles_and_releases_at_once_never_overspend(client, connect):
+def test_concurrent_reserves_settles_and_releases_never_overspend(client, connect):
     def work(own):
         spent = 0
         for n in range(25):
@@ -897,7 +895,7 @@ def test_reserves_settles_and_releases_at_once_never_overspend(client, connect):
     assert (live, used) == ({}, spent)
 
 
-def test_of_a_settle_and_a_release_at_once_one_wins(client, connect):
+def test_one_of_a_concurrent_settle_and_release_wins(client, connect):
     clients = [connect(client) for _ in range(4)]
     settled = 0
     for _ in range(20):

@@ -1,5 +1,5 @@
-"""What a start and `creditsctl check` make of a data directory into which somebody has copied files: a
-backup beside the files of the ledger that it is to replace, a journal without its log. Over files alone."""
+"""Startup and `creditsctl check` on a data directory with copied files: a backup beside the files of the
+ledger that it is to replace, a journal without its log. Only with files."""
 
 import itertools
 import shutil
@@ -22,7 +22,7 @@ def commits(client, count):
 
 @pytest.fixture
 def lost(start, connect, data_dir, tmp_path):
-    """A directory whose creditsd was killed at version 30, and a backup of it from version 10."""
+    """A directory whose creditsd was killed at version 30, and its backup from version 10."""
     server = start()
     client = connect(server)
     commits(client, 10)
@@ -34,8 +34,8 @@ def lost(start, connect, data_dir, tmp_path):
 
 
 def check_refused(data_dir, *words):
-    """By a start and by a check, and nothing is changed."""
-    def content():  # to SQLite, an empty log is none
+    """Checks that startup and check refuse it, and change nothing."""
+    def content():  # to SQLite, an empty log is the same as none
         return {path.name: path.read_bytes() for path in data_dir.iterdir()
                 if path.suffix in (".db", ".db-wal") and path.stat().st_size > 0}
 
@@ -69,7 +69,7 @@ def test_a_backup_beside_snapshots_is_refused(lost, kept):
 
 
 @pytest.mark.parametrize("killed", [False, True])
-def test_a_restore_takes_no_step_more_and_can_be_killed(lost, start, connect, killed):
+def test_a_restore_needs_no_further_step_and_can_be_killed(lost, start, connect, killed):
     data_dir, backup = lost
     for name in KEPT:
         (data_dir / name).unlink()
@@ -88,13 +88,13 @@ def test_a_restore_takes_no_step_more_and_can_be_killed(lost, start, connect, ki
         check_done(creditsctl.run("check", data_dir))
 
 
-def test_a_backup_of_a_restored_ledger_is_one(lost, start, connect, tmp_path):
+def test_a_backup_of_a_restored_ledger_is_valid(lost, start, connect, tmp_path):
     _, backup = lost
     restored, again = tmp_path / "restored", tmp_path / "again"
     restored.mkdir()
     again.mkdir()
     shutil.copy(backup, restored / "journal.db")
-    # Before any start, and while it runs.
+    # Before any start, and while creditsd runs.
     check_done(creditsctl.run("backup", restored, again / "journal.db"))
     assert [path.name for path in again.iterdir()] == ["journal.db"]
     server = start("--data-dir", restored)
@@ -103,11 +103,11 @@ def test_a_backup_of_a_restored_ledger_is_one(lost, start, connect, tmp_path):
     assert show(connect(start("--data-dir", again)))["version"] == 11
 
 
-def test_a_journal_without_its_log_is_told_as_far_as_it_is_known(start, connect, data_dir, tmp_path):
+def test_a_missing_log_is_reported_as_far_as_it_is_known(start, connect, data_dir, tmp_path):
     server = start()
     commits(connect(server), 5)
     server.kill()
-    server = start()  # takes what the log has into the file
+    server = start()  # folds the log into the file
     commits(connect(server), 5)
     alone = tmp_path / "alone"
     alone.mkdir()
@@ -121,7 +121,7 @@ def test_a_journal_without_its_log_is_told_as_far_as_it_is_known(start, connect,
     assert "log_missing" not in copied.log()
 
 
-def test_a_young_journal_without_its_log_is_refused(start, connect, data_dir, tmp_path):
+def test_a_new_journal_without_its_log_is_refused(start, connect, data_dir, tmp_path):
     server = start()
     commits(connect(server), 5)
     alone = tmp_path / "alone"
@@ -132,7 +132,7 @@ def test_a_young_journal_without_its_log_is_refused(start, connect, data_dir, tm
     assert show(connect(start("--data-dir", alone)))["version"] == 5
 
 
-def test_a_ledger_that_was_stopped_misses_no_log(start, connect, data_dir, tmp_path):
+def test_a_stopped_ledger_misses_no_log(start, connect, data_dir, tmp_path):
     server = start()
     commits(connect(server), 5)
     assert server.stop() == 0
@@ -145,8 +145,7 @@ def test_a_ledger_that_was_stopped_misses_no_log(start, connect, data_dir, tmp_p
     assert show(connect(copied))["version"] == 5
 
 
-def test_a_copy_of_a_stopped_directory_can_be_put_over_one_whose_creditsd_was_killed(start, connect,
-                                                                                    data_dir, tmp_path):
+def test_a_copy_of_a_stopped_directory_can_replace_a_killed_one(start, connect, data_dir, tmp_path):
     server = start()
     commits(connect(server), 5)
     assert server.stop() == 0

@@ -1,4 +1,4 @@
-"""Very many installs and connections: what they take does not grow with how many there are."""
+"""Very many installs and connections: the cost does not grow with their number."""
 
 import json
 import resource
@@ -20,7 +20,7 @@ def install_id(n):
 
 
 def touch(client, first, last):
-    """Debits each of the installs once, as many at a time as a batch may have."""
+    """Debits each install once, in batches of the maximum size."""
     step = 8_000
     for start in range(first, last, step):
         answer = client.post("/v1/batch", {"operations": [
@@ -36,7 +36,7 @@ def memory_bytes(server):
 
 
 def read_bytes(server):
-    """What it has asked the system to read, be it from the disk or from the page cache."""
+    """The bytes that the server has read, from the disk or the page cache."""
     [line] = [line for line in Path(f"/proc/{server.process.pid}/io").read_text().splitlines()
               if line.startswith("rchar:")]
     return int(line.split()[1])
@@ -48,21 +48,21 @@ def is_sanitized():
 
 
 @pytest.mark.skipif(is_sanitized(), reason="AddressSanitizer keeps what was freed")
-def test_memory_is_bounded_however_many_installs_are_touched(start, connect):
+def test_memory_is_bounded_for_any_number_of_installs(start, connect):
     live_max = 2_000
     server = start("--max-live-installs", live_max)
     client = connect(server)
-    count = 300_000  # all live, they take 880 MiB
+    count = 300_000  # would take 880 MiB if all were live
     touch(client, 0, count)
     assert memory_bytes(server) < 400 * MIB
     stats = client.get("/v1/stats").json
-    assert stats["actors"]["live"] <= live_max + 8_000  # and those of a batch under way
+    assert stats["actors"]["live"] <= live_max + 8_000  # plus those of a batch in progress
     assert stats["store"]["installs"] == count
     for n in (0, count // 2, count - 1):
         assert client.get(f"/v1/installs/{install_id(n)}").json["version"] == 1
 
 
-def test_a_start_reads_as_little_of_a_large_ledger_as_of_a_small_one(tmp_path):
+def test_a_start_reads_no_more_of_a_large_ledger_than_of_a_small_one(tmp_path):
     def read_at_start_and_first_request(count):
         data_dir = tmp_path / str(count)
         data_dir.mkdir()
@@ -87,7 +87,7 @@ def test_a_start_reads_as_little_of_a_large_ledger_as_of_a_small_one(tmp_path):
     assert large_read - small_read < MIB / 4
 
 
-def test_thousands_of_connections_are_kept_and_each_is_answered(start, connect):
+def test_thousands_of_connections_stay_open_and_each_is_answered(start, connect):
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard < CONNECTIONS + 1_000:
         pytest.skip(f"{hard} files may be open")

@@ -1,4 +1,4 @@
-"""Live figures of the service, and of one install's actor; asking for them wakes nobody."""
+"""Live figures of the service and of one install's actor; reading them wakes no actor."""
 
 import json
 import re
@@ -46,7 +46,7 @@ COLD = {"live": False, "mailbox_depth": 0, "pending_writes": 0, "messages_handle
 
 
 def check_shape(value, shape, at="stats"):
-    """That it has these keys and no others, and these types; figures are never below 0."""
+    """Checks that it has exactly these keys, with these types; figures are never below 0."""
     if isinstance(shape, dict):
         assert isinstance(value, dict) and value.keys() == shape.keys(), at
         for key, inner in shape.items():
@@ -115,7 +115,7 @@ def test_stats_keep_their_shape_under_traffic(client):
 
 
 @pytest.mark.parametrize("path", ["/v1/stats", INSTALL + "/actor"])
-def test_they_take_neither_parameters_nor_other_methods(client, path):
+def test_parameters_and_other_methods_are_refused(client, path):
     client.put(INSTALL)
     for query, field in (("limit=1", "limit"), ("x", "x"), ("id=a&id=b", "id")):
         check_problem(client.get(f"{path}?{query}"), 422, "invalid_request", field)
@@ -127,7 +127,7 @@ def test_they_take_neither_parameters_nor_other_methods(client, path):
     assert (head.status, head.body) == (200, b"")
 
 
-def test_the_uptime_grows_and_begins_anew_with_a_start(start, connect):
+def test_the_uptime_grows_and_restarts_at_a_start(start, connect):
     begun = time.monotonic()
     server = start()
     client = connect(server)
@@ -149,7 +149,7 @@ def reserve(client):
 
 
 CALLS = {
-    # operation: a call that succeeds and one that does not, each as (method, path, body)
+    # operation: a call that succeeds and one that fails, each as (method, path, body)
     # {r} is the path of a live reservation
     "get": (("GET", INSTALL, None), ("GET", "/v1/installs/none", None)),
     "create": (("PUT", "/v1/installs/new", None), ("PUT", "/v1/installs/new", {"x": 1})),
@@ -187,7 +187,7 @@ def test_a_request_is_counted_under_its_operation(client, operation, errs):
     assert (answer.status >= 400) is bool(errs)
     after = counts(stats_of(client))
     calls, failures = after[operation]
-    extra = operation == "stats"  # one of the two askings counts itself
+    extra = operation == "stats"  # the second request for stats counts the first
     assert (calls - before[operation][0], failures - before[operation][1]) == (1 + extra, errs)
     for other in set(OPERATIONS) - {operation, "stats"}:
         assert after[other] == before[other]
@@ -201,7 +201,7 @@ def test_an_import_is_counted_as_one(client):
     assert stats_of(client)["store"]["installs"] == 2
 
 
-def test_what_is_no_operation_is_counted_nowhere(client):
+def test_other_requests_are_not_counted(client):
     before = counts(stats_of(client))
     for method, path in (("GET", "/nothing"), ("DELETE", "/v1/quota"), ("GET", "/healthz"),
                          ("GET", "/readyz"), ("GET", "/openapi.yaml"), ("GET", "/metrics")):
@@ -211,7 +211,7 @@ def test_what_is_no_operation_is_counted_nowhere(client):
     assert after == before
 
 
-def test_percentiles_are_there_once_there_was_traffic(client):
+def test_traffic_gives_percentiles(client):
     commit(client, count=50)
     commits = stats_of(client)["requests"]["commit"]
     assert 0 < commits["p50_us"] <= commits["p99_us"] <= commits["p999_us"]
@@ -237,7 +237,7 @@ def test_parallel_requests_are_all_counted(server, client, connect):
 # --- the persister and the store
 
 
-def test_rows_and_batches_follow_what_was_written(client):
+def test_rows_and_batches_follow_the_writes(client):
     commit(client, count=10)
     persister = stats_of(client)["persister"]
     assert persister["rows"] == 10
@@ -255,7 +255,7 @@ def test_rows_and_batches_follow_what_was_written(client):
     ("GET", INSTALL, None), ("PUT", INSTALL, None), ("POST", INSTALL + "/plan", {}),
     ("POST", INSTALL + "/reservations", {"credits": 1000}), ("GET", "/v1/installs", None),
 ])
-def test_what_changes_nothing_writes_nothing(client, method, path, body):
+def test_requests_without_effect_write_nothing(client, method, path, body):
     client.put(INSTALL)
     before = stats_of(client)["persister"]["rows"]
     client.request(method, path, body)
@@ -306,7 +306,7 @@ def test_actors_come_and_go(start, connect):
     assert (actors["spawned_total"], actors["passivated_total"]) == (4, 3)
 
 
-def test_no_more_are_live_than_may_be(start, connect):
+def test_the_limit_of_live_actors_holds(start, connect):
     client = connect(start("--max-live-installs", "4"))
     for n in range(40):
         commit(client, f"i{n}")
@@ -317,7 +317,7 @@ def test_no_more_are_live_than_may_be(start, connect):
     assert stats_of(client)["store"]["installs"] == 40
 
 
-def test_the_hottest_come_first_with_what_they_handled(client):
+def test_the_hottest_come_first_with_their_message_counts(client):
     for n, count in enumerate((3, 9, 1, 5)):
         commit(client, f"i{n}", count)
     hottest = stats_of(client)["actors"]["hottest"]
@@ -327,7 +327,7 @@ def test_the_hottest_come_first_with_what_they_handled(client):
         assert actor_of(client, hot["install_id"])["messages_handled"] == hot["messages_handled"]
 
 
-def test_of_many_the_hottest_are_kept(client):
+def test_the_hottest_of_many_are_kept(client):
     for n in range(100):
         commit(client, f"i{n}", 4 if n % 5 == 0 else 1)
     hottest = stats_of(client)["actors"]["hottest"]
@@ -336,14 +336,14 @@ def test_of_many_the_hottest_are_kept(client):
     assert {hot["install_id"] for hot in hottest[:20]} == {f"i{n}" for n in range(0, 100, 5)}
 
 
-def test_the_mailbox_shows_a_crowd(client):
+def test_the_mailbox_maximum_shows_concurrent_requests(client):
     operations = [{"op": "commit", "install_id": "a", **COMMIT} for _ in range(2000)]
     assert client.post("/v1/batch", {"operations": operations}).status == 200
     assert stats_of(client)["actors"]["mailbox_max"] >= 1
     assert actor_of(client)["mailbox_depth"] == 0
 
 
-def test_asking_wakes_nobody(start, connect):
+def test_reading_stats_wakes_no_actor(start, connect):
     client = connect(start(*SOON))
     for n in range(5):
         commit(client, f"i{n}")
@@ -357,7 +357,7 @@ def test_asking_wakes_nobody(start, connect):
     assert (after["live"], after["spawned_total"]) == (0, before)
 
 
-def test_asking_keeps_nobody_awake(start, connect):
+def test_reading_stats_keeps_no_actor_awake(start, connect):
     client = connect(start(*SOON))
     commit(client)
     wait_until(lambda: not actor_of(client)["live"], "a cold install")
@@ -371,7 +371,7 @@ def moment(text):
     return datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-def test_a_live_actor_tells_of_itself(client):
+def test_a_live_actor_reports_its_state(client):
     before = time.time() - 0.001
     commit(client, count=3)
     wait_until(lambda: actor_of(client)["pending_writes"] == 0, "all of it durable")
@@ -388,7 +388,7 @@ def test_a_live_actor_tells_of_itself(client):
     assert actor_of(client) == again
 
 
-def test_a_cold_install_tells_what_is_durable(start, connect):
+def test_a_cold_install_shows_its_durable_state(start, connect):
     client = connect(start(*SOON))
     commit(client, count=3)
     reservation = client.post(INSTALL + "/reservations", {"credits": 7, "tier": "pro"}).json
@@ -414,7 +414,7 @@ def test_after_a_restart_all_are_cold(start, connect):
 
 
 @pytest.mark.parametrize("install_id", ["a/b", "%2F", "\"<b>\\", "x" * 128])
-def test_an_actor_is_found_whatever_its_id_looks_like(client, install_id):
+def test_an_actor_is_found_by_any_id(client, install_id):
     client.put(path_of(install_id))
     assert actor_of(client, install_id)["live"]
     assert stats_of(client)["actors"]["hottest"][0]["install_id"] == install_id
@@ -469,10 +469,10 @@ def test_a_thousand_reservations_are_shown(client):
     assert (actor["held"], actor["version"]) == (1000, 1000)
 
 
-# --- connections, and what was shed
+# --- connections and shed load
 
 
-def test_connections_are_those_that_are_open(server, client):
+def test_connections_counts_open_connections(server, client):
     opened = [open_socket(server.port) for _ in range(20)]
     try:
         wait_until(lambda: stats_of(client)["http"]["connections"] == 21, "21 connections")
@@ -483,7 +483,7 @@ def test_connections_are_those_that_are_open(server, client):
     wait_until(lambda: stats_of(client)["http"]["connections"] == 1, "1 connection")
 
 
-def test_a_connection_too_many_is_counted_as_shed(start, connect):
+def test_an_excess_connection_is_counted_as_shed(start, connect):
     server = start("--max-connections", "2")
     client = connect(server)
     with open_socket(server.port):
@@ -494,7 +494,7 @@ def test_a_connection_too_many_is_counted_as_shed(start, connect):
             wait_until(lambda: stats_of(client)["http"]["shed_total"] == n, f"{n} shed")
 
 
-def test_requests_too_many_are_counted_as_shed(start, connect):
+def test_excess_requests_are_counted_as_shed(start, connect):
     server = start("--max-in-flight", "1")
     shed = []
 

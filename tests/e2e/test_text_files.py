@@ -1,4 +1,4 @@
-"""Files that people write: a byte order mark, other encodings, and what is no file of a bounded size."""
+"""Hand-written files: byte order marks, other encodings, and paths that are not regular files of limited size."""
 
 import json
 import os
@@ -25,7 +25,7 @@ def pair(tmp_path_factory):
 
 
 class Files:
-    """The files that creditsd reads, whole ones, and its flags for them."""
+    """Valid versions of the files that creditsd reads, and its flags for them."""
 
     def __init__(self, folder, data_dir, pair):
         cert, key = pair
@@ -60,11 +60,11 @@ NAMES = ["quota", "tokens", "config", "cert", "key", "import"]
 READ_AGAIN = ["quota", "tokens", "cert", "key"]
 
 
-def refused(files, data_dir, name, *told):
-    """That creditsd does not start, and names the file and what is told of it."""
+def refused(files, data_dir, name, *words):
+    """Checks that creditsd does not start, and that its error names the file and has these words."""
     ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir, *files.flags())
     assert (ended.returncode, ended.stdout) == (2 if name == "config" else 1, ""), ended.stderr
-    for part in (str(files.paths[name]), *told):
+    for part in (str(files.paths[name]), *words):
         assert part in ended.stderr, ended.stderr
     assert ADMIN not in ended.stderr and "PRIVATE KEY" not in ended.stderr
 
@@ -73,29 +73,29 @@ def refused(files, data_dir, name, *told):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_byte_order_mark_of_utf_8_is_passed_over(files, start, name):
+def test_a_utf_8_byte_order_mark_is_ignored(files, start, name):
     files.write(name, UTF8_MARK + files.good[name])
     assert start(*files.flags()).running()
 
 
-@pytest.mark.parametrize("encoding, told", [
+@pytest.mark.parametrize("encoding, words", [
     ("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-16-be", "UTF-16"),
     ("utf-32", "UTF-32"), ("utf-32-le", "UTF-32"), ("utf-32-be", "UTF-32")])
 @pytest.mark.parametrize("name", NAMES)
-def test_another_encoding_is_named_with_what_to_do(files, data_dir, name, encoding, told):
+def test_another_encoding_is_named_with_what_to_do(files, data_dir, name, encoding, words):
     files.write(name, files.good[name].decode().encode(encoding))
-    refused(files, data_dir, name, told, "save it as UTF-8")
+    refused(files, data_dir, name, words, "save it as UTF-8")
 
 
-@pytest.mark.parametrize("bad, told", [(b"gr\xfc\xdfe", "0xFC"), (b"\0", "NUL")], ids=["latin-1", "nul"])
+@pytest.mark.parametrize("bad, words", [(b"gr\xfc\xdfe", "0xFC"), (b"\0", "NUL")], ids=["latin-1", "nul"])
 @pytest.mark.parametrize("name", ["quota", "tokens", "config", "import"])
-def test_what_is_no_text_is_named_by_its_place(files, data_dir, name, bad, told):
+def test_invalid_text_is_named_with_its_position(files, data_dir, name, bad, words):
     files.write(name, files.good[name] + b"\n" + bad)
     line = (files.good[name] + b"\n").count(b"\n") + 1
-    refused(files, data_dir, name, told, f"line {line}, column ")
+    refused(files, data_dir, name, words, f"line {line}, column ")
 
 
-# --- what is no file, and what has no end
+# --- other kinds of files, and endless ones
 
 
 def make_fifo(path):
@@ -119,7 +119,7 @@ def make_socket(path):
 
 def make_large(path):
     with open(path, "wb") as made:
-        made.truncate(2 << 30)  # takes no room
+        made.truncate(2 << 30)  # a sparse file
     path.chmod(0o600)
 
 
@@ -130,16 +130,16 @@ NO_FILES = {
 }
 
 
-@pytest.mark.parametrize("make, told", NO_FILES.values(), ids=NO_FILES)
+@pytest.mark.parametrize("make, words", NO_FILES.values(), ids=NO_FILES)
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_no_file_of_a_bounded_size_stops_the_start_and_is_named(files, data_dir, name, make, told):
+def test_an_unusable_file_aborts_startup_and_is_named(files, data_dir, name, make, words):
     files.replace(name, make)
-    refused(files, data_dir, name, "1024 MiB" if (name, told) == ("import", "MiB") else told)
+    refused(files, data_dir, name, "1024 MiB" if (name, words) == ("import", "MiB") else words)
 
 
 @pytest.fixture
 def serving(files, start, pair):
-    """A server that has read its files, and a function that gives the lifetime quota in force."""
+    """A server that has read its files, and a function that returns the lifetime quota in force."""
     server = start(*files.flags())
 
     def ask(method="GET", body=None):
@@ -155,15 +155,15 @@ def serving(files, start, pair):
     return server, ask
 
 
-@pytest.mark.parametrize("make, told", NO_FILES.values(), ids=NO_FILES)
+@pytest.mark.parametrize("make, words", NO_FILES.values(), ids=NO_FILES)
 @pytest.mark.parametrize("name", READ_AGAIN)
-def test_sighup_on_what_is_no_file_goes_on_and_tells(files, serving, name, make, told):
+def test_sighup_on_an_unusable_file_is_logged_and_changes_nothing(files, serving, name, make, words):
     server, ask = serving
     files.replace(name, make)
     server.hup()
     wait_until(lambda: "reload_failed" in server.log(), "a word in the log")
     [line] = [line for line in server.log().splitlines() if "reload_failed" in line]
-    assert str(files.paths[name]) in line and told in line
+    assert str(files.paths[name]) in line and words in line
     assert ask().json["core"]["lifetime"] == 7
 
     files.paths[name].unlink()
@@ -176,10 +176,10 @@ def test_sighup_on_what_is_no_file_goes_on_and_tells(files, serving, name, make,
 
 
 @pytest.mark.parametrize("where", ["the file", "beside it"])
-def test_a_put_finds_a_fifo_and_does_not_wait(files, serving, where):
+def test_a_put_detects_a_fifo_and_does_not_wait(files, serving, where):
     server, ask = serving
     path = files.paths["quota"]
-    fresh = path.with_suffix(".json.new")  # what it is written to before it takes the file's place
+    fresh = path.with_suffix(".json.new")  # the temporary file that replaces it
     if where == "the file":
         files.replace("quota", make_fifo)
         creditsd.check_problem(ask("PUT", {"core": {"lifetime": 9}}), 503, "storage_unavailable")
@@ -193,7 +193,7 @@ def test_a_put_finds_a_fifo_and_does_not_wait(files, serving, where):
     assert server.stop() == 0
 
 
-def test_sighup_takes_a_certificate_that_begins_with_a_mark(files, serving, tmp_path):
+def test_sighup_accepts_a_certificate_with_a_byte_order_mark(files, serving, tmp_path):
     server, _ = serving
     cert, key = self_signed(tmp_path, "next")
     files.write("cert", UTF8_MARK + cert.read_bytes())
@@ -214,7 +214,7 @@ def lifetime(ctl):
     return json.loads(check_done(ctl("quota", "get", "--json")))["core"]["lifetime"]
 
 
-def test_creditsctl_passes_over_a_byte_order_mark(ctl, tmp_path):
+def test_creditsctl_ignores_a_byte_order_mark(ctl, tmp_path):
     file = tmp_path / "some.json"
     file.write_bytes(UTF8_MARK + QUOTA)
     check_done(ctl("quota", "set", file))
@@ -226,29 +226,29 @@ def test_creditsctl_passes_over_a_byte_order_mark(ctl, tmp_path):
 
 
 @pytest.mark.parametrize("command", [["quota", "set"], ["import"]], ids=" ".join)
-@pytest.mark.parametrize("encoding, told", [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-32", "UTF-32")])
-def test_creditsctl_names_another_encoding(ctl, tmp_path, command, encoding, told):
+@pytest.mark.parametrize("encoding, words", [("utf-16", "UTF-16"), ("utf-16-le", "UTF-16"), ("utf-32", "UTF-32")])
+def test_creditsctl_names_another_encoding(ctl, tmp_path, command, encoding, words):
     file = tmp_path / "some.json"
     file.write_bytes(LEDGER.decode().encode(encoding))
-    check_failed(ctl(*command, file), 1, file, told, "save it as UTF-8")
+    check_failed(ctl(*command, file), 1, file, words, "save it as UTF-8")
 
 
-@pytest.mark.parametrize("bad, told", [(b"\xfc", "0xFC"), (b"\0", "NUL")], ids=["latin-1", "nul"])
-def test_creditsctl_names_the_place_of_what_is_no_text(ctl, tmp_path, bad, told):
+@pytest.mark.parametrize("bad, words", [(b"\xfc", "0xFC"), (b"\0", "NUL")], ids=["latin-1", "nul"])
+def test_creditsctl_names_the_position_of_invalid_text(ctl, tmp_path, bad, words):
     file = tmp_path / "some.json"
     file.write_bytes(b'{\n "core": {"lifetime": 7},\n "' + bad + b'": {"lifetime": 1}}')
-    check_failed(ctl("quota", "set", file), 1, file, told, "line 3, column 3")
+    check_failed(ctl("quota", "set", file), 1, file, words, "line 3, column 3")
 
 
-@pytest.mark.parametrize("make, told", NO_FILES.values(), ids=NO_FILES)
+@pytest.mark.parametrize("make, words", NO_FILES.values(), ids=NO_FILES)
 @pytest.mark.parametrize("flag", ["--token-file", "--ca-file"])
-def test_creditsctl_names_a_file_of_a_flag_that_is_none(tmp_path, flag, make, told):
+def test_creditsctl_names_an_unusable_file_of_a_flag(tmp_path, flag, make, words):
     make(tmp_path / "some")
     check_failed(creditsctl.run("stats", "--url", "https://127.0.0.1:1", flag, tmp_path / "some"), 2,
-                 flag, tmp_path / "some", told)
+                 flag, tmp_path / "some", words)
 
 
-def test_creditsctl_takes_a_token_file_that_begins_with_a_mark(start, tmp_path):
+def test_creditsctl_accepts_a_token_file_with_a_byte_order_mark(start, tmp_path):
     file = tmp_path / "some.tokens"
     file.write_bytes(UTF8_MARK + ADMIN.encode())
     file.chmod(0o600)
@@ -264,7 +264,7 @@ def bash(line):
 
 @pytest.mark.parametrize("how", ["{ctl} import <(cat {file})", "cat {file} | {ctl} import -",
                                  "cat {file} | {ctl} import /dev/stdin", "{ctl} import - < {file}"])
-def test_an_import_takes_what_another_program_writes(server, tmp_path, how):
+def test_an_import_reads_another_program_s_output(server, tmp_path, how):
     file = tmp_path / "credits.json"
     rows = {f"install-{n:06}": {"lifetime_consumed": n} for n in range(30_000)}
     file.write_text("\ufeff" + json.dumps({"rows": rows}))  # more than a pipe holds
@@ -286,7 +286,7 @@ def test_a_quota_may_come_from_another_program(server, ctl, tmp_path, how):
 
 
 @pytest.mark.parametrize("how", ["{ctl} quota set /dev/zero", "yes ' ' | {ctl} quota set -"])
-def test_a_quota_that_has_no_end_is_refused_at_the_limit(server, how):
+def test_an_endless_quota_is_refused_at_the_limit(server, how):
     ended = bash(how.format(ctl=f"'{creditsctl.BINARY}' --url http://127.0.0.1:{server.port}"))
     assert ended.returncode == 1 and "8 MiB" in ended.stderr
 

@@ -1,4 +1,4 @@
-"""Reads of a ledger whose database is gone: refused, and never said to have been done."""
+"""Reads of a ledger whose database is down: refused, without a claim that they may have been done."""
 
 import signal
 
@@ -19,7 +19,7 @@ def server():
         yield running
 
 
-def test_a_read_without_a_database_is_not_said_to_have_been_done(start, connect, server):
+def test_a_failed_read_does_not_claim_that_it_may_have_been_done(start, connect, server):
     client = connect(start("--store", new_ledger(server.uri())))
     assert client.put("/v1/installs/warm").status == 201
     server.stop(signal.SIGQUIT)

@@ -1,7 +1,7 @@
-"""A ledger that an earlier release wrote, and was killed over, opens: nothing of it is lost, and it goes on.
+"""A ledger from an earlier release, which was killed, opens without loss and continues.
 
-tests/data/ledger-v2 is one, with what that release told of it in told.json. The months of its rows may have
-passed since, so their monthly counters are not compared; entries never change."""
+tests/data/ledger-v2 is such a ledger, with that release's answers about it in told.json. The months of its
+rows may have passed since, so their monthly counters are not compared; entries never change."""
 
 import json
 import shutil
@@ -22,19 +22,19 @@ def lasting(installs):
 
 
 @pytest.mark.parametrize("with_snapshots", [True, False], ids=["whole", "journal-alone"])
-def test_a_ledger_of_an_earlier_release_opens_and_goes_on(start, connect, data_dir, with_snapshots):
+def test_a_ledger_from_an_earlier_release_opens_and_continues(start, connect, data_dir, with_snapshots):
     for path in (LEDGERS / "ledger-v2").iterdir():
         if path.suffix != ".json" and (with_snapshots or path.name.startswith("journal")):
             shutil.copy(path, data_dir)
-    told = json.loads((LEDGERS / "ledger-v2/told.json").read_text())
+    expected = json.loads((LEDGERS / "ledger-v2/told.json").read_text())
     server = start()
     client = connect(server)
     installs, entries = history(client)
-    assert entries == told["entries"]
-    assert lasting(installs) == lasting(told["installs"])
+    assert entries == expected["entries"]
+    assert lasting(installs) == lasting(expected["installs"])
     for install_id, install in installs.items():
         answer = client.post(f"{path_of(install_id)}/commit", {"backend": "gemini", "tier": "core"})
-        # A reservation of then has ended since, and takes a version for that.
+        # A reservation in it has expired since, which takes a version.
         assert answer.status == 200 and answer.json["version"] > install["version"]
         assert answer.json["lifetime_consumed"] == install["lifetime_consumed"] + 1
     assert server.stop() == 0

@@ -1,4 +1,4 @@
-// Preloaded into creditsd: only its first $THREADS_MAX threads can be started.
+// Preloaded into creditsd: lets it start only $THREADS_MAX threads.
 #include <dlfcn.h>
 #include <pthread.h>
 

@@ -1,5 +1,5 @@
-// Preloaded into creditsd: once the file $THROWING exists, the thread that hears its signals meets
-// an exception that nothing handles, with what that file contains as its text.
+// Preloaded into creditsd: once the file $THROWING exists, the signal thread throws an unhandled
+// exception with the file's content as its text.
 #include <signal.h>
 #include <time.h>
 

@@ -1,4 +1,4 @@
-"""Commits from many connections at once, and afterwards the count of them, whatever became of the
+"""Commits from many connections at once, and checks of the ledger afterwards, whatever happened to the
 server meanwhile."""
 
 import http.client
@@ -12,7 +12,7 @@ import creditsd
 
 COUNTERS = ["lifetime_consumed", "lifetime_gemini_consumed",
             "monthly_consumed", "monthly_gemini_consumed"]
-FIRST_KINDS = ["create", "import"]  # of an install that no commit created
+FIRST_KINDS = ["create", "import"]  # of an install not created by a commit
 
 
 def path_of(install_id):
@@ -30,7 +30,7 @@ def show(client, install_id="a"):
 
 
 def state(client, install_id="a"):
-    """The install and its newest entries, as they are sent."""
+    """The install and its newest entries, as sent."""
     path = path_of(install_id)
     return [client.get(path).body, client.get(path + "/entries?limit=1000").body]
 
@@ -61,22 +61,22 @@ def all_entries(client, install_id):
 
 
 def history(client):
-    """All that the ledger tells of itself: what a restart must not change."""
+    """Everything that the ledger reports, which a restart must not change."""
     installs = all_installs(client)
     return installs, {install_id: all_entries(client, install_id) for install_id in installs}
 
 
 class Traffic:
-    """Connections that commit, and some that read, until the server goes or `end` is called.
+    """Connections that commit, and some that read, until the server ends or `end` is called.
 
-    Each commit is of a backend, a tier and a number of credits that chance gave it, so that one
-    entry is hardly mistaken for another. Several ports share the connections."""
+    Each commit has a random backend, tier and number of credits, so that entries are hardly ever alike.
+    Several ports share the connections."""
 
     def __init__(self, ports, ids, writers=24, readers=4):
-        self.answered = defaultdict(dict)  # id to version to (commit, install)
-        self.in_doubt = defaultdict(list)  # id to commits that got no answer
+        self.answered = defaultdict(dict)  # id -> version -> (commit, install)
+        self.in_doubt = defaultdict(list)  # id -> unanswered commits
         self.refused = []
-        self.seen = Counter()  # id to the newest version that a read showed
+        self.seen = Counter()  # id -> newest version read
         self._failures = []
         self._over = threading.Event()
         self._lock = threading.Lock()
@@ -109,13 +109,13 @@ class Traffic:
     def _run(self, work, number):
         client = creditsd.Client(self._ports[number % len(self._ports)])
         chance = random.Random(number)
-        # Each install has one turn in each round of each connection.
+        # Each connection visits every install once per round.
         ids = itertools.cycle(chance.sample(self._ids, len(self._ids)))
         try:
             while not self._over.is_set():
                 work(client, next(ids), chance)
         except (ConnectionError, http.client.HTTPException):
-            pass  # the server has gone
+            pass  # the server has ended
         except Exception as failure:  # noqa: BLE001
             self._failures.append(failure)
         finally:
@@ -137,7 +137,7 @@ class Traffic:
                     self.in_doubt[install_id].append(commit)
                 return
             versions = self.answered[install_id]
-            assert answer.json["version"] not in versions, "two commits were given one version"
+            assert answer.json["version"] not in versions, "two commits have the same version"
             versions[answer.json["version"]] = commit, answer.json
 
     def _read(self, client, install_id, _chance):
@@ -150,9 +150,9 @@ class Traffic:
 
 
 def check_count(client, traffic, before=None):
-    """That every answered commit is there once, and nothing else but commits in doubt.
+    """Checks that every answered commit is stored once, and nothing else except commits in doubt.
 
-    `before`: id to install, as the ledger was when the traffic began. Returns the same of now."""
+    `before` maps ids to installs as of the beginning of the traffic. Returns the same as of now."""
     before = before or {}
     now = all_installs(client)
     for install_id in traffic.ids:
@@ -177,7 +177,7 @@ def check_count(client, traffic, before=None):
 
 
 def _check_commits(added, answered, in_doubt):
-    """That of the added entries each is an answered commit, or one of those in doubt."""
+    """Checks that each added entry is an answered commit or one in doubt."""
     def kind_of(commit):
         return commit["backend"], commit["tier"], commit["credits"]
 
@@ -188,7 +188,7 @@ def _check_commits(added, answered, in_doubt):
 
 
 def _check_sums(entries, install, old, answered):
-    """That the entries add up to the row, and did so in each answer."""
+    """Checks that the entries add up to the row, and to each answer."""
     version, month, consumed = ((old["version"], old["month"], counters(old)) if old
                                 else (0, entries[0]["month"], [0] * 4))
     for entry in entries[version:]:
@@ -203,5 +203,5 @@ def _check_sums(entries, install, old, answered):
             assert (shown["month"], counters(shown)) == (month, consumed)
     if month == install["month"]:
         assert counters(install) == consumed
-    else:  # a month has begun since
+    else:  # a new month has begun
         assert counters(install) == consumed[:2] + [0, 0]

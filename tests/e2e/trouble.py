@@ -1,5 +1,5 @@
-"""What tests of a PostgreSQL in trouble share: calls that are waited for later, a session of somebody
-else's, a creditsd that does not listen yet, and a look at what a server is doing."""
+"""Shared by tests of a PostgreSQL in trouble: calls whose answers are awaited later, a foreign session, a
+creditsd that does not listen yet, and the activity of a server."""
 
 import concurrent.futures
 import contextlib
@@ -13,12 +13,12 @@ from cluster import postgres as servers
 from creditsd import check_problem, wait_until
 from traffic import path_of
 
-PATIENCE_S = 90  # for what comes after a wait of creditsd's own
+PATIENCE_S = 90  # for answers after one of creditsd's own waits
 COMMIT = {"backend": "gemini", "tier": "core"}
 
 
 def patient(client):
-    """The same, for calls that may be answered only at creditsd's own deadline."""
+    """The same, for calls that may be answered only at creditsd's deadline."""
     client.connection.timeout = PATIENCE_S
     if client.connection.sock is not None:
         client.connection.sock.settimeout(PATIENCE_S)
@@ -31,7 +31,7 @@ def commit(client, install_id="a", key=None, **fields):
 
 
 def schema_of(uri):
-    """The one that `cluster.new_ledger` made."""
+    """The schema that `cluster.new_ledger` created."""
     return uri.rpartition("3D")[2]
 
 
@@ -40,7 +40,7 @@ def check_unavailable(answer):
 
 
 def wait_long_until(condition, what):
-    """Also for calls that are themselves answered only after half a minute."""
+    """The same, for calls that are answered only after half a minute."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen in {PATIENCE_S} s"
@@ -49,14 +49,14 @@ def wait_long_until(condition, what):
 
 @contextlib.contextmanager
 def in_background():
-    """A pool whose `submit` makes a call that is waited for later; at the end all of them have ended."""
+    """A pool whose `submit` makes a call whose answer is awaited later; waits for all calls at the end."""
     with concurrent.futures.ThreadPoolExecutor(64) as pool:
         yield pool
 
 
 @contextlib.contextmanager
 def session(uri, statements):
-    """Somebody else's, in a transaction in which it has done these; it is rolled back at the end."""
+    """A foreign session in a transaction with these statements; rolled back at the end."""
     with subprocess.Popen([servers.PROGRAMS / "psql", uri, "-qAtX", "-v", "ON_ERROR_STOP=1"], text=True,
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE) as psql:
         try:
@@ -71,7 +71,7 @@ def session(uri, statements):
 
 
 def is_waiting(server, event):
-    """Whether some session waits for what pg_stat_activity calls so."""
+    """Whether a session waits for this wait event of pg_stat_activity."""
     return server.sql(f"SELECT count(*) FROM pg_stat_activity WHERE wait_event = '{event}'") != "0"
 
 
@@ -80,7 +80,7 @@ def locks_waited_for(server):
 
 
 class Starting:
-    """A creditsd that may not listen for long."""
+    """A creditsd that may take long to listen."""
 
     def __init__(self, directory, *args):
         self._log_path, self._out_path = directory / "starting.log", directory / "starting.out"
@@ -94,9 +94,9 @@ class Starting:
 
     @property
     def port(self):
-        """Waits for it."""
+        """Waits until it listens."""
         wait_until(lambda: self._listening() or not self.running(), "the line `listening on`")
-        assert self.running(), f"it ended at start: {self.log()}"
+        assert self.running(), f"it ended during startup: {self.log()}"
         return int(self._listening().group(2))
 
     def is_listening(self):
@@ -106,7 +106,7 @@ class Starting:
         return self.process.poll() is None
 
     def stop(self):
-        """The exit status after a SIGTERM."""
+        """Sends SIGTERM; returns the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(creditsd.TIMEOUT_S)
 
@@ -123,8 +123,8 @@ def has_gone(pid):
 
 
 def end_idle_sessions(server, name):
-    """Those of that application which are idle now; returns when their processes have gone, so that nothing
-    of theirs is on its way any more."""
+    """Ends that application's idle sessions; returns once their processes have ended, so that nothing from them
+    is still in flight."""
     pids = server.sql("SELECT pid FROM pg_stat_activity WHERE state = 'idle' AND "
                       f"application_name = '{name}'").split()
     for pid in pids:

@@ -1,5 +1,5 @@
-// creditsd_with_faults is creditsd with this fault point: the handler that $CREDITS_FAULT names
-// throws. `persister append 3` stands for the third message "append" that the persister handles.
+// The fault point of creditsd_with_faults: the handler that $CREDITS_FAULT names throws.
+// `persister append 3` means the third message "append" that the persister handles.
 #include <atomic>
 #include <cstdlib>
 #include <sstream>

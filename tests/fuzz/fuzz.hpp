@@ -1,6 +1,6 @@
-// What a fuzz target is: one function, which takes any bytes and ends the program where a promise
-// about them is broken. libFuzzer makes the bytes up (preset `fuzz`); replay.cpp takes them from
-// files.
+// The interface of a fuzz target: one function, which takes any bytes and ends the program if a
+// promise about them is broken. libFuzzer generates the bytes (preset `fuzz`); replay.cpp reads
+// them from files.
 #pragma once
 
 #include <cstddef>

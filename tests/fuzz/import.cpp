@@ -1,5 +1,5 @@
-// A ledger file that is taken has installs that requests can name, and is written as one that is
-// taken for the same.
+// An accepted ledger file has only installs that requests can name, and when written again reads
+// the same.
 #include <optional>
 #include <string>
 #include <vector>

@@ -1,4 +1,4 @@
-// A body that is taken asks for what a call may ask for, whichever call it is sent to.
+// An accepted body has only valid values, whichever call it is sent to.
 #include <variant>
 
 #include "http/codec/identifiers.hpp"

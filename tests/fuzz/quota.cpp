@@ -1,4 +1,4 @@
-// A quota that is taken is written as one that is taken for the same.
+// An accepted quota, when written again, reads the same.
 #include "http/codec/quota.hpp"
 
 #include "actors/ledger/quota.hpp"

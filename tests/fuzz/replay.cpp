@@ -1,5 +1,5 @@
-// Runs a fuzz target over the files of a folder, for builds without libFuzzer: what was found once
-// is tried in every build.
+// Runs a fuzz target over the files of a folder, for builds without libFuzzer: every build tries
+// the earlier findings.
 #include <filesystem>
 #include <fstream>
 #include <iostream>

@@ -1,13 +1,12 @@
 #!/usr/bin/env python3
-"""The rules of the house: which folder may include what, no empty file of code, the format of the code, links of the
-documentation that lead somewhere, and one version.
+"""Checks the rules for layers and libraries, that no file of code is empty, the format of the code, the documentation's
+links, and that there is one version.
 
     http/api -> http/codec -> actors -> persistence -> actors/ledger -> actors/base
     http/api -> http/server -> actors/base
 
-Each room has its library, and no other room touches it: CAF lives in actors, SQL in persistence,
-cpp-httplib in the file of http that compresses, RapidJSON in http's codec. tools sees everything, tests
-see what they test.
+Each library belongs to one layer: CAF to actors, SQL to persistence, cpp-httplib to the file of http/server that
+compresses, RapidJSON to http/codec. tools may include everything, tests their subjects.
 """
 
 import pathlib
@@ -84,7 +83,7 @@ def faults_of(path, text):
 
 
 def check_the_check():
-    """A check that cannot fail is none."""
+    """Checks that each rule finds its fault."""
     bad = [
         ("actors/ledger/x.hpp", '#include "persistence/store.hpp"'),
         ("actors/base/x.hpp", '#include "actors/ledger/row.hpp"'),

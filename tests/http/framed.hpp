@@ -1,4 +1,4 @@
-// What becomes of the first request in some bytes, however they are cut into pieces.
+// The framer's result for the first request in some bytes, cut into any pieces.
 #pragma once
 
 #include <cstddef>
@@ -12,14 +12,14 @@ namespace credits::tests {
 
 struct Framed {
   http::Framer::State state = http::Framer::State::head;
-  int status = 0;  // of a refusal
+  int status = 0;  // the refusal's
   std::string method{};
   std::string target{};
   std::string host{};
   std::string body{};
   bool keeps_alive = false;
   bool expects_continue = false;
-  std::size_t size = 0;  // of the request, where it is whole
+  std::size_t size = 0;  // the request's, if it is whole
 
   friend bool operator==(const Framed&, const Framed&) = default;
 };

@@ -1,5 +1,5 @@
-// The file of the JSON ledger: what it means, which faults stop an import, and that it comes back
-// as it was.
+// The file of the JSON ledger: its meaning, the faults that stop an import, and that it is written
+// back unchanged.
 #include "http/codec/ledger_file.hpp"
 
 #include <algorithm>
@@ -32,7 +32,7 @@ ledger::Row only_row_of(const std::string& fields) {
   return rows.front();
 }
 
-TEST_CASE("a real file comes back byte for byte") {
+TEST_CASE("a real file is written back byte for byte") {
   std::ifstream file{CREDITS_TEST_DATA "/credits.json"};
   const std::string text{std::istreambuf_iterator<char>{file}, {}};
   const auto rows = decode_ledger_file(text, november).value();
@@ -60,7 +60,7 @@ TEST_CASE("a row is read field by field") {
   CHECK(row.version == 0);
 }
 
-TEST_CASE("what is missing or null is read as the old module read it") {
+TEST_CASE("missing and null fields are read as the old module read them") {
   const std::string fields = GENERATE(values<std::string>(
       {"{}", R"({"lifetime_consumed":null,"month":null,"tier_snapshot":null,"install_id":null})"}));
   const auto row = only_row_of(fields);
@@ -70,11 +70,11 @@ TEST_CASE("what is missing or null is read as the old module read it") {
   CHECK(row.month == ledger::month_of(november));
 }
 
-TEST_CASE("monthly counters without a month are of no month, and read 0") {
+TEST_CASE("monthly counters without a month read 0") {
   CHECK(only_row_of(R"({"monthly_consumed":5,"monthly_gemini_consumed":5})").monthly_consumed == 0);
 }
 
-TEST_CASE("a counter may be written as 3.0, and a field that nobody knew is passed over") {
+TEST_CASE("a counter may be written as 3.0, and an unknown field is ignored") {
   CHECK(only_row_of(R"({"lifetime_consumed":3.0,"note":"vip"})").lifetime_consumed == 3);
 }
 
@@ -84,7 +84,7 @@ TEST_CASE("a file without rows is an empty ledger") {
   CHECK(decode_ledger_file(text, november).value_or(std::vector<ledger::Row>{}).empty());
 }
 
-TEST_CASE("a file that is broken is refused, with the place of the fault") {
+TEST_CASE("a broken file is refused, with the position of the fault") {
   struct Case {
     const char* text;
     std::vector<std::string> told;
@@ -124,7 +124,7 @@ TEST_CASE("a file that is broken is refused, with the place of the fault") {
   for (const std::string& part : broken.told) check_tells(told, {part});
 }
 
-TEST_CASE("an id may look like anything that a request can name") {
+TEST_CASE("an id may be anything that a request can name") {
   for (const std::string id : {"__proto__", "constructor", "a/b", "%2F", "\"", "<script>"}) {
     ledger::Row row = ledger::blank_row(id, november);
     const auto rows = decode_ledger_file(export_of({row}), november).value();

@@ -20,7 +20,7 @@ TEST_CASE("a quota is read tier by tier") {
                                {"open", {Counter::lifetime, 7, std::nullopt}}});
 }
 
-TEST_CASE("a quota that is written reads the same") {
+TEST_CASE("a written quota reads the same") {
   const auto quota = GENERATE(values<ledger::Quota>(
       {default_quota(),
        {{"core", {Counter::monthly, std::nullopt, 5}}, {"a\"b", {Counter::lifetime, 0, 0}}}}));
@@ -73,7 +73,7 @@ TEST_CASE("each mistake in a quota is named with its tier and field") {
   }
 }
 
-TEST_CASE("a quota that is no JSON says where") {
+TEST_CASE("the error of an invalid quota has its position") {
   const std::string text = GENERATE(values<std::string>({"", "{", "{\"core\":", "core: 1"}));
   try {
     decode_quota(text);

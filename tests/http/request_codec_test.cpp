@@ -96,20 +96,20 @@ TEST_CASE("a plan's hardware is a boolean") {
   CHECK(problem.field.value_or("") == "has_hardware");
 }
 
-TEST_CASE("a name that cannot be printed is named all the same") {
+TEST_CASE("an unprintable name is still named") {
   const auto problem = problem_of([] { decode_plan("{\"\xc3\xa4\\n\":1}"); });
   CHECK(problem.status() == 422);
   CHECK(problem.field == "\u00e4\n");
 }
 
-TEST_CASE("a body that is no object is refused") {
+TEST_CASE("a body other than an object is refused") {
   const std::string body = GENERATE(values<std::string>({"[]", "null", "1", "\"x\"", "true"}));
   const auto problem = problem_of([&] { decode_plan(body); });
   CHECK(problem.status() == 422);
   CHECK_FALSE(problem.field);
 }
 
-TEST_CASE("a body that is no JSON is refused, with the place of the fault") {
+TEST_CASE("invalid JSON is refused, with the position of the fault") {
   const std::string body = GENERATE(values<std::string>({
       "{",
       "{}}",
@@ -135,21 +135,21 @@ TEST_CASE("a body that is no JSON is refused, with the place of the fault") {
   CHECK(problem.detail.find("line ") != std::string::npos);
 }
 
-TEST_CASE("a NUL does not hide what follows it") {
+TEST_CASE("a NUL does not hide the text after it") {
   const std::string hidden("{}\0{", 4);
   const std::string at_the_end("{}\0", 3);
   CHECK(problem_of([&] { decode_plan(hidden); }).code() == "invalid_json");
   CHECK(problem_of([&] { decode_plan(at_the_end); }).code() == "invalid_json");
 }
 
-TEST_CASE("nesting that is a million deep is refused and exhausts nothing") {
+TEST_CASE("nesting a million deep is refused and exhausts nothing") {
   const std::string deep(1'000'000, '[');
   CHECK(problem_of([&] { decode_plan(deep); }).code() == "invalid_json");
   const std::string closed = std::string(1'000'000, '[') + std::string(1'000'000, ']');
   CHECK(problem_of([&] { decode_plan(closed); }).code() == "invalid_request");
 }
 
-TEST_CASE("a call without fields takes an empty body or an empty object") {
+TEST_CASE("a call without fields accepts an empty body or an empty object") {
   const Op op = GENERATE(values<Op>({Op::get, Op::create, Op::release}));
   CHECK_NOTHROW(decode_operation(op, {"a", rid}, ""));
   CHECK_NOTHROW(decode_operation(op, {"a", rid}, "{}"));
@@ -158,7 +158,7 @@ TEST_CASE("a call without fields takes an empty body or an empty object") {
         }).field == "tier");
 }
 
-TEST_CASE("a reserve holds one credit for ten minutes unless it says otherwise") {
+TEST_CASE("a reserve holds one credit for ten minutes by default") {
   const auto plain = decode<actors::Reserve>(Op::reserve, "");
   CHECK(plain.credits == 1);
   CHECK(plain.ttl == std::chrono::minutes{10});
@@ -171,7 +171,7 @@ TEST_CASE("a reserve holds one credit for ten minutes unless it says otherwise")
   }
 }
 
-TEST_CASE("a settle may debit nothing, and says what it leaves to the reservation") {
+TEST_CASE("a settle may debit nothing, and omitted fields default to the reservation's") {
   const auto plain = decode<actors::Settle>(Op::settle, "");
   CHECK(plain.reservation_id == rid);
   CHECK_FALSE(plain.backend);
@@ -179,7 +179,7 @@ TEST_CASE("a settle may debit nothing, and says what it leaves to the reservatio
   CHECK(decode<actors::Settle>(Op::settle, R"({"credits":0})").credits == 0);
 }
 
-TEST_CASE("what no reservation can be called is an unknown one, once the fields are right") {
+TEST_CASE("an invalid reservation id is an unknown reservation, if the fields are right") {
   const Op op = GENERATE(values<Op>({Op::settle, Op::release}));
   for (const std::string& none :
        {std::string{}, std::string{"r"}, "\xff" + rid.substr(1), std::string("\0", 1), rid + "0"}) {
@@ -203,14 +203,14 @@ TEST_CASE("equal requests have one spelling, whatever their order and white spac
   CHECK(spelling(Op::reserve, "") != spelling(Op::settle, ""));
 }
 
-TEST_CASE("only what is not idempotent by itself keeps its key") {
+TEST_CASE("only operations that are not idempotent by themselves keep their key") {
   for (const Op op : {Op::get, Op::create, Op::plan, Op::settle, Op::release}) {
     CHECK_FALSE(decode_operation(op, {"a", rid, "key"}, "").idempotency_key);
   }
   CHECK(decode_operation(Op::reserve, {"a", {}, "key"}, "").idempotency_key == "key");
 }
 
-TEST_CASE("an operation of a batch reads as the single call does") {
+TEST_CASE("an operation of a batch reads like the single call") {
   const auto batch = decode_batch(R"({"operations":[
       {"op":"commit","install_id":"a","backend":"gemini","tier":"core","idempotency_key":"k"},
       {"op":"settle","install_id":"a/b","credits":2,
@@ -261,7 +261,7 @@ TEST_CASE("a faulty operation of a batch has its problem in its place") {
   CHECK(std::holds_alternative<actors::Operation>(batch[2]));
 }
 
-TEST_CASE("a batch of no operations, of too many, or of none that can be read is refused") {
+TEST_CASE("a batch with no operations, too many, or invalid ones is refused") {
   std::string too_many = R"({"operations":[0)";
   for (std::size_t i = 0; i < batch_operations_max; ++i) too_many += ",0";
   too_many += "]}";

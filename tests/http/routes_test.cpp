@@ -60,7 +60,7 @@ TEST_CASE("a reservation's path names its install too") {
   CHECK(match("POST", "/v1/batch").route->call == Call::batch);
 }
 
-TEST_CASE("a path that is none has no methods") {
+TEST_CASE("an unknown path has no methods") {
   const std::string target = GENERATE(values<std::string>(
       {"", "/v1", "/v1/", "/v2/installs", "/v1/installs/a/b", "/v1/installs/a/plan/x", "/healthz/",
        "//healthz", "/V1/installs", "*", "healthz"}));
@@ -69,7 +69,7 @@ TEST_CASE("a path that is none has no methods") {
   CHECK(match("GET", target).allowed.empty());
 }
 
-TEST_CASE("a method that a path does not take is answered with those that it takes") {
+TEST_CASE("a method that a path lacks is answered with its methods") {
   using Methods = std::vector<std::string>;
   CHECK(match("DELETE", "/v1/installs/a").allowed == Methods{"GET", "HEAD", "PUT"});
   CHECK(match("GET", "/v1/installs/a/commit").allowed == Methods{"POST"});
@@ -77,7 +77,7 @@ TEST_CASE("a method that a path does not take is answered with those that it tak
   CHECK(match("DELETE", "/v1/installs/a").route == nullptr);
 }
 
-TEST_CASE("openapi.yaml describes the calls that there are, and no others") {
+TEST_CASE("openapi.yaml describes exactly the existing calls") {
   std::set<std::pair<std::string, std::string>> described;
   const YAML::Node document = YAML::Load(std::string{openapi_yaml()});
   for (const auto& path : document["paths"]) {
@@ -92,7 +92,7 @@ TEST_CASE("openapi.yaml describes the calls that there are, and no others") {
   CHECK(described == served);
 }
 
-TEST_CASE("every reference in openapi.yaml leads somewhere") {
+TEST_CASE("every reference in openapi.yaml resolves") {
   const YAML::Node document = YAML::Load(std::string{openapi_yaml()});
   std::vector<YAML::Node> pending{document};
   std::size_t references = 0;

@@ -36,7 +36,7 @@ TEST_CASE("percent-escapes are decoded once") {
   CHECK(percent_decoded("") == "");
 }
 
-TEST_CASE("a broken escape is none") {
+TEST_CASE("a broken escape is not decoded") {
   const std::string text = GENERATE(values<std::string>({"%", "%2", "a%2", "%zz", "%-1", "%2x"}));
   INFO(text);
   CHECK_FALSE(percent_decoded(text));
@@ -90,7 +90,7 @@ TEST_CASE("the fault of an id names the id and the byte") {
   check_tells(told, {"printable ASCII", "byte 2 of \"a%00b\" is not"});
 }
 
-TEST_CASE("what bounds a list of ids is like one, of any length and empty too") {
+TEST_CASE("a bound of a list of ids has an id's characters and any length, including 0") {
   for (const std::string& bound : {std::string{}, std::string{".."}, std::string(2'000, '~')}) {
     CHECK_FALSE(fault_of_id_bound(bound, "after"));
   }
@@ -101,7 +101,7 @@ TEST_CASE("what bounds a list of ids is like one, of any length and empty too") 
   }
 }
 
-TEST_CASE("a reservation is called by 32 lower-case hex digits") {
+TEST_CASE("a reservation id is 32 lower-case hex digits") {
   const std::string id = "0123456789abcdef0123456789abcdef";
   CHECK(is_reservation_id(id));
   for (const std::string& none : {std::string{}, id.substr(1), id + "0", "\xff" + id.substr(1),

@@ -1,4 +1,4 @@
-// What a reservation holds, how it ends, and that no cap is overspent through reservations.
+// Reservations: their holds, how they end, and that they never overspend a cap.
 #include <algorithm>
 #include <random>
 #include <stdexcept>
@@ -55,7 +55,7 @@ TEST_CASE("a hold on a monthly counter binds its own month only") {
   CHECK(balance_of(row, "pro", quota, december) == Balance{1000, Counter::monthly, 500, 400});
 }
 
-TEST_CASE("a settle debits what it says and frees the rest") {
+TEST_CASE("a settle debits its amount and frees the rest") {
   Row row = created();
   const Reservation held = reserve(row, {Backend::gemini, "core", 30});
   apply(row, settle_entry(row, held, Backend::hardware, 10, november + minutes{1}));
@@ -66,7 +66,7 @@ TEST_CASE("a settle debits what it says and frees the rest") {
   CHECK(balance_of(row, "core", quota, november) == Balance{90, Counter::lifetime, 50, 0});
 }
 
-TEST_CASE("a settle in a later month stands in its entry, with the month of the hold") {
+TEST_CASE("the entry of a settle in a later month has the hold's month") {
   Row row = created();
   const Reservation held = reserve(row, {Backend::gemini, "pro", 30}, november, hours{24 * 30});
   const Entry entry = settle_entry(row, held, Backend::gemini, 30, december);
@@ -77,7 +77,7 @@ TEST_CASE("a settle in a later month stands in its entry, with the month of the 
   CHECK(row.tier_snapshot == "pro");
 }
 
-TEST_CASE("a settle, a release and an expiry keep the counter that the reserve has fixed") {
+TEST_CASE("a settle, a release and an expiry keep the counter that the reserve chose") {
   Row row = created();
   const Reservation held = reserve(row, {Backend::gemini, "core", 30});
   const Entry settle = settle_entry(row, held, Backend::gemini, 30, december);
@@ -91,7 +91,7 @@ TEST_CASE("a settle, a release and an expiry keep the counter that the reserve h
   }
 }
 
-TEST_CASE("reserve, release and expire leave tier and time of the last debit alone") {
+TEST_CASE("reserve, release and expire leave the tier and time of the last debit unchanged") {
   Row row = created();
   const Time later = november + minutes{1};
   const Reservation first = reserve(row, {Backend::gemini, "pro", 1}, later);
@@ -104,7 +104,7 @@ TEST_CASE("reserve, release and expire leave tier and time of the last debit alo
   CHECK(row.version == 5);
 }
 
-TEST_CASE("a reserve is an install's first mutation as well as any") {
+TEST_CASE("a reserve can be an install's first mutation") {
   Row row = blank_row("install", november);
   reserve(row, {Backend::gemini, "pro", 1});
   CHECK(row.version == 1);
@@ -117,7 +117,7 @@ TEST_CASE("a reserve is an install's first mutation as well as any") {
   CHECK(replayed == row);
 }
 
-TEST_CASE("hardware that was reserved becomes Gemini where the cap of its counter has room") {
+TEST_CASE("a hold on hardware may settle on Gemini if the cap of its counter has room") {
   Row row = created();
   apply(row, commit_entry(row, {Backend::gemini, "core", 40}, quota, november));
   const Reservation core = reserve(row, {Backend::hardware, "core", 20});
@@ -132,7 +132,7 @@ TEST_CASE("hardware that was reserved becomes Gemini where the cap of its counte
   CHECK_FALSE(has_gemini_room(row, core, 1, changed, november));
 }
 
-TEST_CASE("an entry that does not fit its row is refused, and changes nothing") {
+TEST_CASE("an entry that does not fit its row is refused and changes nothing") {
   Row row = created();
   const Reservation held = reserve(row, {Backend::gemini, "core", 30});
   Row ended = row;
@@ -162,7 +162,7 @@ TEST_CASE("an entry is found by its key, and by the reservation that it ended") 
   CHECK(names_of(release_entry(row, held, november)).size() == 1);
 }
 
-TEST_CASE("the tier of a row is that of the debit that was reserved last") {
+TEST_CASE("the tier of a row is that of the debit reserved last") {
   Row row = created();
   const Reservation first = reserve(row, {Backend::gemini, "pro", 1});
   const Reservation second = reserve(row, {Backend::gemini, "max", 1});
@@ -176,7 +176,7 @@ TEST_CASE("the tier of a row is that of the debit that was reserved last") {
   CHECK(settle(third) == "core");
 }
 
-TEST_CASE("a commit overtakes whatever is reserved, and a release nothing") {
+TEST_CASE("a commit overtakes all reservations, a release none") {
   Row row = created();
   const Reservation freed = reserve(row, {Backend::gemini, "core", 1});
   const Reservation late = reserve(row, {Backend::gemini, "core", 1});
@@ -190,7 +190,7 @@ TEST_CASE("a commit overtakes whatever is reserved, and a release nothing") {
   CHECK(row.tier_snapshot == "pro");
 }
 
-TEST_CASE("a debit has room up to the bound of its counter, beside what is held in it") {
+TEST_CASE("a debit has room up to the limit of its counter, net of holds") {
   Row row = created();
   row.monthly_consumed = counter_max - 10;
   const auto room = [&row](const Debit& debit, const Reservation* freed = nullptr) {
@@ -214,7 +214,7 @@ TEST_CASE("a debit of Gemini needs room in the Gemini counter too") {
   CHECK_FALSE(has_counter_room(row, {Backend::gemini, "max", 1}, quota, november));
 }
 
-TEST_CASE("a counter that an older release let pass the bound reads as the bound") {
+TEST_CASE("a counter that an older release let exceed the limit reads as the limit") {
   Row row = created();
   row.monthly_consumed = counter_max;
   apply(row, commit_entry(row, {Backend::gemini, "max", 5}, quota, november));
@@ -222,7 +222,7 @@ TEST_CASE("a counter that an older release let pass the bound reads as the bound
   CHECK(row.monthly_gemini_consumed == 5);
 }
 
-TEST_CASE("what an import has of times to come is taken as of now") {
+TEST_CASE("future times in an import become the current time") {
   Row old = created();
   old.version = 0;
   old.month = std::chrono::year{9999} / 12;
@@ -235,7 +235,7 @@ TEST_CASE("what an import has of times to come is taken as of now") {
   CHECK(row.last_active_at == november);
 }
 
-// A random life that spends through reservations alone, at a clock that jumps, back too.
+// A random life that spends only through reservations, with a clock that jumps forth and back.
 class Spender {
  public:
   explicit Spender(std::uint32_t seed) : random_{seed} {}
@@ -256,7 +256,7 @@ class Spender {
     const std::int64_t credits = pick(1, 60);
     const Plan decision = plan(balance_of(row_, tier, quota, now_), pick(0, 1) == 0, credits);
     if (!decision.backend) return;
-    // As a mutation does: what is due ends first, and for good.
+    // Like a mutation: due reservations end first, permanently.
     const std::vector<Reservation> all = row_.reservations;
     for (const Reservation& each : all) {
       if (is_due(each, now_)) apply(row_, expire_entry(row_, each, now_));
@@ -283,7 +283,7 @@ class Spender {
   Row row_ = created();
 };
 
-TEST_CASE("through reservations alone no cap is overspent, whatever the clock does") {
+TEST_CASE("reservations alone overspend no cap, whatever the clock does") {
   const auto seed = GENERATE(range(1U, 51U));
   INFO("seed " << seed);
   Spender spender{seed};

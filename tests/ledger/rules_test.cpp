@@ -32,7 +32,7 @@ void commit(Row& row, const Debit& debit, Time now) {
   apply(row, commit_entry(row, debit, quota, now));
 }
 
-TEST_CASE("a plan is decided by what is left, then by the Gemini cap, then by the hardware") {
+TEST_CASE("a plan is decided by the credits left, then the Gemini cap, then the hardware") {
   struct Case {
     std::optional<std::int64_t> remaining;
     std::optional<std::int64_t> gemini_remaining;
@@ -86,7 +86,7 @@ TEST_CASE("a debit goes to the counter that its tier's quota caps") {
   CHECK(row.version == 2);
 }
 
-TEST_CASE("a cap binds whatever the tier is called") {
+TEST_CASE("a cap binds whatever the tier's name") {
   const Quota odd{{"core", {Counter::monthly, 2, std::nullopt}},
                   {"pro", {Counter::lifetime, 2, std::nullopt}}};
   for (const std::string tier : {"core", "pro"}) {
@@ -98,7 +98,7 @@ TEST_CASE("a cap binds whatever the tier is called") {
   }
 }
 
-TEST_CASE("a debit beyond the balance is taken all the same, and the balance reads 0") {
+TEST_CASE("a debit beyond the balance is accepted, and the balance reads 0") {
   Row row = created(november);
   commit(row, {Backend::gemini, "core", 1'000'000}, november);
   CHECK(row.lifetime_consumed == 1'000'000);
@@ -124,7 +124,7 @@ TEST_CASE("in a later month the monthly counters read 0 and the lifetime ones st
   CHECK(balance_of(row, "core", quota, december).remaining == 98);
 }
 
-TEST_CASE("looking at a row in a later month changes nothing; a debit makes the rollover stick") {
+TEST_CASE("reading a row in a later month changes nothing; a debit makes the rollover permanent") {
   Row row = created(november);
   commit(row, {Backend::gemini, "pro", 7}, november);
   const Row before = row;
@@ -136,7 +136,7 @@ TEST_CASE("looking at a row in a later month changes nothing; a debit makes the 
   CHECK(row.monthly_gemini_consumed == 0);
 }
 
-TEST_CASE("a clock set back over a month's end hands out no credits again") {
+TEST_CASE("a clock set back past a month's start grants no credits again") {
   Row row = created(december);
   commit(row, {Backend::gemini, "pro", 1000}, december);
   CHECK(balance_of(row, "pro", quota, november).remaining == 0);
@@ -146,7 +146,7 @@ TEST_CASE("a clock set back over a month's end hands out no credits again") {
   CHECK(balance_of(row, "pro", quota, december).remaining == 0);
 }
 
-TEST_CASE("live reservations are held back from the balance on their own counter and month") {
+TEST_CASE("the balance is net of live reservations on the same counter and month") {
   const Month this_month = month_of(november);
   const Time later = november + std::chrono::minutes{10};
   Row row = created(november);
@@ -161,7 +161,7 @@ TEST_CASE("live reservations are held back from the balance on their own counter
   CHECK(balance_of(row, "pro", quota, december) == Balance{1000, Counter::monthly, 500, 11});
 }
 
-TEST_CASE("an imported row is what it was, at version 1") {
+TEST_CASE("an imported row is unchanged, at version 1") {
   Row old = blank_row("install", november);
   old.tier_snapshot = "retired";
   old.lifetime_consumed = 1;
@@ -176,7 +176,7 @@ TEST_CASE("an imported row is what it was, at version 1") {
   CHECK(row == old);
 }
 
-TEST_CASE("a history makes the same row whenever it is replayed") {
+TEST_CASE("replaying a history always makes the same row") {
   Row row = blank_row("install", november);
   const Entry first = commit_entry(row, {Backend::gemini, "pro", 1}, quota, november);
   apply(row, first);
@@ -185,7 +185,7 @@ TEST_CASE("a history makes the same row whenever it is replayed") {
   CHECK(replayed_later == row);
 }
 
-TEST_CASE("an entry that does not fit a row is refused and leaves it as it is") {
+TEST_CASE("an entry that does not fit a row is refused and leaves it unchanged") {
   Row row = created(november);
   const Row before = row;
   Entry skips = commit_entry(row, {Backend::gemini, "core", 1}, quota, november);
@@ -201,14 +201,14 @@ TEST_CASE("an entry that does not fit a row is refused and leaves it as it is") 
   }
 }
 
-TEST_CASE("a new install begins in the month of its first mutation, whenever its row was made") {
+TEST_CASE("a new install begins in the month of its first mutation, whenever its row was created") {
   Row row = blank_row("install", december);
   commit(row, {Backend::gemini, "pro", 1}, november);
   CHECK(format(row.month) == "2026-11");
   CHECK(row.monthly_consumed == 1);
 }
 
-// A random life of one install: debits in every tier at a clock that jumps, back too.
+// A random life of one install: debits in every tier, with a clock that jumps forth and back.
 class Life {
  public:
   explicit Life(std::uint32_t seed) : random_{seed}, now_{november}, row_{created(november)} {}
@@ -236,7 +236,7 @@ class Life {
   Row row_;
 };
 
-TEST_CASE("whatever an install lives through, its balance is in bounds and its month never falls") {
+TEST_CASE("through any life, an install's balance is in bounds and its month never falls") {
   const auto seed = GENERATE(range(1U, 51U));
   INFO("seed " << seed);
   Life life{seed};

@@ -29,7 +29,7 @@ TEST_CASE("a time without its milliseconds is read too") {
   CHECK(parse_time("2026-11-24T03:53:00Z") == parse_time("2026-11-24T03:53:00.000Z"));
 }
 
-TEST_CASE("what is no time is none") {
+TEST_CASE("an invalid time is not read") {
   const std::string text = GENERATE(values<std::string>({
       "",
       "2026-11-24",
@@ -57,7 +57,7 @@ TEST_CASE("a month is written and read as YYYY-MM") {
   CHECK(parse_month("2026-11") == november);
 }
 
-TEST_CASE("what is no month is none") {
+TEST_CASE("an invalid month is not read") {
   const std::string text = GENERATE(values<std::string>(
       {"", "2026", "2026-", "2026-1", "2026-00", "2026-13", "2026-11-", "26-11", "2026/11", "x"}));
   INFO(text);

@@ -1,4 +1,4 @@
-// What the JSON ledger answered, recorded: the rules must answer the same.
+// Recorded answers of the JSON ledger: the rules must give the same.
 #include <rapidjson/document.h>
 #include <rapidjson/istreamwrapper.h>
 
@@ -69,14 +69,14 @@ Plan plan_of_json(const Json& json) {
                             : Denial::gemini_cap_exceeded_no_hardware};
 }
 
-// `row` without what the JSON ledger did not have, as it reads at `now`.
+// `row` as it reads at `now`, with only the JSON ledger's fields.
 Row as_seen(Row row, Time now) {
   roll_over(row, month_of(now));
   row.version = 0;
   return row;
 }
 
-TEST_CASE("every recorded decision is made again") {
+TEST_CASE("every recorded decision is reproduced") {
   const auto decisions = read("decisions.json");
   REQUIRE(decisions.Size() == 1500);
   for (const Json& decision : decisions.GetArray()) {
@@ -90,7 +90,7 @@ TEST_CASE("every recorded decision is made again") {
   }
 }
 
-TEST_CASE("every recorded sequence runs again, month by month, to the same rows") {
+TEST_CASE("every recorded sequence leads to the same rows, month by month") {
   const auto sequences = read("sequences.json");
   REQUIRE(sequences.Size() == 120);
   for (const Json& sequence : sequences.GetArray()) {

@@ -86,7 +86,7 @@ void write_distribution(Writer& out, const Latencies& latencies) {
   for (std::size_t i = 0; i < latencies.counts.of.size(); ++i) {
     if (latencies.counts.of[i] == 0) continue;
     out.StartObject();
-    count(out, "us", std::min(actors::buckets::greatest_in(i), latencies.max_us));
+    count(out, "us", std::min(base::buckets::greatest_in(i), latencies.max_us));
     count(out, "requests", latencies.counts.of[i]);
     out.EndObject();
   }

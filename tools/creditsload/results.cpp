@@ -16,7 +16,7 @@ double seconds_between(Clock::time_point from, Clock::time_point to) {
 }  // namespace
 
 void Latencies::add(std::uint64_t took_us) {
-  ++counts.of[actors::buckets::index_of(took_us)];
+  ++counts.of[base::buckets::index_of(took_us)];
   max_us = std::max(max_us, took_us);
 }
 
