@@ -77,8 +77,8 @@ class LineWriter {
       const Line missing{line.at, spdlog::level::warn,
                          text_of("log_lines_dropped",
                                  std::to_string(dropped) +
-                                     " lines are missing before this one: nobody read the log in "
-                                     "time, or it could not be written")};
+                                     " lines are missing before this one: the log was not read in "
+                                     "time, or could not be written")};
       if (!write(missing)) return false;
     }
     return write(line);

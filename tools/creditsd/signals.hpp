@@ -57,7 +57,7 @@ class Signals {
 
   std::mutex mutex_;  // guards everything below except thread_
   std::optional<Service> service_;
-  std::future<void> reload_;                                             // under way, or done
+  std::future<void> reload_;                                             // running, or done
   std::optional<std::chrono::steady_clock::time_point> reload_slow_at_;  // none: logged, or done
   bool is_reload_wanted_ = false;
   const char* step_ = nullptr;  // nullptr: not shutting down

@@ -12,7 +12,7 @@
 #include "tools/creditsctl/table.hpp"
 #include "tools/version.hpp"
 
-// The linker's names for what assets.S holds.
+// The linker's names for the contents of assets.S.
 extern "C" const char credits_report_html[];
 extern "C" const char credits_report_html_end[];
 

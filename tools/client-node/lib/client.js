@@ -193,7 +193,7 @@ export class CreditsClient {
     return this.#call('release', installId, { onUnavailable }, { reservation_id: reservationId });
   }
 
-  // Holds credits, runs the function, and debits what it used.
+  // Holds credits, runs the function, and debits its usage.
   async #work(installId, options, fn) {
     const reservation = await this.#hold(installId, options);
     const { onUnavailable } = options ?? {};
