@@ -13,7 +13,7 @@ namespace {
 std::vector<bool> are_current(persistence::Store& store, const std::vector<Read>& reads) {
   std::vector<persistence::Seen> seen;
   seen.reserve(reads.size());
-  for (const Read& read : reads) seen.push_back({read.request.operation.install_id, read.version});
+  for (const Read& read : reads) seen.push_back({read.request.operation.install_id, read.stamp});
   return store.are_current(seen);
 }
 

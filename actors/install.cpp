@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "actors/handlers.hpp"
+#include "actors/ledger/assert.hpp"
 
 namespace credits::actors {
 
@@ -14,6 +15,12 @@ namespace {
 
 // Each mutation on its way to the disk carries a row with all its reservations.
 constexpr std::uint64_t holds_on_their_way_max = 8'192;
+
+// Whether a store that has `loaded` lacks what it had confirmed by `durable`.
+bool has_gone_back(const persistence::Stamp& durable, const persistence::Stamp& loaded) {
+  return loaded.version < durable.version ||
+         (loaded.version == durable.version && loaded != durable);
+}
 
 }  // namespace
 
@@ -31,20 +38,34 @@ void InstallState::load() {
 }
 
 void InstallState::loaded(Loaded result) {
+  CREDITS_EXPECTS(phase_ == Phase::loading);
   if (result.failure) {
     phase_ = Phase::cold;
     fail_stash(*result.failure);
     return leave_if_done();
   }
   phase_ = Phase::live;
-  row_ = result.row ? *std::move(result.row) : ledger::blank_row(install_id, environment->now());
-  add_one(vitals->loads);
+  auto& [row, stamp] = result.stored;
+  row_ = row ? *std::move(row) : ledger::blank_row(install_id, environment->now());
+  CREDITS_EXPECTS(row_.version == stamp.version);
+  if (has_gone_back(vitals->durable_stamp, stamp)) tell_of_loss(stamp);
   vitals->version = row_.version;
-  vitals->durable_version = row_.version;
+  vitals->set_durable(stamp);
   count_holds();
   memory_.start(std::move(result.names), names_known_max);
   judge_stash();
   leave_if_done();
+}
+
+void InstallState::tell_of_loss(const persistence::Stamp& loaded) {
+  ++environment->figures.went_back;
+  const std::uint64_t known = vitals->durable_stamp.version;
+  environment->tell({"database_went_back",
+                     "the database went back: install \"" + install_id + "\" had version " +
+                         std::to_string(known) + ", and now has " +
+                         (loaded.version == known ? "another history"
+                                                  : "version " + std::to_string(loaded.version)) +
+                         "; what was acknowledged since is lost"});
 }
 
 void InstallState::recall() {
@@ -106,6 +127,7 @@ void InstallState::judge_now(Request request, const Remembered& remembered) {
     return request.fail(
         Unavailable{"an operation before it on the same install may have been done"});
   }
+  const std::uint64_t version = row_.version;
   Verdict verdict;
   try {
     verdict = judge_on_row(request.operation, remembered);
@@ -114,6 +136,7 @@ void InstallState::judge_now(Request request, const Remembered& remembered) {
     request.fail(Unavailable{"the operation could not be judged"});
     return wait_until_drained(Phase::spoiled);
   }
+  CREDITS_ENSURES(row_.version == version + verdict.entries.size());
   answer(std::move(request), std::move(verdict));
 }
 
@@ -138,7 +161,7 @@ void InstallState::answer(Request request, Verdict verdict) {
   if (!entries.empty()) {
     count_holds();
     for (const ledger::Entry& entry : entries) memory_.add(entry);
-    mutation = {row_, std::move(entries)};
+    mutation.emplace(persistence::Mutation{row_, std::move(entries)});
     vitals->version = row_.version;
     ++environment->figures.pending_mutations;
   }
@@ -164,17 +187,22 @@ void InstallState::count_holds() {
 void InstallState::hand_to_confirmer(Request request) {
   awaits_confirmation_ = true;
   self->send(confirmer, read_atom::value,
-             Read{install_actor{self}, vitals, std::move(request), row_.version, vitals->loads});
+             Read{install_actor{self}, vitals, std::move(request), vitals->durable_stamp});
 }
 
 bool InstallState::has_much_on_its_way() const {
-  const std::uint64_t rows = row_.version - vitals->durable_version;
+  const std::uint64_t durable = vitals->durable_version;
+  CREDITS_EXPECTS(durable <= row_.version);
+  const std::uint64_t rows = row_.version - durable;
   return rows * (1 + row_.reservations.size()) > holds_on_their_way_max;
 }
 
+// What it has sent to the confirmer arrives first, so that nothing of it is anywhere when the row
+// is loaded again.
 void InstallState::wait_until_drained(Phase phase) {
   phase_ = phase;
-  self->send(persister, drain_atom::value, install_actor{self});
+  confirmer ? self->send(confirmer, drain_atom::value, install_actor{self})
+            : self->send(persister, drain_atom::value, install_actor{self});
 }
 
 void InstallState::drained() {
@@ -189,6 +217,7 @@ void InstallState::drained() {
 }
 
 void InstallState::dropped(Dropped dropped) {
+  CREDITS_EXPECTS(phase_ != Phase::cold && phase_ != Phase::loading);
   vitals->version = vitals->durable_version.load();
   if (std::exchange(phase_, Phase::fenced) != Phase::fenced) {
     confirmer ? self->send(confirmer, resume_atom::value, install_actor{self})

@@ -66,6 +66,7 @@ struct InstallState {
   bool has_much_on_its_way() const;
   void wait_until_drained(Phase phase);
   void load();
+  void tell_of_loss(const persistence::Stamp& loaded);
   void hand_to_confirmer(Request request);
   void judge_stash();
   void recall();

@@ -134,10 +134,10 @@ using prune_atom = caf::atom_constant<caf::atom("prune")>;
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
 using close_atom = caf::atom_constant<caf::atom("close")>;
 
-// The row as the store has it, and the names of its entries unless they are too many; or why they
-// could not be read.
+// The row and its stamp as the store has them, and the names of its entries unless they are too
+// many; or why they could not be read.
 struct Loaded {
-  std::optional<ledger::Row> row;
+  persistence::StampedRow stored;
   std::optional<std::vector<ledger::Name>> names;
   std::optional<ReadFailure> failure;
 };
@@ -205,7 +205,8 @@ struct ImportRequest {
   std::vector<router_actor> routers{};  // filled by the gateway
 };
 
-// A request whose answer is in its place, and the mutation that the request made, if any.
+// A request whose answer is in its place, and the mutation that the request made, if any. What the
+// mutation follows is known when it is written.
 struct Append {
   install_actor author;
   std::shared_ptr<Vitals> vitals;
@@ -214,14 +215,13 @@ struct Append {
   SteadyTime judged_at;
 };
 
-// A request whose answer is in its place and changes nothing, and the durable row that it was
-// judged on: the version, and how often the author had loaded its row by then.
+// A request whose answer is in its place and changes nothing, and the stamp of the durable row that
+// it was judged on.
 struct Read {
   install_actor author;
   std::shared_ptr<Vitals> vitals;
   Request request;
-  std::uint64_t version = 0;
-  std::uint64_t load = 0;
+  persistence::Stamp stamp{};
 };
 
 // A read whose row may be old.

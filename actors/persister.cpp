@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "actors/handlers.hpp"
+#include "actors/ledger/assert.hpp"
 
 namespace credits::actors {
 
@@ -66,18 +67,17 @@ void PersisterState::append(Append append) {
   waiting_.push_back({author, mutates, std::move(append.request)});
   if (!mutates) return;
   if (batch_.empty()) environment->figures.oldest_pending.begin(append.judged_at);
-  batch_.push_back(*std::move(append.mutation));
+  add_to_batch(*std::move(append.mutation), authors_[author]);
   if (batch_.size() >= tuning.batch_mutations_max) return write();
   write_soon();
 }
 
 void PersisterState::unconfirmed(Unconfirmed unconfirmed) {
-  auto& [author, vitals, request, version, load] = unconfirmed.read;
-  const bool is_of_this_load = load == vitals->loads;
+  auto& [author, vitals, request, stamp] = unconfirmed.read;
   const bool is_fenced = fenced_.contains(author->id());
   // The install's own write has replaced the version, so it was the newest until then.
-  if (is_of_this_load && vitals->durable_version > version) return request.give();
-  if (is_of_this_load && !is_fenced && is_author(*vitals)) {
+  if (vitals->durable_version > stamp.version) return request.give();
+  if (!is_fenced && is_author(*vitals)) {
     // So it will be, if what is in the batch is stored.
     return waiting_.push_back({vitals->place_in_batch, false, std::move(request)});
   }
@@ -101,9 +101,16 @@ std::size_t PersisterState::author_of(const Append& append) {
   if (!is_author(vitals)) {
     vitals.batch = batch_number_;
     vitals.place_in_batch = authors_.size();
-    authors_.push_back({append.author, append.vitals, append.request.operation.install_id});
+    authors_.push_back({append.author, append.vitals, vitals.durable_stamp.version});
   }
   return vitals.place_in_batch;
+}
+
+void PersisterState::add_to_batch(persistence::Mutation mutation, Author& author) {
+  persistence::expect_gapless(mutation, author.version);
+  author.version = mutation.after.version;
+  mutation.follows = author.vitals->durable_stamp;
+  batch_.push_back(std::move(mutation));
 }
 
 void PersisterState::import(ImportRequest request) {
@@ -117,7 +124,8 @@ void PersisterState::import(ImportRequest request) {
       write_worked();
       count_write(began, request.mutations.size());
       count_stored(request.mutations,
-                   std::vector(request.mutations.size(), persistence::Outcome::stored));
+                   std::vector(request.mutations.size(),
+                               persistence::Appended{persistence::Outcome::stored}));
       forget(request.routers);
     }
     request.imported->set_value({was_empty, store->installs()});
@@ -137,14 +145,14 @@ void PersisterState::forget(const std::vector<router_actor>& routers) {
 void PersisterState::write() {
   write_is_due_ = false;
   if (waiting_.empty()) return;
-  if (const auto outcomes = store_batch()) {
+  if (const auto appended = store_batch()) {
     batch_is_done_with();
-    acknowledge(*outcomes);
+    acknowledge(*appended);
   }
   clear_batch();
 }
 
-std::optional<std::vector<persistence::Outcome>> PersisterState::store_batch() {
+std::optional<std::vector<persistence::Appended>> PersisterState::store_batch() {
   try {
     return store_and_count(batch_);
   } catch (const persistence::StoreError& error) {
@@ -177,19 +185,24 @@ void PersisterState::probe() {
 }
 
 // Counted and known to work before an answer shows it.
-std::vector<persistence::Outcome> PersisterState::store_and_count(
+std::vector<persistence::Appended> PersisterState::store_and_count(
     const std::vector<persistence::Mutation>& mutations) {
   const SteadyTime began = std::chrono::steady_clock::now();
-  auto outcomes = store->append(mutations);
+  auto appended = store->append(mutations);
+  CREDITS_ENSURES(appended.size() == mutations.size());
   count_write(began, mutations.size());
   using persistence::Outcome;
-  if (std::find(outcomes.begin(), outcomes.end(), Outcome::unknown) != outcomes.end()) {
+  const auto has_any = [&appended](Outcome outcome) {
+    return std::any_of(appended.begin(), appended.end(),
+                       [outcome](const auto& each) { return each.outcome == outcome; });
+  };
+  if (has_any(Outcome::unknown)) {
     write_failed(persistence::StoreError{"the outcome of a part of a batch is unknown"});
-  } else if (std::find(outcomes.begin(), outcomes.end(), Outcome::stored) != outcomes.end()) {
+  } else if (has_any(Outcome::stored)) {
     write_worked();
   }
-  count_stored(mutations, outcomes);
-  return outcomes;
+  count_stored(mutations, appended);
+  return appended;
 }
 
 void PersisterState::write_failed(const std::exception& error) {
@@ -253,12 +266,12 @@ void PersisterState::count_write(SteadyTime began, std::size_t rows) {
 }
 
 void PersisterState::count_stored(const std::vector<persistence::Mutation>& mutations,
-                                  const std::vector<persistence::Outcome>& outcomes) {
+                                  const std::vector<persistence::Appended>& appended) {
   std::uint64_t entries = 0;
   ledger::Time newest{};
   environment->figures.entries.change([&](StoredEntries& stored) {
     for (std::size_t i = 0; i < mutations.size(); ++i) {
-      if (outcomes[i] != persistence::Outcome::stored) continue;
+      if (appended[i].outcome != persistence::Outcome::stored) continue;
       for (const ledger::Entry& entry : mutations[i].entries) stored.add(entry);
       newest = std::max(newest, mutations[i].entries.back().at);
       entries += mutations[i].entries.size();
@@ -273,14 +286,18 @@ void PersisterState::batch_is_done_with() {
   environment->figures.oldest_pending.end();
 }
 
-void PersisterState::acknowledge(const std::vector<persistence::Outcome>& outcomes) {
+void PersisterState::acknowledge(const std::vector<persistence::Appended>& appended) {
   std::size_t next_mutation = 0;
   for (Waiting& waiting : waiting_) {
     Author& author = authors_[waiting.author];
     if (waiting.mutates) {
       const std::size_t mutation = next_mutation++;
-      if (!author.failure) author.failure = failure_of(outcomes[mutation]);
-      if (!author.failure) author.vitals->durable_version = batch_[mutation].after.version;
+      const auto& [outcome, stamp] = appended[mutation];
+      if (!author.failure) author.failure = failure_of(outcome);
+      if (!author.failure) {
+        CREDITS_ENSURES(stamp.version == batch_[mutation].after.version);
+        author.vitals->set_durable(stamp);
+      }
     }
     if (author.failure) {
       author.unanswered.push_back({std::move(waiting.request), waiting.mutates});

@@ -46,7 +46,7 @@ struct PersisterState {
   struct Author {
     install_actor install;
     std::shared_ptr<Vitals> vitals;
-    std::string install_id;
+    std::uint64_t version = 0;  // with what of it is in the batch
     std::optional<WriteFailure> failure{};
     bool wants_drained = false;
     std::vector<Unanswered> unanswered{};  // what is to be given back
@@ -67,12 +67,13 @@ struct PersisterState {
 
   bool is_author(const Vitals& vitals) const { return vitals.batch == batch_number_; }
   std::size_t author_of(const Append& append);
+  void add_to_batch(persistence::Mutation mutation, Author& author);
   void write_soon();
-  void acknowledge(const std::vector<persistence::Outcome>& outcomes);
+  void acknowledge(const std::vector<persistence::Appended>& appended);
   void forget(const std::vector<router_actor>& routers);
   // Nothing if it has failed, and all has been given back.
-  std::optional<std::vector<persistence::Outcome>> store_batch();
-  std::vector<persistence::Outcome> store_and_count(
+  std::optional<std::vector<persistence::Appended>> store_batch();
+  std::vector<persistence::Appended> store_and_count(
       const std::vector<persistence::Mutation>& mutations);
   void write_failed(const std::exception& error);
   void tell_failure(StoreHealth::Part part, const std::exception& error);
@@ -86,7 +87,7 @@ struct PersisterState {
   void count_write(SteadyTime began, std::size_t rows);
   void count_not_stored(WriteFailure failure);
   void count_stored(const std::vector<persistence::Mutation>& mutations,
-                    const std::vector<persistence::Outcome>& outcomes);
+                    const std::vector<persistence::Appended>& appended);
 
   std::vector<persistence::Mutation> batch_;
   std::vector<Waiting> waiting_;  // the mutating ones stand for the mutations of batch_, in order

@@ -35,8 +35,7 @@ void LoaderState::read() {
 std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_ids) {
   std::vector<Loaded> loaded;
   try {
-    for (auto& row : store->load(install_ids)) loaded.push_back({std::move(row), {}, {}});
-    environment->figures.went_back = store->went_back();
+    for (auto& stored : store->load(install_ids)) loaded.push_back({std::move(stored), {}, {}});
     for (std::size_t i = 0; i < install_ids.size(); ++i) {
       // After the row: what is written in between makes a name too many, which does no harm.
       loaded[i].names = store->names(install_ids[i], names_known_max);
@@ -139,7 +138,7 @@ class NotingCursor : public persistence::RowCursor {
 };
 
 std::optional<ledger::Row> row_of(persistence::Store& store, const std::string& install_id) {
-  return store.peek(std::vector{install_id}).front();
+  return store.peek(std::vector{install_id}).front().row;
 }
 
 std::optional<std::vector<ledger::Entry>> entries_of(persistence::Store& store,

@@ -3,21 +3,18 @@
 // changes, adds or removes an entry has to change every later one and the row too.
 #pragma once
 
-#include <array>
-#include <cstdint>
 #include <memory>
 #include <optional>
 #include <string>
 
 #include "actors/ledger/entry.hpp"
 #include "persistence/encoder.hpp"
+#include "persistence/stamp.hpp"
 
 struct evp_md_ctx_st;
 struct evp_md_st;
 
 namespace credits::persistence {
-
-using Hash = std::array<std::uint8_t, 32>;
 
 // One thread at a time.
 class Hasher {

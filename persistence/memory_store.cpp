@@ -29,14 +29,15 @@ bool take_one(std::size_t& faults) {
 
 }  // namespace
 
-std::vector<std::optional<ledger::Row>> MemoryStore::load(std::span<const std::string> ids) {
+std::vector<StampedRow> MemoryStore::load(std::span<const std::string> ids) {
   const std::lock_guard lock{mutex_};
   fail_read_if_told();
-  std::vector<std::optional<ledger::Row>> rows;
+  std::vector<StampedRow> rows;
   for (const std::string& id : ids) {
     expect_whole(id);
     const auto found = installs_.find(id);
-    rows.push_back(found == installs_.end() ? std::nullopt : std::optional{found->second.row});
+    rows.push_back(found == installs_.end() ? StampedRow{}
+                                            : StampedRow{found->second.row, found->second.stamp});
   }
   return rows;
 }
@@ -77,31 +78,39 @@ std::vector<std::optional<ledger::Entry>> MemoryStore::recall(const std::string&
   return recalled;
 }
 
-std::vector<Outcome> MemoryStore::append(std::span<const Mutation> mutations) {
+std::vector<Appended> MemoryStore::append(std::span<const Mutation> mutations) {
   std::unique_lock lock{mutex_};
   is_holding_ = holds_appends_;
   held_or_released_.notify_all();
   held_or_released_.wait(lock, [this] { return !holds_appends_; });
   is_holding_ = false;
   if (take_one(appends_to_fail_)) throw StoreError{"memory store: append fails as it was told to"};
-  std::vector<Outcome> outcomes;
-  std::map<std::string, Outcome> not_stored;
+  std::vector<Appended> appended;
+  std::map<std::string, std::pair<Outcome, std::uint64_t>> installs;  // and the version reached
   for (const Mutation& mutation : mutations) {
-    const auto before = not_stored.find(mutation.after.install_id);
-    const Outcome outcome = before == not_stored.end() ? outcome_of(mutation) : before->second;
-    if (outcome != Outcome::stored) not_stored.emplace(mutation.after.install_id, outcome);
-    outcomes.push_back(outcome);
+    const std::string& id = mutation.after.install_id;
+    const auto [found, is_first] = installs.try_emplace(id);
+    auto& [outcome, version] = found->second;
+    if (is_first) found->second = {outcome_of(id, mutation.follows), mutation.follows.version};
+    expect_gapless(mutation, version);
+    version = mutation.after.version;
+    appended.push_back({outcome, outcome == Outcome::stored ? store(mutation) : Stamp{}});
   }
   if (std::exchange(fails_after_storing_, false)) {
     throw StoreError{"memory store: the outcome of the append is unknown, as it was told to be"};
   }
-  return outcomes;
+  return appended;
 }
 
-Outcome MemoryStore::outcome_of(const Mutation& mutation) {
-  if (damaged_installs_.contains(mutation.after.install_id)) return Outcome::damaged;
-  if (held_installs_.contains(mutation.after.install_id)) return Outcome::busy;
-  return append_one(mutation) ? Outcome::stored : Outcome::conflict;
+Stamp MemoryStore::newest(const std::string& install_id) const {
+  const auto found = installs_.find(install_id);
+  return found == installs_.end() ? Stamp{} : found->second.stamp;
+}
+
+Outcome MemoryStore::outcome_of(const std::string& install_id, const Stamp& follows) const {
+  if (damaged_installs_.contains(install_id)) return Outcome::damaged;
+  if (held_installs_.contains(install_id)) return Outcome::busy;
+  return newest(install_id) == follows ? Outcome::stored : Outcome::conflict;
 }
 
 bool MemoryStore::import(std::span<const Mutation> mutations) {
@@ -113,30 +122,26 @@ bool MemoryStore::import(std::span<const Mutation> mutations) {
   return true;
 }
 
-bool MemoryStore::append_one(const Mutation& mutation) {
-  const auto found = installs_.find(mutation.after.install_id);
-  const std::uint64_t stored = found == installs_.end() ? 0 : found->second.row.version;
-  if (mutation.entries.front().version != stored + 1) return false;
-  Install& install = installs_[mutation.after.install_id];
+Stamp MemoryStore::store(const Mutation& mutation) {
+  const std::string& id = mutation.after.install_id;
+  Install& install = installs_[id];
   install.row = mutation.after;
   newest_time_ = mutation.entries.back().at;
   for (const ledger::Entry& entry : mutation.entries) {
+    install.stamp = {entry.version, hasher_(install.stamp.hash, id, entry)};
     install.entries.push_back(entry);
     for (ledger::Name& name : ledger::names_of(entry)) {
       install.names.insert_or_assign(std::move(name), entry.version);
     }
   }
-  return true;
+  return install.stamp;
 }
 
 std::vector<bool> MemoryStore::are_current(std::span<const Seen> seen) {
   const std::lock_guard lock{mutex_};
   fail_read_if_told();
   std::vector<bool> current;
-  for (const Seen& one : seen) {
-    const auto found = installs_.find(one.install_id);
-    current.push_back(one.version == (found == installs_.end() ? 0 : found->second.row.version));
-  }
+  for (const Seen& one : seen) current.push_back(newest(one.install_id) == one.stamp);
   return current;
 }
 
@@ -234,6 +239,21 @@ void MemoryStore::let_go_of_install(const std::string& id) {
 void MemoryStore::damage_install(const std::string& id) {
   const std::lock_guard lock{mutex_};
   damaged_installs_.insert(id);
+}
+
+void MemoryStore::keep() {
+  const std::lock_guard lock{mutex_};
+  kept_ = installs_;
+}
+
+void MemoryStore::go_back() {
+  const std::lock_guard lock{mutex_};
+  installs_ = kept_;
+}
+
+Stamp MemoryStore::stamp(const std::string& id) {
+  const std::lock_guard lock{mutex_};
+  return newest(id);
 }
 
 void MemoryStore::heal() {

@@ -10,18 +10,19 @@
 #include <unordered_map>
 #include <vector>
 
+#include "persistence/chain.hpp"
 #include "persistence/store.hpp"
 
 namespace credits::persistence {
 
 class MemoryStore : public Store {
  public:
-  std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override;
+  std::vector<StampedRow> load(std::span<const std::string> ids) override;
   std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
                                                  std::size_t limit) override;
   std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
                                                    std::span<const ledger::Name> names) override;
-  std::vector<Outcome> append(std::span<const Mutation> mutations) override;
+  std::vector<Appended> append(std::span<const Mutation> mutations) override;
   bool import(std::span<const Mutation> mutations) override;
   std::vector<bool> are_current(std::span<const Seen> seen) override;
   // Fails as long as appends do.
@@ -53,6 +54,14 @@ class MemoryStore : public Store {
   // What is stored of it is damaged from now on.
   void damage_install(const std::string& id);
 
+  // go_back() takes the ledger to where it was at keep(): what was stored since is lost, as by a
+  // failover to a server that lacks it.
+  void keep();
+  void go_back();
+
+  // Past the faults.
+  Stamp stamp(const std::string& id);
+
   // Takes back the faults that have not come yet.
   void heal();
 
@@ -64,20 +73,22 @@ class MemoryStore : public Store {
  private:
   struct Install {
     ledger::Row row;
+    Stamp stamp;
     std::deque<ledger::Entry> entries;                                        // oldest first
     std::unordered_map<ledger::Name, std::uint64_t, ledger::NameHash> names;  // to versions
   };
 
   void fail_read_if_told();
   void expect_whole(const std::string& install_id) const;
-  Outcome outcome_of(const Mutation& mutation);
-
-  // False if the mutation is not one of the version that follows.
-  bool append_one(const Mutation& mutation);
+  Stamp newest(const std::string& install_id) const;
+  Outcome outcome_of(const std::string& install_id, const Stamp& follows) const;
+  Stamp store(const Mutation& mutation);
 
   std::mutex mutex_;  // guards all below
   std::condition_variable held_or_released_;
   std::map<std::string, Install> installs_;
+  std::map<std::string, Install> kept_;
+  Hasher hasher_;
   std::optional<ledger::Time> newest_time_;
   std::set<std::string> held_installs_;
   std::set<std::string> damaged_installs_;

@@ -219,7 +219,7 @@ inline constexpr const char* append = R"(
 )";
 
 // A row without an id stands for a server that takes no writes, so whose rows may be old.
-inline constexpr const char* select_heads =
+inline constexpr const char* select_stamps =
     "SELECT install_id, version, hash FROM credits_installs WHERE install_id = ANY($1)"
     " UNION ALL SELECT NULL, 0, NULL WHERE current_setting('transaction_read_only') = 'on'";
 

@@ -6,7 +6,6 @@
 #include <cstring>
 #include <iterator>
 #include <map>
-#include <mutex>
 #include <stdexcept>
 #include <string_view>
 #include <unordered_map>
@@ -17,7 +16,6 @@
 #include "actors/ledger/rules.hpp"
 #include "persistence/chain.hpp"
 #include "persistence/kept_text.hpp"
-#include "persistence/known_installs.hpp"
 #include "persistence/postgres.hpp"
 #include "persistence/postgres_columns.hpp"
 #include "persistence/postgres_refusal.hpp"
@@ -78,24 +76,20 @@ bool is_of_one_install(std::string_view code) {
                       is_damage(code));
 }
 
-// An install's newest entry, as its owner has loaded or written it.
-struct Head {
-  std::uint64_t version = 0;
-  std::optional<Hash> hash{};
-  bool is_known = false;
-};
-
 // The mutations of one install in a batch, as one.
 struct Merged {
-  std::vector<std::size_t> places;
-  std::uint64_t replaced = 0;
-  std::uint64_t reached = 0;
-  std::optional<Hash> hash{};  // of the entry of the version that is replaced
-  bool is_broken_off = false;  // what comes after `reached` builds on something else
-  Hash newest{};               // of the entry of the version that is reached
-  bool is_written = false;     // by a statement that may not be committed yet
+  Stamp follows;
+  std::vector<std::size_t> places;  // of the mutations
+  std::vector<Stamp> stamps;        // after each of them
+  std::vector<Hash> hashes;         // of all their entries
+  bool is_written = false;          // by a statement that may not be committed yet
   Outcome outcome = Outcome::unknown;
+
+  bool is_new() const { return follows.version == 0; }
+  const Stamp& newest() const { return stamps.empty() ? follows : stamps.back(); }
 };
+
+Stamp stamp_of(const ChainedRow& stored) { return {stored.row.version, stored.hash}; }
 
 class PostgresCursor : public RowCursor {
  public:
@@ -127,9 +121,7 @@ class PostgresCursor : public RowCursor {
 class PostgresStore : public Store {
  public:
   PostgresStore(const std::string& uri, const PostgresOptions& options)
-      : tell_{options.tell},
-        pool_{uri, postgres::sql::set_up, options.tell},
-        heads_{options.heads_max} {
+      : tell_{options.tell}, pool_{uri, postgres::sql::set_up, options.tell} {
     pool_.with([&](Connection& connection) {
       postgres::check_server(connection, options.tell);
       postgres::make_schema(connection, options.tell);
@@ -137,24 +129,16 @@ class PostgresStore : public Store {
     });
   }
 
-  std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
-    std::unordered_map<std::string, ChainedRow> found;
-    read([&](Connection& connection) { found = rows_of(connection, ids); });
-    const std::lock_guard lock{mutex_};
-    heads_.make_room();
-    for (const std::string& id : ids) {
-      const auto stored = found.find(id);
-      note_loaded(id, stored == found.end()
-                          ? Head{0, std::nullopt, true}
-                          : Head{stored->second.row.version, stored->second.hash, true});
-    }
-    return in_order(ids, found);
+  std::vector<StampedRow> load(std::span<const std::string> ids) override {
+    std::vector<StampedRow> rows;
+    read([&](Connection& connection) { rows = rows_of(connection, ids); });
+    return rows;
   }
 
-  std::vector<std::optional<ledger::Row>> peek(std::span<const std::string> ids) override {
-    std::unordered_map<std::string, ChainedRow> found;
-    read_newest([&](Connection& connection) { found = rows_of(connection, ids); });
-    return in_order(ids, found);
+  std::vector<StampedRow> peek(std::span<const std::string> ids) override {
+    std::vector<StampedRow> rows;
+    read_newest([&](Connection& connection) { rows = rows_of(connection, ids); });
+    return rows;
   }
 
   std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
@@ -200,9 +184,8 @@ class PostgresStore : public Store {
     return entries;
   }
 
-  std::vector<Outcome> append(std::span<const Mutation> mutations) override {
+  std::vector<Appended> append(std::span<const Mutation> mutations) override {
     auto merged = merge(mutations);
-    find_heads(merged);
     Installs installs;
     for (auto& [id, install] : merged) installs.emplace_back(&id, &install);
     append_until_ = std::chrono::steady_clock::now() + dividing_max;
@@ -215,15 +198,15 @@ class PostgresStore : public Store {
       if (std::none_of(installs.begin(), installs.end(), has_outcome)) throw;
       tell("append_in_part", std::string{"a batch was written in part: "} + error.what());
     }
-    std::vector<Outcome> outcomes(mutations.size(), Outcome::conflict);
-    const std::lock_guard lock{mutex_};
+    std::vector<Appended> appended(mutations.size());
     for (const auto& [id, install] : installs) {
-      for (const std::size_t place : install->places) outcomes[place] = install->outcome;
-      if (install->outcome != Outcome::stored) continue;
-      heads_.at(*id) = {install->reached, install->newest, true};
-      if (install->replaced == 0) ++installs_;
+      const bool is_stored = install->outcome == Outcome::stored;
+      for (std::size_t i = 0; i < install->places.size(); ++i) {
+        appended[install->places[i]] = {install->outcome, is_stored ? install->stamps[i] : Stamp{}};
+      }
+      if (is_stored && install->is_new()) ++installs_;
     }
-    return outcomes;
+    return appended;
   }
 
   bool import(std::span<const Mutation> mutations) override {
@@ -248,17 +231,9 @@ class PostgresStore : public Store {
   std::vector<bool> are_current(std::span<const Seen> seen) override {
     std::vector<std::string> ids;
     for (const Seen& one : seen) ids.push_back(one.install_id);
-    const auto stored = read_heads(ids);
+    const auto newest = read_stamps(ids);
     std::vector<bool> current;
-    const std::lock_guard lock{mutex_};
-    heads_.make_room();
-    for (const Seen& one : seen) {
-      const Head& newest = stored.at(one.install_id);
-      const Head& owners = heads_.at(one.install_id);
-      const bool is_of_another_history =
-          owners.is_known && owners.version == newest.version && owners.hash != newest.hash;
-      current.push_back(newest.version == one.version && !is_of_another_history);
-    }
+    for (const Seen& one : seen) current.push_back(newest.at(one.install_id) == one.stamp);
     return current;
   }
 
@@ -327,7 +302,6 @@ class PostgresStore : public Store {
 
   std::uint64_t installs() override { return installs_; }
 
-  std::uint64_t went_back() const override { return went_back_; }
   std::uint64_t pending_rows() override { return 0; }
   std::optional<ledger::Time> newest_time() override {
     ledger::Time time;
@@ -377,25 +351,6 @@ class PostgresStore : public Store {
     return more_names || more_entries;
   }
 
-  // What was stored or loaded before and is not there any more was lost by a failover.
-  void note_loaded(const std::string& id, const Head& loaded) {
-    Head& known = heads_.at(id);
-    const bool has_other_history = loaded.version == known.version && loaded.hash != known.hash;
-    if (known.is_known && (loaded.version < known.version || has_other_history)) {
-      ++went_back_;
-      tell("database_went_back", describe_loss(id, known.version, loaded.version));
-    }
-    known = loaded;
-  }
-
-  static std::string describe_loss(const std::string& id, std::uint64_t known,
-                                   std::uint64_t loaded) {
-    return "the database went back: install \"" + id + "\" had version " + std::to_string(known) +
-           ", and now has " +
-           (loaded == known ? "another history" : "version " + std::to_string(loaded)) +
-           "; what was acknowledged since is lost";
-  }
-
   // Others create some too. What is created meanwhile here may be missing until the next time. Too
   // large a ledger for the server's statement_timeout is no reason to refuse to serve it.
   void count_installs(Connection& connection) {
@@ -435,80 +390,61 @@ class PostgresStore : public Store {
     });
   }
 
-  static std::unordered_map<std::string, ChainedRow> rows_of(Connection& connection,
-                                                             std::span<const std::string> ids) {
+  static std::vector<StampedRow> rows_of(Connection& connection, std::span<const std::string> ids) {
     Parameters parameters;
     parameters.add(texts_of(ids));
     const Result result = connection.run(postgres::sql::select_rows, parameters);
-    std::unordered_map<std::string, ChainedRow> rows;
+    std::unordered_map<std::string, StampedRow> found;
     for (int at = 0; at < result.rows(); ++at) {
       ChainedRow stored = postgres::read_row(result, at);
-      rows[stored.row.install_id] = std::move(stored);
+      StampedRow& row = found[stored.row.install_id];
+      row.stamp = stamp_of(stored);
+      row.row = std::move(stored.row);
     }
-    return rows;
-  }
-
-  static std::vector<std::optional<ledger::Row>> in_order(
-      std::span<const std::string> ids, std::unordered_map<std::string, ChainedRow>& found) {
-    std::vector<std::optional<ledger::Row>> rows;
+    std::vector<StampedRow> rows;
     for (const std::string& id : ids) {
       const auto stored = found.find(id);
-      rows.push_back(stored == found.end() ? std::nullopt : std::optional{stored->second.row});
+      rows.push_back(stored == found.end() ? StampedRow{} : stored->second);
     }
     return rows;
   }
 
-  // By install: what of the batch builds on each other.
-  static std::map<std::string, Merged> merge(std::span<const Mutation> mutations) {
+  // By install, with the hashes of their entries.
+  std::map<std::string, Merged> merge(std::span<const Mutation> mutations) {
     std::map<std::string, Merged> merged;
     for (std::size_t i = 0; i < mutations.size(); ++i) {
-      const Mutation& mutation = mutations[i];
-      const auto [found, is_new] = merged.try_emplace(mutation.after.install_id);
+      const auto& [after, entries, follows] = mutations[i];
+      const auto [found, is_first] = merged.try_emplace(after.install_id);
       Merged& install = found->second;
-      const std::uint64_t replaced = mutation.after.version - mutation.entries.size();
-      if (is_new) install.replaced = install.reached = replaced;
-      install.is_broken_off = install.is_broken_off || replaced != install.reached;
-      if (install.is_broken_off) continue;
-      install.reached = mutation.after.version;
+      if (is_first) install.follows = follows;
+      Stamp newest = install.newest();
+      expect_gapless(mutations[i], newest.version);
+      for (const ledger::Entry& entry : entries) {
+        newest = {entry.version, hasher_(newest.hash, after.install_id, entry)};
+        install.hashes.push_back(*newest.hash);
+      }
       install.places.push_back(i);
+      install.stamps.push_back(newest);
     }
     return merged;
   }
 
   // Of each; version 0: there is no such install.
-  std::unordered_map<std::string, Head> read_heads(std::span<const std::string> ids) {
-    std::unordered_map<std::string, Head> heads;
+  std::unordered_map<std::string, Stamp> read_stamps(std::span<const std::string> ids) {
+    std::unordered_map<std::string, Stamp> stamps;
     read([&](Connection& connection) {
       Parameters parameters;
       parameters.add(texts_of(ids));
-      const Result result = connection.run(postgres::sql::select_heads, parameters);
-      heads.clear();
-      for (const std::string& id : ids) heads[id] = {0, std::nullopt, true};
+      const Result result = connection.run(postgres::sql::select_stamps, parameters);
+      stamps.clear();
+      for (const std::string& id : ids) stamps[id] = {};
       for (int at = 0; at < result.rows(); ++at) {
         if (result.is_null(at, 0)) connection.expect_writable();
-        heads[result.text(at, 0)] = {static_cast<std::uint64_t>(result.integer(at, 1)),
-                                     to_hash(result, at, 2), true};
+        stamps[result.text(at, 0)] = {static_cast<std::uint64_t>(result.integer(at, 1)),
+                                      to_hash(result, at, 2)};
       }
     });
-    return heads;
-  }
-
-  // Finds the hash that each install's first entry follows: that of its owner, who has judged on
-  // it. Only an install that has been forgotten is looked up.
-  void find_heads(std::map<std::string, Merged>& merged) {
-    std::vector<std::string> forgotten;
-    {
-      const std::lock_guard lock{mutex_};
-      heads_.make_room();
-      for (auto& [id, install] : merged) {
-        const Head& head = heads_.at(id);
-        install.hash = head.version == install.replaced ? head.hash : std::nullopt;
-        if (!head.is_known && install.replaced > 0) forgotten.push_back(id);
-      }
-    }
-    if (forgotten.empty()) return;
-    const auto stored = read_heads(forgotten);
-    for (const std::string& id : forgotten) merged.at(id).hash = stored.at(id).hash;
+    return stamps;
   }
 
   using Installs = std::vector<std::pair<const std::string*, Merged*>>;
@@ -659,7 +595,7 @@ class PostgresStore : public Store {
     Installs existing;
     Installs created;
     for (const auto& install : installs) {
-      (install.second->replaced > 0 ? existing : created).push_back(install);
+      (install.second->is_new() ? created : existing).push_back(install);
     }
     if (created.empty()) throw StoreError{"a table of the ledger in PostgreSQL is locked"};
     if (!existing.empty()) write(mutations, existing);
@@ -690,7 +626,7 @@ class PostgresStore : public Store {
     std::unordered_set<std::string> locked;
     for (int at = 0; at < result.rows(); ++at) locked.insert(result.text(at, 0));
     for (const auto& install : installs) {
-      const bool is_new = install.second->replaced == 0 && !held_until_.contains(*install.first);
+      const bool is_new = install.second->is_new() && !held_until_.contains(*install.first);
       const bool is_free = is_new || locked.contains(*install.first);
       (is_free ? free : held).push_back(install);
     }
@@ -722,7 +658,7 @@ class PostgresStore : public Store {
       install->outcome = Outcome::busy;
       const auto [held, is_news] = held_until_.try_emplace(*id, until);
       // One that is being created has not been looked at, so that it has to be tried again.
-      if (install->replaced > 0) held->second = until;
+      if (!install->is_new()) held->second = until;
       if (!is_news) continue;
       tell("install_held", "another transaction holds the row of install \"" + *id +
                                "\"; its commits are refused until it lets go, see pg_locks");
@@ -733,10 +669,10 @@ class PostgresStore : public Store {
   void write_what_is_there(std::span<const Mutation> mutations, const Installs& installs) {
     std::vector<std::string> ids;
     for (const auto& [id, install] : installs) ids.push_back(*id);
-    const auto stored = read_heads(ids);
+    const auto newest = read_stamps(ids);
     Installs there;
     for (const auto& install : installs) {
-      const bool is_gone = install.second->replaced > 0 && stored.at(*install.first).version == 0;
+      const bool is_gone = !install.second->is_new() && newest.at(*install.first).version == 0;
       if (is_gone) {
         install.second->outcome = Outcome::conflict;
       } else {
@@ -765,17 +701,16 @@ class PostgresStore : public Store {
     EntryArrays entries;
     NameArrays names;
     for (const auto& [id, install] : installs) {
-      std::optional<Hash> hash = install->hash;
+      auto hash = install->hashes.begin();
       for (const std::size_t place : install->places) {
         for (const ledger::Entry& entry : mutations[place].entries) {
-          hash = hasher_(hash, *id, entry);
-          entries.add(*id, entry, *hash);
+          entries.add(*id, entry, *hash++);
           names.add(*id, entry);
         }
       }
-      install->newest = *hash;
-      rows.add_guarded(mutations[install->places.back()].after, *hash, install->hash);
-      replaced.add(static_cast<std::int64_t>(install->replaced));
+      rows.add_guarded(mutations[install->places.back()].after, install->hashes.back(),
+                       install->follows.hash);
+      replaced.add(static_cast<std::int64_t>(install->follows.version));
     }
     Parameters parameters;
     rows.add_to(parameters);
@@ -877,14 +812,11 @@ class PostgresStore : public Store {
 
   const Tell tell_;
   Pool pool_;
-  std::mutex mutex_;
-  KnownInstalls<Head> heads_;  // guarded by mutex_
-  Hasher hasher_;              // append()'s alone, as are the next two
+  Hasher hasher_;  // append()'s alone, as are the next two
   std::unordered_map<std::string, std::chrono::steady_clock::time_point> held_until_;
   std::chrono::steady_clock::time_point append_until_{};
   std::vector<std::string> unprunable_;  // prune()'s alone: installs with damaged entries
   std::atomic<std::uint64_t> installs_{0};
-  std::atomic<std::uint64_t> went_back_{0};
 };
 
 }  // namespace

@@ -24,9 +24,6 @@ class StoreUnreachableError : public StoreError {
 };
 
 struct PostgresOptions {
-  // Installs whose newest version it knows without asking, half of them for certain. All that are
-  // live should fit.
-  std::size_t heads_max = 500'000;
   // Of servers that come and go, and of rows that others hold. Any thread.
   Tell tell{};
 };

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <iterator>
 #include <mutex>
+#include <random>
 #include <string_view>
 #include <unordered_map>
 #include <unordered_set>
@@ -18,7 +19,6 @@
 #include "persistence/directory_lock.hpp"
 #include "persistence/journal.hpp"
 #include "persistence/kept_text.hpp"
-#include "persistence/known_installs.hpp"
 #include "persistence/snapshots.hpp"
 #include "persistence/sqlite_file.hpp"
 
@@ -49,21 +49,15 @@ const std::filesystem::path& prepare_directory(const std::filesystem::path& dire
   return directory;
 }
 
-// An install's newest entry in the journal.
-struct Head {
-  std::uint64_t version = 0;
-  std::uint64_t sequence = 0;
-  std::optional<Hash> hash{};
-};
+Stamp stamp_of(const StoredRow& stored) {
+  return {stored.row.version, stored.hash, stored.last_sequence};
+}
 
-struct KnownInstall {
-  Head head{};
-  bool has_head = false;    // it has been looked for, or written
-  std::uint32_t place = 0;  // in the append of this number
-  std::uint64_t append_number = 0;
-  PendingRow* pending = nullptr;  // in the overlay of this number
-  std::uint64_t overlay_number = 0;
-};
+// Random, so that a stamp which an earlier opening of the ledger gave is of none of its periods.
+std::uint64_t first_period() {
+  std::random_device random;
+  return (std::uint64_t{random()} << 31U) + 1;
+}
 
 // How much one call of prune() looks at.
 constexpr std::size_t forgotten_at_once = 20'000;
@@ -116,8 +110,7 @@ class SqliteStore : public Store {
         loader_{snapshots_path_},
         guard_{snapshots_path_},
         lister_{snapshots_path_},
-        ground_{data_dir, ground_files()},
-        known_{options.heads_max} {
+        ground_{data_dir, ground_files()} {
     base::sync_directory(data_dir);
     recover();
   }
@@ -134,12 +127,15 @@ class SqliteStore : public Store {
   SqliteStore(const SqliteStore&) = delete;
   SqliteStore& operator=(const SqliteStore&) = delete;
 
-  std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
-    std::vector<std::optional<ledger::Row>> rows;
+  std::vector<StampedRow> load(std::span<const std::string> ids) override {
+    std::vector<StampedRow> rows;
     rows.reserve(ids.size());
     for (const std::string& id : ids) {
+      const std::uint64_t known_since = period();  // before it is looked for
       auto stored = find(id, loader_);
-      rows.push_back(stored ? std::optional{std::move(stored->row)} : std::nullopt);
+      StampedRow& row = rows.emplace_back();
+      if (stored) row = {std::move(stored->row), stamp_of(*stored)};
+      row.stamp.period = known_since;
     }
     return rows;
   }
@@ -170,15 +166,14 @@ class SqliteStore : public Store {
     return entries;
   }
 
-  std::vector<Outcome> append(std::span<const Mutation> mutations) override {
+  std::vector<Appended> append(std::span<const Mutation> mutations) override {
     wait_for_room();
-    known_.make_room();
-    const Plan plan = plan_append(mutations);
+    Plan plan = plan_append(mutations);
     if (!plan.records.empty()) journal_.append(plan.records);
     // After it: until here, what is gone now may have taken the write.
     if (const auto removed = ground_.find_removed()) give_up(*removed);
     publish(mutations, plan);
-    return plan.outcomes;
+    return std::move(plan.appended);
   }
 
   bool import(std::span<const Mutation> mutations) override {
@@ -259,17 +254,19 @@ class SqliteStore : public Store {
 
   // What an append will do to an install.
   struct Planned {
-    KnownInstall& known;
-    Head head;                          // after it
+    const std::string& id;
+    Stamp newest;                       // with what is planned
+    std::uint64_t version = 0;          // with what will not be stored too
     Outcome outcome = Outcome::stored;  // of its next mutation
+    PendingRow* pending = nullptr;      // once its first mutation is published
   };
 
   // What an append will do.
   struct Plan {
-    std::vector<Outcome> outcomes;
-    std::vector<JournalRecord> records;
     std::vector<Planned> installs;
-    std::vector<std::pair<std::size_t, std::size_t>> stored;  // mutations, and places in installs
+    std::vector<std::size_t> install_of;  // each mutation: its place in installs
+    std::vector<Appended> appended;
+    std::vector<JournalRecord> records;
   };
 
   // Without its log a file is not what was written, and without the index of the log two processes
@@ -310,7 +307,7 @@ class SqliteStore : public Store {
       if (active_.empty()) return;
       flushing_ = std::exchange(active_, {});
       active_names_ = 0;
-      ++overlay_number_;
+      ++period_;
       progress = {last_sequence_, installs_};
     }
     try {
@@ -323,6 +320,7 @@ class SqliteStore : public Store {
     {
       const std::lock_guard lock{mutex_};
       written = std::exchange(flushing_, {});
+      first_period_in_memory_ = period_;
     }
     has_room_.notify_all();
   }
@@ -535,11 +533,18 @@ class SqliteStore : public Store {
     return pending;
   }
 
+  // Likewise; null if the snapshots have all of it.
+  const PendingRow* newest_pending(const std::string& id) const {
+    for (const Overlay* overlay : {&active_, &flushing_}) {
+      if (const auto found = overlay->find(id); found != overlay->end()) return &found->second;
+    }
+    return nullptr;
+  }
+
   std::optional<StoredRow> find(const std::string& id, SnapshotReader& reader) {
     {
       const std::lock_guard lock{mutex_};
-      const auto pending = pending_of(id);
-      if (!pending.empty()) return pending.front()->stored;
+      if (const PendingRow* const pending = newest_pending(id)) return pending->stored;
     }
     return reader.load(id);
   }
@@ -578,57 +583,90 @@ class SqliteStore : public Store {
   // A name takes about as much room as a row.
   std::size_t overlay_size() const { return active_.size() + active_names_; }
 
-  // Its place in `installs`, where it comes when the append under way sees it first.
-  std::size_t place_of(const std::string& id, std::vector<Planned>& installs) {
-    KnownInstall& known = known_.at(id);
-    if (known.append_number == append_number_) return known.place;
-    const bool is_damaged = !known.has_head && !look_for_head(id, known);
-    known.append_number = append_number_;
-    known.place = static_cast<std::uint32_t>(installs.size());
-    installs.push_back({known, known.head, is_damaged ? Outcome::damaged : Outcome::stored});
-    return known.place;
-  }
-
-  // Whether what is stored of the install can be trusted.
-  bool look_for_head(const std::string& id, KnownInstall& known) {
-    try {
-      const auto stored = find(id, guard_);
-      known.head = stored ? Head{stored->row.version, stored->last_sequence, stored->hash} : Head{};
-      known.has_head = true;
-      return true;
-    } catch (const StoreDamagedError&) {
-      return false;
-    }
+  std::uint64_t period() {
+    const std::lock_guard lock{mutex_};
+    return period_;
   }
 
   Plan plan_append(std::span<const Mutation> mutations) {
     Plan plan;
-    plan.outcomes.reserve(mutations.size());
-    plan.records.reserve(mutations.size());
+    group_by_install(mutations, plan);
+    compare_stamps(plan);
+    chain(mutations, plan);
+    return plan;
+  }
+
+  static void group_by_install(std::span<const Mutation> mutations, Plan& plan) {
+    std::unordered_map<std::string_view, std::size_t> places;
+    places.reserve(mutations.size());
     plan.installs.reserve(mutations.size());
-    plan.stored.reserve(mutations.size());
-    ++append_number_;
-    std::uint64_t sequence = last_sequence_;  // changed by this thread alone
-    for (std::size_t i = 0; i < mutations.size(); ++i) {
-      const auto& [after, entries] = mutations[i];
-      const std::size_t place = place_of(after.install_id, plan.installs);
-      Planned& install = plan.installs[place];
-      Head& head = install.head;
-      const bool follows = entries.front().version == head.version + 1;
-      if (install.outcome == Outcome::stored && !follows) install.outcome = Outcome::conflict;
-      if (install.outcome == Outcome::stored && is_refused(mutations[i])) {
-        install.outcome = Outcome::damaged;
-      }
-      plan.outcomes.push_back(install.outcome);
-      if (install.outcome != Outcome::stored) continue;
-      plan.stored.emplace_back(i, place);
-      for (const ledger::Entry& entry : entries) {
-        const Hash hash = hasher_(head.hash, after.install_id, entry);
-        plan.records.push_back({++sequence, head.sequence, after.install_id, entry, hash});
-        head = {entry.version, sequence, hash};
+    plan.install_of.reserve(mutations.size());
+    for (const Mutation& mutation : mutations) {
+      const std::string& id = mutation.after.install_id;
+      const auto [place, is_new] = places.try_emplace(id, plan.installs.size());
+      if (is_new) plan.installs.push_back({id, mutation.follows, mutation.follows.version});
+      plan.install_of.push_back(place->second);
+    }
+  }
+
+  // Whether what each install's first mutation follows is the newest. Without a look at the files,
+  // but for an install that nobody has loaded or written since the last checkpoint.
+  void compare_stamps(Plan& plan) {
+    std::vector<Planned*> on_file;
+    {
+      const std::lock_guard lock{mutex_};
+      for (Planned& install : plan.installs) {
+        if (const PendingRow* const pending = newest_pending(install.id)) {
+          const bool is_newest = stamp_of(pending->stored) == install.newest;
+          if (!is_newest) install.outcome = Outcome::conflict;
+        } else if (!is_known_newest(install.newest)) {
+          on_file.push_back(&install);
+        }
       }
     }
-    return plan;
+    for (Planned* install : on_file) install->outcome = outcome_on_file(*install);
+  }
+
+  // Of an install that has nothing pending: whether it can have been written since it had this
+  // stamp.
+  bool is_known_newest(const Stamp& stamp) const {
+    return stamp.period >= first_period_in_memory_ && stamp.period <= period_;
+  }
+
+  Outcome outcome_on_file(const Planned& install) {
+    try {
+      const auto stored = guard_.load(install.id);
+      const Stamp newest = stored ? stamp_of(*stored) : Stamp{};
+      return newest == install.newest ? Outcome::stored : Outcome::conflict;
+    } catch (const StoreDamagedError&) {
+      return Outcome::damaged;
+    }
+  }
+
+  void chain(std::span<const Mutation> mutations, Plan& plan) {
+    plan.appended.reserve(mutations.size());
+    plan.records.reserve(mutations.size());
+    std::uint64_t sequence = last_sequence_;  // changed by this thread alone
+    for (std::size_t i = 0; i < mutations.size(); ++i) {
+      const Mutation& mutation = mutations[i];
+      Planned& install = plan.installs[plan.install_of[i]];
+      expect_gapless(mutation, install.version);
+      install.version = mutation.after.version;
+      if (install.outcome == Outcome::stored && is_refused(mutation)) {
+        install.outcome = Outcome::damaged;
+      }
+      if (install.outcome != Outcome::stored) {
+        plan.appended.push_back({install.outcome});
+        continue;
+      }
+      Stamp& newest = install.newest;
+      for (const ledger::Entry& entry : mutation.entries) {
+        const Hash hash = hasher_(newest.hash, install.id, entry);
+        plan.records.push_back({++sequence, newest.sequence, install.id, entry, hash});
+        newest = {entry.version, hash, sequence};
+      }
+      plan.appended.push_back({Outcome::stored, newest});
+    }
   }
 
   // What could not be copied to a database: alike in all engines.
@@ -639,34 +677,28 @@ class SqliteStore : public Store {
   }
 
   // Makes what the journal has now visible.
-  void publish(std::span<const Mutation> mutations, const Plan& plan) {
+  void publish(std::span<const Mutation> mutations, Plan& plan) {
     const std::lock_guard lock{mutex_};
     auto record = plan.records.begin();
-    for (const Planned& install : plan.installs) install.known.head = install.head;
-    for (const auto& [i, place] : plan.stored) {
-      const auto& [after, entries] = mutations[i];
-      KnownInstall& install = plan.installs[place].known;
-      PendingRow& pending = pending_row(after.install_id, install);
+    for (std::size_t i = 0; i < mutations.size(); ++i) {
+      if (plan.appended[i].outcome != Outcome::stored) continue;
+      const auto& [after, entries, follows] = mutations[i];
+      Planned& install = plan.installs[plan.install_of[i]];
+      if (install.pending == nullptr) install.pending = &active_[install.id];
+      PendingRow& pending = *install.pending;
       for (std::size_t n = 0; n < entries.size(); ++n) add_names(*record++, pending);
-      if (after.version == install.head.version) store(after, install.head, pending.stored);
+      if (after.version == install.newest.version) store(after, install.newest, pending.stored);
       if (entries.front().version == 1) ++installs_;
     }
     if (!plan.records.empty()) last_sequence_ = plan.records.back().sequence;
   }
 
-  PendingRow& pending_row(const std::string& id, KnownInstall& install) {
-    if (install.overlay_number != overlay_number_) {
-      install.pending = &active_[id];
-      install.overlay_number = overlay_number_;
-    }
-    return *install.pending;
-  }
-
   // Member by member, so that the strings keep their memory.
-  static void store(const ledger::Row& row, const Head& head, StoredRow& stored) {
+  static void store(const ledger::Row& row, const Stamp& stamp, StoredRow& stored) {
+    CREDITS_EXPECTS(row.version == stamp.version && stamp.sequence > stored.last_sequence);
     stored.row = row;
-    stored.last_sequence = head.sequence;
-    stored.hash = head.hash;
+    stored.last_sequence = stamp.sequence;
+    stored.hash = stamp.hash;
   }
 
   void add_names(const JournalRecord& record, PendingRow& pending) {
@@ -855,9 +887,7 @@ class SqliteStore : public Store {
   SnapshotReader guard_;      // for append(), so that it waits for no reader
   SnapshotReader lister_;     // for operators
   const Ground ground_;
-  KnownInstalls<KnownInstall> known_;  // append()'s alone, as are the next
-  std::uint64_t append_number_ = 0;
-  Hasher hasher_;
+  Hasher hasher_;  // append()'s alone
 
   std::mutex checkpoint_mutex_;
   std::unordered_set<std::string> told_damaged_;  // guarded by checkpoint_mutex_; by prune()
@@ -869,8 +899,11 @@ class SqliteStore : public Store {
   std::condition_variable has_room_;
   Overlay active_;  // rows that the journal has and snapshots.db has not
   std::size_t active_names_ = 0;
-  std::uint64_t overlay_number_ = 1;  // how many overlays have been active
-  Overlay flushing_;                  // those that a checkpoint is writing: nobody changes them
+  Overlay flushing_;  // those that a checkpoint is writing: nobody changes them
+  // Each checkpoint begins a period. Whatever was written since the first of those in memory is in
+  // the overlays.
+  std::uint64_t period_ = first_period();
+  std::uint64_t first_period_in_memory_ = period_;
   std::uint64_t last_sequence_ = 0;
   std::uint64_t installs_ = 0;
 };

@@ -18,9 +18,6 @@ struct SqliteOptions {
   // append() waits for checkpoint(), for overlay_wait_max at most, and then throws.
   std::size_t overlay_rows_max = 400'000;
   std::chrono::milliseconds overlay_wait_max{10'000};
-  // Installs whose version append() knows without a look at the files, half of them for certain;
-  // about 200 bytes each.
-  std::size_t heads_max = 500'000;
   // Called every replay_report_interval while a start brings the rows up to the journal, with the
   // entries that it has replayed and those there are. What it throws ends the start.
   std::function<void(std::uint64_t replayed, std::uint64_t total)> report_replay{};

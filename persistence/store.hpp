@@ -17,8 +17,10 @@
 #include <string_view>
 #include <vector>
 
+#include "actors/ledger/assert.hpp"
 #include "actors/ledger/entry.hpp"
 #include "actors/ledger/row.hpp"
+#include "persistence/stamp.hpp"
 
 namespace credits::persistence {
 
@@ -44,27 +46,50 @@ class StoreDamagedError : public StoreError {
 // thread.
 using Tell = std::function<void(std::string_view name, const std::string& text)>;
 
+// An install as it is stored.
+struct StampedRow {
+  std::optional<ledger::Row> row;  // none: the ledger does not have it
+  Stamp stamp;
+};
+
 // `entries` are what happened to one install, oldest first and at least one; `after` is the row
-// they led to. The first has the version after the one that the mutation replaces, the last that of
+// they led to. The first has the version after the one that the mutation follows, the last that of
 // the row.
 struct Mutation {
   ledger::Row after;
   std::vector<ledger::Entry> entries;
+  // The stamp of the row that the mutation was made of. Of an install's mutations in one batch only
+  // the first one's counts: each later one follows the one before it.
+  Stamp follows{};
 };
+
+// Whoever makes a mutation has counted on from `version`.
+inline void expect_gapless(const Mutation& mutation, std::uint64_t version) {
+  CREDITS_EXPECTS(!mutation.entries.empty());
+  CREDITS_EXPECTS(mutation.entries.front().version == version + 1);
+  CREDITS_EXPECTS(mutation.entries.back().version == mutation.after.version);
+  CREDITS_EXPECTS(mutation.after.version == version + mutation.entries.size());
+}
 
 enum class Outcome : std::uint8_t {
   stored,
   unknown,  // of an install alone: it may have been stored
   // Nothing was stored, because
-  conflict,  // the stored version is not the one that the mutation replaces
+  conflict,  // the newest stamp of the install is not the one that the mutation follows
   busy,      // someone else holds the install's row, and has not let go of it in time
   damaged,   // what is stored of the install is damaged; load() throws what tells more
 };
 
-// A version of an install that somebody has seen; 0: that there is no such install.
+// What became of a mutation, and the stamp of its row if it was stored.
+struct Appended {
+  Outcome outcome = Outcome::unknown;
+  Stamp stamp{};
+};
+
+// An install as somebody has seen it.
 struct Seen {
   std::string install_id;
-  std::uint64_t version = 0;
+  Stamp stamp{};
 };
 
 struct ListQuery {
@@ -91,14 +116,12 @@ class Store {
  public:
   virtual ~Store() = default;
 
-  // The rows of `ids`, in their order; nothing for one that the ledger does not have.
-  virtual std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) = 0;
+  // The installs with these ids, in their order.
+  virtual std::vector<StampedRow> load(std::span<const std::string> ids) = 0;
 
   // The same for those who will not append what follows these rows. Their server is known to take
   // writes, so that they are not those of one that was replaced long ago.
-  virtual std::vector<std::optional<ledger::Row>> peek(std::span<const std::string> ids) {
-    return load(ids);
-  }
+  virtual std::vector<StampedRow> peek(std::span<const std::string> ids) { return load(ids); }
 
   // The names that an install's entries are remembered by; nothing if there are more than `limit`.
   virtual std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
@@ -110,16 +133,17 @@ class Store {
 
   // One durable write for all, one outcome for each. When it returns, what was stored survives a
   // power cut. When it throws, nothing of it was stored, unless the engine says that the outcome of
-  // all is unknown (see the engine). Mutations of one install stand in the order of their versions;
-  // one that conflicts makes the later ones of its install conflict too.
-  virtual std::vector<Outcome> append(std::span<const Mutation> mutations) = 0;
+  // all is unknown (see the engine). Mutations of one install stand in the order of their versions,
+  // without a gap; one that conflicts makes the later ones of its install conflict too. An install
+  // that is gone conflicts, and is not made anew.
+  virtual std::vector<Appended> append(std::span<const Mutation> mutations) = 0;
 
   // Stores a whole ledger, or nothing if there is an install already; whether it did. Throws as
   // append() does.
   virtual bool import(std::span<const Mutation> mutations) {
     if (installs() > 0) return false;
-    for (const Outcome outcome : append(mutations)) {
-      if (outcome != Outcome::stored) throw StoreError{"the import is not whole"};
+    for (const Appended& appended : append(mutations)) {
+      if (appended.outcome != Outcome::stored) throw StoreError{"the import is not whole"};
     }
     return true;
   }
@@ -127,7 +151,7 @@ class Store {
   // Whether others may write to it too, so that what was loaded may be old.
   virtual bool is_shared() const { return false; }
 
-  // Of each, whether it is still the newest version, and of the same history. Waits for no append.
+  // Of each, whether its stamp is still the newest. Waits for no append.
   virtual std::vector<bool> are_current(std::span<const Seen> seen) {
     return std::vector<bool>(seen.size(), true);
   }
@@ -159,9 +183,6 @@ class Store {
 
   // How many installs there are. Over a shared store it is an estimate, as of the last prune().
   virtual std::uint64_t installs() = 0;
-
-  // How many rows load() has found older than they were, or with another history.
-  virtual std::uint64_t went_back() const { return 0; }
 
   // How much checkpoint() would have to do: rows and names.
   virtual std::uint64_t pending_rows() = 0;

@@ -1,8 +1,11 @@
 // Rows and mutations for tests of the layers above the rules.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <set>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -67,6 +70,42 @@ inline persistence::Mutation merged(const std::vector<persistence::Mutation>& mu
     all.entries.insert(all.entries.end(), mutation.entries.begin(), mutation.entries.end());
   }
   return all;
+}
+
+inline std::vector<persistence::Outcome> outcomes_of(
+    const std::vector<persistence::Appended>& appended) {
+  std::vector<persistence::Outcome> outcomes;
+  for (const persistence::Appended& each : appended) outcomes.push_back(each.outcome);
+  return outcomes;
+}
+
+// A stamp of the version that `mutation` follows: the store's if it has that, else one of no row.
+inline persistence::Stamp followed_by(const persistence::Mutation& mutation,
+                                      persistence::Store& store) {
+  const std::uint64_t version = mutation.entries.front().version - 1;
+  try {
+    const auto stored = store.load(std::span{&mutation.after.install_id, 1}).front();
+    if (stored.stamp.version == version) return stored.stamp;
+  } catch (const persistence::StoreDamagedError&) {
+    // append() says so
+  }
+  return {version};
+}
+
+// Appends what was made of the rows of these versions.
+inline std::vector<persistence::Outcome> append(persistence::Store& store,
+                                                std::vector<persistence::Mutation> mutations) {
+  std::set<std::string> installs;
+  for (persistence::Mutation& mutation : mutations) {
+    const bool is_first = installs.insert(mutation.after.install_id).second;
+    if (is_first) mutation.follows = followed_by(mutation, store);
+  }
+  return outcomes_of(store.append(mutations));
+}
+
+inline persistence::Outcome append(persistence::Store& store,
+                                   const persistence::Mutation& mutation) {
+  return append(store, std::vector{mutation}).front();
 }
 
 inline ledger::Name key(const std::string& text) {

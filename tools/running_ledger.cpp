@@ -19,20 +19,14 @@ actors::Tuning on_every_core(actors::Tuning tuning) {
 }  // namespace
 
 std::unique_ptr<persistence::Store> open_store(
-    const std::string& store, const std::filesystem::path& data_dir, const actors::Tuning& tuning,
-    const persistence::Tell& tell,
+    const std::string& store, const std::filesystem::path& data_dir, const persistence::Tell& tell,
     std::function<void(std::uint64_t, std::uint64_t)> report_replay) {
-  const auto heads_max = [&tuning](std::size_t usual) {
-    return std::max(usual, 2 * tuning.live_installs_max);
-  };
   if (persistence::is_postgres_uri(store)) {
     persistence::PostgresOptions options;
-    options.heads_max = heads_max(options.heads_max);
     options.tell = tell;
     return persistence::open_postgres_store(store, options);
   }
   persistence::SqliteOptions options;
-  options.heads_max = heads_max(options.heads_max);
   options.tell = tell;
   options.report_replay = std::move(report_replay);
   return persistence::open_sqlite_store(data_dir, options);

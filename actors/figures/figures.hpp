@@ -63,7 +63,7 @@ struct Figures {
   std::atomic<std::int64_t> reservations{0};
   std::atomic<std::int64_t> credits_held{0};
 
-  // The loader: rows that the store has in an older version than before, or with another history.
+  // Installs: rows that the store has in an older version than before, or with another history.
   std::atomic<std::uint64_t> went_back{0};
 
   // The newest entry at the start, or over a shared store its server's clock; and the entries that

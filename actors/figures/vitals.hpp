@@ -7,6 +7,7 @@
 #include <cstdint>
 
 #include "actors/ledger/time.hpp"
+#include "persistence/stamp.hpp"
 
 namespace credits::actors {
 
@@ -17,12 +18,19 @@ struct Vitals {
   std::atomic<std::uint64_t> received{0};  // requests; by the router
   std::atomic<std::uint64_t> handled{0};   // requests, taken from its mailbox; by the install
   std::atomic<std::uint64_t> version{0};   // with what is on its way to the disk
-  std::atomic<std::uint64_t> durable_version{0};  // by the persister, and at loading
+  std::atomic<std::uint64_t> durable_version{0};  // of durable_stamp
   std::atomic<ledger::Time> last_message_at;      // when the last request was judged
-  std::atomic<std::uint64_t> loads{0};            // of its row; by the install
   std::atomic<bool> is_among_hottest{false};      // by Hottest
+  // The newest that is durable. The persister's while a mutation of the install is on its way, else
+  // the install's own; nobody else reads it.
+  persistence::Stamp durable_stamp{};
   std::uint64_t batch = 0;         // the persister's own: the last batch with a mutation of it,
   std::size_t place_in_batch = 0;  // and its place among that batch's authors
+
+  void set_durable(const persistence::Stamp& stamp) {
+    durable_stamp = stamp;
+    durable_version = stamp.version;  // last: it shows the install that the stamp is its own again
+  }
 
   // In its mailbox.
   std::uint64_t waiting() const {

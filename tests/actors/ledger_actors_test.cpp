@@ -129,7 +129,7 @@ TEST_CASE("when someone else wrote the install, everything unanswered is judged 
   World world{store};
   world.commit("a");
   auto elsewhere = store.row("a").value();
-  store.append(std::vector{tests::commit(elsewhere, 40)});
+  append(store, std::vector{tests::commit(elsewhere, 40)});
   auto commit = world.send(World::commit_of("a", 2));
   auto read = world.send({"a", Get{}});
   world.run();

@@ -13,7 +13,7 @@ namespace credits::tests {
 
 class ObservedStore : public persistence::MemoryStore {
  public:
-  std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
+  std::vector<persistence::StampedRow> load(std::span<const std::string> ids) override {
     loaded_rows += ids.size();
     return MemoryStore::load(ids);
   }
@@ -29,7 +29,7 @@ class ObservedStore : public persistence::MemoryStore {
     return MemoryStore::recall(install_id, names);
   }
 
-  std::vector<persistence::Outcome> append(
+  std::vector<persistence::Appended> append(
       std::span<const persistence::Mutation> mutations) override {
     ++appends;
     return MemoryStore::append(mutations);

@@ -1,6 +1,8 @@
 // Two ledgers of actors over one store, as two creditsd over one database: whatever one has
 // written, the other neither overlooks nor writes over.
+#include <stdexcept>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tests/actors/observed_store.hpp"
@@ -94,6 +96,81 @@ TEST_CASE("what was judged on an old row is judged again in its order, and answe
   CHECK(std::get<InstallView>(read.get()).row.lifetime_consumed == 3);
   CHECK(std::get<InstallView>(commit.get()).row.lifetime_consumed == 13);
   CHECK(std::get<InstallView>(read_after.get()).row.lifetime_consumed == 13);
+}
+
+// As a failover to a server that lacks what was written since keep().
+struct GoneBack {
+  SharedStore store;
+  World world{store};
+
+  GoneBack() {
+    world.commit("a", 1);
+    store.keep();
+    world.commit("a", 20);
+    world.commit("a", 20);
+    store.go_back();
+  }
+
+  void check_told(const std::string& what) {
+    CHECK(world.environment.figures.went_back == 1);
+    REQUIRE(world.warnings.size() == 1);
+    check_tells(world.warnings.front(), {"database went back", "install \"a\"", "version 3", what});
+  }
+};
+
+TEST_CASE("what a failover has lost is not shown, not written over, and told") {
+  GoneBack gone;
+  SECTION("by a read") { CHECK(shown(gone.world).lifetime_consumed == 1); }
+  SECTION("by a write") { CHECK(gone.world.commit("a", 5).row.lifetime_consumed == 6); }
+  SECTION("once") {
+    gone.world.commit("a", 5);
+    shown(gone.world);
+  }
+  gone.check_told("now has version 1");
+}
+
+TEST_CASE("a version that another node has given another history is neither shown nor followed") {
+  GoneBack gone;
+  World other{gone.store};
+  other.commit("a", 2);
+  other.commit("a", 2);
+  SECTION("by a read") { CHECK(shown(gone.world).lifetime_consumed == 5); }
+  SECTION("by a write") { CHECK(gone.world.commit("a", 5).row.lifetime_consumed == 10); }
+  gone.check_told("another history");
+  CHECK(shown(other).version == shown(gone.world).version);
+}
+
+TEST_CASE("an install that a failover has lost is not found any more, and can be made anew") {
+  SharedStore store;
+  World world{store};
+  store.keep();
+  world.commit("a", 20);
+  store.go_back();
+  CHECK(std::holds_alternative<Refused>(world.ask({"a", Get{}})));
+  CHECK(world.commit("a", 1).row.lifetime_consumed == 1);
+  CHECK(world.environment.figures.went_back == 1);
+}
+
+TEST_CASE("a row that cannot be trusted is loaded again once no answer waits to be compared") {
+  for (std::size_t choice = 0; choice < 200; ++choice) {
+    Nodes nodes;
+    World& world = nodes.second;
+    auto& new_id = world.environment.new_mutation_id;
+    auto read = world.send({"a", Get{}});
+    auto broken = world.send(World::commit_of("a", 9));
+    auto commit = world.send(World::commit_of("a", 2));
+    const auto usual = std::exchange(new_id, [&, calls = 0]() mutable {
+      if (++calls == 2) throw std::runtime_error{"told to throw"};
+      return ledger::MutationId{2, 1'000 + choice + static_cast<std::size_t>(calls)};
+    });
+    std::size_t step = choice;
+    while (world.run_one_of(step)) step = (step * 7 + choice) % 1'000;
+    new_id = usual;
+    CHECK(std::get<InstallView>(read.get()).row.lifetime_consumed == 3);
+    CHECK_THROWS_AS(broken.get(), persistence::StoreError);
+    CHECK(std::get<InstallView>(commit.get()).row.lifetime_consumed == 5);
+    CHECK(shown(nodes.first).lifetime_consumed == 5);
+  }
 }
 
 TEST_CASE("answers that wait at the same time are compared at once") {

@@ -278,7 +278,10 @@ class Simulation {
     if (!row) return;
     tell("another writes " + row->install_id);
     try {
-      store_.append(std::vector{tests::commit(*row, ++last_credits_, "pro", world_->now)});
+      const auto stamp = store_.stamp(row->install_id);
+      auto mutation = tests::commit(*row, ++last_credits_, "pro", world_->now);
+      mutation.follows = stamp;
+      store_.append(std::vector{std::move(mutation)});
     } catch (const persistence::StoreError&) {
       // the fault that was meant for the persister; whether it was stored does not matter
     }

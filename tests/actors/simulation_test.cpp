@@ -10,6 +10,7 @@
 #include "persistence/audit.hpp"
 #include "persistence/sqlite_store.hpp"
 #include "tests/catch.hpp"
+#include "tests/ledger_fixtures.hpp"
 #include "tests/temporary_directory.hpp"
 
 namespace credits::tests {
@@ -51,7 +52,7 @@ TEST_CASE("what a life wrote is a ledger with a whole chain") {
       const auto store = persistence::open_sqlite_store(directory.path());
       for (const auto& [id, entries] : live(life_of(seed)).histories) {
         entries_written += entries.size();
-        store->append(mutations_of(id, entries));
+        append(*store, mutations_of(id, entries));
       }
       store->checkpoint();
     }

@@ -44,7 +44,7 @@ class FaultyStore : public persistence::MemoryStore {
   }
   void damage_rows_of_snapshots() { is_damaged_in_mid_snapshot_ = true; }
 
-  std::vector<std::optional<ledger::Row>> load(std::span<const std::string> ids) override {
+  std::vector<persistence::StampedRow> load(std::span<const std::string> ids) override {
     if (!only_entries_) fail_if_told(ids);
     return MemoryStore::load(ids);
   }

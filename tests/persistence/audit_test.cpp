@@ -38,7 +38,7 @@ void make_ledger(const fs::path& directory) {
       mutate(a, ledger::release_entry(a, *ledger::find_reservation(a, "s"), november)));
   mutations.push_back(
       mutate(a, ledger::expire_entry(a, *ledger::find_reservation(a, "t"), december)));
-  store->append(mutations);
+  append(*store, mutations);
   store->checkpoint();
 }
 
@@ -60,11 +60,11 @@ TEST_CASE("a ledger passes while it is open, with rows behind its entries") {
   const TemporaryDirectory directory;
   const auto store = open_sqlite_store(directory.path());
   auto row = ledger::blank_row("a", november);
-  store->append(std::vector{create(row), commit(row)});
+  append(*store, std::vector{create(row), commit(row)});
   CHECK_FALSE(audit(directory.path()).fault);
   store->checkpoint();
   auto late = ledger::blank_row("b", november);
-  store->append(std::vector{commit(row), create(late)});
+  append(*store, std::vector{commit(row), create(late)});
   const AuditReport report = audit(directory.path());
   CHECK_FALSE(report.fault);
   CHECK(report.entries == 4);
@@ -75,8 +75,8 @@ TEST_CASE("a name that two entries have leads to the newer one, and the ledger p
   {
     const auto store = open_sqlite_store(directory.path());
     auto row = ledger::blank_row("a", november);
-    store->append(std::vector{commit_with_key(row, "k"), commit(row), commit_with_key(row, "k"),
-                              commit(row)});
+    append(*store, std::vector{commit_with_key(row, "k"), commit(row), commit_with_key(row, "k"),
+                               commit(row)});
     store->checkpoint();
   }
   CHECK_FALSE(audit(directory.path()).fault);
@@ -167,8 +167,8 @@ TEST_CASE("a row that is not what its entries make of it is named, whoever wrote
   copy_ledger(directory.path(), forged.path());
   {
     const auto store = open_sqlite_store(forged.path());
-    auto row = store->load(std::vector<std::string>{"b"}).front().value();
-    store->append(std::vector{commit(row, 50)});
+    auto row = store->load(std::vector<std::string>{"b"}).front().row.value();
+    append(*store, std::vector{commit(row, 50)});
     store->checkpoint();
   }
   fs::remove(directory.path() / "snapshots.db");
@@ -229,7 +229,7 @@ TEST_CASE("an entry at another place of the journal is named, even the newest") 
   {
     const auto store = open_sqlite_store(directory.path());
     auto row = ledger::blank_row("a", november);
-    store->append(std::vector{create(row), commit(row)});
+    append(*store, std::vector{create(row), commit(row)});
   }
   fs::remove(directory.path() / "snapshots.db");
   execute(directory.path() / "journal.db", "UPDATE entries SET sequence = 4 WHERE sequence = 2");
@@ -272,12 +272,12 @@ TEST_CASE("a ledger of schema version 1 is upgraded when it is opened, and nothi
   {
     const auto store = open_sqlite_store(directory.path());
     CHECK(store->installs() == 3);
-    auto row = store->load(std::vector<std::string>{"a2"}).front().value();
+    auto row = store->load(std::vector<std::string>{"a2"}).front().row.value();
     CHECK(row.version == 3);
     CHECK(row.lifetime_consumed == 2);
     CHECK(row.monthly_consumed == 2);
     CHECK(store->entries("a2", 100, 10).size() == 3);
-    store->append(std::vector{commit_with_key(row, "k"), reserve(row, "r")});
+    append(*store, std::vector{commit_with_key(row, "k"), reserve(row, "r")});
     store->checkpoint();
   }
   const AuditReport report = audit(directory.path());
@@ -293,7 +293,7 @@ TEST_CASE("a row whose reservations are not marked as overtaken passes") {
   std::vector mutations{reserve(row, "r"), reserve(row, "s"), commit(row, 1, "pro")};
   for (auto& reservation : mutations.back().after.reservations) reservation.is_overtaken = false;
   const auto store = open_sqlite_store(directory.path());
-  store->append(mutations);
+  append(*store, mutations);
   store->checkpoint();
   CHECK_FALSE(audit(directory.path()).fault);
 }
@@ -304,7 +304,7 @@ TEST_CASE("a row whose reservations are marked as overtaken by nothing does not 
   std::vector mutations{reserve(row, "r")};
   mutations.back().after.reservations.front().is_overtaken = true;
   const auto store = open_sqlite_store(directory.path());
-  store->append(mutations);
+  append(*store, mutations);
   store->checkpoint();
   CHECK(audit(directory.path()).fault);
 }

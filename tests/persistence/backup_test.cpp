@@ -27,7 +27,7 @@ namespace fs = std::filesystem;
 const auto nobody_looks = [](std::uint64_t, std::uint64_t) {};
 
 ledger::Row load(Store& store, const std::string& id) {
-  return store.load(std::vector<std::string>{id}).front().value();
+  return store.load(std::vector<std::string>{id}).front().row.value();
 }
 
 // Puts a backup of the ledger in `from` where a ledger has its journal.
@@ -46,7 +46,7 @@ TEST_CASE("a backup has rows, reservations, names and entries") {
   std::vector mutations{create(a), commit(a, 2, "pro"), commit_with_key(a, "k"), reserve(a, "r", 5),
                         reserve(a, "s", 6)};
   mutations.push_back(settle(a, "r", 3));
-  store->append(mutations);
+  append(*store, mutations);
 
   SECTION("with nothing pruned") {}
   SECTION("with the oldest entries pruned") {
@@ -72,7 +72,7 @@ TEST_CASE("a backup has rows, reservations, names and entries") {
   }
   // It goes on where it was.
   auto row = load(*copy, "a");
-  CHECK(copy->append(std::vector{settle(row, "s", 1)}) == std::vector{Outcome::stored});
+  CHECK(append(*copy, std::vector{settle(row, "s", 1)}) == std::vector{Outcome::stored});
   copy->checkpoint();
   CHECK_FALSE(audit(restored.path()).fault);
 }
@@ -91,7 +91,7 @@ TEST_CASE("a backup under writes has all that was stored before, and then a pref
     while (!is_done) {
       std::vector<Mutation> round;
       for (ledger::Row& row : rows) round.push_back(commit(row));
-      store->append(round);
+      append(*store, round);
       ++versions_stored;
       if (versions_stored % 64 == 0) store->checkpoint();
     }
@@ -135,19 +135,19 @@ TEST_CASE("a backup of many pages is made in steps, and writes do not start it a
       auto row = ledger::blank_row(padding + std::to_string(1'000 * n + m), november);
       batch.push_back(create(row));
     }
-    store->append(batch);
+    append(*store, batch);
   }
   auto late = ledger::blank_row("late", november);
   std::vector<std::uint64_t> done;
   backup(directory.path(), restored.path() / "journal.db", [&](std::uint64_t pages, std::uint64_t) {
     done.push_back(pages);
-    store->append(std::vector{commit(late)});
+    append(*store, std::vector{commit(late)});
   });
   CHECK(done.size() > 1);
   CHECK(std::is_sorted(done.begin(), done.end()));
   const auto copy = open_sqlite_store(restored.path());
   CHECK(copy->installs() == 20'000);
-  CHECK_FALSE(copy->load(std::vector<std::string>{"late"}).front());
+  CHECK_FALSE(copy->load(std::vector<std::string>{"late"}).front().row);
 }
 
 TEST_CASE("what is no ledger cannot be backed up, and is told so") {

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 ledger::Row row_of(const std::string& id) { return ledger::blank_row(id, november); }
 
 std::optional<ledger::Row> load(Store& store, const std::string& id) {
-  return store.load(std::vector{id}).front();
+  return store.load(std::vector{id}).front().row;
 }
 
 // What `work` throws, which must not be for good.
@@ -49,18 +49,18 @@ TEST_CASE("a write that finds no room, whatever the system calls it, does not br
   const auto second = commit(a);
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(std::vector{first});
+    append(*store, std::vector{first});
     {
       const RefusingDisk full{"journal.db", error};
       for (int i = 0; i < 2; ++i) {
-        const auto told = told_for_now([&] { store->append(std::vector{second}); });
+        const auto told = told_for_now([&] { append(*store, std::vector{second}); });
         check_tells(told, {"journal.db", "make room"});
       }
       check_tells(told_for_now([&] { store->probe_write(); }), {"journal.db", "make room"});
       CHECK(load(*store, "a") == first.after);
     }
     store->probe_write();
-    CHECK(store->append(std::vector{second}).front() == Outcome::stored);
+    CHECK(append(*store, std::vector{second}).front() == Outcome::stored);
   }
   CHECK_FALSE(audit(directory.path()).fault);
   CHECK(load(*open_sqlite_store(directory.path()), "a") == a);
@@ -71,7 +71,7 @@ TEST_CASE("a checkpoint that finds no room says so, and works when there is some
   const TemporaryDirectory directory;
   auto a = row_of("a");
   const auto store = open_sqlite_store(directory.path());
-  store->append(std::vector{create(a)});
+  append(*store, std::vector{create(a)});
   {
     const RefusingDisk full{"snapshots.db", error};
     check_tells(told_for_now([&] { store->checkpoint(); }), {"snapshots.db", "make room"});
@@ -94,7 +94,7 @@ TEST_CASE("pages and snapshots have all that was stored, also while no checkpoin
   std::vector<Mutation> mutations;
   for (int n = 0; n < 40; ++n) mutations.push_back(create(rows[n]));
   for (int n = 0; n < 20; ++n) mutations.push_back(commit(rows[n], 1, "pro"));
-  store->append(mutations);
+  append(*store, mutations);
   store->checkpoint();
   std::vector<ListQuery> queries;
   for (const std::size_t limit : {1, 3, 10, 100}) {
@@ -113,7 +113,7 @@ TEST_CASE("pages and snapshots have all that was stored, also while no checkpoin
     mutations.clear();
     for (int n = 10; n < 30; ++n) mutations.push_back(commit(rows[n], 1, n % 2 ? "core" : "pro"));
     for (int n = 40; n < 60; ++n) mutations.push_back(commit(rows[n], 1, n % 2 ? "core" : "pro"));
-    store->append(mutations);
+    append(*store, mutations);
     CHECK_THROWS_AS(store->checkpoint(), StoreError);
     for (const ListQuery& query : queries) pages.push_back(store->list(query));
     snapshot = rows_of(*store->snapshot());
@@ -148,7 +148,7 @@ TEST_CASE("an index of the log that finds no room does not break the journal") {
         auto after = a;
         const auto mutation = large_commit(after);
         try {
-          store->append(std::vector{mutation});
+          append(*store, std::vector{mutation});
           a = after;
         } catch (const StoreBrokenError& error) {
           FAIL("for good: " << error.what());
@@ -159,7 +159,7 @@ TEST_CASE("an index of the log that finds no room does not break the journal") {
       }
     }
     CHECK(has_failed);
-    CHECK(store->append(std::vector{commit(a)}).front() == Outcome::stored);
+    CHECK(append(*store, std::vector{commit(a)}).front() == Outcome::stored);
   }
   CHECK_FALSE(audit(directory.path()).fault);
   CHECK(load(*open_sqlite_store(directory.path()), "a") == a);
@@ -172,13 +172,13 @@ TEST_CASE("after a write that failed the journal goes on, as only a sync says wh
   const auto second = commit(a);
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(std::vector{first});
+    append(*store, std::vector{first});
     {
       const RefusingDisk failing{"journal.db", EIO};
-      check_tells(told_for_now([&] { store->append(std::vector{second}); }),
+      check_tells(told_for_now([&] { append(*store, std::vector{second}); }),
                   {"journal.db", "Input/output error", "see to the disk"});
     }
-    CHECK(store->append(std::vector{second}).front() == Outcome::stored);
+    CHECK(append(*store, std::vector{second}).front() == Outcome::stored);
   }
   CHECK_FALSE(audit(directory.path()).fault);
 }
@@ -188,14 +188,14 @@ TEST_CASE("a probe of the journal is a write that is synced, and leaves all as i
   auto a = row_of("a");
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(std::vector{create(a)});
+    append(*store, std::vector{create(a)});
     const auto log = directory.path() / "journal.db-wal";
     const auto size = fs::file_size(log);
     store->probe_write();
     CHECK(fs::file_size(log) > size);
     const FailingSync broken_disk;
     CHECK_THROWS_AS(store->probe_write(), StoreBrokenError);
-    CHECK_THROWS_AS(store->append(std::vector{commit(a)}), StoreBrokenError);
+    CHECK_THROWS_AS(append(*store, std::vector{commit(a)}), StoreBrokenError);
   }
   CHECK_FALSE(audit(directory.path()).fault);
 }
@@ -215,7 +215,7 @@ TEST_CASE("a file that may only be read is found at the start, with what to do")
 TEST_CASE("a ledger on a disk without room is opened, and its rows are there") {
   const TemporaryDirectory directory;
   auto a = row_of("a");
-  open_sqlite_store(directory.path())->append(std::vector{create(a)});
+  append(*open_sqlite_store(directory.path()), std::vector{create(a)});
   const RefusingDisk full{".db-wal", GENERATE(ENOSPC, EDQUOT)};
   const auto store = open_sqlite_store(directory.path());
   CHECK(load(*store, "a") == a);
@@ -240,7 +240,7 @@ TEST_CASE("nothing is acknowledged that went into a file without a name") {
   const TemporaryDirectory directory;
   auto a = row_of("a");
   const auto store = open_sqlite_store(directory.path());
-  store->append(std::vector{create(a)});
+  append(*store, std::vector{create(a)});
   store->ping();
   const std::string gone = GENERATE("journal.db", "journal.db-wal", "");
   if (gone.empty()) {
@@ -248,7 +248,7 @@ TEST_CASE("nothing is acknowledged that went into a file without a name") {
   } else {
     fs::remove(directory.path() / gone);
   }
-  const auto told = told_for_good([&] { store->append(std::vector{commit(a)}); });
+  const auto told = told_for_good([&] { append(*store, std::vector{commit(a)}); });
   check_tells(told, {directory.path().string(), gone, "was removed", "start again"});
   CHECK(told_for_good([&] { store->ping(); }) == told);
   CHECK(told_for_good([&] { store->probe_write(); }) == told);
@@ -259,7 +259,7 @@ TEST_CASE("a look at the ground finds what was removed, moved or replaced, and e
   const auto directory = parent.path() / "data";
   auto a = row_of("a");
   const auto store = open_sqlite_store(directory);
-  store->append(std::vector{create(a)});
+  append(*store, std::vector{create(a)});
   store->ping();
   const std::string file =
       GENERATE("journal.db", "journal.db-wal", "journal.db-shm", "snapshots.db", "snapshots.db-wal",
@@ -272,7 +272,7 @@ TEST_CASE("a look at the ground finds what was removed, moved or replaced, and e
   if (is_replaced) fs::copy(away, path, fs::copy_options::recursive);
   const auto told = told_for_good([&] { store->ping(); });
   check_tells(told, {path.string(), is_replaced ? "was replaced" : "moved away", "start again"});
-  CHECK(told_for_good([&] { store->append(std::vector{commit(a)}); }) == told);
+  CHECK(told_for_good([&] { append(*store, std::vector{commit(a)}); }) == told);
   // What was moved back is not trusted either: others may have written to it.
   fs::remove_all(path);
   fs::rename(away, path);
@@ -287,9 +287,9 @@ TEST_CASE("a ledger that came into the place of an open one keeps its logs when 
   fs::rename(directory, parent.path() / "away");
   auto a = row_of("a");
   const auto store = open_sqlite_store(directory);
-  store->append(std::vector{create(a)});
+  append(*store, std::vector{create(a)});
   old.reset();
-  store->append(std::vector{commit(a)});
+  append(*store, std::vector{commit(a)});
   copy_as_after_a_crash(directory, parent.path() / "crashed");
   CHECK(load(*open_sqlite_store(parent.path() / "crashed"), "a") == a);
 }

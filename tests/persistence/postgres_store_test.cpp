@@ -44,21 +44,17 @@ struct Nodes {
 ledger::Row row_of(const std::string& id) { return ledger::blank_row(id, november); }
 
 ledger::Row load(Store& store, const std::string& id) {
-  return store.load(std::vector{id}).front().value();
-}
-
-Outcome append(Store& store, const Mutation& mutation) {
-  return store.append(std::vector{mutation}).front();
+  return store.load(std::vector{id}).front().row.value();
 }
 
 TEST_CASE("a row that somebody holds is busy, and the rest of the batch is written") {
   Nodes nodes;
   std::vector<ledger::Row> rows{row_of("a"), row_of("b"), row_of("c")};
-  nodes.first->append(std::vector{create(rows[0]), create(rows[1]), create(rows[2])});
+  append(*nodes.first, std::vector{create(rows[0]), create(rows[1]), create(rows[2])});
   nodes.other.run_script("BEGIN; SELECT FROM credits_installs WHERE install_id = 'b' FOR UPDATE");
   for (int i = 0; i < 3; ++i) {
     rows[1] = load(*nodes.first, "b");
-    CHECK(nodes.first->append(std::vector{commit(rows[0]), commit(rows[1]), commit(rows[2])}) ==
+    CHECK(append(*nodes.first, std::vector{commit(rows[0]), commit(rows[1]), commit(rows[2])}) ==
           Outcomes{Outcome::stored, Outcome::busy, Outcome::stored});
   }
   CHECK(load(*nodes.second, "a").version == 4);
@@ -74,8 +70,8 @@ TEST_CASE("an install that somebody is creating is busy, and the rest of the bat
       "BEGIN; INSERT INTO credits_installs VALUES ('b', 'core', 0, 0, 202611, 0, 0, 0, 1,"
       " NULL, NULL, 0)");
   std::vector<ledger::Row> rows{row_of("a"), row_of("b"), row_of("c"), row_of("d")};
-  CHECK(nodes.first->append(
-            std::vector{create(rows[0]), create(rows[1]), create(rows[2]), create(rows[3])}) ==
+  CHECK(append(*nodes.first,
+               std::vector{create(rows[0]), create(rows[1]), create(rows[2]), create(rows[3])}) ==
         Outcomes{Outcome::stored, Outcome::busy, Outcome::stored, Outcome::stored});
   nodes.other.run_script("ROLLBACK");
   Outcome outcome = Outcome::busy;
@@ -94,20 +90,20 @@ TEST_CASE("a table that somebody locks fails a batch as a whole, and does not di
   for (int i = 0; i < 1'000; ++i) rows.push_back(row_of("i" + std::to_string(i)));
   for (ledger::Row& row : rows) mutations.push_back(create(row));
   nodes.other.run_script("BEGIN; LOCK TABLE credits_names IN ACCESS EXCLUSIVE MODE");
-  CHECK_THROWS_AS(nodes.first->append(mutations), StoreError);
+  CHECK_THROWS_AS(append(*nodes.first, mutations), StoreError);
   nodes.other.run_script("COMMIT");
-  CHECK(nodes.first->append(mutations) == Outcomes(rows.size(), Outcome::stored));
+  CHECK(append(*nodes.first, mutations) == Outcomes(rows.size(), Outcome::stored));
 }
 
 TEST_CASE("an install whose entry is there already is damaged, and the rest is written") {
   Nodes nodes;
   std::vector<ledger::Row> rows{row_of("a"), row_of("b"), row_of("c")};
-  nodes.first->append(std::vector{create(rows[0]), create(rows[1]), create(rows[2])});
+  append(*nodes.first, std::vector{create(rows[0]), create(rows[1]), create(rows[2])});
   nodes.other.run_script(
       "INSERT INTO credits_entries SELECT install_id, 2, at_ms, kind, tier, backend, credits,"
       " counter, month, NULL, NULL, NULL, NULL, NULL, NULL, NULL, mutation_id, hash"
       " FROM credits_entries WHERE install_id = 'b'");
-  CHECK(nodes.first->append(std::vector{commit(rows[0]), commit(rows[1]), commit(rows[2])}) ==
+  CHECK(append(*nodes.first, std::vector{commit(rows[0]), commit(rows[1]), commit(rows[2])}) ==
         Outcomes{Outcome::stored, Outcome::damaged, Outcome::stored});
 }
 
@@ -155,39 +151,6 @@ TEST_CASE("a row that is held for a moment is written all the same") {
   releases.join();
 }
 
-TEST_CASE("a row that is gone is a conflict, and is not made anew") {
-  Nodes nodes;
-  std::vector<ledger::Row> rows{row_of("a"), row_of("b")};
-  nodes.first->append(std::vector{create(rows[0]), create(rows[1])});
-  nodes.other.run_script(
-      "DELETE FROM credits_entries WHERE install_id = 'a';"
-      "DELETE FROM credits_installs WHERE install_id = 'a'");
-  CHECK(nodes.first->append(std::vector{commit(rows[0]), commit(rows[1])}) ==
-        Outcomes{Outcome::conflict, Outcome::stored});
-  CHECK(nodes.value("SELECT count(*)::text FROM credits_installs WHERE install_id = 'a'") == "0");
-}
-
-TEST_CASE("a row with the same version and another history is a conflict") {
-  Nodes nodes;
-  auto lost = row_of("a");
-  append(*nodes.first, create(lost));
-  append(*nodes.first, commit(lost, 7));
-  // As after a failover without the last write, where another node has written since.
-  nodes.other.run_script("DELETE FROM credits_entries; DELETE FROM credits_installs");
-  auto kept = row_of("a");
-  append(*nodes.second, create(kept));
-  append(*nodes.second, commit(kept, 1));
-  const std::vector<Seen> seen{{"a", 2}};
-  CHECK(nodes.first->are_current(seen) == std::vector<bool>{false});
-  nodes.first->peek(std::vector<std::string>{"a"});
-  CHECK(append(*nodes.first, commit(lost)) == Outcome::conflict);
-  CHECK(nodes.first->went_back() == 0);
-  auto loaded = load(*nodes.first, "a");
-  CHECK(loaded.lifetime_consumed == 1);
-  CHECK(nodes.first->went_back() == 1);
-  CHECK(append(*nodes.first, commit(loaded)) == Outcome::stored);
-}
-
 TEST_CASE("an import beside another node's commit is whole, or nothing of it is stored") {
   Nodes nodes;
   auto other = row_of("i00500");
@@ -226,7 +189,7 @@ TEST_CASE("a batch that is too large for the server's statement_timeout is writt
   std::vector<Mutation> mutations;
   for (int i = 0; i < 100; ++i) rows.push_back(row_of("i" + std::to_string(i)));
   for (ledger::Row& row : rows) mutations.push_back(create(row));
-  CHECK(store->append(mutations) == Outcomes(rows.size(), Outcome::stored));
+  CHECK(append(*store, mutations) == Outcomes(rows.size(), Outcome::stored));
 }
 
 TEST_CASE("what a commit needs is set inside its own transaction") {

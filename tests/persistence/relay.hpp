@@ -39,6 +39,8 @@ class Relay {
   int port() const { return port_; }
   int accepted() const { return accepted_; }
   void freeze() { is_frozen_ = true; }
+  // The connection on which the next answer comes ends instead.
+  void lose_next_answer() { loses_next_answer_ = true; }
 
   // Refuses connections from now on, and ends those that there are.
   void close() {
@@ -83,6 +85,12 @@ class Relay {
            ::send(to, bytes.data(), static_cast<std::size_t>(count), MSG_NOSIGNAL) == count;
   }
 
+  bool pass_answer(const Pair& pair) {
+    if (loses_next_answer_ && is_readable(pair.server, 0))
+      return !loses_next_answer_.exchange(false);
+    return pass(pair.server, pair.client);
+  }
+
   void accept() {
     sockaddr_in address = on_loopback(server_port_);
     const Pair pair{::accept(listener_, nullptr, nullptr), ::socket(AF_INET, SOCK_STREAM, 0)};
@@ -98,8 +106,8 @@ class Relay {
     while (!is_closed_) {
       if (is_readable(listener_, 1)) accept();
       if (is_frozen_) continue;
-      pairs_.remove_if([](const Pair& pair) {
-        const bool is_open = pass(pair.client, pair.server) && pass(pair.server, pair.client);
+      pairs_.remove_if([this](const Pair& pair) {
+        const bool is_open = pass(pair.client, pair.server) && pass_answer(pair);
         if (!is_open) end(pair);
         return !is_open;
       });
@@ -111,6 +119,7 @@ class Relay {
   int port_ = 0;
   std::atomic<int> accepted_{0};
   std::atomic<bool> is_frozen_{false};
+  std::atomic<bool> loses_next_answer_{false};
   std::atomic<bool> is_closed_{false};
   std::list<Pair> pairs_;  // the thread's, until it has ended
   std::thread thread_;

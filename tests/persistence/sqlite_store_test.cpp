@@ -30,7 +30,7 @@ constexpr auto any_version = std::numeric_limits<std::int64_t>::max();
 ledger::Row row_of(const std::string& id) { return ledger::blank_row(id, november); }
 
 std::optional<ledger::Row> load(Store& store, const std::string& id) {
-  return store.load(std::vector{id}).front();
+  return store.load(std::vector{id}).front().row;
 }
 
 // The files of an open ledger as a crash at this moment would leave them.
@@ -56,7 +56,7 @@ void execute(const fs::path& file, const std::string& sql) {
 ledger::Row make_ledger(const fs::path& directory, const std::string& id = "a") {
   auto row = row_of(id);
   const auto store = open_sqlite_store(directory);
-  store->append(std::vector{create(row), commit(row), commit(row, 2, "pro")});
+  append(*store, std::vector{create(row), commit(row), commit(row, 2, "pro")});
   store->checkpoint();
   return row;
 }
@@ -68,7 +68,7 @@ TEST_CASE("a ledger that was closed reads the same when it is opened again") {
   auto b = row_of("b");
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(std::vector{create(a), commit(a), create(b)});
+    append(*store, std::vector{create(a), commit(a), create(b)});
     if (checkpointed) store->checkpoint();
   }
   const auto store = open_sqlite_store(directory.path());
@@ -85,17 +85,17 @@ TEST_CASE("what append() returned from is there after a crash, whatever the snap
   auto a = row_of("a");
   auto b = row_of("b");
   const auto store = open_sqlite_store(alive);
-  store->append(std::vector{create(a), create(b)});
+  append(*store, std::vector{create(a), create(b)});
   store->checkpoint();
-  store->append(std::vector{commit(a), commit(a, 5, "pro", december)});
+  append(*store, std::vector{commit(a), commit(a, 5, "pro", december)});
   auto c = row_of("c");
-  store->append(std::vector{create(c)});
+  append(*store, std::vector{create(c)});
   copy_as_after_a_crash(alive, crashed);
 
   const auto reopened = open_sqlite_store(crashed);
   for (const auto& row : {a, b, c}) CHECK(load(*reopened, row.install_id) == row);
   CHECK(reopened->installs() == 3);
-  CHECK(reopened->append(std::vector{commit(a)}).front() == Outcome::stored);
+  CHECK(append(*reopened, std::vector{commit(a)}).front() == Outcome::stored);
   CHECK(reopened->entries("a", any_version, 10).size() == a.version);
 }
 
@@ -107,7 +107,7 @@ TEST_CASE("an import is there after a crash") {
   old.last_active_at = november - std::chrono::hours{1};
   auto row = row_of("a");
   const auto store = open_sqlite_store(directory.path() / "alive");
-  store->append(std::vector{mutate(row, ledger::import_entry(old, november))});
+  append(*store, std::vector{mutate(row, ledger::import_entry(old, november))});
   copy_as_after_a_crash(directory.path() / "alive", directory.path() / "crashed");
   CHECK(load(*open_sqlite_store(directory.path() / "crashed"), "a") == row);
 }
@@ -128,10 +128,10 @@ TEST_CASE("names are there after a crash, whatever the snapshots lack") {
   auto row = row_of("a");
   const auto store = open_sqlite_store(alive);
   const auto first = commit_with_key(row, "k");
-  store->append(std::vector{first, reserve(row, "r")});
+  append(*store, std::vector{first, reserve(row, "r")});
   store->checkpoint();
   const auto second = settle(row, "r", 1);
-  store->append(std::vector{second});
+  append(*store, std::vector{second});
   copy_as_after_a_crash(alive, crashed);
 
   const auto reopened = open_sqlite_store(crashed);
@@ -144,12 +144,12 @@ TEST_CASE("a checkpoint that fails keeps the names for the next one") {
   const TemporaryDirectory directory;
   const auto store = open_sqlite_store(directory.path());
   auto row = row_of("a");
-  store->append(std::vector{commit_with_key(row, "k"), commit_with_key(row, "l")});
+  append(*store, std::vector{commit_with_key(row, "k"), commit_with_key(row, "l")});
   execute(directory.path() / "snapshots.db", "ALTER TABLE names RENAME TO hidden");
   CHECK_THROWS_AS(store->checkpoint(), StoreError);
   execute(directory.path() / "snapshots.db", "ALTER TABLE hidden RENAME TO names");
   const auto again = commit_with_key(row, "k");
-  store->append(std::vector{again});
+  append(*store, std::vector{again});
   CHECK(store->recall("a", std::vector{key("k")}).front() == again.entries.front());
   store->checkpoint();
   CHECK(store->recall("a", std::vector{key("k")}).front() == again.entries.front());
@@ -164,13 +164,13 @@ TEST_CASE("after pruning, rows that the snapshots lack are made from baselines a
   const auto store = open_sqlite_store(alive);
   auto a = row_of("a");
   auto b = row_of("b");
-  store->append(std::vector{create(a), create(b)});
+  append(*store, std::vector{create(a), create(b)});
   store->checkpoint();
   copy_as_after_a_crash(alive, directory.path() / "before");
-  store->append(std::vector{commit(a), reserve(a, "r"), commit(b)});
+  append(*store, std::vector{commit(a), reserve(a, "r"), commit(b)});
   while (store->prune({december, november})) {
   }
-  store->append(std::vector{commit(a, 3, "core", december)});
+  append(*store, std::vector{commit(a, 3, "core", december)});
   copy_as_after_a_crash(alive, crashed);
   for (const char* file : {"snapshots.db", "snapshots.db-wal"}) fs::remove(crashed / file);
   if (GENERATE(false, true)) {
@@ -182,7 +182,7 @@ TEST_CASE("after pruning, rows that the snapshots lack are made from baselines a
   CHECK(load(*reopened, "a") == a);
   CHECK(load(*reopened, "b") == b);
   CHECK(reopened->installs() == 2);
-  CHECK(reopened->append(std::vector{settle(a, "r", 1), commit(b)}) ==
+  CHECK(append(*reopened, std::vector{settle(a, "r", 1), commit(b)}) ==
         std::vector{Outcome::stored, Outcome::stored});
 }
 
@@ -202,7 +202,7 @@ TEST_CASE("what pruning has passed over is there after a crash, whatever the sna
     mutations.push_back(commit(rows[n]));
   }
   for (ledger::Row& row : rows) mutations.push_back(commit(row));
-  store->append(mutations);
+  append(*store, mutations);
   if (GENERATE(false, true)) store->checkpoint();
   while (store->prune({now, november})) {
   }
@@ -224,7 +224,7 @@ TEST_CASE("what pruning has passed over is there after a crash, whatever the sna
     for (ledger::Row& row : rows) CHECK(load(*reopened, row.install_id) == row);
     CHECK(reopened->installs() == rows.size());
     CHECK(reopened->recall("install-0", std::vector{key("k")}).front());
-    CHECK(reopened->append(std::vector{commit(rows[0])}).front() == Outcome::stored);
+    CHECK(append(*reopened, std::vector{commit(rows[0])}).front() == Outcome::stored);
     reopened->checkpoint();
     while (reopened->prune({now, now})) {
     }
@@ -243,7 +243,7 @@ TEST_CASE("baselines that are more than the memory for them are restored, and wr
   }
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(mutations);
+    append(*store, mutations);
     while (store->prune({december, december})) {
     }
   }
@@ -251,7 +251,7 @@ TEST_CASE("baselines that are more than the memory for them are restored, and wr
   const auto store = open_sqlite_store(
       directory.path(), {.overlay_rows_max = 5, .overlay_wait_max = std::chrono::milliseconds{1}});
   CHECK(store->installs() == 25);
-  CHECK(store->append(std::vector{commit(rows.front())}).front() == Outcome::stored);
+  CHECK(append(*store, std::vector{commit(rows.front())}).front() == Outcome::stored);
   CHECK(store->list({}).size() == 25);
 }
 
@@ -279,7 +279,7 @@ TEST_CASE("a journal whose entries are all pruned goes on where it was") {
     CHECK(store->entries("a", any_version, 10).empty());
   }
   const auto store = open_sqlite_store(directory.path());
-  CHECK(store->append(std::vector{commit(row)}).front() == Outcome::stored);
+  CHECK(append(*store, std::vector{commit(row)}).front() == Outcome::stored);
   CHECK(store->entries("a", any_version, 10).size() == 1);
 }
 
@@ -291,7 +291,7 @@ TEST_CASE("a replay that is larger than the memory for it makes its checkpoints 
     mutations.push_back(create(row));
     mutations.push_back(commit(row));
   }
-  open_sqlite_store(directory.path())->append(mutations);
+  append(*open_sqlite_store(directory.path()), mutations);
   const auto store = open_sqlite_store(directory.path(), {.overlay_rows_max = 10});
   CHECK(store->installs() == 25);
   CHECK(store->list({}).size() == 25);
@@ -306,7 +306,7 @@ std::vector<ledger::Row> make_ledger_to_replay(const fs::path& directory) {
     mutations.push_back(create(rows.back()));
     mutations.push_back(commit_with_key(rows.back(), "k"));
   }
-  open_sqlite_store(directory)->append(mutations);
+  append(*open_sqlite_store(directory), mutations);
   return rows;
 }
 
@@ -334,7 +334,7 @@ TEST_CASE("a start that was ended in its replay goes on from there the next time
     fs::remove(directory.path() / "snapshots.db");
     auto row = rows.front();
     const auto store = open_sqlite_store(directory.path());
-    store->append(std::vector{commit(row), commit(row)});
+    append(*store, std::vector{commit(row), commit(row)});
   }
   std::uint64_t left = is_pruned ? 2 : 50;
   for (const std::uint64_t steps : {1, 20, 29, 50}) {
@@ -366,8 +366,8 @@ TEST_CASE("a replay passes over an install whose row is damaged, and tells which
   const TemporaryDirectory directory;
   auto a = make_ledger(directory.path(), "a");
   auto b = row_of("b");
-  open_sqlite_store(directory.path())
-      ->append(std::vector{commit(a), create(b), commit(a), commit(b)});
+  append(*open_sqlite_store(directory.path()),
+         std::vector{commit(a), create(b), commit(a), commit(b)});
   execute(directory.path() / "snapshots.db", "UPDATE rows SET lifetime_consumed = 0");
   std::vector<std::string> told;
   auto options = replay_step_by_step({});
@@ -378,7 +378,7 @@ TEST_CASE("a replay passes over an install whose row is damaged, and tells which
     const auto store = open_sqlite_store(directory.path(), options);
     CHECK(load(*store, "b") == b);
     CHECK_THROWS_AS(load(*store, "a"), StoreDamagedError);
-    CHECK(store->append(std::vector{commit(b)}) == std::vector{Outcome::stored});
+    CHECK(append(*store, std::vector{commit(b)}) == std::vector{Outcome::stored});
     store->checkpoint();
   }
   REQUIRE(told.size() == 1);
@@ -392,12 +392,13 @@ TEST_CASE("append() waits for snapshots that lag too far, and fails rather than 
   auto a = row_of("a");
   auto b = row_of("b");
   auto c = row_of("c");
-  store->append(std::vector{create(a), create(b)});
+  append(*store, std::vector{create(a), create(b)});
   const auto creation = create(c);
-  check_tells(told_by<StoreError>([&] { store->append(std::vector{creation}); }), {"lags too far"});
+  check_tells(told_by<StoreError>([&] { append(*store, std::vector{creation}); }),
+              {"lags too far"});
   CHECK_FALSE(load(*store, "c"));
   store->checkpoint();
-  CHECK(store->append(std::vector{creation}).front() == Outcome::stored);
+  CHECK(append(*store, std::vector{creation}).front() == Outcome::stored);
 }
 
 TEST_CASE("a data directory has one owner, and the second one is told who it is") {
@@ -419,12 +420,12 @@ TEST_CASE("after a sync that failed the journal takes nothing more until it is o
   const auto third = commit(a);
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(std::vector{first});
+    append(*store, std::vector{first});
     {
       const FailingSync broken_disk;
-      CHECK_THROWS_AS(store->append(std::vector{second}), StoreBrokenError);
+      CHECK_THROWS_AS(append(*store, std::vector{second}), StoreBrokenError);
     }
-    check_tells(told_by<StoreBrokenError>([&] { store->append(std::vector{second}); }),
+    check_tells(told_by<StoreBrokenError>([&] { append(*store, std::vector{second}); }),
                 {"journal.db", "a sync has failed", "start again"});
   }
   // Whether the second one was stored is unknown; what builds on it must not be taken for certain.
@@ -432,7 +433,7 @@ TEST_CASE("after a sync that failed the journal takes nothing more until it is o
   const auto version = load(*store, "a").value().version;
   CHECK((version == 1 || version == 2));
   const auto& next = version == 1 ? second : third;
-  CHECK(store->append(std::vector{next}).front() == Outcome::stored);
+  CHECK(append(*store, std::vector{next}).front() == Outcome::stored);
 }
 
 TEST_CASE("a data directory is made, for its owner alone") {
@@ -532,7 +533,7 @@ class GrowingLedger {
     for (int i = 0; i < times; ++i) {
       std::vector<Mutation> round;
       for (ledger::Row& row : rows) round.push_back(commit(row));
-      store_.append(round);
+      append(store_, round);
       store_.checkpoint();
     }
   }
@@ -578,7 +579,7 @@ TEST_CASE(
     while (size("journal.db") <= small_log || size("snapshots.db") <= small_log) ledger.write(1);
     CHECK_FALSE(forget_nothing());  // it waits for nobody
     CHECK(size("journal.db") > small_log);
-    CHECK(store->append(std::vector{commit(ledger.rows.front())}).front() == Outcome::stored);
+    CHECK(append(*store, std::vector{commit(ledger.rows.front())}).front() == Outcome::stored);
   }
   CHECK_FALSE(forget_nothing());
   CHECK(size("journal.db") <= small_log);
@@ -595,7 +596,7 @@ TEST_CASE("a page that is neither in the file nor in its log is found at the sta
   auto row = make_ledger(ledger);
   {
     const auto store = open_sqlite_store(ledger);
-    store->append(std::vector{commit(row)});
+    append(*store, std::vector{commit(row)});
     store->checkpoint();
     copy_as_after_a_crash(ledger, crashed);
   }
@@ -613,7 +614,7 @@ TEST_CASE("snapshots that have seen other entries than the journal has are refus
   for (const auto& [path, tier] : {std::pair{one, "core"}, std::pair{other, "pro"}}) {
     auto after = row;
     const auto store = open_sqlite_store(path);
-    store->append(std::vector{commit(after, 1, tier)});
+    append(*store, std::vector{commit(after, 1, tier)});
     store->checkpoint();
   }
   fs::copy_file(other / "snapshots.db", one / "snapshots.db", fs::copy_options::overwrite_existing);
@@ -629,7 +630,7 @@ TEST_CASE("a log whose journal is gone is left where it is") {
   {
     auto row = row_of("a");
     const auto store = open_sqlite_store(directory.path() / "ledger");
-    store->append(std::vector{create(row)});
+    append(*store, std::vector{create(row)});
     copy_as_after_a_crash(directory.path() / "ledger", crashed);
   }
   for (const char* file : {"journal.db", "snapshots.db", "snapshots.db-wal"}) {
@@ -670,7 +671,7 @@ TEST_CASE("an entry that is not what was written is not served") {
   auto b = row_of("b");
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(std::vector{create(b), commit_with_key(b, "k")});
+    append(*store, std::vector{create(b), commit_with_key(b, "k")});
     store->checkpoint();
   }
   const std::string change = GENERATE(values<std::string>({
@@ -701,7 +702,8 @@ TEST_CASE("an entry that is missing or is another's is damage, not an install wi
   auto b = row_of("b");
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(std::vector{create(a), commit_with_key(a, "k"), create(b), commit(b), commit(b)});
+    append(*store,
+           std::vector{create(a), commit_with_key(a, "k"), create(b), commit(b), commit(b)});
     store->checkpoint();
   }
   execute(directory.path() / "journal.db", change);
@@ -720,7 +722,7 @@ TEST_CASE("a name that leads to an entry of another name is damage") {
   auto a = row_of("a");
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(std::vector{create(a), commit_with_key(a, "k"), commit_with_key(a, "l")});
+    append(*store, std::vector{create(a), commit_with_key(a, "k"), commit_with_key(a, "l")});
     store->checkpoint();
   }
   execute(directory.path() / "snapshots.db", "UPDATE names SET sequence = 3 WHERE name = 'k'");
@@ -738,7 +740,7 @@ TEST_CASE("of a batch, what is of a damaged install is not stored, and the rest 
   const auto store = open_sqlite_store(directory.path());
   for (int round = 0; round < 2; ++round) {
     const auto first = round == 0 ? create(b) : commit(b);
-    CHECK(store->append(std::vector{commit(a), first, commit(a), commit(b)}) ==
+    CHECK(append(*store, std::vector{commit(a), first, commit(a), commit(b)}) ==
           std::vector{Outcome::damaged, Outcome::stored, Outcome::damaged, Outcome::stored});
     store->checkpoint();
   }
@@ -758,7 +760,7 @@ TEST_CASE("a page of a file that is damaged is the damage of the installs that a
       rows.push_back(row_of(id(n)));
       mutations.push_back(create(rows.back()));
     }
-    store->append(mutations);
+    append(*store, mutations);
     store->checkpoint();
   }
   const auto file = directory.path() / "snapshots.db";
@@ -791,7 +793,7 @@ TEST_CASE("entries whose predecessors are pruned are compared with the hash of t
   const TemporaryDirectory directory;
   auto a = row_of("a");
   const auto store = open_sqlite_store(directory.path());
-  store->append(std::vector{create(a), commit(a), commit(a, 1, "core", december)});
+  append(*store, std::vector{create(a), commit(a), commit(a, 1, "core", december)});
   store->checkpoint();
   store->prune({december, december});
   CHECK(store->entries("a", any_version, 10).size() == 1);
@@ -822,7 +824,7 @@ TEST_CASE("pruning passes over what is damaged, tells whose it is, and goes on w
   }
   {
     const auto store = open_sqlite_store(directory.path());
-    store->append(mutations);
+    append(*store, mutations);
     store->checkpoint();
   }
   execute(directory.path() / "journal.db",
@@ -839,7 +841,7 @@ TEST_CASE("pruning passes over what is damaged, tells whose it is, and goes on w
     CHECK(store->entries("b", any_version, 10).empty());
     CHECK_THROWS_AS(store->entries("a", any_version, 10), StoreDamagedError);
     // Both go on, with numbers that no entry had.
-    CHECK(store->append(std::vector{commit(a), commit_with_key(b, "k" + std::to_string(round))}) ==
+    CHECK(append(*store, std::vector{commit(a), commit_with_key(b, "k" + std::to_string(round))}) ==
           std::vector{Outcome::stored, Outcome::stored});
     store->checkpoint();
     prune_all(*store);
@@ -884,7 +886,7 @@ TEST_CASE("the newest time is that of the newest entry which pruning has left") 
   auto kept = ledger::blank_row("kept", november);
   auto gone = ledger::blank_row("gone", november);
   const ledger::Time later = november + std::chrono::minutes{1};
-  store->append(std::vector{commit_with_key(kept, "k"), commit(gone, 1, "core", later)});
+  append(*store, std::vector{commit_with_key(kept, "k"), commit(gone, 1, "core", later)});
   CHECK(store->newest_time() == later);
   store->checkpoint();
   while (store->prune({december, november})) {

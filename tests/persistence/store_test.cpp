@@ -9,13 +9,9 @@
 #include <string>
 #include <vector>
 
-#include "persistence/memory_store.hpp"
-#include "persistence/postgres_store.hpp"
-#include "persistence/sqlite_store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
-#include "tests/persistence/temporary_schema.hpp"
-#include "tests/temporary_directory.hpp"
+#include "tests/persistence/engines.hpp"
 #include "tests/told.hpp"
 
 namespace credits::persistence {
@@ -26,28 +22,10 @@ using Outcomes = std::vector<Outcome>;
 
 constexpr auto any_version = std::numeric_limits<std::int64_t>::max();
 
-struct Memory {
-  MemoryStore store;
-};
-
-struct Sqlite {
-  TemporaryDirectory directory;
-  std::unique_ptr<Store> opened = open_sqlite_store(directory.path());
-  Store& store = *opened;
-};
-
-// With bounds so small that every path through the engine is taken.
-struct CrampedSqlite {
-  TemporaryDirectory directory;
-  std::unique_ptr<Store> opened =
-      open_sqlite_store(directory.path(), {1'000, std::chrono::milliseconds{10'000}, 2});
-  Store& store = *opened;
-};
-
 ledger::Row row_of(const std::string& id) { return ledger::blank_row(id, november); }
 
 std::optional<ledger::Row> load(Store& store, const std::string& id) {
-  return store.load(std::vector{id}).front();
+  return store.load(std::vector{id}).front().row;
 }
 
 std::vector<std::string> ids_of(const std::vector<ledger::Row>& rows) {
@@ -62,34 +40,17 @@ std::vector<ledger::Row> rows_of(RowCursor& cursor) {
   return rows;
 }
 
-// With a schema of its own in the database that $CREDITS_POSTGRES names
-// (tools/cluster/postgres.py).
-struct Postgres {
-  TemporarySchema schema;
-  std::unique_ptr<Store> opened = open_postgres_store(schema.uri());
-  Store& store = *opened;
-};
-
-// That knows hardly any install's newest version.
-struct CrampedPostgres {
-  TemporarySchema schema;
-  std::unique_ptr<Store> opened = open_postgres_store(schema.uri(), {2});
-  Store& store = *opened;
-};
-
-#define EVERY_ENGINE(name) \
-  TEMPLATE_TEST_CASE(name, "", Memory, Sqlite, CrampedSqlite, Postgres, CrampedPostgres)
-
 EVERY_ENGINE("an empty ledger has nothing") {
   TestType engine;
-  CHECK(engine.store.load(std::vector<std::string>{"a", "b"}) ==
-        std::vector<std::optional<ledger::Row>>{std::nullopt, std::nullopt});
-  CHECK(engine.store.list({}).empty());
-  CHECK(engine.store.entries("a", any_version, 10).empty());
-  CHECK_FALSE(engine.store.snapshot()->next());
-  CHECK(engine.store.installs() == 0);
-  CHECK(engine.store.append({}).empty());
-  engine.store.checkpoint();
+  for (const StampedRow& found : engine.store().load(std::vector<std::string>{"a", "b"})) {
+    CHECK_FALSE(found.row);
+  }
+  CHECK(engine.store().list({}).empty());
+  CHECK(engine.store().entries("a", any_version, 10).empty());
+  CHECK_FALSE(engine.store().snapshot()->next());
+  CHECK(engine.store().installs() == 0);
+  CHECK(append(engine.store(), std::vector<Mutation>{}).empty());
+  engine.store().checkpoint();
 }
 
 EVERY_ENGINE("what was appended is loaded, field by field, before a checkpoint and after it") {
@@ -100,59 +61,62 @@ EVERY_ENGINE("what was appended is loaded, field by field, before a checkpoint a
   const auto first = create(row);
   const auto second = commit(row, 3);
   const auto third = commit(row, 5, "pro", december);
-  CHECK(engine.store.append(std::vector{first, second, third}) ==
+  CHECK(append(engine.store(), std::vector{first, second, third}) ==
         Outcomes{Outcome::stored, Outcome::stored, Outcome::stored});
-  CHECK(load(engine.store, "a") == row);
-  engine.store.checkpoint();
-  CHECK(load(engine.store, "a") == row);
-  CHECK(engine.store.installs() == 1);
+  CHECK(load(engine.store(), "a") == row);
+  engine.store().checkpoint();
+  CHECK(load(engine.store(), "a") == row);
+  CHECK(engine.store().installs() == 1);
 }
 
 EVERY_ENGINE("rows are loaded in the order that was asked for, with a gap for each unknown id") {
   TestType engine;
   auto a = row_of("a");
   auto b = row_of("b");
-  engine.store.append(std::vector{create(a), create(b)});
-  CHECK(engine.store.load(std::vector<std::string>{"b", "x", "a", "b"}) ==
-        std::vector<std::optional<ledger::Row>>{b, std::nullopt, a, b});
+  append(engine.store(), std::vector{create(a), create(b)});
+  std::vector<std::optional<ledger::Row>> rows;
+  for (StampedRow& found : engine.store().load(std::vector<std::string>{"b", "x", "a", "b"})) {
+    rows.push_back(std::move(found.row));
+  }
+  CHECK(rows == std::vector<std::optional<ledger::Row>>{b, std::nullopt, a, b});
 }
 
 EVERY_ENGINE("a mutation of another version than the stored one conflicts and stores nothing") {
   TestType engine;
   auto row = row_of("a");
-  engine.store.append(std::vector{create(row)});
+  append(engine.store(), std::vector{create(row)});
   auto other_writer = row;
-  engine.store.append(std::vector{commit(row)});
-  if (GENERATE(false, true)) engine.store.checkpoint();
+  append(engine.store(), std::vector{commit(row)});
+  if (GENERATE(false, true)) engine.store().checkpoint();
 
-  CHECK(engine.store.append(std::vector{commit(other_writer)}) == Outcomes{Outcome::conflict});
+  CHECK(append(engine.store(), std::vector{commit(other_writer)}) == Outcomes{Outcome::conflict});
   auto ahead = row;
   ahead.version += 1;
-  CHECK(engine.store.append(std::vector{commit(ahead)}) == Outcomes{Outcome::conflict});
+  CHECK(append(engine.store(), std::vector{commit(ahead)}) == Outcomes{Outcome::conflict});
   auto unknown = row_of("b");
   unknown.version = 1;
-  CHECK(engine.store.append(std::vector{commit(unknown)}) == Outcomes{Outcome::conflict});
+  CHECK(append(engine.store(), std::vector{commit(unknown)}) == Outcomes{Outcome::conflict});
   auto twice = row_of("a");
-  CHECK(engine.store.append(std::vector{create(twice)}) == Outcomes{Outcome::conflict});
+  CHECK(append(engine.store(), std::vector{create(twice)}) == Outcomes{Outcome::conflict});
 
-  CHECK(load(engine.store, "a") == row);
-  CHECK_FALSE(load(engine.store, "b"));
-  CHECK(engine.store.entries("a", any_version, 10).size() == 2);
+  CHECK(load(engine.store(), "a") == row);
+  CHECK_FALSE(load(engine.store(), "b"));
+  CHECK(engine.store().entries("a", any_version, 10).size() == 2);
 }
 
 EVERY_ENGINE("a conflict drags along what follows it in its install, and nothing else") {
   TestType engine;
   auto a = row_of("a");
   auto b = row_of("b");
-  engine.store.append(std::vector{create(a), create(b)});
+  append(engine.store(), std::vector{create(a), create(b)});
   auto stale = row_of("a");
   const auto conflicting = create(stale);
   const auto following = commit(stale);
   const auto of_b = commit(b);
-  CHECK(engine.store.append(std::vector{conflicting, of_b, following}) ==
+  CHECK(append(engine.store(), std::vector{conflicting, of_b, following}) ==
         Outcomes{Outcome::conflict, Outcome::stored, Outcome::conflict});
-  CHECK(load(engine.store, "a") == a);
-  CHECK(load(engine.store, "b") == b);
+  CHECK(load(engine.store(), "a") == a);
+  CHECK(load(engine.store(), "b") == b);
 }
 
 EVERY_ENGINE("entries are read newest first, page by page, without a gap") {
@@ -163,14 +127,14 @@ EVERY_ENGINE("entries are read newest first, page by page, without a gap") {
   for (int i = 0; i < 7; ++i) {
     const auto mutation = i == 0 ? create(row) : commit(row, i);
     expected.insert(expected.begin(), mutation.entries.front());
-    engine.store.append(std::vector{mutation, i == 0 ? create(other) : commit(other)});
-    if (i == 3) engine.store.checkpoint();
+    append(engine.store(), std::vector{mutation, i == 0 ? create(other) : commit(other)});
+    if (i == 3) engine.store().checkpoint();
   }
-  CHECK(engine.store.entries("a", any_version, 100) == expected);
+  CHECK(engine.store().entries("a", any_version, 100) == expected);
   std::vector<ledger::Entry> paged;
   std::uint64_t before = any_version;
   while (true) {
-    const auto page = engine.store.entries("a", before, 3);
+    const auto page = engine.store().entries("a", before, 3);
     if (page.empty()) break;
     paged.insert(paged.end(), page.begin(), page.end());
     before = page.back().version;
@@ -193,8 +157,8 @@ EVERY_ENGINE("an entry keeps all that it says") {
   debit.idempotency_key = "key";
   debit.reservation_id = "reservation";
   const auto commit = mutate(imported, debit);
-  engine.store.append(std::vector{import, commit});
-  CHECK(engine.store.entries("a", any_version, 10) ==
+  append(engine.store(), std::vector{import, commit});
+  CHECK(engine.store().entries("a", any_version, 10) ==
         std::vector{commit.entries.front(), import.entries.front()});
 }
 
@@ -203,27 +167,27 @@ EVERY_ENGINE("an entry keeps its reservation and its receipt") {
   auto row = row_of("a");
   const auto held = reserve(row, "r", 5, "pro");
   const auto debit = commit_with_key(row, "k");
-  engine.store.append(std::vector{held, debit});
-  CHECK(engine.store.entries("a", any_version, 10) ==
+  append(engine.store(), std::vector{held, debit});
+  CHECK(engine.store().entries("a", any_version, 10) ==
         std::vector{debit.entries.front(), held.entries.front()});
-  CHECK(load(engine.store, "a") == row);
+  CHECK(load(engine.store(), "a") == row);
 }
 
 EVERY_ENGINE("a mutation of several entries is stored whole, with a version for each") {
   TestType engine;
   auto row = row_of("a");
-  engine.store.append(std::vector{reserve(row, "r", 5), reserve(row, "s", 6)});
+  append(engine.store(), std::vector{reserve(row, "r", 5), reserve(row, "s", 6)});
   const auto before = row;
   const auto whole = merged({settle(row, "r", 5), settle(row, "s", 1), commit(row)});
-  CHECK(engine.store.append(std::vector{whole}) == Outcomes{Outcome::stored});
-  CHECK(load(engine.store, "a") == row);
-  CHECK(engine.store.entries("a", any_version, 3).back().version == 3);
+  CHECK(append(engine.store(), std::vector{whole}) == Outcomes{Outcome::stored});
+  CHECK(load(engine.store(), "a") == row);
+  CHECK(engine.store().entries("a", any_version, 3).back().version == 3);
 
   auto old = before;
-  CHECK(engine.store.append(std::vector{merged({settle(old, "r", 1), commit(old)})}) ==
+  CHECK(append(engine.store(), std::vector{merged({settle(old, "r", 1), commit(old)})}) ==
         Outcomes{Outcome::conflict});
-  CHECK(load(engine.store, "a") == row);
-  CHECK(engine.store.entries("a", any_version, 100).size() == 5);
+  CHECK(load(engine.store(), "a") == row);
+  CHECK(engine.store().entries("a", any_version, 100).size() == 5);
 }
 
 EVERY_ENGINE("an entry is found by its key and by the reservation that it ended") {
@@ -232,85 +196,86 @@ EVERY_ENGINE("an entry is found by its key and by the reservation that it ended"
   auto other = row_of("b");
   const auto debit = commit_with_key(row, "k");
   const auto held = reserve(row, "r");
-  engine.store.append(std::vector{debit, held, commit_with_key(other, "other")});
+  append(engine.store(), std::vector{debit, held, commit_with_key(other, "other")});
   const auto end = settle(row, "r", 1);
   const std::vector names{key("k"), ended("k"), ended("r"), key("r"), key("other")};
-  CHECK_FALSE(engine.store.recall("a", names)[2]);
-  engine.store.append(std::vector{end});
+  CHECK_FALSE(engine.store().recall("a", names)[2]);
+  append(engine.store(), std::vector{end});
   for (int round = 0; round < 2; ++round) {
-    CHECK(engine.store.recall("a", names) == std::vector<std::optional<ledger::Entry>>{
-                                                 debit.entries.front(), std::nullopt,
-                                                 end.entries.front(), std::nullopt, std::nullopt});
-    CHECK(engine.store.recall("unknown", names) ==
+    CHECK(engine.store().recall("a", names) ==
+          std::vector<std::optional<ledger::Entry>>{debit.entries.front(), std::nullopt,
+                                                    end.entries.front(), std::nullopt,
+                                                    std::nullopt});
+    CHECK(engine.store().recall("unknown", names) ==
           std::vector<std::optional<ledger::Entry>>(names.size()));
-    engine.store.checkpoint();
+    engine.store().checkpoint();
   }
 }
 
 EVERY_ENGINE("of several entries with one name the newest is found") {
   TestType engine;
   auto row = row_of("a");
-  engine.store.append(std::vector{commit_with_key(row, "k")});
-  if (GENERATE(true, false)) engine.store.checkpoint();
+  append(engine.store(), std::vector{commit_with_key(row, "k")});
+  if (GENERATE(true, false)) engine.store().checkpoint();
   const auto second = commit_with_key(row, "k");
-  engine.store.append(std::vector{second});
-  if (GENERATE(true, false)) engine.store.checkpoint();
-  CHECK(engine.store.recall("a", std::vector{key("k")}).front() == second.entries.front());
-  CHECK(engine.store.names("a", 10) == std::vector{key("k")});
+  append(engine.store(), std::vector{second});
+  if (GENERATE(true, false)) engine.store().checkpoint();
+  CHECK(engine.store().recall("a", std::vector{key("k")}).front() == second.entries.front());
+  CHECK(engine.store().names("a", 10) == std::vector{key("k")});
 }
 
 EVERY_ENGINE("an install's names are told, unless they are too many") {
   TestType engine;
   auto row = row_of("a");
-  CHECK(engine.store.names("a", 0) == std::vector<ledger::Name>{});
-  engine.store.append(std::vector{commit_with_key(row, "k"), reserve(row, "r")});
-  engine.store.checkpoint();
-  engine.store.append(std::vector{settle(row, "r", 1)});
-  auto names = engine.store.names("a", 2);
+  CHECK(engine.store().names("a", 0) == std::vector<ledger::Name>{});
+  append(engine.store(), std::vector{commit_with_key(row, "k"), reserve(row, "r")});
+  engine.store().checkpoint();
+  append(engine.store(), std::vector{settle(row, "r", 1)});
+  auto names = engine.store().names("a", 2);
   REQUIRE(names);
   CHECK(names->size() == 2);
   CHECK(std::count(names->begin(), names->end(), key("k")) == 1);
   CHECK(std::count(names->begin(), names->end(), ended("r")) == 1);
-  CHECK_FALSE(engine.store.names("a", 1));
-  CHECK(engine.store.names("b", 0) == std::vector<ledger::Name>{});
+  CHECK_FALSE(engine.store().names("a", 1));
+  CHECK(engine.store().names("b", 0) == std::vector<ledger::Name>{});
 }
 
 EVERY_ENGINE("pruning forgets the oldest entries and leaves the rows, and no gap") {
   TestType engine;
   auto row = row_of("a");
   auto idle = row_of("b");
-  engine.store.append(std::vector{create(idle), create(row), commit(row)});
+  append(engine.store(), std::vector{create(idle), create(row), commit(row)});
   const auto later = november + std::chrono::hours{1};
-  engine.store.append(std::vector{commit(row, 3, "core", later)});
-  while (engine.store.prune({later, later})) {
+  append(engine.store(), std::vector{commit(row, 3, "core", later)});
+  while (engine.store().prune({later, later})) {
   }
-  CHECK(load(engine.store, "a") == row);
-  CHECK(load(engine.store, "b") == idle);
-  CHECK(engine.store.entries("b", any_version, 10).empty());
-  REQUIRE(engine.store.entries("a", any_version, 10).size() == 1);
-  CHECK(engine.store.entries("a", any_version, 10).front().version == 3);
-  CHECK(engine.store.append(std::vector{commit(row), commit(idle)}) ==
+  CHECK(load(engine.store(), "a") == row);
+  CHECK(load(engine.store(), "b") == idle);
+  CHECK(engine.store().entries("b", any_version, 10).empty());
+  REQUIRE(engine.store().entries("a", any_version, 10).size() == 1);
+  CHECK(engine.store().entries("a", any_version, 10).front().version == 3);
+  CHECK(append(engine.store(), std::vector{commit(row), commit(idle)}) ==
         Outcomes{Outcome::stored, Outcome::stored});
-  CHECK(engine.store.entries("b", any_version, 10).size() == 1);
-  CHECK(engine.store.installs() == 2);
+  CHECK(engine.store().entries("b", any_version, 10).size() == 1);
+  CHECK(engine.store().installs() == 2);
 }
 
 EVERY_ENGINE("an entry that a name still finds is kept, and what comes after it") {
   TestType engine;
   auto row = row_of("a");
   const auto remembered = commit_with_key(row, "k");
-  engine.store.append(std::vector{remembered, commit(row)});
+  append(engine.store(), std::vector{remembered, commit(row)});
   const auto now = november + std::chrono::hours{1};
-  while (engine.store.prune({now, november})) {
+  while (engine.store().prune({now, november})) {
   }
-  CHECK(engine.store.entries("a", any_version, 10).size() == 2);
-  CHECK(engine.store.recall("a", std::vector{key("k")}).front() == remembered.entries.front());
-  engine.store.checkpoint();
-  while (engine.store.prune({now, now})) {
+  CHECK(engine.store().entries("a", any_version, 10).size() == 2);
+  CHECK(engine.store().recall("a", std::vector{key("k")}).front() == remembered.entries.front());
+  engine.store().checkpoint();
+  while (engine.store().prune({now, now})) {
   }
-  CHECK(engine.store.entries("a", any_version, 10).empty());
-  CHECK_FALSE(engine.store.recall("a", std::vector{key("k")}).front());
-  CHECK(engine.store.names("a", 10) == std::vector<ledger::Name>{});
+  CHECK(engine.store().entries("a", any_version, 10).empty());
+  CHECK_FALSE(engine.store().recall("a", std::vector{key("k")}).front());
+  CHECK(engine.store().names("a", 10) == std::vector<ledger::Name>{});
 }
 
 TEMPLATE_TEST_CASE("what no engine can keep as text fails alone", "", Sqlite, Postgres) {
@@ -320,17 +285,17 @@ TEMPLATE_TEST_CASE("what no engine can keep as text fails alone", "", Sqlite, Po
   auto a = row_of("a");
   auto b = row_of("b");
   auto c = row_of("c");
-  engine.store.append(std::vector{create(a), create(b), create(c)});
+  append(engine.store(), std::vector{create(a), create(b), create(c)});
   const auto before = b;
-  CHECK(engine.store.append(std::vector{commit(a), commit(b, 1, tier), commit(c)}) ==
+  CHECK(append(engine.store(), std::vector{commit(a), commit(b, 1, tier), commit(c)}) ==
         Outcomes{Outcome::stored, Outcome::damaged, Outcome::stored});
-  for (const auto& row : {a, before, c}) CHECK(load(engine.store, row.install_id) == row);
-  CHECK(engine.store.list({"", "", tier, 10}).empty());
-  CHECK(engine.store.list({}).size() == 3);
-  engine.store.ping();
-  engine.store.probe_write();
+  for (const auto& row : {a, before, c}) CHECK(load(engine.store(), row.install_id) == row);
+  CHECK(engine.store().list({"", "", tier, 10}).empty());
+  CHECK(engine.store().list({}).size() == 3);
+  engine.store().ping();
+  engine.store().probe_write();
   b = before;
-  CHECK(engine.store.append(std::vector{commit(b, 1, "t\xc3\xa4\xf0\x9f\x98\x80")}).front() ==
+  CHECK(append(engine.store(), std::vector{commit(b, 1, "t\xc3\xa4\xf0\x9f\x98\x80")}).front() ==
         Outcome::stored);
 }
 
@@ -340,10 +305,10 @@ TEMPLATE_TEST_CASE("an import of what no engine can keep names the install and s
   auto a = row_of("a");
   auto b = row_of("b");
   check_tells(told_by<StoreError>([&] {
-                engine.store.import(std::vector{create(a), commit(b, 1, "\xff")});
+                engine.store().import(std::vector{create(a), commit(b, 1, "\xff")});
               }),
               {"install \"b\"", "tier", "UTF-8"});
-  CHECK(engine.store.list({}).empty());
+  CHECK(engine.store().list({}).empty());
 }
 
 EVERY_ENGINE("what one install keeps from being pruned keeps no other") {
@@ -353,39 +318,40 @@ EVERY_ENGINE("what one install keeps from being pruned keeps no other") {
   auto dated_ahead = row_of("a");
   auto remembered = row_of("b");
   auto other = row_of("c");
-  engine.store.append(std::vector{commit(dated_ahead, 1, "core", ahead), commit(remembered),
-                                  commit_with_key(remembered, "k"), commit_with_key(other, "old")});
-  engine.store.append(std::vector{commit(dated_ahead), commit(remembered), commit(other)});
-  engine.store.checkpoint();
+  append(engine.store(),
+         std::vector{commit(dated_ahead, 1, "core", ahead), commit(remembered),
+                     commit_with_key(remembered, "k"), commit_with_key(other, "old")});
+  append(engine.store(), std::vector{commit(dated_ahead), commit(remembered), commit(other)});
+  engine.store().checkpoint();
   const auto kept = [&](const std::string& id) {
     std::vector<std::uint64_t> versions;
-    for (const auto& entry : engine.store.entries(id, any_version, 10)) {
+    for (const auto& entry : engine.store().entries(id, any_version, 10)) {
       versions.push_back(entry.version);
     }
     return versions;
   };
   const auto prune = [&](ledger::Time names_before) {
-    while (engine.store.prune({now, names_before})) {
+    while (engine.store().prune({now, names_before})) {
     }
   };
   SECTION("as long as a name is remembered") {
     prune(november);
     CHECK(kept("b") == std::vector<std::uint64_t>{3, 2});
     CHECK(kept("c") == std::vector<std::uint64_t>{2, 1});
-    CHECK(engine.store.recall("b", std::vector{key("k")}).front());
+    CHECK(engine.store().recall("b", std::vector{key("k")}).front());
   }
   SECTION("for ever if it is dated ahead") {}
   prune(now);
   CHECK(kept("a") == std::vector<std::uint64_t>{2, 1});
   CHECK(kept("b").empty());
   CHECK(kept("c").empty());
-  CHECK_FALSE(engine.store.recall("b", std::vector{key("k")}).front());
-  CHECK_FALSE(engine.store.recall("c", std::vector{key("old")}).front());
+  CHECK_FALSE(engine.store().recall("b", std::vector{key("k")}).front());
+  CHECK_FALSE(engine.store().recall("c", std::vector{key("old")}).front());
   for (const auto& row : {dated_ahead, remembered, other}) {
-    CHECK(load(engine.store, row.install_id) == row);
+    CHECK(load(engine.store(), row.install_id) == row);
   }
-  CHECK(engine.store.append(std::vector{commit(dated_ahead), commit(remembered), commit(other)}) ==
-        Outcomes(3, Outcome::stored));
+  CHECK(append(engine.store(), std::vector{commit(dated_ahead), commit(remembered),
+                                           commit(other)}) == Outcomes(3, Outcome::stored));
 }
 
 EVERY_ENGINE("a name that is used again is remembered as long as its newest entry") {
@@ -393,14 +359,14 @@ EVERY_ENGINE("a name that is used again is remembered as long as its newest entr
   auto row = row_of("a");
   const auto later = november + std::chrono::hours{1};
   const auto second = [&] {
-    engine.store.append(std::vector{commit_with_key(row, "k")});
+    append(engine.store(), std::vector{commit_with_key(row, "k")});
     return commit_with_key(row, "k", later);
   }();
-  engine.store.append(std::vector{second});
-  engine.store.checkpoint();
-  while (engine.store.prune({later, later})) {
+  append(engine.store(), std::vector{second});
+  engine.store().checkpoint();
+  while (engine.store().prune({later, later})) {
   }
-  CHECK(engine.store.recall("a", std::vector{key("k")}).front() == second.entries.front());
+  CHECK(engine.store().recall("a", std::vector{key("k")}).front() == second.entries.front());
 }
 
 EVERY_ENGINE("a list is in id order, and its filters hold together") {
@@ -411,9 +377,9 @@ EVERY_ENGINE("a list is in id order, and its filters hold together") {
     mutations.push_back(create(row));
     if (id[0] == 'b') mutations.push_back(commit(row, 1, "pro"));
   }
-  engine.store.append(mutations);
+  append(engine.store(), mutations);
   using Ids = std::vector<std::string>;
-  const auto list = [&](const ListQuery& query) { return ids_of(engine.store.list(query)); };
+  const auto list = [&](const ListQuery& query) { return ids_of(engine.store().list(query)); };
   CHECK(list({}) == Ids{"!", "a", "b/1", "b/2", "c", "~"});
   CHECK(list({.after = {}, .prefix = {}, .tier = {}, .limit = 2}) == Ids{"!", "a"});
   CHECK(list({.after = "a", .prefix = {}, .tier = {}, .limit = 2}) == Ids{"b/1", "b/2"});
@@ -433,13 +399,13 @@ EVERY_ENGINE("a snapshot stands still while the ledger goes on") {
   auto a = row_of("a");
   auto b = row_of("b");
   auto c = row_of("c");
-  engine.store.append(std::vector{create(b), create(a)});
+  append(engine.store(), std::vector{create(b), create(a)});
   const auto before = std::vector{a, b};
-  const auto cursor = engine.store.snapshot();
-  engine.store.append(std::vector{commit(a), commit(b), create(c)});
-  engine.store.checkpoint();
+  const auto cursor = engine.store().snapshot();
+  append(engine.store(), std::vector{commit(a), commit(b), create(c)});
+  engine.store().checkpoint();
   CHECK(rows_of(*cursor) == before);
-  CHECK(rows_of(*engine.store.snapshot()) == std::vector{a, b, c});
+  CHECK(rows_of(*engine.store().snapshot()) == std::vector{a, b, c});
 }
 
 // Appends batches of random mutations, some of them stale, and keeps a plain model beside them.
@@ -454,7 +420,7 @@ EVERY_ENGINE("after any history, the rows are what their entries make of them") 
   for (int batch = 0; batch < 60; ++batch) {
     if (!stale.empty()) {
       ledger::Row row = stale[static_cast<std::size_t>(pick(static_cast<int>(stale.size()) - 1))];
-      CHECK(engine.store.append(std::vector{commit(row)}) == Outcomes{Outcome::conflict});
+      CHECK(append(engine.store(), std::vector{commit(row)}) == Outcomes{Outcome::conflict});
     }
     std::vector<Mutation> mutations;
     for (int i = pick(6); i >= 0; --i) {
@@ -464,13 +430,13 @@ EVERY_ENGINE("after any history, the rows are what their entries make of them") 
       mutations.push_back(commit(row, 1 + pick(9), pick(1) == 0 ? "core" : "pro",
                                  november + std::chrono::hours{24 * batch}));
     }
-    CHECK(engine.store.append(mutations) == Outcomes(mutations.size(), Outcome::stored));
-    if (pick(9) == 0) engine.store.checkpoint();
+    CHECK(append(engine.store(), mutations) == Outcomes(mutations.size(), Outcome::stored));
+    if (pick(9) == 0) engine.store().checkpoint();
   }
-  CHECK(engine.store.installs() == model.size());
+  CHECK(engine.store().installs() == model.size());
   for (const auto& [id, row] : model) {
-    CHECK(load(engine.store, id) == row);
-    auto entries = engine.store.entries(id, any_version, 1'000);
+    CHECK(load(engine.store(), id) == row);
+    auto entries = engine.store().entries(id, any_version, 1'000);
     REQUIRE(entries.size() == row.version);
     ledger::Row replayed = row_of(id);
     for (auto entry = entries.rbegin(); entry != entries.rend(); ++entry) {

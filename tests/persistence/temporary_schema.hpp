@@ -28,6 +28,14 @@ class TemporarySchema {
 
   std::string uri() const { return server() + "?options=-csearch_path%3D" + name_; }
 
+  // By this port instead of the server's own.
+  std::string uri_by_way_of(int port) const {
+    const std::string own = ":" + std::to_string(server_port());
+    return uri().replace(uri().rfind(own + "/"), own.size(), ":" + std::to_string(port));
+  }
+
+  static int server_port() { return std::stoi(server().substr(server().rfind(':') + 1)); }
+
   void run(const std::string& statements) const {
     persistence::postgres::Connection{server()}.run_script(statements);
   }

@@ -39,7 +39,7 @@ Directory::~Directory() {
 
 Ledger::Ledger(const std::filesystem::path& parent, std::size_t live_installs)
     : directory_{parent},
-      store_{open_store("sqlite", directory_.path(), tuning_for(live_installs))},
+      store_{open_store("sqlite", directory_.path())},
       environment_{actors::system_time,
                    actors::random_mutation_id,
                    [](const actors::Event& event) { std::cerr << event.text << '\n'; },

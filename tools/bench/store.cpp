@@ -27,16 +27,22 @@ struct Options {
 // Makes commits to random installs.
 class Mutations {
  public:
-  explicit Mutations(std::size_t installs) : pick_{0, installs - 1} {
+  explicit Mutations(std::size_t installs) : stamps_(installs), pick_{0, installs - 1} {
     for (std::size_t i = 0; i < installs; ++i) {
       rows_.push_back(ledger::blank_row(install_id_of(i), now_));
     }
   }
 
+  // The last ones.
+  void stored(const std::vector<persistence::Appended>& appended) {
+    for (std::size_t i = 0; i < appended.size(); ++i) stamps_[picked_[i]] = appended[i].stamp;
+  }
+
   std::vector<persistence::Mutation> next(std::size_t count) {
     std::vector<persistence::Mutation> mutations;
+    picked_.clear();
     for (std::size_t i = 0; i < count; ++i) {
-      ledger::Row& row = rows_[pick_(random_)];
+      ledger::Row& row = rows_[picked_.emplace_back(pick_(random_))];
       ledger::Entry entry;
       entry.version = row.version + 1;
       entry.at = now_;
@@ -48,7 +54,7 @@ class Mutations {
       entry.month = row.month;
       entry.mutation_id = {random_(), random_()};
       ledger::apply(row, entry);
-      mutations.push_back({row, {std::move(entry)}});
+      mutations.push_back({row, {std::move(entry)}, stamps_[picked_.back()]});
     }
     return mutations;
   }
@@ -56,6 +62,8 @@ class Mutations {
  private:
   const ledger::Time now_ = actors::system_time();
   std::vector<ledger::Row> rows_;
+  std::vector<persistence::Stamp> stamps_;
+  std::vector<std::size_t> picked_;  // rows of the last mutations
   std::mt19937_64 random_{1};
   std::uniform_int_distribution<std::size_t> pick_;
 };
@@ -67,7 +75,7 @@ void run(const Options& options) {
   std::vector<double> rates;
   for (std::size_t round = 0; round < options.rounds; ++round) {
     rates.push_back(rate_of(options.seconds, [&] {
-      store->append(mutations.next(options.batch_mutations));
+      mutations.stored(store->append(mutations.next(options.batch_mutations)));
       return options.batch_mutations;
     }));
     std::printf("round %zu: %.0f commits/s\n", round + 1, rates.back());

@@ -239,7 +239,7 @@ void run(const Options& options, Signals& signals) {
   const actors::Tuning tuning = tuning_of(options);
   const bool is_shared = persistence::is_postgres_uri(options.store);
   if (is_shared) make_directory(options.data_dir);
-  const auto store = open_store_when_there(options.store, options.data_dir, tuning);
+  const auto store = open_store_when_there(options.store, options.data_dir);
   const Ending closing_store{signals, "closing the ledger"};
   const auto quota_storage = is_shared ? quota_table_of(options) : quota_file_of(options);
   actors::Environment environment{

@@ -48,11 +48,10 @@ class Replay {
 }  // namespace
 
 std::unique_ptr<persistence::Store> open_store_when_there(const std::string& store,
-                                                          const std::filesystem::path& data_dir,
-                                                          const actors::Tuning& tuning) {
+                                                          const std::filesystem::path& data_dir) {
   for (std::string told;;) {
     try {
-      return open_store(store, data_dir, tuning, tell, Replay{});
+      return open_store(store, data_dir, tell, Replay{});
     } catch (const persistence::StoreUnreachableError& error) {
       ask_manager_for_time("waiting for the store: " + std::string{error.what()});
       if (told != error.what()) log({"waiting_for_store", error.what()});

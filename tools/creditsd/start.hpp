@@ -6,14 +6,12 @@
 #include <memory>
 #include <string>
 
-#include "actors/environment.hpp"
 #include "persistence/store.hpp"
 
 namespace credits::creditsd {
 
 // Errors: open_store(), but for StoreUnreachableError.
 std::unique_ptr<persistence::Store> open_store_when_there(const std::string& store,
-                                                          const std::filesystem::path& data_dir,
-                                                          const actors::Tuning& tuning);
+                                                          const std::filesystem::path& data_dir);
 
 }  // namespace credits::creditsd
