@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "actors/handlers.hpp"
-#include "actors/ledger/assert.hpp"
+#include "actors/base/assert.hpp"
 
 namespace credits::actors {
 

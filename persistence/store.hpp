@@ -17,7 +17,7 @@
 #include <string_view>
 #include <vector>
 
-#include "actors/ledger/assert.hpp"
+#include "actors/base/assert.hpp"
 #include "actors/ledger/entry.hpp"
 #include "actors/ledger/row.hpp"
 #include "persistence/stamp.hpp"

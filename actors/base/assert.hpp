@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <string>
 
-namespace credits::ledger {
+namespace credits::base {
 
 // Nobody catches it: the handler of std::set_terminate() finds it.
 class InvariantBroken : public std::logic_error {
@@ -26,11 +26,11 @@ namespace detail {
 
 }  // namespace detail
 
-}  // namespace credits::ledger
+}  // namespace credits::base
 
 #define CREDITS_ASSERT(kind, ...)                                             \
   ((__VA_ARGS__) ? static_cast<void>(0)                                       \
-                 : ::credits::ledger::detail::end_process(__FILE__, __LINE__, \
+                 : ::credits::base::detail::end_process(__FILE__, __LINE__, \
                                                           kind " does not hold: " #__VA_ARGS__))
 
 // What a function relies on where it begins.

@@ -1,4 +1,4 @@
-#include "actors/ledger/assert.hpp"
+#include "actors/base/assert.hpp"
 
 #include <sys/wait.h>
 #include <unistd.h>
