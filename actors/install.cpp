@@ -6,8 +6,8 @@
 #include <numeric>
 #include <utility>
 
-#include "actors/handlers.hpp"
 #include "actors/base/assert.hpp"
+#include "actors/handlers.hpp"
 
 namespace credits::actors {
 

@@ -5,8 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
-#include "actors/handlers.hpp"
 #include "actors/base/assert.hpp"
+#include "actors/handlers.hpp"
 
 namespace credits::actors {
 

@@ -4,8 +4,8 @@
 #include <thread>
 #include <utility>
 
-#include "persistence/postgres_store.hpp"
-#include "persistence/sqlite_store.hpp"
+#include "persistence/postgres/store.hpp"
+#include "persistence/sqlite/store.hpp"
 
 namespace credits {
 

@@ -28,10 +28,10 @@ namespace detail {
 
 }  // namespace credits::base
 
-#define CREDITS_ASSERT(kind, ...)                                             \
-  ((__VA_ARGS__) ? static_cast<void>(0)                                       \
+#define CREDITS_ASSERT(kind, ...)                                           \
+  ((__VA_ARGS__) ? static_cast<void>(0)                                     \
                  : ::credits::base::detail::end_process(__FILE__, __LINE__, \
-                                                          kind " does not hold: " #__VA_ARGS__))
+                                                        kind " does not hold: " #__VA_ARGS__))
 
 // What a function relies on where it begins.
 #define CREDITS_EXPECTS(...) CREDITS_ASSERT("a precondition", __VA_ARGS__)

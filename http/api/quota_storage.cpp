@@ -1,39 +1,15 @@
 #include "http/api/quota_storage.hpp"
 
-#include "actors/base/files.hpp"
-#include "http/codec/quota.hpp"
-#include "persistence/store.hpp"
-
 namespace credits::http {
 
-namespace {
-
-// Does `work`, and tells what of it fails as a fault of `home`.
-template <class Work>
-auto at_home(const char* verb, const std::string& home, const Work& work) {
-  try {
-    return work();
-  } catch (const base::FileError& error) {
-    throw QuotaStorageError{std::string{"cannot "} + verb + " the " + home + ": " + error.what()};
-  } catch (const persistence::StoreError& error) {
-    throw QuotaStorageError{std::string{"cannot "} + verb + " the " + home + ": " + error.what()};
-  } catch (const codec::QuotaError& error) {
-    throw QuotaStorageError{home + ": " + error.what()};
-  }
-}
-
-constexpr const char* table_name = "quota in PostgreSQL";
-
-}  // namespace
-
 ledger::Quota QuotaFile::read() {
-  return at_home("read", "quota file " + path_.string(),
-                 [&] { return codec::decode_quota(base::read_text_file(path_)); });
+  return access_quota("read", "quota file " + path_.string(),
+                      [&] { return codec::decode_quota(base::read_text_file(path_)); });
 }
 
 void QuotaFile::write(const ledger::Quota& quota) {
-  at_home("write", "quota file " + path_.string(),
-          [&] { base::replace_file(path_, codec::encode(quota) + "\n"); });
+  access_quota("write", "quota file " + path_.string(),
+               [&] { base::replace_file(path_, codec::encode(quota) + "\n"); });
 }
 
 std::optional<ledger::Quota> QuotaFile::write_if(const QuotaCondition& condition,
@@ -42,30 +18,6 @@ std::optional<ledger::Quota> QuotaFile::write_if(const QuotaCondition& condition
   if (!condition(stored)) return stored;
   write(quota);
   return std::nullopt;
-}
-
-QuotaTable::QuotaTable(const std::string& uri, const ledger::Quota& first) : table_{uri} {
-  at_home("write", table_name,
-          [&] { return codec::decode_quota(table_.read_or_keep(codec::encode(first))); });
-}
-
-ledger::Quota QuotaTable::read() {
-  return at_home("read", table_name, [&] { return codec::decode_quota(table_.read()); });
-}
-
-void QuotaTable::write(const ledger::Quota& quota) {
-  at_home("write", table_name, [&] { table_.replace(codec::encode(quota)); });
-}
-
-std::optional<ledger::Quota> QuotaTable::write_if(const QuotaCondition& condition,
-                                                  const ledger::Quota& quota) {
-  return at_home("write", table_name, [&]() -> std::optional<ledger::Quota> {
-    const std::string text = table_.read();
-    ledger::Quota stored = codec::decode_quota(text);
-    if (!condition(stored)) return stored;
-    if (table_.replace_if(text, codec::encode(quota))) return std::nullopt;
-    return codec::decode_quota(table_.read());  // another node was faster
-  });
 }
 
 std::unique_lock<std::timed_mutex> QuotaKeeper::lock() {

@@ -15,9 +15,11 @@
 #include <stdexcept>
 #include <string>
 
+#include "actors/base/files.hpp"
 #include "actors/environment.hpp"
 #include "actors/ledger/quota.hpp"
-#include "persistence/postgres_quota.hpp"
+#include "http/codec/quota.hpp"
+#include "persistence/store.hpp"
 
 namespace credits::http {
 
@@ -44,6 +46,23 @@ class QuotaStorage {
   virtual bool is_shared() const = 0;
 };
 
+// Does `work`; its failures become QuotaStorageErrors that name the storage: "cannot VERB the
+// STORAGE".
+template <class Work>
+auto access_quota(const char* verb, const std::string& storage, const Work& work) {
+  try {
+    return work();
+  } catch (const base::FileError& error) {
+    throw QuotaStorageError{std::string{"cannot "} + verb + " the " + storage + ": " +
+                            error.what()};
+  } catch (const persistence::StoreError& error) {
+    throw QuotaStorageError{std::string{"cannot "} + verb + " the " + storage + ": " +
+                            error.what()};
+  } catch (const codec::QuotaError& error) {
+    throw QuotaStorageError{storage + ": " + error.what()};
+  }
+}
+
 class QuotaFile : public QuotaStorage {
  public:
   explicit QuotaFile(std::filesystem::path path) : path_{std::move(path)} {}
@@ -57,21 +76,6 @@ class QuotaFile : public QuotaStorage {
 
  private:
   const std::filesystem::path path_;
-};
-
-// In the database that all nodes share.
-class QuotaTable : public QuotaStorage {
- public:
-  // `first` is what the ledger gets if it has no quota yet.
-  QuotaTable(const std::string& uri, const ledger::Quota& first);
-  ledger::Quota read() override;
-  void write(const ledger::Quota& quota) override;
-  std::optional<ledger::Quota> write_if(const QuotaCondition& condition,
-                                        const ledger::Quota& quota) override;
-  bool is_shared() const override { return true; }
-
- private:
-  persistence::PostgresQuota table_;
 };
 
 // The outcome of a conditional replacement.

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "persistence/memory_store.hpp"
+#include "tests/memory_store.hpp"
 
 namespace credits::tests {
 

@@ -7,8 +7,8 @@
 #include <numeric>
 
 #include "actors/ledger/rules.hpp"
-#include "persistence/audit.hpp"
-#include "persistence/sqlite_store.hpp"
+#include "persistence/sqlite/audit.hpp"
+#include "persistence/sqlite/store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/temporary_directory.hpp"

@@ -17,9 +17,9 @@
 #include "actors/system.hpp"
 #include "http/api/answer.hpp"
 #include "http/codec/quota.hpp"
-#include "persistence/memory_store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
+#include "tests/memory_store.hpp"
 #include "tests/temporary_directory.hpp"
 #include "tests/told.hpp"
 

@@ -1,6 +1,6 @@
 // A ledger is checked against itself: a whole one passes, and whatever is changed in the files is
 // named, with the install and the version.
-#include "persistence/audit.hpp"
+#include "persistence/sqlite/audit.hpp"
 
 #include <SQLiteCpp/SQLiteCpp.h>
 
@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "persistence/sqlite_store.hpp"
+#include "persistence/sqlite/store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/temporary_directory.hpp"

@@ -1,6 +1,6 @@
 // A backup is the ledger as it was at one moment: whatever is written meanwhile, whatever was
 // pruned before, and with all that is remembered.
-#include "persistence/backup.hpp"
+#include "persistence/sqlite/backup.hpp"
 
 #include <SQLiteCpp/SQLiteCpp.h>
 
@@ -11,8 +11,8 @@
 #include <thread>
 #include <vector>
 
-#include "persistence/audit.hpp"
-#include "persistence/sqlite_store.hpp"
+#include "persistence/sqlite/audit.hpp"
+#include "persistence/sqlite/store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/temporary_directory.hpp"

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
-#include "persistence/audit.hpp"
-#include "persistence/sqlite_store.hpp"
+#include "persistence/sqlite/audit.hpp"
+#include "persistence/sqlite/store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/persistence/failing_sync.hpp"

@@ -5,10 +5,10 @@
 #include <memory>
 #include <string>
 
-#include "persistence/memory_store.hpp"
-#include "persistence/postgres_store.hpp"
-#include "persistence/sqlite_store.hpp"
+#include "persistence/postgres/store.hpp"
+#include "persistence/sqlite/store.hpp"
 #include "tests/catch.hpp"
+#include "tests/memory_store.hpp"
 #include "tests/persistence/relay.hpp"
 #include "tests/persistence/temporary_schema.hpp"
 #include "tests/temporary_directory.hpp"

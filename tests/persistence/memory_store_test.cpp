@@ -1,5 +1,5 @@
 // The faults that tests of other rooms rely on.
-#include "persistence/memory_store.hpp"
+#include "tests/memory_store.hpp"
 
 #include <string>
 #include <vector>

@@ -5,10 +5,11 @@
 #include <thread>
 #include <vector>
 
-#include "persistence/postgres.hpp"
-#include "persistence/postgres_schema.hpp"
-#include "persistence/postgres_server.hpp"
-#include "persistence/postgres_sql.hpp"
+#include "persistence/postgres/connection.hpp"
+#include "persistence/postgres/pool.hpp"
+#include "persistence/postgres/schema.hpp"
+#include "persistence/postgres/server.hpp"
+#include "persistence/postgres/sql.hpp"
 #include "tests/catch.hpp"
 #include "tests/persistence/relay.hpp"
 #include "tests/persistence/temporary_schema.hpp"

@@ -1,16 +1,15 @@
 // What the PostgreSQL engine promises where others work on the same tables: rows that somebody
 // holds, rows and histories that change behind a node's back, and short time-outs.
-#include "persistence/postgres_store.hpp"
-
 #include <chrono>
 #include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
-#include "persistence/journal.hpp"
-#include "persistence/migrate.hpp"
-#include "persistence/postgres.hpp"
+#include "persistence/migration/migrate.hpp"
+#include "persistence/postgres/connection.hpp"
+#include "persistence/postgres/store.hpp"
+#include "persistence/sqlite/journal.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/persistence/temporary_schema.hpp"

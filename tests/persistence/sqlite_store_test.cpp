@@ -1,7 +1,5 @@
 // What the SQLite engine promises beyond the suite for all engines: that it comes back after a
 // crash, and that it refuses files that it cannot trust.
-#include "persistence/sqlite_store.hpp"
-
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <unistd.h>
 
@@ -12,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "persistence/audit.hpp"
+#include "persistence/sqlite/audit.hpp"
+#include "persistence/sqlite/store.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/persistence/failing_sync.hpp"

@@ -5,7 +5,7 @@
 #include <stdexcept>
 #include <string>
 
-#include "persistence/postgres.hpp"
+#include "persistence/postgres/connection.hpp"
 
 namespace credits::tests {
 

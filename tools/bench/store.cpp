@@ -1,5 +1,7 @@
 // bench_store: commits per second of the SQLite store alone, without actors and snapshots: the
 // difference from bench_actors is their cost.
+#include "persistence/sqlite/store.hpp"
+
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <random>
@@ -9,7 +11,6 @@
 
 #include "actors/ledger/rules.hpp"
 #include "http/codec/quota.hpp"
-#include "persistence/sqlite_store.hpp"
 #include "tools/bench/setting.hpp"
 
 namespace credits::bench {

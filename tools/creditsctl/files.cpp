@@ -3,11 +3,11 @@
 #include <iostream>
 #include <memory>
 
-#include "persistence/audit.hpp"
-#include "persistence/backup.hpp"
-#include "persistence/migrate.hpp"
-#include "persistence/postgres_audit.hpp"
-#include "persistence/postgres_store.hpp"
+#include "persistence/migration/migrate.hpp"
+#include "persistence/postgres/audit.hpp"
+#include "persistence/postgres/store.hpp"
+#include "persistence/sqlite/audit.hpp"
+#include "persistence/sqlite/backup.hpp"
 #include "tools/creditsctl/commands.hpp"
 #include "tools/creditsctl/failure.hpp"
 #include "tools/creditsctl/fresh_file.hpp"

@@ -27,7 +27,7 @@
 #include "http/codec/quota.hpp"
 #include "http/server/server.hpp"
 #include "http/server/tls.hpp"
-#include "persistence/postgres_store.hpp"
+#include "persistence/postgres/store.hpp"
 #include "persistence/quota_file.hpp"
 #include "tools/creditsd/gone_tiers.hpp"
 #include "tools/creditsd/import.hpp"
@@ -36,6 +36,7 @@
 #include "tools/creditsd/manager.hpp"
 #include "tools/creditsd/options.hpp"
 #include "tools/creditsd/quota_follower.hpp"
+#include "tools/creditsd/quota_table.hpp"
 #include "tools/creditsd/signals.hpp"
 #include "tools/creditsd/start.hpp"
 #include "tools/creditsd/watch.hpp"
@@ -110,7 +111,7 @@ std::unique_ptr<http::QuotaStorage> quota_table_of(const Options& options) {
   const auto path = quota_path_of(options);
   const bool has_file = options.quota_file || std::filesystem::exists(path);
   const auto first = has_file ? http::QuotaFile{path}.read() : http::codec::default_quota();
-  auto table = std::make_unique<http::QuotaTable>(options.store, first);
+  auto table = std::make_unique<QuotaTable>(options.store, first);
   if (has_file && table->read() != first) {
     log_warning(
         "quota_file_ignored",

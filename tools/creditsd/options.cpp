@@ -18,7 +18,7 @@
 #include "actors/environment.hpp"
 #include "http/api/api.hpp"
 #include "http/server/server.hpp"
-#include "persistence/postgres_store.hpp"
+#include "persistence/postgres/store.hpp"
 #include "persistence/store.hpp"
 #include "tools/creditsd/addresses.hpp"
 #include "tools/help.hpp"

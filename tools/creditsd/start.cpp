@@ -5,7 +5,7 @@
 #include <string_view>
 #include <thread>
 
-#include "persistence/postgres_store.hpp"
+#include "persistence/postgres/store.hpp"
 #include "tools/creditsd/log.hpp"
 #include "tools/creditsd/manager.hpp"
 #include "tools/running_ledger.hpp"
