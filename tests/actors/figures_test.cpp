@@ -28,12 +28,12 @@ Counts counts_of(const std::vector<std::uint64_t>& values) {
 }
 
 TEST_CASE("a bucket's greatest value is in it, and the next one is not") {
-  for (std::size_t i = 0; i + 1 < buckets::count; ++i) {
+  for (std::size_t i = 0; i + 1 < base::buckets::count; ++i) {
     INFO(i);
-    REQUIRE(buckets::index_of(buckets::greatest_in(i)) == i);
-    REQUIRE(buckets::index_of(buckets::greatest_in(i) + 1) == i + 1);
+    REQUIRE(base::buckets::index_of(base::buckets::greatest_in(i)) == i);
+    REQUIRE(base::buckets::index_of(base::buckets::greatest_in(i) + 1) == i + 1);
   }
-  CHECK(buckets::index_of(~std::uint64_t{0}) == buckets::count - 1);
+  CHECK(base::buckets::index_of(~std::uint64_t{0}) == base::buckets::count - 1);
 }
 
 TEST_CASE("a quantile is never too low, and at most a sixteenth too high") {
