@@ -29,7 +29,7 @@ bool is_token(std::string_view text) {
          });
 }
 
-// `credentials` as RFC 6750 has them: the scheme in whatever case, and a token.
+// The token in `credentials` (RFC 6750): the scheme in any case, then the token.
 std::optional<std::string_view> token_of(std::string_view credentials) {
   constexpr std::string_view scheme = "Bearer ";
   if (!equal_without_case(credentials.substr(0, scheme.size()), scheme)) return std::nullopt;
@@ -37,7 +37,7 @@ std::optional<std::string_view> token_of(std::string_view credentials) {
   return is_token(token) ? std::optional{token} : std::nullopt;
 }
 
-// The host of `HOST:PORT`, whose port may be missing; as it is if it is neither.
+// The host of `HOST:PORT`, where the port is optional; any other text unchanged.
 std::string without_port(const std::string& text) {
   const std::size_t colon = text.rfind(':');
   const bool has_port =
@@ -47,9 +47,9 @@ std::string without_port(const std::string& text) {
   return is_v6 ? host.substr(1, host.size() - 2) : host;
 }
 
-// Whether a browser may have been made to take this machine for another one. A program that is no
-// browser may write what it likes there, like `Host: x`; but a name with a dot is never let
-// through.
+// Whether a browser may have been led here by another machine's name. Programs other than browsers
+// may send any name of letters, digits and hyphens, like `Host: x`; a name with a dot is always
+// refused.
 bool may_be_rebound(const std::string& host, const Sender& sender) {
   if (is_loopback(without_port(host))) return false;
   return sender.may_be_browser || !std::all_of(host.begin(), host.end(), [](unsigned char c) {
@@ -74,7 +74,7 @@ std::vector<Access::Digest> Access::read(const std::optional<std::filesystem::pa
   try {
     content = base::read_secret_file(*file);
   } catch (const base::FileError& error) {
-    throw TokenFileError{"cannot take the token file " + std::string{error.what()}};
+    throw TokenFileError{"cannot use the token file " + std::string{error.what()}};
   }
   std::vector<Digest> digests;
   std::size_t line_number = 0;
@@ -83,16 +83,16 @@ std::vector<Access::Digest> Access::read(const std::optional<std::filesystem::pa
     const std::string_view token = trimmed(line);
     if (token.empty()) continue;
     if (!is_token(token)) {
-      throw TokenFileError{"token file " + file->string() + ", line " +
-                           std::to_string(line_number) +
-                           ": a token is of letters, digits and -._~+/ with = at its end, 4096 "
-                           "characters at most"};
+      throw TokenFileError{
+          "token file " + file->string() + ", line " + std::to_string(line_number) +
+          ": a token has at most 4096 characters: letters, digits and -._~+/, with "
+          "optional = at the end"};
     }
     digests.push_back(digest_of(token));
   }
   if (digests.empty()) {
     throw TokenFileError{"token file " + file->string() +
-                         " has no token; write one a line, as `openssl rand -hex 32` makes them"};
+                         " has no token; write one per line, as `openssl rand -hex 32` makes them"};
   }
   return digests;
 }
@@ -103,7 +103,7 @@ Access::Digest Access::digest_of(std::string_view token) {
   return digest;
 }
 
-// Takes as long whether it is there or not, and wherever.
+// Takes the same time wherever the digest is, and if it is missing.
 bool Access::has(const std::vector<Digest>& digests, const Digest& digest) {
   bool found = false;
   for (const Digest& known : digests) {
@@ -128,9 +128,9 @@ std::optional<Problem> Access::refuse_without_token(Scope scope, const Sender& s
   const auto tokens = tokens_.load();
   const bool is_admin = has(tokens->admin, digest);
   const bool is_relay = has(tokens->relay, digest);
-  if (!is_admin && !is_relay) return unauthorized("the token is not one of this server", true);
+  if (!is_admin && !is_relay) return unauthorized("this server does not know the token", true);
   if (scope == Scope::operators && !is_admin) {
-    return forbidden("this call takes an admin's token, not a relay's");
+    return forbidden("this call needs an admin's token, not a relay's");
   }
   return std::nullopt;
 }
@@ -138,22 +138,22 @@ std::optional<Problem> Access::refuse_without_token(Scope scope, const Sender& s
 std::optional<Problem> Access::refuse_page(const Sender& sender) const {
   if (sender.is_forwarded) {
     return forbidden(
-        "a proxy has forwarded this request; without tokens the server answers to this machine "
-        "alone, so start it with --relay-token-file and --admin-token-file");
+        "a proxy has forwarded this request; without tokens the server serves this machine alone: "
+        "start it with --relay-token-file and --admin-token-file");
   }
   const std::string host{sender.host.value_or("")};
   if (may_be_rebound(host, sender)) {
     return forbidden("Host \"" + base::printable(host) +
-                     "\" is not this machine; without tokens the server answers to 127.0.0.1, "
-                     "[::1] and localhost alone");
+                     "\" is not this machine; without tokens the server answers only to 127.0.0.1, "
+                     "[::1] and localhost");
   }
   if (sender.origin && !equal_without_case(*sender.origin, scheme_ + "://" + host)) {
     return forbidden("Origin \"" + base::printable(*sender.origin) +
-                     "\" is another site's; without tokens no page but the server's own may call");
+                     "\" is another site; without tokens only the server's own page may call");
   }
   if (sender.fetch_site && *sender.fetch_site != "same-origin" && *sender.fetch_site != "none") {
     return forbidden("Sec-Fetch-Site \"" + base::printable(*sender.fetch_site) +
-                     "\": without tokens no page but the server's own may call");
+                     "\": without tokens only the server's own page may call");
   }
   return std::nullopt;
 }

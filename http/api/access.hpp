@@ -1,9 +1,9 @@
-// Who may call what.
+// Decides who may make which call.
 //
-// With token files, a call needs a token of its scope: a relay's reach what relays call, an admin's
-// everything. Without, the server listens on loopback alone, where every program is trusted but no
-// web page is: a page of elsewhere gives itself away by its Origin, or, if its name has been made
-// to lead here (DNS rebinding), by the Host it asks for.
+// With token files, a call needs a token of its scope: a relay's token allows relays' calls, an
+// admin's allows all. Without token files the server listens on loopback and Unix sockets alone,
+// where every program is trusted, but no other site's web page. Such a page is recognised by its
+// Origin, or, if its name was made to lead to this machine (DNS rebinding), by its Host.
 #pragma once
 
 #include <array>
@@ -22,13 +22,13 @@
 
 namespace credits::http {
 
-// The text names the file and what is wrong with it, and shows no token.
+// The text names the file and its fault, and contains no token.
 class TokenFileError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Files of tokens, one a line (RFC 6750's b64token); empty lines are passed over.
+// Files of tokens (RFC 6750's b64token), one per line; empty lines are ignored.
 struct TokenFiles {
   std::optional<std::filesystem::path> relay{};
   std::optional<std::filesystem::path> admin{};
@@ -36,22 +36,22 @@ struct TokenFiles {
   bool any() const { return relay || admin; }
 };
 
-// Any thread may use it.
+// Thread-safe.
 class Access {
  public:
-  // `scheme`: http or https, as the server serves. Throws TokenFileError.
+  // `scheme`: the server's, http or https. Throws TokenFileError.
   explicit Access(TokenFiles files = {}, std::string scheme = "http");
 
-  // Why the sender may not make a call of this scope; nothing if it may.
+  // The problem if the sender may not make a call of this scope; nullopt if it may.
   std::optional<Problem> refuse(Scope scope, const Sender& sender) const;
 
-  // Reads the files again. Throws TokenFileError: the tokens stay as they are.
+  // Reads the files again. If it throws TokenFileError, the old tokens stay in force.
   void reload();
 
   bool has_tokens() const { return files_.any(); }
 
  private:
-  using Digest = std::array<unsigned char, 32>;  // SHA-256: no token is kept, and all are as long
+  using Digest = std::array<unsigned char, 32>;  // SHA-256: stores no token, and has a fixed length
 
   struct Tokens {
     std::vector<Digest> relay;
@@ -69,7 +69,7 @@ class Access {
   std::atomic<std::shared_ptr<const Tokens>> tokens_;
 };
 
-// Whether only this machine reaches it by this name or address: 127.0.0.0/8, ::1 or localhost.
+// Whether only this machine reaches `host`: 127.0.0.0/8, ::1 or localhost.
 bool is_loopback(const std::string& host);
 
 }  // namespace credits::http

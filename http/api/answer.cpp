@@ -35,8 +35,8 @@ Problem problem_of(const actors::Refused& refused) {
     case Refusal::reservation_settled:
       return reservation_settled(value);
     case Refusal::credits_exceed_hold:
-      return invalid_request("credits",
-                             "\"credits\" must be at most the " + value + " that are held");
+      return invalid_request(
+          "credits", "\"credits\" must be at most " + value + ", which the reservation holds");
     case Refusal::gemini_cap_exceeded:
       return gemini_cap_exceeded(value, refused.gone_tier);
     case Refusal::idempotency_key_reused:
@@ -47,7 +47,7 @@ Problem problem_of(const actors::Refused& refused) {
   throw std::logic_error{"a refusal without a problem"};
 }
 
-// What is wrong, if anything.
+// The problem in the answer, if any.
 std::optional<Problem> problem_of(const actors::Answer& answer, const Subject& subject) {
   if (const auto* refused = std::get_if<actors::Refused>(&answer)) return problem_of(*refused);
   if (std::holds_alternative<actors::Unavailable>(answer)) {

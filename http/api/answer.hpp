@@ -1,4 +1,4 @@
-// From what the actors answer to what the client reads, be it alone or in a batch.
+// Turns the actors' answers into HTTP responses, or into results of a batch.
 #pragma once
 
 #include <string_view>
@@ -10,10 +10,10 @@
 
 namespace credits::http {
 
-// For answers that are kept word for word: of an operation that was done.
+// The status and body of an answer without a problem, as stored for replays.
 actors::Recorded record(const actors::Answer& answer);
 
-// The operation that an answer is to.
+// The operation that an answer belongs to.
 struct Subject {
   std::string_view install_id;
   bool is_read = false;  // it changes nothing

@@ -73,14 +73,14 @@ std::size_t operations_in(const DecodedBatch& batch) {
   }));
 }
 
-// Takes the operations of `batch` as requests to the actors, to be answered to `asker`.
+// Moves the operations of `batch` into requests to the actors, whose answers go to `asker`.
 std::vector<actors::Request> requests_of(DecodedBatch& batch,
                                          const std::shared_ptr<actors::Asker>& asker,
                                          actors::SteadyTime deadline) {
   const auto answers = std::make_shared<actors::Answers>(operations_in(batch), asker);
   std::vector<actors::Request> requests;
-  requests.reserve(operations_in(batch));      // so that the ids stay where they are
-  std::pmr::monotonic_buffer_resource memory;  // freed at once
+  requests.reserve(operations_in(batch));      // so that views of the ids stay valid
+  std::pmr::monotonic_buffer_resource memory;  // freed all at once
   std::pmr::unordered_map<std::string_view, std::size_t> last_places{&memory};
   for (auto& member : batch) {
     auto* operation = std::get_if<actors::Operation>(&member);
@@ -88,19 +88,19 @@ std::vector<actors::Request> requests_of(DecodedBatch& batch,
     const std::size_t place = requests.size();
     requests.push_back({std::move(*operation), answers, place, {}, deadline});
     const std::string& install_id = requests.back().operation.install_id;
-    operation->install_id = install_id;  // stays, for a problem that names it
+    operation->install_id = install_id;  // kept for a problem, which names it
     const auto [last, is_first] = last_places.try_emplace(install_id, place);
     if (!is_first) requests.back().previous_place = std::exchange(last->second, place);
   }
   return requests;
 }
 
-// What was moved away but for its id and its kind.
+// `operation` has been moved from; its id and its kind remain.
 Subject subject_of(const actors::Operation& operation) {
   return {operation.install_id, std::holds_alternative<actors::Get>(operation.action)};
 }
 
-// The results of a batch in its order; `answers` are those to its operations.
+// The results of a batch in its order; `answers` belong to its valid operations.
 std::vector<codec::Result> results_of(const DecodedBatch& batch,
                                       const std::vector<actors::Answer>& answers) {
   std::vector<codec::Result> results;
@@ -115,7 +115,8 @@ std::vector<codec::Result> results_of(const DecodedBatch& batch,
   return results;
 }
 
-// A worker compresses assets. The figures wait for none.
+// Assets are not prompt, because a worker compresses them; figures are, so that they need no
+// worker.
 bool is_prompt(Call call) {
   return call <= Call::batch || call == Call::get_stats ||
          (call >= Call::metrics && call != Call::asset);
@@ -132,8 +133,8 @@ std::vector<std::string> methods_of_all_routes() {
   return {methods.begin(), methods.end()};
 }
 
-// 304 where the client has what `response` has; see RFC 9110, section 13.1.2.
-HttpResponse if_news(HttpResponse response, const HttpRequest& request) {
+// Makes the response a 304 if the client already has its content (RFC 9110, section 13.1.2).
+HttpResponse not_modified_if_known(HttpResponse response, const HttpRequest& request) {
   if (request.if_none_match && is_known_by(*request.if_none_match, response.etag)) {
     response.status = 304;
     response.body.clear();
@@ -171,7 +172,7 @@ Admission Api::admit(const HttpRequest& request) {
   admission.is_prompt = !route || is_prompt(route->call);
   admission.body_bytes_max = body_bytes_max;
   if (route && route->call == Call::import_ledger) admit_import(admission, *route);
-  // Only those who may call something learn what does not exist.
+  // Unknown paths need a token too, so that strangers do not learn which paths exist.
   const Scope scope = route ? route->scope : Scope::relay;
   if (const auto problem = context_.access.refuse(scope, request.sender)) {
     admission.refusal = refusal(route, *problem);
@@ -182,7 +183,7 @@ Admission Api::admit(const HttpRequest& request) {
 void Api::admit_import(Admission& admission, const Route& route) {
   admission.body_bytes_max = import_bytes_max;
   admission.request_timeout = import_body_timeout;
-  // The persister looks again, but by then all of the file would be in memory.
+  // The persister checks again, but by then the whole file would be in memory.
   if (const std::uint64_t installs = context_.environment.figures.installs; installs > 0) {
     admission.refuse_body = [this, &route, installs] {
       return refusal(&route, ledger_not_empty(installs));
@@ -196,7 +197,7 @@ HttpResponse Api::refuse(int status, std::string detail) {
   return response;
 }
 
-// Counted, with no time at all.
+// Counts the refusal with a latency of 0.
 HttpResponse Api::refusal(const Route* route, const Problem& problem) {
   HttpResponse response = to_response(problem);
   const auto now = std::chrono::steady_clock::now();
@@ -207,17 +208,18 @@ HttpResponse Api::refusal(const Route* route, const Problem& problem) {
 }
 
 // A request whose operations are with the actors.
-class Api::Asked : public Ongoing,
-                   public actors::Asker,
-                   public std::enable_shared_from_this<Api::Asked> {
+class Api::PendingCall : public PendingAnswer,
+                         public actors::Asker,
+                         public std::enable_shared_from_this<Api::PendingCall> {
  public:
-  // The last two count until it has been answered and the actors are done with it, even if that
-  // is long after; `operations` those of a batch.
-  Asked(Api& api, const Routed& routed, InFlight request, std::optional<InFlight> operations = {})
+  // `request` and `operations` (of a batch) occupy their slots until the request has been answered
+  // and the actors are done with it, even if that is much later.
+  PendingCall(Api& api, const Routed& routed, InFlight request,
+              std::optional<InFlight> operations = {})
       : api_{api},
         route_{*routed.match.route},
         request_{std::string{routed.request.method} + " " + std::string{routed.request.target}},
-        began_{routed.request.was_whole_at},
+        began_{routed.request.received_at},
         listener_{routed.listener},
         in_flight_{std::move(request)},
         operations_{std::move(operations)} {}
@@ -227,9 +229,9 @@ class Api::Asked : public Ongoing,
 
   void answered(std::vector<actors::Answer> answers) override {
     answers_ = std::move(answers);
-    tell(Outcome::answered);
+    complete(Outcome::answered);
   }
-  void dropped() override { tell(Outcome::dropped); }
+  void dropped() override { complete(Outcome::dropped); }
 
   bool is_ready() const override { return outcome_ != Outcome::none; }
   std::chrono::steady_clock::time_point deadline() const override {
@@ -239,23 +241,23 @@ class Api::Asked : public Ongoing,
     HttpResponse response = answer();
     api_.count(&route_, response);
     api_.measure(route_.call, request_, began_);
-    give_back_places_if_last();
+    free_slots_if_last();
     return response;
   }
 
  private:
   enum class Outcome : std::uint8_t { none, answered, dropped };
 
-  // Whoever gives the answer does so, and whoever takes it; on which thread that comes last, the
-  // places are free again. (The last actor that has this may keep it for a moment longer.)
-  void give_back_places_if_last() {
-    if (--hands_left_ > 0) return;
+  // The thread that delivers the answer and the one that takes it both call this; the later call
+  // frees the slots. (The last actor that holds this object may keep it a moment longer.)
+  void free_slots_if_last() {
+    if (--users_left_ > 0) return;
     in_flight_.reset();
     operations_.reset();
   }
 
-  void tell(Outcome outcome) {
-    give_back_places_if_last();
+  void complete(Outcome outcome) {
+    free_slots_if_last();
     outcome_ = outcome;
     listener_->ready();
   }
@@ -265,7 +267,7 @@ class Api::Asked : public Ongoing,
       case Outcome::none:
         return to_response(unavailable(&route_, "there was no answer in time"));
       case Outcome::dropped:
-        return to_response(unavailable(&route_, "the server gave the request up"));
+        return to_response(unavailable(&route_, "the server gave up on the request"));
       case Outcome::answered:
         break;
     }
@@ -290,11 +292,11 @@ class Api::Asked : public Ongoing,
   const std::string request_;
   const actors::SteadyTime began_;
   const std::shared_ptr<Listener> listener_;
-  std::atomic<int> hands_left_{2};
+  std::atomic<int> users_left_{2};
   std::optional<InFlight> in_flight_;
   std::optional<InFlight> operations_;
-  std::optional<DecodedBatch> batch_;  // none: it is one operation
-  std::string install_id_;             // of the one operation
+  std::optional<DecodedBatch> batch_;  // none: a single operation
+  std::string install_id_;             // of a single operation
   std::vector<actors::Answer> answers_;
   std::atomic<Outcome> outcome_{Outcome::none};
 };
@@ -307,7 +309,7 @@ Service::Begun Api::begin(const HttpRequest& request, const Admission& admission
     count(match.route, *response);
     if (match.route) {
       measure(match.route->call, std::string{request.method} + " " + std::string{request.target},
-              request.was_whole_at);
+              request.received_at);
     }
   }
   return begun;
@@ -343,7 +345,7 @@ Service::Begun Api::begin_or_refuse(const Routed& routed) {
     return to_response(
         unavailable(routed.match.route, "the store failed; the server's log has the reason"));
   } catch (const std::future_error&) {
-    return to_response(unavailable(routed.match.route, "the server gave the request up"));
+    return to_response(unavailable(routed.match.route, "the server gave up on the request"));
   } catch (const std::exception& error) {
     return unexpected(error);
   }
@@ -383,15 +385,15 @@ Service::Begun Api::run(Call call, const Routed& routed) {
     case Call::readyz:
       return operators_.readyz();
     case Call::asset:
-      return if_news(asset_at(routed.target.path), routed.request);
+      return not_modified_if_known(asset_at(routed.target.path), routed.request);
     default:
       break;
   }
   InFlight in_flight{context_.figures.in_flight};
-  // Figures wait for nobody, and are wanted most when too much is under way.
+  // Figures need no actor, and are most needed under overload.
   const bool is_watching = call == Call::get_stats || call == Call::metrics;
   if (in_flight.count() > limits_.requests_in_flight_max && !is_watching) {
-    return shed("there are too many requests under way");
+    return shed("too many requests are in flight");
   }
   if (call != Call::list_installs && call != Call::list_entries) {
     decode_query(routed.target.query, {});
@@ -434,7 +436,7 @@ HttpResponse Api::answer_now(Call call, const Routed& routed) {
     case Call::get_actor:
       return operators_.actor(decode_install_id(match.variables.front()));
     case Call::get_quota:
-      return if_news(operators_.quota(), request);
+      return not_modified_if_known(operators_.quota(), request);
     case Call::put_quota:
       return operators_.put_quota(request);
     case Call::metrics:
@@ -452,29 +454,32 @@ HttpResponse Api::shed(std::string reason) {
 Service::Begun Api::run_operation(codec::Op op, const Routed& routed, InFlight in_flight) {
   const HttpRequest& request = routed.request;
   auto operation = codec::decode_operation(op, address_of(op, routed.match, request), request.body);
-  const auto asked = std::make_shared<Asked>(*this, routed, std::move(in_flight));
-  asked->set_install(operation.install_id);
-  context_.gateway.run(actors::Request{
-      std::move(operation), std::make_shared<actors::Answers>(1, asked), 0, {}, asked->deadline()});
-  return asked;
+  const auto pending = std::make_shared<PendingCall>(*this, routed, std::move(in_flight));
+  pending->set_install(operation.install_id);
+  context_.gateway.run(actors::Request{std::move(operation),
+                                       std::make_shared<actors::Answers>(1, pending),
+                                       0,
+                                       {},
+                                       pending->deadline()});
+  return pending;
 }
 
 Service::Begun Api::run_batch(const Routed& routed, InFlight in_flight) {
   auto decoded = codec::decode_batch(routed.request.body);
   InFlight operations{operations_in_flight_, decoded.size()};
   if (operations.count() > limits_.operations_in_flight_max) {
-    return shed("there are too many operations under way");
+    return shed("too many operations are in flight");
   }
-  const auto asked =
-      std::make_shared<Asked>(*this, routed, std::move(in_flight), std::move(operations));
-  auto requests = requests_of(decoded, asked, asked->deadline());
-  asked->set_batch(std::move(decoded));
+  const auto pending =
+      std::make_shared<PendingCall>(*this, routed, std::move(in_flight), std::move(operations));
+  auto requests = requests_of(decoded, pending, pending->deadline());
+  pending->set_batch(std::move(decoded));
   if (requests.empty()) {
-    asked->answered({});
+    pending->answered({});
   } else {
     context_.gateway.run(std::move(requests));
   }
-  return asked;
+  return pending;
 }
 
 }  // namespace credits::http

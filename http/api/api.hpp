@@ -1,4 +1,4 @@
-// The calls of the wire contract: from a request to its answer, by way of the gateway.
+// Answers the calls of the wire contract by way of the actors' gateway.
 #pragma once
 
 #include <chrono>
@@ -20,13 +20,13 @@
 namespace credits::http {
 
 struct ApiLimits {
-  std::size_t requests_in_flight_max = 10'000;       // beyond: 503, and nothing was done
+  std::size_t requests_in_flight_max = 10'000;       // beyond: 503, no effect
   std::size_t operations_in_flight_max = 131'072;    // of batches; beyond: the same
-  std::size_t snapshots_max = 8;                     // that are being sent; beyond: the same
-  std::size_t operator_calls_max = 256;              // that wait for the store; beyond: the same
+  std::size_t snapshots_max = 8;                     // being sent; beyond: the same
+  std::size_t operator_calls_max = 256;              // waiting for the store; beyond: the same
   std::chrono::milliseconds answer_timeout{30'000};  // for the actors; beyond: 503, outcome unknown
   std::chrono::milliseconds import_timeout{600'000};  // the same, for an import
-  std::chrono::milliseconds slow_request{1'000};      // what takes as long is told to the operator
+  std::chrono::milliseconds slow_request{1'000};      // log those that take this long
 };
 
 class Api : public Service {
@@ -44,10 +44,10 @@ class Api : public Service {
               const std::shared_ptr<Listener>& listener) override;
 
  private:
-  class Asked;
+  class PendingCall;
   struct Found;
 
-  // A request that is being looked at.
+  // A request with its route.
   struct Routed {
     const HttpRequest& request;
     const Target& target;

@@ -7,7 +7,7 @@
 
 #include "http/server/etag.hpp"
 
-// The linker's names for what assets.S holds.
+// The symbols that assets.S defines.
 #define CREDITS_ASSET(name)               \
   extern "C" const char credits_##name[]; \
   extern "C" const char credits_##name##_end[];

@@ -1,4 +1,4 @@
-// The files that the server carries in itself: the dashboard, Chart.js, and the API's description.
+// The files embedded in the server: the dashboard, Chart.js, and the API's description.
 #pragma once
 
 #include <string_view>
@@ -7,7 +7,7 @@
 
 namespace credits::http {
 
-// Precondition: a route leads there.
+// Precondition: a route leads to `path`.
 HttpResponse asset_at(std::string_view path);
 
 std::string_view openapi_yaml();

@@ -1,4 +1,4 @@
-// What the calls of the API are answered from.
+// The data and services that the API answers from.
 #pragma once
 
 #include <chrono>
@@ -19,7 +19,7 @@ struct ServerFacts {
   actors::SteadyTime up_since = std::chrono::steady_clock::now();
 };
 
-// All of it outlives the API.
+// Everything it refers to must outlive the API.
 struct ApiContext {
   const actors::Gateway& gateway;
   const actors::Environment& environment;

@@ -1,4 +1,4 @@
-// The live figures of the API, kept as requests are answered, and those of its server.
+// The live figures of the API, updated as requests are answered, and those of its server.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@ namespace credits::http {
 
 // Requests to one call.
 struct CallFigures {
-  actors::Measured latency_us{};  // from the request having come whole to its answer being there
+  actors::Measured latency_us{};  // from the complete request to the ready answer
   std::array<std::atomic<std::uint64_t>, 6> by_status_class{};  // [2]: answered with 2xx
 
   std::uint64_t count() const {
@@ -34,14 +34,14 @@ struct CallFigures {
   std::uint64_t errors() const { return by_status_class[4] + by_status_class[5]; }
 };
 
-// Problems answered, to requests and to operations of batches.
+// Counts problems, in answers to requests and to operations of batches.
 class ProblemFigures {
  public:
   void count(ProblemKind kind) {
     by_kind_[static_cast<std::size_t>(kind)].fetch_add(1, std::memory_order_relaxed);
   }
 
-  // Codes without a problem yet are left out.
+  // Leaves out codes that have not occurred.
   std::map<std::string_view, std::uint64_t> by_code() const {
     std::map<std::string_view, std::uint64_t> counts;
     for (std::size_t i = 0; i < by_kind_.size(); ++i) {
@@ -55,13 +55,13 @@ class ProblemFigures {
   std::array<std::atomic<std::uint64_t>, problem_kinds> by_kind_{};
 };
 
-// Requests that took long: how many, and which took longest, since somebody last looked.
+// Slow requests: their number and the slowest one, since the last take().
 class SlowRequests {
  public:
   struct Seen {
     std::uint64_t count = 0;
     std::chrono::milliseconds longest{0};
-    std::string request;  // the one that took so long: `POST /v1/…`
+    std::string request;  // the slowest one: `POST /v1/…`
   };
 
   // `request` is its method and target.

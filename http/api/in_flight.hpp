@@ -1,4 +1,4 @@
-// What is under way, counted so that it can be bounded.
+// Counts what is in flight, so that it can be bounded.
 #pragma once
 
 #include <atomic>
@@ -8,7 +8,7 @@
 
 namespace credits::http {
 
-// How much is under way. What it counts may outlive it.
+// How much is in flight. The InFlight objects that it counts may outlive it.
 class InFlightCount {
  public:
   std::size_t get() const { return *count_; }
@@ -19,7 +19,7 @@ class InFlightCount {
       std::make_shared<std::atomic<std::size_t>>(0);
 };
 
-// Counts as long as it lives.
+// Counts while it exists.
 class InFlight {
  public:
   explicit InFlight(const InFlightCount& of, std::size_t weight = 1)
@@ -34,9 +34,9 @@ class InFlight {
   std::size_t count() const { return count_; }
 
  private:
-  std::shared_ptr<std::atomic<std::size_t>> counter_;  // none: it has been moved from
+  std::shared_ptr<std::atomic<std::size_t>> counter_;  // null: moved from
   std::size_t weight_;
-  std::size_t count_;  // with this one
+  std::size_t count_;  // including this one
 };
 
 }  // namespace credits::http

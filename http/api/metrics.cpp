@@ -35,7 +35,7 @@ class Metrics {
     count({}, value);
   }
 
-  // What follows with add() or count() belongs to it.
+  // Begins a family; the following calls of add() and count() belong to it.
   void begin(std::string name, std::string help, MetricType type) {
     families_.push_back({std::move(name), std::move(help), type, {}});
   }
@@ -50,12 +50,12 @@ class Metrics {
     add(std::move(labels)).counter.value = static_cast<double>(value);
   }
 
-  // Of whole numbers: at most 1, 3, 7, …, 2^bits_max - 1.
+  // For whole numbers: buckets of at most 1, 3, 7, …, 2^bits_max - 1.
   void histogram_of_numbers(Labels labels, const Counts& counts) {
     histogram(std::move(labels), counts, 1, rows_bits_max, 1, 1);
   }
 
-  // Of microseconds that were cut to whole ones: a time below 64 µs was recorded as 63 at most.
+  // For microseconds, which were rounded down: a time below 64 µs was recorded as 63 at most.
   void histogram_of_times(Labels labels, const Counts& counts) {
     histogram(std::move(labels), counts, shortest_us_bits, longest_us_bits, 0, microsecond);
   }
@@ -63,7 +63,8 @@ class Metrics {
   std::string text() const { return prometheus::TextSerializer{}.Serialize(families_); }
 
  private:
-  // Bounds are powers of two, where the figures' histograms are exact, less `less`, times `unit`.
+  // The bounds are powers of two, where the figures' histograms are exact, minus `less`, times
+  // `unit`.
   void histogram(Labels labels, const Counts& counts, unsigned from_bits, unsigned to_bits,
                  std::uint64_t less, double unit) {
     ClientMetric::Histogram& histogram = add(std::move(labels)).histogram;
@@ -114,13 +115,12 @@ void add_requests(Metrics& metrics, const HttpFigures& figures) {
     }
   });
   metrics.begin("credits_request_duration_seconds",
-                "From a request having come whole to its answer, by operation.",
-                MetricType::Histogram);
+                "Time from a complete request to its answer, by operation.", MetricType::Histogram);
   each_call([&](const std::string& operation, const CallFigures& of_call) {
     metrics.histogram_of_times({{"operation", operation}}, of_call.latency_us.ever());
   });
   metrics.begin("credits_problems_total",
-                "Problems answered, to requests and to operations of batches, by code.",
+                "Problems in answers to requests and to operations of batches, by code.",
                 MetricType::Counter);
   for (const auto& [code, count] : figures.problems.by_code()) {
     metrics.count({{"code", std::string{code}}}, count);
@@ -153,20 +153,21 @@ void add_entries(Metrics& metrics, const actors::EntryFigures& figures) {
 
 void add_trouble(Metrics& metrics, const actors::Figures& figures) {
   metrics.counter("credits_checkpoint_failures_total",
-                  "Times that the snapshots could not be brought up to the journal.",
+                  "Failed attempts to bring the snapshots up to the journal.",
                   figures.checkpoint_failures);
   metrics.counter("credits_busy_installs_total",
-                  "Times that an install was not written as someone else held its row.",
+                  "Times that an install was not written because another transaction held its row.",
                   figures.busy_installs);
   metrics.counter("credits_damaged_installs_total",
                   "Times that the record of an install was found damaged.",
                   figures.damaged_installs);
   metrics.counter("credits_database_went_back_total",
-                  "Times that the database lacked what it had confirmed before.",
+                  "Times that the database lacked writes that it had confirmed.",
                   figures.went_back);
-  metrics.counter("credits_log_lines_dropped_total",
-                  "Log lines dropped as nobody read the log in time, or it could not be written.",
-                  figures.log_lines_dropped);
+  metrics.counter(
+      "credits_log_lines_dropped_total",
+      "Log lines dropped because nobody read the log in time or it could not be written.",
+      figures.log_lines_dropped);
 }
 
 double clock_behind_seconds(const actors::Environment& environment) {
@@ -181,7 +182,7 @@ void add_store(Metrics& metrics, const ApiContext& context, actors::SteadyTime n
   metrics.gauge("credits_store_up", "Whether the store takes writes.",
                 actors::store_trouble(context.environment, now) ? 0 : 1);
   metrics.gauge("credits_clock_behind_seconds",
-                "How far the clock is behind the newest time in the ledger that was met.",
+                "How far the clock is behind the newest time seen in the ledger.",
                 clock_behind_seconds(context.environment));
   metrics.gauge("credits_installs", "Installs in the ledger.",
                 static_cast<double>(figures.installs));
@@ -196,13 +197,13 @@ void add_store(Metrics& metrics, const ApiContext& context, actors::SteadyTime n
                 "Age of the oldest mutation that is not durable yet.",
                 seconds(figures.oldest_pending.age(now)));
   metrics.gauge("credits_snapshot_lag_seconds",
-                "Since when the journal has what the snapshots have not.",
+                "How long the snapshots have been behind the journal.",
                 seconds(figures.snapshots_behind.age(now)));
   metrics.gauge("credits_snapshot_pending_rows",
-                "Rows and names that the journal has and the snapshots have not.",
+                "Rows and names that the journal has and the snapshots lack.",
                 static_cast<double>(figures.snapshot_pending_rows));
-  metrics.counter("credits_store_conflicts_total", "Installs that someone else had written.",
-                  figures.conflicts);
+  metrics.counter("credits_store_conflicts_total",
+                  "Writes that found an install changed by another writer.", figures.conflicts);
   metrics.counter("credits_write_failures_total", "Durable writes that failed.",
                   figures.write_failures);
   add_trouble(metrics, figures);
@@ -212,7 +213,7 @@ void add_http(Metrics& metrics, const HttpFigures& figures) {
   metrics.gauge("credits_http_connections", "Open connections.",
                 static_cast<double>(figures.server.connections));
   metrics.gauge("credits_http_requests_in_flight",
-                "Requests under way, with those that nobody waits for any more.",
+                "Requests in flight, including those that nobody waits for any more.",
                 static_cast<double>(figures.in_flight.get()));
   metrics.counter("credits_shed_total", "Connections and requests answered with 503 overloaded.",
                   figures.server.shed);

@@ -1,5 +1,5 @@
 // The live figures in Prometheus' text format. The only user of prometheus-cpp, which writes the
-// format; the figures themselves are kept elsewhere, as stats shows the same ones.
+// format; the figures are kept elsewhere, because /v1/stats shows the same ones.
 #pragma once
 
 #include <string>

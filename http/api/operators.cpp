@@ -28,8 +28,8 @@ constexpr std::uint64_t page_limit_default = 100;
 constexpr std::uint64_t page_limit_max = 1'000;
 constexpr std::size_t snapshot_chunk_bytes = 64 * 1024;
 
-// What nobody waits for any longer is not begun.
-actors::SteadyTime in(std::chrono::milliseconds time) {
+// The deadline of a request to an actor, which does not begin a request that nobody waits for.
+actors::SteadyTime deadline_in(std::chrono::milliseconds time) {
   return std::chrono::steady_clock::now() + time;
 }
 
@@ -81,7 +81,7 @@ HttpResponse answer_quota(const ledger::Quota& quota) {
   return response;
 }
 
-// `*` if the request has none.
+// The request's If-Match; `*` if it has none.
 IfMatch if_match_of(const HttpRequest& request) {
   if (request.if_match.empty()) return {true, {}};
   const auto parsed = parse_if_match(request.if_match);
@@ -96,48 +96,48 @@ IfMatch if_match_of(const HttpRequest& request) {
                   base::printable(sent))};
 }
 
-// What an actor is asked, with the place that this takes until it is answered or dropped: longer
-// than anyone waits, if the store stands still.
+// A question to an actor. It occupies its slot until the actor answers or drops it: longer than
+// anyone waits, if the store hangs.
 template <class Result>
 class Question {
  public:
-  explicit Question(InFlight place)
-      : place_{std::make_shared<std::optional<InFlight>>(std::move(place))},
-        asked_{std::make_shared<Asked>(Asked{place_, {}})},
-        answer_{asked_->promise.get_future()} {}
+  explicit Question(InFlight slot)
+      : slot_{std::make_shared<std::optional<InFlight>>(std::move(slot))},
+        pending_{std::make_shared<Pending>(Pending{slot_, {}})},
+        answer_{pending_->promise.get_future()} {}
 
-  // For the actor's message. Once.
+  // The promise for the actor's message. Call once.
   actors::Promise<Result> promise() {
-    auto* const promise = &asked_->promise;
-    return {std::exchange(asked_, nullptr), promise};
+    auto* const promise = &pending_->promise;
+    return {std::exchange(pending_, nullptr), promise};
   }
 
-  // Throws the problem that `unavailable` makes if that takes longer than `timeout`.
+  // Throws the problem that `unavailable` makes if the answer takes longer than `timeout`.
   Result wait_for_answer(std::chrono::milliseconds timeout, Problem (*unavailable)(std::string)) {
     if (answer_.wait_for(timeout) != std::future_status::ready) {
       throw ProblemError{unavailable("there was no answer in time")};
     }
-    place_->reset();  // here, as the actor may keep its message for a moment longer
+    slot_->reset();  // here, because the actor may keep its message a moment longer
     return answer_.get();
   }
 
  private:
-  struct Asked {
-    std::shared_ptr<std::optional<InFlight>> place;
+  struct Pending {
+    std::shared_ptr<std::optional<InFlight>> slot;
     std::promise<Result> promise;
   };
 
-  std::shared_ptr<std::optional<InFlight>> place_;
-  std::shared_ptr<Asked> asked_;
+  std::shared_ptr<std::optional<InFlight>> slot_;
+  std::shared_ptr<Pending> pending_;
   std::future<Result> answer_;
 };
 
 // Turns rows into the text of the JSON ledger, piece by piece.
 class LedgerText {
  public:
-  // `place` is taken as long as there is the cursor, which is a burden to the store.
-  LedgerText(std::shared_ptr<persistence::RowCursor> cursor, InFlight place)
-      : place_{std::make_shared<InFlight>(std::move(place))}, cursor_{std::move(cursor)} {}
+  // `slot` is occupied as long as the cursor exists, because it burdens the store.
+  LedgerText(std::shared_ptr<persistence::RowCursor> cursor, InFlight slot)
+      : slot_{std::make_shared<InFlight>(std::move(slot))}, cursor_{std::move(cursor)} {}
 
   bool operator()(std::string& chunk) {
     if (std::exchange(is_first_, false)) chunk = R"({"rows":{)";
@@ -154,7 +154,7 @@ class LedgerText {
   }
 
  private:
-  std::shared_ptr<InFlight> place_;
+  std::shared_ptr<InFlight> slot_;
   std::shared_ptr<persistence::RowCursor> cursor_;
   bool is_first_ = true;
   bool has_rows_ = false;
@@ -165,7 +165,7 @@ std::vector<ledger::Row> rows_of(std::string_view body, ledger::Time now) {
     auto rows = codec::decode_ledger_file(body, now);
     if (rows) return *std::move(rows);
     throw ProblemError{
-        invalid_request("rows", "the file has no rows; a ledger's has {\"rows\":{…}}")};
+        invalid_request("rows", "the file has no rows; a ledger file reads {\"rows\":{…}}")};
   } catch (const codec::LedgerSyntaxError& error) {
     throw ProblemError{invalid_json(error.what())};
   } catch (const codec::LedgerFileError& error) {
@@ -175,22 +175,22 @@ std::vector<ledger::Row> rows_of(std::string_view body, ledger::Time now) {
 
 }  // namespace
 
-InFlight Operators::place_of_call() const {
-  InFlight place{calls_};
-  if (place.count() > limits_.calls_max) shed("too many calls wait for the store");
-  return place;
+InFlight Operators::slot_for_call() const {
+  InFlight slot{calls_};
+  if (slot.count() > limits_.calls_max) shed("too many calls wait for the store");
+  return slot;
 }
 
-InFlight Operators::place_of_import() const {
-  InFlight place{imports_};
-  if (place.count() > 1) shed("another import is under way");
-  return place;
+InFlight Operators::slot_for_import() const {
+  InFlight slot{imports_};
+  if (slot.count() > 1) shed("another import is under way");
+  return slot;
 }
 
-InFlight Operators::place_of_snapshot() const {
-  InFlight place{snapshots_};
-  if (place.count() > limits_.snapshots_max) shed("too many snapshots are being sent");
-  return place;
+InFlight Operators::slot_for_snapshot() const {
+  InFlight slot{snapshots_};
+  if (slot.count() > limits_.snapshots_max) shed("too many snapshots are being sent");
+  return slot;
 }
 
 void Operators::shed(std::string reason) const {
@@ -207,9 +207,9 @@ HttpResponse Operators::list_installs(std::string_view query) const {
   list.prefix = id_bound_of(parameters, "prefix");
   list.tier = tier_of(parameters);
 
-  Question<std::vector<ledger::Row>> question{place_of_call()};
-  context_.gateway.list(
-      actors::ListRequest{std::move(list), question.promise(), in(limits_.answer_timeout)});
+  Question<std::vector<ledger::Row>> question{slot_for_call()};
+  context_.gateway.list(actors::ListRequest{std::move(list), question.promise(),
+                                            deadline_in(limits_.answer_timeout)});
   auto rows = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
 
   codec::InstallPage page;
@@ -229,9 +229,9 @@ HttpResponse Operators::list_entries(const std::string& install_id, std::string_
   const std::size_t limit = integer_of(parameters, "limit", page_limit_default, 1, page_limit_max);
   const std::uint64_t before = integer_of(parameters, "before", any_version, 1, any_version);
 
-  Question<std::optional<std::vector<ledger::Entry>>> question{place_of_call()};
+  Question<std::optional<std::vector<ledger::Entry>>> question{slot_for_call()};
   context_.gateway.entries(actors::EntriesRequest{install_id, before, limit + 1, question.promise(),
-                                                  in(limits_.answer_timeout)});
+                                                  deadline_in(limits_.answer_timeout)});
   auto entries = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   if (!entries) return to_response(unknown_install(install_id));
 
@@ -244,13 +244,13 @@ HttpResponse Operators::list_entries(const std::string& install_id, std::string_
 }
 
 HttpResponse Operators::snapshot() const {
-  InFlight place = place_of_snapshot();
-  Question<std::shared_ptr<persistence::RowCursor>> question{place_of_call()};
+  InFlight slot = slot_for_snapshot();
+  Question<std::shared_ptr<persistence::RowCursor>> question{slot_for_call()};
   context_.gateway.snapshot(
-      actors::SnapshotRequest{question.promise(), in(limits_.answer_timeout)});
+      actors::SnapshotRequest{question.promise(), deadline_in(limits_.answer_timeout)});
   auto cursor = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   HttpResponse response;
-  response.next_chunk = LedgerText{std::move(cursor), std::move(place)};
+  response.next_chunk = LedgerText{std::move(cursor), std::move(slot)};
   response.broken_off = [this](std::string_view why) {
     context_.environment.tell({"snapshot_broken_off", "snapshot broken off: " + std::string{why}});
   };
@@ -259,10 +259,10 @@ HttpResponse Operators::snapshot() const {
 
 HttpResponse Operators::import_ledger(std::string_view body) const {
   const auto& environment = context_.environment;
-  Question<actors::Imported> question{place_of_import()};
+  Question<actors::Imported> question{slot_for_import()};
   context_.gateway.import(
       actors::ImportRequest{actors::import_of(rows_of(body, environment.now()), environment),
-                            question.promise(), in(limits_.import_timeout)});
+                            question.promise(), deadline_in(limits_.import_timeout)});
   const auto imported = question.wait_for_answer(limits_.import_timeout, storage_unavailable);
   if (!imported.was_empty) return to_response(ledger_not_empty(imported.installs));
   environment.tell({"import", "imported " + std::to_string(imported.installs) + " installs",
@@ -271,9 +271,9 @@ HttpResponse Operators::import_ledger(std::string_view body) const {
 }
 
 HttpResponse Operators::actor(const std::string& install_id) const {
-  Question<actors::InstallReport> question{place_of_call()};
+  Question<actors::InstallReport> question{slot_for_call()};
   context_.gateway.report(
-      actors::ReportRequest{install_id, question.promise(), in(limits_.answer_timeout)});
+      actors::ReportRequest{install_id, question.promise(), deadline_in(limits_.answer_timeout)});
   const auto report = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   if (!report.row) return to_response(unknown_install(install_id));
   return answer(codec::encode(*report.row, report.vitals.get(), context_.environment.now()));
@@ -291,7 +291,7 @@ HttpResponse Operators::metrics() const {
 HttpResponse Operators::quota() const { return answer_quota(context_.quota.in_force()); }
 
 // If-Match is evaluated last, just before the quota would be replaced: a request that fails without
-// If-Match fails alike with it (RFC 9110, sections 13.2.1 and 13.2.2).
+// If-Match fails the same way with it (RFC 9110, sections 13.2.1 and 13.2.2).
 HttpResponse Operators::put_quota(const HttpRequest& request) const {
   try {
     const auto quota = codec::decode_quota(request.body.empty() ? "{}" : request.body);
@@ -302,7 +302,7 @@ HttpResponse Operators::put_quota(const HttpRequest& request) const {
   } catch (const QuotaStorageError& error) {
     context_.environment.tell({"quota_write_failed", error.what()});
     return to_response(storage_unavailable(
-        "the quota could not be written; GET /v1/quota tells which one is in force"));
+        "the quota could not be written; GET /v1/quota shows the one in force"));
   }
 }
 
@@ -313,18 +313,18 @@ HttpResponse Operators::replace_quota(const ledger::Quota& quota, const IfMatch&
   }
   if (if_match.strong_tags.empty()) {
     return to_response(precondition_failed(
-        "If-Match has weak tags alone, which match nothing; send the ETag of GET /v1/quota, "
+        "If-Match has only weak tags, which match nothing; send the ETag of GET /v1/quota, "
         "unchanged"));
   }
   switch (context_.quota.replace_if(
       [&](const ledger::Quota& stored) { return if_match.names(etag_of(stored)); }, quota)) {
     case Replacement::done:
       return answer_quota(quota);
-    case Replacement::refused_unseen:
+    case Replacement::refused_until_reload:
       return to_response(precondition_failed(
           "somebody else has changed the quota's file since the quota was read, and the change is "
           "not in force yet; send the server SIGHUP, then read the quota again"));
-    case Replacement::refused_news:
+    case Replacement::refused_and_adopted:
       context_.environment.tell(
           {"quota_changed", "another node has replaced the quota", actors::Severity::info});
       break;

@@ -1,4 +1,4 @@
-// The calls for operators: what is in the ledger, how the service is, and the quota.
+// The operators' calls: the ledger's content, the service's state, and the quota.
 #pragma once
 
 #include <chrono>
@@ -14,13 +14,13 @@
 namespace credits::http {
 
 struct OperatorLimits {
-  std::size_t calls_max;      // that wait for the store; beyond: 503, and nothing was done
-  std::size_t snapshots_max;  // that are being sent; beyond: the same
+  std::size_t calls_max;      // waiting for the store; beyond: 503, no effect
+  std::size_t snapshots_max;  // being sent; beyond: the same
   std::chrono::milliseconds answer_timeout;
   std::chrono::milliseconds import_timeout;
 };
 
-// Any number of threads may use it at once.
+// Thread-safe.
 class Operators {
  public:
   Operators(const ApiContext& context, const OperatorLimits& limits)
@@ -38,9 +38,9 @@ class Operators {
   HttpResponse readyz() const;
 
  private:
-  InFlight place_of_call() const;
-  InFlight place_of_import() const;
-  InFlight place_of_snapshot() const;
+  InFlight slot_for_call() const;
+  InFlight slot_for_import() const;
+  InFlight slot_for_snapshot() const;
   HttpResponse replace_quota(const ledger::Quota& quota, const IfMatch& if_match) const;
   [[noreturn]] void shed(std::string reason) const;
 

@@ -24,12 +24,12 @@ std::unique_lock<std::timed_mutex> QuotaKeeper::lock() {
   std::unique_lock held{mutex_, patience_};
   if (held.owns_lock()) return held;
   throw QuotaStorageError{
-      "the quota is being read or replaced already, and its home does not answer; try again"};
+      "the quota is already being read or replaced, and its storage does not answer; try again"};
 }
 
 bool QuotaKeeper::reload() {
   const auto held = lock();
-  ledger::Quota quota = home_.read();
+  ledger::Quota quota = storage_.read();
   if (quota == *in_force_.get()) return false;
   in_force_.set(std::move(quota));
   return true;
@@ -37,21 +37,21 @@ bool QuotaKeeper::reload() {
 
 void QuotaKeeper::replace(const ledger::Quota& quota) {
   const auto held = lock();
-  home_.write(quota);
+  storage_.write(quota);
   in_force_.set(quota);
 }
 
 Replacement QuotaKeeper::replace_if(const QuotaCondition& condition, const ledger::Quota& quota) {
   const auto held = lock();
-  auto other = home_.write_if(condition, quota);
+  auto other = storage_.write_if(condition, quota);
   if (!other) {
     in_force_.set(quota);
     return Replacement::done;
   }
   if (*other == *in_force_.get()) return Replacement::refused;
-  if (!home_.is_shared()) return Replacement::refused_unseen;
+  if (!storage_.is_shared()) return Replacement::refused_until_reload;
   in_force_.set(*std::move(other));
-  return Replacement::refused_news;
+  return Replacement::refused_and_adopted;
 }
 
 }  // namespace credits::http

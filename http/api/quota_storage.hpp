@@ -1,4 +1,4 @@
-// Where the quota lives, and the quota in force that is read from there.
+// The stored quota, and the quota in force that is read from the storage.
 //
 // A conditional replacement is judged on the stored quota, not on the one in force, because a node
 // may not have picked up yet what another node has stored. The stored quota is decoded first and
@@ -23,7 +23,7 @@
 
 namespace credits::http {
 
-// The text names the file or server and what is wrong with it or in its way.
+// The text names the file or server and the fault.
 class QuotaStorageError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -46,7 +46,7 @@ class QuotaStorage {
   virtual bool is_shared() const = 0;
 };
 
-// Does `work`; its failures become QuotaStorageErrors that name the storage: "cannot VERB the
+// Runs `work`; reports its failures as QuotaStorageErrors that name the storage: "cannot VERB the
 // STORAGE".
 template <class Work>
 auto access_quota(const char* verb, const std::string& storage, const Work& work) {
@@ -81,25 +81,25 @@ class QuotaFile : public QuotaStorage {
 // The outcome of a conditional replacement.
 enum class Replacement : std::uint8_t {
   done,
-  refused,         // another quota is stored, and was in force already
-  refused_news,    // another node has stored another quota, and it is in force now
-  refused_unseen,  // the file has another quota, not in force until the file is read again
+  refused,               // another quota is stored, and was in force already
+  refused_and_adopted,   // another node has stored another quota, and it is in force now
+  refused_until_reload,  // the file has another quota, not in force until the file is read again
 };
 
-// Any thread may use it. Whoever finds another at it for longer than `patience`, as over a database
-// that does not answer, gives up.
+// Thread-safe. A call that finds another one at work for longer than `patience`, as when the
+// database does not answer, throws QuotaStorageError.
 class QuotaKeeper {
  public:
-  QuotaKeeper(QuotaStorage& home, actors::QuotaInForce& in_force,
+  QuotaKeeper(QuotaStorage& storage, actors::QuotaInForce& in_force,
               std::chrono::milliseconds patience = std::chrono::seconds{10})
-      : home_{home}, in_force_{in_force}, patience_{patience} {}
+      : storage_{storage}, in_force_{in_force}, patience_{patience} {}
 
-  // Puts what the home says in force; whether that is another quota than before. Throws
-  // QuotaStorageError, and changes nothing.
+  // Puts the stored quota in force; returns whether it differs from the one before. If it throws
+  // QuotaStorageError, nothing has changed.
   bool reload();
 
-  // Writes `quota` and puts it in force. Throws QuotaStorageError: the quota in force stays, and
-  // the home has the old one or the new one.
+  // Writes `quota` and puts it in force. If it throws QuotaStorageError, the quota in force stays,
+  // and the storage has the old or the new one.
   void replace(const ledger::Quota& quota);
 
   // The same if the stored quota meets `condition`. Otherwise writes nothing.
@@ -110,7 +110,7 @@ class QuotaKeeper {
  private:
   std::unique_lock<std::timed_mutex> lock();
 
-  QuotaStorage& home_;
+  QuotaStorage& storage_;
   actors::QuotaInForce& in_force_;
   const std::chrono::milliseconds patience_;
   std::timed_mutex mutex_;  // one change at a time

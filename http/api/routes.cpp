@@ -9,7 +9,7 @@ namespace credits::http {
 
 namespace {
 
-// Leaves what stands for the pattern's variables in `variables`, if it matches.
+// If the path matches, leaves the segments of the pattern's variables in `variables`.
 bool matches(std::string_view pattern, const std::vector<std::string_view>& segments,
              std::vector<std::string_view>& variables) {
   const auto slashes = static_cast<std::size_t>(std::count(pattern.begin(), pattern.end(), '/'));

@@ -1,4 +1,4 @@
-// Which calls there are. http/openapi.yaml describes the same ones; a test compares the two.
+// The table of calls. http/openapi.yaml describes the same calls; a test compares the two.
 #pragma once
 
 #include <array>
@@ -34,7 +34,7 @@ enum class Call {
 
 inline constexpr std::size_t calls = static_cast<std::size_t>(Call::asset) + 1;
 
-// Who may call it, where there are tokens.
+// Who may make a call, on a server with tokens.
 enum class Scope {
   anyone,
   relay,      // with any token
@@ -46,7 +46,7 @@ struct Route {
   std::string_view path;  // a segment in braces stands for any one segment
   Call call;
   Scope scope;
-  std::string_view operation{};  // its name in stats and metrics; empty: it is not counted there
+  std::string_view operation{};  // its name in stats and metrics; empty: not counted there
 };
 
 inline constexpr std::array routes{
@@ -83,12 +83,12 @@ inline constexpr std::array routes{
 };
 
 struct RouteMatch {
-  const Route* route = nullptr;             // none takes the method
-  std::vector<std::string_view> variables;  // what stands for segments in braces, percent-encoded
-  std::vector<std::string> allowed;         // methods that the path takes; empty: there is no path
+  const Route* route = nullptr;             // null: no route of this path takes the method
+  std::vector<std::string_view> variables;  // the segments for those in braces, percent-encoded
+  std::vector<std::string> allowed;  // without a route: the path's methods; empty: an unknown path
 };
 
-// HEAD is answered where GET is.
+// HEAD matches the routes of GET.
 RouteMatch match_route(std::string_view method, const std::vector<std::string_view>& segments);
 
 }  // namespace credits::http

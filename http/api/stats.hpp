@@ -1,4 +1,4 @@
-// The answers that show the service itself: /v1/stats, and how an install's actor is.
+// The answers about the service itself: /v1/stats, and the state of an install's actor.
 #pragma once
 
 #include <string>

@@ -10,7 +10,7 @@
 
 namespace credits::http {
 
-// Nothing if an escape is not % and two hex digits.
+// nullopt if an escape is not % and two hex digits.
 std::optional<std::string> percent_decoded(std::string_view text);
 
 struct Target {

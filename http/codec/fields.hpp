@@ -1,4 +1,4 @@
-// The fields of an answer's objects, value by value. Nothing but http/codec includes it.
+// Writes the fields of an answer's objects. Only http/codec and http/api/stats.cpp include it.
 #pragma once
 
 #include <cstdint>

@@ -13,8 +13,8 @@ constexpr std::size_t reservation_id_digits = 32;
 
 bool is_printable(char c) { return c >= '!' && c <= '~'; }
 
-// `what` is what it is called, `rule` which bytes it may have: those that `is_allowed` lets
-// through.
+// `what` is the identifier's name in the message; `rule` describes the bytes that `is_allowed`
+// accepts.
 template <class IsAllowed>
 std::optional<std::string> fault_of_bytes(std::string_view text, const char* what, const char* rule,
                                           IsAllowed is_allowed) {

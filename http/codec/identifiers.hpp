@@ -1,6 +1,6 @@
-// What clients may call things: printable ASCII without space, 1 to 128 bytes of it. Whatever
-// breaks these rules is refused before it comes to an actor or a store, and so is no trouble of
-// theirs. What a tier may be called is in codec/names.hpp.
+// The rules for clients' identifiers: 1 to 128 bytes of printable ASCII without space. An invalid
+// identifier is refused before it reaches an actor or a store. codec/names.hpp has the rules for
+// tiers.
 #pragma once
 
 #include <cstddef>
@@ -12,19 +12,19 @@ namespace credits::http {
 
 inline constexpr std::size_t identifier_bytes_max = 128;
 
-// What is wrong with `install_id`; nothing if it is valid. It is neither `.` nor `..`, which a
-// URL's path cannot name.
+// The fault of `install_id`; nullopt if it is valid. `.` and `..` are invalid, because a URL's path
+// cannot name them.
 std::optional<std::string> fault_of_install_id(std::string_view install_id);
 
-// What is wrong with `bound`, the `parameter` of a list that ids begin with or come after; nothing
-// if an id may have its bytes. It may be empty, and longer than an id.
+// The fault of `bound`, the value of `parameter` in a listing of ids (a prefix, or the id to start
+// after); nullopt if an id may have its bytes. It may be empty, or longer than an id.
 std::optional<std::string> fault_of_id_bound(std::string_view bound, const char* parameter);
 
-// What is wrong with `key`; nothing if it is valid. It has no `%`, which some HTTP libraries decode
+// The fault of `key`; nullopt if it is valid. `%` is invalid, because some HTTP libraries decode it
 // in headers.
 std::optional<std::string> fault_of_idempotency_key(std::string_view key);
 
-// Whether a reservation may be called so, as the ledger names them: 32 lower-case hex digits.
+// Whether `text` has the form of a reservation's id: 32 lower-case hex digits.
 bool is_reservation_id(std::string_view text);
 
 }  // namespace credits::http

@@ -12,7 +12,7 @@ namespace credits::http::codec {
 
 namespace {
 
-std::string place_of(std::string_view text, std::size_t offset) {
+std::string position_of(std::string_view text, std::size_t offset) {
   const std::string_view before = text.substr(0, std::min(offset, text.size()));
   const auto line = 1 + std::count(before.begin(), before.end(), '\n');
   const auto last_break = before.rfind('\n');
@@ -33,15 +33,15 @@ rapidjson::Document parse_json(std::string_view text) {
   document.ParseStream<flags>(stream);
   if (document.HasParseError()) {
     const std::string fault = std::string{rapidjson::GetParseError_En(document.GetParseError())} +
-                              " At " + place_of(text, document.GetErrorOffset()) + ".";
+                              " At " + position_of(text, document.GetErrorOffset()) + ".";
     if (document.GetParseError() == rapidjson::kParseErrorNumberTooBig) {
       throw JsonNumberError{fault};
     }
     throw JsonError{fault};
   }
-  // RapidJSON takes a NUL for the end of the text.
+  // RapidJSON treats a NUL as the end of the text.
   if (stream.Tell() < text.size()) {
-    throw JsonError{"The text goes on after a NUL. At " + place_of(text, stream.Tell()) + "."};
+    throw JsonError{"The text continues after a NUL. At " + position_of(text, stream.Tell()) + "."};
   }
   return document;
 }

@@ -1,6 +1,6 @@
-// RapidJSON, set up for input from strangers: UTF-8 is checked, nesting cannot exhaust the stack, a
-// NUL does not end the text early, and a field given twice is an error. Nothing but http/codec
-// includes it.
+// RapidJSON, set up for untrusted input: it checks UTF-8, nesting cannot exhaust the stack, a NUL
+// does not end the text early, and duplicate fields are found. Only http/codec includes it
+// directly.
 #pragma once
 
 #include <rapidjson/document.h>
@@ -23,7 +23,7 @@ class JsonError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// JSON, but with a number that is out of any range.
+// The text is JSON, but has a number that is out of range.
 class JsonNumberError : public JsonError {
  public:
   using JsonError::JsonError;
@@ -36,17 +36,17 @@ inline std::string_view text_of(const Json& string) {
   return {string.GetString(), string.GetStringLength()};
 }
 
-// What `value` is, for an error message: "a string", "null", …
+// The type of `value`, for an error message: "a string", "null", …
 std::string_view type_name(const Json& value);
 
-// The name of a member of `object` that stands in it twice; empty if none does.
+// The name of a duplicate member of `object`; empty if there is none.
 std::string_view repeated_member(const Json& object);
 
 inline void write(Writer& out, std::string_view text) {
   out.String(text.data(), static_cast<rapidjson::SizeType>(text.size()));
 }
 
-// What `write_to` writes to the Writer that it is given.
+// The JSON that `write_to` writes to the Writer it is given.
 template <class WriteTo>
 std::string to_json(WriteTo write_to) {
   constexpr std::size_t capacity_bytes = 1024;  // most answers are smaller

@@ -1,4 +1,4 @@
-// Text from anywhere as JSON, for lines that are written elsewhere than in an answer.
+// Arbitrary text as JSON, for output other than answers, such as the log.
 #pragma once
 
 #include <string>
@@ -8,8 +8,8 @@
 
 namespace credits::http::codec {
 
-// As a JSON string, quotation marks included. What is no UTF-8 is shown as base::printable() shows
-// it.
+// Returns a JSON string with its quotation marks. Text that is not UTF-8 goes through
+// base::printable() first.
 std::string json_string(std::string_view text);
 
 }  // namespace credits::http::codec

@@ -20,7 +20,7 @@ namespace {
 
 using ledger::counter_max;
 
-// 3.0 is one; nothing for what is none, or beyond all counters.
+// 3.0 is a whole number; nullopt if the value is not whole, or beyond any counter.
 std::optional<std::int64_t> whole_number(const Json& value) {
   if (value.IsInt64()) return value.GetInt64();
   const double number = value.GetDouble();
@@ -37,7 +37,7 @@ class RowReader {
 
   ledger::Row read() const {
     if (const auto fault = fault_of_install_id(id_)) refuse("", *fault);
-    if (!fields_.IsObject()) refuse("", "must be an object, it is " + type_of(fields_));
+    if (!fields_.IsObject()) refuse("", "must be an object, not " + type_of(fields_));
     const std::string_view repeated = repeated_member(fields_);
     if (!repeated.empty()) refuse(repeated, "is given twice");
     check_install_id();
@@ -50,7 +50,7 @@ class RowReader {
     row.monthly_consumed = counter("monthly_consumed");
     row.monthly_gemini_consumed = counter("monthly_gemini_consumed");
     row.last_active_at = last_active_at();
-    // The old module took a row without a month for one of another month.
+    // The old module treated a row without a month as one of another month.
     if (!find("month")) row.monthly_consumed = row.monthly_gemini_consumed = 0;
     return row;
   }
@@ -64,7 +64,7 @@ class RowReader {
                           "."};
   }
 
-  // Null is as good as missing.
+  // Null means missing.
   const Json* find(const char* field) const {
     const auto member = fields_.FindMember(field);
     return member == fields_.MemberEnd() || member->value.IsNull() ? nullptr : &member->value;
@@ -73,7 +73,7 @@ class RowReader {
   std::optional<std::string_view> string(const char* field) const {
     const Json* value = find(field);
     if (!value) return std::nullopt;
-    if (!value->IsString()) refuse(field, "must be a string, it is " + type_of(*value));
+    if (!value->IsString()) refuse(field, "must be a string, not " + type_of(*value));
     return text_of(*value);
   }
 
@@ -94,7 +94,7 @@ class RowReader {
   std::int64_t counter(const char* field) const {
     const Json* value = find(field);
     if (!value) return 0;
-    if (!value->IsNumber()) refuse(field, "must be a number, it is " + type_of(*value));
+    if (!value->IsNumber()) refuse(field, "must be a number, not " + type_of(*value));
     const auto number = whole_number(*value);
     if (!number || *number < 0 || *number > counter_max) {
       refuse(field, "must be a whole number from 0 to " + std::to_string(counter_max));
@@ -140,7 +140,7 @@ std::optional<std::vector<ledger::Row>> decode_ledger_file(std::string_view text
                                                            ledger::Time now) {
   const rapidjson::Document document = parse(text);
   if (!document.IsObject()) {
-    throw LedgerFileError{"the file must be an object, it is " + std::string{type_name(document)} +
+    throw LedgerFileError{"the file must be an object, not " + std::string{type_name(document)} +
                           "."};
   }
   const std::string_view repeated = repeated_member(document);
@@ -150,7 +150,7 @@ std::optional<std::vector<ledger::Row>> decode_ledger_file(std::string_view text
   const auto rows = document.FindMember("rows");
   if (rows == document.MemberEnd() || rows->value.IsNull()) return std::nullopt;
   if (!rows->value.IsObject()) {
-    throw LedgerFileError{"field rows: must be an object, it is " +
+    throw LedgerFileError{"field rows: must be an object, not " +
                           std::string{type_name(rows->value)} + "."};
   }
   std::vector<ledger::Row> result;

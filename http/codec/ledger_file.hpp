@@ -1,10 +1,10 @@
-// The file of the JSON ledger that this service replaces, `{"rows":{id:row}}`: read at an import,
-// written by GET /v1/snapshot.
+// The file of the JSON ledger that this service replaces, `{"rows":{id:row}}`: an import reads it,
+// GET /v1/snapshot writes it.
 //
-// A row is judged as the old module judged it: a counter that is missing or null is 0, a missing
-// tier is `core`, a missing month has its counters read 0 in the current one, and fields that the
-// old module did not know are passed over. What it could not have meant (a negative, fractional or
-// textual counter, a month that is none, an id that no request can name) is refused by name.
+// A row is read as the old module read it: a missing or null counter is 0, a missing tier is
+// `core`, a missing month means the current month with monthly counters of 0, and fields unknown to
+// the old module are ignored. Invalid values (a negative, fractional or textual counter, an invalid
+// month, an id that no request can name) are refused by name.
 #pragma once
 
 #include <optional>
@@ -22,13 +22,13 @@ class LedgerFileError : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// It is no JSON at all.
+// The text is not JSON.
 class LedgerSyntaxError : public LedgerFileError {
  public:
   using LedgerFileError::LedgerFileError;
 };
 
-// The rows of the file, each of version 0; nothing if it does not say which. Throws
+// The rows of the file, each with version 0; nullopt if the file has no `rows`. Throws
 // LedgerFileError.
 std::optional<std::vector<ledger::Row>> decode_ledger_file(std::string_view text, ledger::Time now);
 

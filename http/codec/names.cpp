@@ -41,7 +41,7 @@ std::string_view name_of(ledger::EntryKind kind) {
 std::optional<std::string> fault_of_tier(std::string_view tier) {
   if (tier.size() <= tier_bytes_max && base::is_text(tier)) return std::nullopt;
   return "a tier has at most " + std::to_string(tier_bytes_max) +
-         " bytes, of UTF-8 without NUL; \"" + base::printable(tier) + "\" is not so";
+         " bytes of UTF-8 without NUL; \"" + base::printable(tier) + "\" is invalid";
 }
 
 }  // namespace credits::http::codec

@@ -1,4 +1,4 @@
-// What the contract calls the ledger's choices, and what a tier may be called.
+// The contract's names for the ledger's enumerations, and the rules for a tier's name.
 #pragma once
 
 #include <cstddef>
@@ -18,8 +18,8 @@ std::string_view name_of(ledger::EntryKind kind);
 
 inline constexpr std::size_t tier_bytes_max = 64;
 
-// What is wrong with `tier`; nothing if a row may have it. A row may have more than a quota, as old
-// ledgers do: it may be empty, and have control characters.
+// The fault of `tier`; nullopt if a row may have it. Rows of old ledgers may have tiers that no
+// quota may have: empty ones, and ones with control characters.
 std::optional<std::string> fault_of_tier(std::string_view tier);
 
 }  // namespace credits::http::codec

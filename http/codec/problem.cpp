@@ -21,17 +21,17 @@ constexpr std::array<Row, problem_kinds> table{{
     {Kind::bad_request, {400, "bad_request", "The request is not valid HTTP"}},
     {Kind::expectation_failed, {417, "expectation_failed", "The expectation cannot be met"}},
     {Kind::headers_too_large, {431, "headers_too_large", "The headers are too large"}},
-    {Kind::not_implemented, {501, "not_implemented", "This server does not do that"}},
+    {Kind::not_implemented, {501, "not_implemented", "This server does not implement that"}},
     {Kind::http_version_not_supported,
      {505, "http_version_not_supported", "This server speaks HTTP/1.1"}},
     {Kind::payload_too_large, {413, "payload_too_large", "The body is too large"}},
     {Kind::uri_too_long, {414, "uri_too_long", "The request target is too long"}},
     {Kind::unsupported_media_type,
-     {415, "unsupported_media_type", "The server does not take such a body"}},
+     {415, "unsupported_media_type", "The server does not accept this type of body"}},
     {Kind::not_found, {404, "not_found", "There is nothing at this path"}},
     {Kind::method_not_allowed,
-     {405, "method_not_allowed", "The resource does not take this method"}},
-    {Kind::unauthorized, {401, "unauthorized", "The call needs a token of this server"}},
+     {405, "method_not_allowed", "The resource does not accept this method"}},
+    {Kind::unauthorized, {401, "unauthorized", "The call needs a valid token"}},
     {Kind::forbidden, {403, "forbidden", "The sender may not make this call"}},
     {Kind::invalid_json, {400, "invalid_json", "The body is not JSON"}},
     {Kind::invalid_install_id, {400, "invalid_install_id", "The install id is not valid"}},
@@ -59,11 +59,11 @@ constexpr std::array<Row, problem_kinds> table{{
     {Kind::ledger_not_empty, {409, "ledger_not_empty", "An import needs an empty ledger"}},
     {Kind::precondition_failed,
      {412, "precondition_failed", "The stored quota is not one that If-Match names"}},
-    {Kind::overloaded, {503, "overloaded", "Too much is under way; nothing was done"}},
+    {Kind::overloaded, {503, "overloaded", "The server is overloaded; the request had no effect"}},
     {Kind::storage_unavailable,
-     {503, "storage_unavailable", "The store did not confirm; the request may have been done"}},
+     {503, "storage_unavailable", "The store did not confirm; the request may have taken effect"}},
     {Kind::storage_unreadable, {503, "storage_unavailable", "The store cannot be read now"}},
-    {Kind::storage_not_writable, {503, "storage_unavailable", "The store takes no writes"}},
+    {Kind::storage_not_writable, {503, "storage_unavailable", "The store rejects writes"}},
     {Kind::storage_damaged,
      {500, "storage_damaged", "The ledger is damaged where the request needs it"}},
     {Kind::internal_error, {500, "internal_error", "The service failed"}},
@@ -79,7 +79,7 @@ static_assert(is_in_order());
 
 std::string in_place_of(const std::optional<std::string>& gone_tier) {
   if (!gone_tier) return "";
-  return "; it judges in place of tier \"" + base::printable(*gone_tier) +
+  return "; it applies in place of tier \"" + base::printable(*gone_tier) +
          "\", which the quota no longer has";
 }
 
@@ -132,13 +132,13 @@ Problem too_many_reservations(std::size_t reservations_max) {
 
 Problem unknown_reservation(const std::string& reservation_id) {
   return {Kind::unknown_reservation,
-          "reservation \"" + base::printable(reservation_id) + "\" is not one of this install"};
+          "this install has no reservation \"" + base::printable(reservation_id) + "\""};
 }
 
 Problem reservation_expired(const std::string& reservation_id) {
   return {Kind::reservation_expired,
           "reservation \"" + reservation_id +
-              "\" has expired and holds nothing; commit with its id as the idempotency key"};
+              "\" has expired and holds nothing; send a commit with its id as the idempotency key"};
 }
 
 Problem reservation_released(const std::string& reservation_id) {
@@ -160,8 +160,8 @@ Problem gemini_cap_exceeded(const std::string& tier, const std::optional<std::st
 
 Problem counter_overflow(const std::string& window) {
   return {Kind::counter_overflow,
-          "the " + window + " counter would pass " + std::to_string(ledger::counter_max) +
-              ", with what is held in it",
+          "the " + window + " counter, including its holds, would exceed " +
+              std::to_string(ledger::counter_max),
           "credits"};
 }
 
@@ -176,14 +176,13 @@ Problem not_found(const std::string& path) {
 }
 
 Problem method_not_allowed(const std::string& method, const std::string& path) {
-  return {Kind::method_not_allowed, base::printable(path) + " does not take " +
+  return {Kind::method_not_allowed, base::printable(path) + " does not accept " +
                                         base::printable(method) +
-                                        "; the Allow header lists what it takes"};
+                                        "; the Allow header lists its methods"};
 }
 
 Problem unknown_method(const std::string& method) {
-  return {Kind::not_implemented,
-          "the method " + base::printable(method) + " is not one that this server knows"};
+  return {Kind::not_implemented, "this server does not know the method " + base::printable(method)};
 }
 
 Problem precondition_failed(std::string detail) {
@@ -234,10 +233,10 @@ Problem install_damaged(const std::string& install_id) {
 }
 
 Problem storage_damaged(const std::string& found) {
-  return {Kind::storage_damaged,
-          found +
-              "; nothing was done, and no other install is concerned: run `creditsctl check`, and "
-              "restore the ledger from a backup"};
+  return {Kind::storage_damaged, found +
+                                     "; the request had no effect, and other installs are "
+                                     "unaffected: run `creditsctl check`, and "
+                                     "restore the ledger from a backup"};
 }
 
 Problem internal_error() { return {Kind::internal_error, "the service's log has the reason"}; }

@@ -1,4 +1,4 @@
-// Every error that this service answers, as RFC 9457 application/problem+json. One table pairs each
+// Every error that this service returns, as RFC 9457 application/problem+json. One table pairs each
 // kind with its status, code and title; the functions below write the detail.
 #pragma once
 
@@ -65,7 +65,7 @@ const ProblemType& type_of(ProblemKind kind);
 
 struct Problem {
   ProblemKind kind = ProblemKind::internal_error;
-  std::string detail{};                    // for people: the value at fault, and its fault
+  std::string detail{};                    // for people: names the value at fault and its fault
   std::optional<std::string> field{};      // the one field at fault
   std::optional<std::string> challenge{};  // WWW-Authenticate, on every 401
 
@@ -74,7 +74,7 @@ struct Problem {
   std::string_view title() const { return type_of(kind).title; }
 };
 
-// Thrown by whatever cannot go on with a request; the API answers the problem.
+// Ends the handling of a request; the API answers with the problem.
 class ProblemError : public std::runtime_error {
  public:
   explicit ProblemError(Problem problem)
@@ -93,7 +93,8 @@ Problem invalid_request(std::optional<std::string> field, std::string detail);
 Problem unknown_tier(const std::string& tier);
 Problem unknown_install(const std::string& install_id);
 Problem invalid_idempotency_key(std::string detail);
-// By the tier that judged; `gone_tier` is the install's or hold's own, if the quota has lost it.
+// `tier` is the tier that was applied; `gone_tier` is the install's or hold's own, if the quota no
+// longer has that one.
 Problem out_of_credits(const std::string& tier, const std::optional<std::string>& gone_tier);
 Problem gemini_cap_exceeded_no_hardware(const std::string& tier,
                                         const std::optional<std::string>& gone_tier);
@@ -103,22 +104,22 @@ Problem reservation_expired(const std::string& reservation_id);
 Problem reservation_released(const std::string& reservation_id);
 Problem reservation_settled(const std::string& reservation_id);
 Problem gemini_cap_exceeded(const std::string& tier, const std::optional<std::string>& gone_tier);
-// Of the window `lifetime` or `monthly`.
+// `window` is `lifetime` or `monthly`.
 Problem counter_overflow(const std::string& window);
 Problem idempotency_key_reused(const std::string& key);
 Problem not_found(const std::string& path);
 Problem method_not_allowed(const std::string& method, const std::string& path);
-// The method is none that this server knows, whatever the path.
+// This server knows the method for no path.
 Problem unknown_method(const std::string& method);
-// The stored quota is not one that `If-Match` names.
+// The stored quota is not one that `If-Match` names; `detail` says why.
 Problem precondition_failed(std::string detail);
-// Of a request that the transport does not take; see Service::refuse().
+// For a request that the transport refuses; see Service::refuse().
 Problem of_transport(int status, std::string detail);
 Problem overloaded(std::string detail);
 Problem storage_unavailable(std::string detail);
 Problem storage_unreadable(std::string detail);
 Problem storage_not_writable(std::string detail);
-// Of an install, or as `found` tells.
+// The damage is in the install's record, or as `found` describes it.
 Problem install_damaged(const std::string& install_id);
 Problem storage_damaged(const std::string& found);
 Problem internal_error();

@@ -63,7 +63,7 @@ void check_fields(const std::string& tier, const Json& fields, const FieldNames&
 
 ledger::TierQuota decode_tier(const std::string& tier, const Json& fields) {
   if (!fields.IsObject()) {
-    refuse_tier(tier, "must be an object, it is " + std::string{type_name(fields)});
+    refuse_tier(tier, "must be an object, not " + std::string{type_name(fields)});
   }
   const bool lifetime = fields.HasMember(lifetime_names.limit);
   if (lifetime && fields.HasMember(monthly_names.limit)) {
@@ -92,7 +92,7 @@ std::string tier_name_of(const Json& name) {
   if (text.empty() || has_control || fault_of_tier(text)) {
     throw QuotaError{"a tier's name must have 1 to " + std::to_string(tier_bytes_max) +
                          " bytes and no control characters; \"" + base::printable(text) +
-                         "\" is not so",
+                         "\" is invalid",
                      base::printable(text), false};
   }
   return std::string{text};
@@ -118,7 +118,7 @@ void write(Writer& out, const char* name, std::optional<std::int64_t> credits) {
 ledger::Quota decode_quota(std::string_view text) {
   const rapidjson::Document document = parse(text);
   if (!document.IsObject()) {
-    throw QuotaError{"the quota must be an object, it is " + std::string{type_name(document)},
+    throw QuotaError{"the quota must be an object, not " + std::string{type_name(document)},
                      std::nullopt, false};
   }
   ledger::Quota quota;

@@ -10,7 +10,7 @@
 
 namespace credits::http::codec {
 
-// `is_syntax` for what is no JSON at all. Else `field`, if any, is the one at fault: "pro" or
+// `is_syntax`: the text is not JSON. Otherwise `field`, if set, is at fault: "pro" or
 // "pro.monthly".
 class QuotaError : public std::runtime_error {
  public:
@@ -30,7 +30,7 @@ ledger::Quota decode_quota(std::string_view text);
 
 std::string encode(const ledger::Quota& quota);
 
-// What a new data directory starts with.
+// The quota of a new data directory.
 ledger::Quota default_quota();
 
 }  // namespace credits::http::codec

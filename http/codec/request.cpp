@@ -18,7 +18,7 @@ constexpr std::int64_t credits_min = 1;
 constexpr std::int64_t credits_max = 1'000'000;
 constexpr std::int64_t ttl_seconds_min = 1;
 constexpr std::int64_t ttl_seconds_max = 86'400;
-constexpr std::size_t field_bytes_max = 200;  // a longer name of a field is not repeated whole
+constexpr std::size_t field_bytes_max = 200;  // longer names are shortened in the answer
 
 [[noreturn]] void refuse(std::string_view name, const std::string& what) {
   const std::string shown = base::printable(name);
@@ -48,7 +48,7 @@ const OpFields& fields_of(Op op) {
 
 bool names_reservation(Op op) { return op == Op::settle || op == Op::release; }
 
-// The fields of an object; those of the call are taken one by one.
+// Typed access to an object's fields; refuses unknown and duplicate ones.
 class Fields {
  public:
   Fields(const Json& object, const Names& known) : object_{object} {
@@ -111,7 +111,7 @@ class Fields {
  private:
   [[noreturn]] static void refuse_type(std::string_view name, const std::string& expected,
                                        const Json& value) {
-    refuse(name, "must be " + expected + ", it is " + std::string{type_name(value)});
+    refuse(name, "must be " + expected + ", not " + std::string{type_name(value)});
   }
 
   const Json& object_;
@@ -123,7 +123,7 @@ rapidjson::Document parse_body(std::string_view body) {
     rapidjson::Document document = parse_json(body.empty() ? "{}" : body);
     if (document.IsObject()) return document;
     throw ProblemError{invalid_request(
-        std::nullopt, "the body must be an object, it is " + std::string{type_name(document)})};
+        std::nullopt, "the body must be an object, not " + std::string{type_name(document)})};
   } catch (const JsonNumberError& error) {
     throw ProblemError{invalid_request(std::nullopt, error.what())};
   } catch (const JsonError& error) {
@@ -166,8 +166,9 @@ action_of(Op op, std::string reservation_id, const Fields& fields) {
   throw std::logic_error{"an operation without an action"};
 }
 
-// The operation and its fields, as sent, in the order of fields_of().
-std::string spelling_of(Op op, const Fields& fields) {
+// The operation and the fields that were sent, in the order of fields_of(): equal for equal
+// requests.
+std::string canonical_json_of(Op op, const Fields& fields) {
   return to_json([&](Writer& out) {
     out.StartObject();
     out.Key("op");
@@ -182,7 +183,7 @@ std::string spelling_of(Op op, const Fields& fields) {
   });
 }
 
-// After the fields, which are syntax.
+// Called after the fields are decoded, because their faults come first.
 void check_reservation_id(const actors::Operation& operation) {
   std::visit(
       [](const auto& action) {
@@ -199,7 +200,8 @@ actors::Operation operation_of(Op op, Address address, const Fields& fields) {
                               action_of(op, std::move(address.reservation_id), fields)};
   check_reservation_id(operation);
   if (takes_key(op)) operation.idempotency_key = std::move(address.idempotency_key);
-  if (operation.idempotency_key || op == Op::settle) operation.request = spelling_of(op, fields);
+  if (operation.idempotency_key || op == Op::settle)
+    operation.request = canonical_json_of(op, fields);
   return operation;
 }
 
@@ -221,7 +223,7 @@ std::string op_name_of(const Json& object) {
   const auto member = object.FindMember("op");
   if (member == object.MemberEnd()) refuse("op", "is required");
   if (!member->value.IsString()) {
-    refuse("op", "must be a string, it is " + std::string{type_name(member->value)});
+    refuse("op", "must be a string, not " + std::string{type_name(member->value)});
   }
   return std::string{text_of(member->value)};
 }
@@ -242,8 +244,7 @@ Address address_of(Op op, const Fields& fields) {
 actors::Operation decode_member(const Json& member) {
   if (!member.IsObject()) {
     throw ProblemError{invalid_request(
-        std::nullopt,
-        "an operation must be an object, this one is " + std::string{type_name(member)})};
+        std::nullopt, "an operation must be an object, not " + std::string{type_name(member)})};
   }
   const Op op = to_op(op_name_of(member));
   static const auto known = [] {
@@ -271,11 +272,11 @@ std::vector<std::variant<actors::Operation, Problem>> decode_batch(std::string_v
   const Json* operations = fields.find("operations");
   if (!operations) refuse("operations", "is required");
   if (!operations->IsArray()) {
-    refuse("operations", "must be an array, it is " + std::string{type_name(*operations)});
+    refuse("operations", "must be an array, not " + std::string{type_name(*operations)});
   }
   if (operations->Empty() || operations->Size() > batch_operations_max) {
     refuse("operations", "must have 1 to " + std::to_string(batch_operations_max) +
-                             " members, it has " + std::to_string(operations->Size()));
+                             " members, not " + std::to_string(operations->Size()));
   }
   std::vector<std::variant<actors::Operation, Problem>> decoded;
   decoded.reserve(operations->Size());

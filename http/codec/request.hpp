@@ -1,5 +1,5 @@
-// Bodies of requests: from JSON to operations. Throws ProblemError for what is no JSON, has an
-// unknown field, or a value of the wrong type or out of range; the problem names the field.
+// Decodes request bodies from JSON to operations. Throws ProblemError if a body is not JSON, or a
+// field is unknown, of the wrong type or out of range; the problem names the field.
 #pragma once
 
 #include <cstddef>
@@ -17,22 +17,23 @@ namespace credits::http::codec {
 
 enum class Op : std::uint8_t { get, create, plan, commit, reserve, settle, release };
 
-// Whether an idempotency key does something for the operation: the others are idempotent anyway.
+// Whether the operation uses an idempotency key; the others are idempotent without one.
 bool takes_key(Op op);
 
-// What a call says outside its body. Valid already, but for the reservation's id.
+// The parts of a call outside its body. All but the reservation's id must be valid.
 struct Address {
   std::string install_id;
-  std::string reservation_id{};  // of settle and release; one that is none is an unknown one
+  std::string reservation_id{};  // of settle and release; an invalid id counts as unknown
   std::optional<std::string> idempotency_key{};
 };
 
-// Drops a key that the operation does not take.
+// Ignores a key that the operation does not use.
 actors::Operation decode_operation(Op op, Address address, std::string_view body);
 
 inline constexpr std::size_t batch_operations_max = 8'192;
 
-// The operations of a batch, or what is wrong with each. Throws if the batch itself is faulty.
+// The operations of a batch; a faulty one has its problem in its place. Throws if the batch itself
+// is faulty.
 std::vector<std::variant<actors::Operation, Problem>> decode_batch(std::string_view body);
 
 }  // namespace credits::http::codec

@@ -100,7 +100,7 @@ std::string encode(const Problem& problem) {
 std::string encode_results(const std::vector<Result>& results) {
   constexpr std::string_view begin = R"({"results":[)";
   constexpr std::string_view end = "]}";
-  constexpr std::size_t beside_body_max = 40;  // what stands with a result beside its body
+  constexpr std::size_t beside_body_max = 40;  // a result's status and punctuation
   std::size_t size_max = begin.size() + end.size();
   for (const Result& result : results) size_max += result.body.size() + beside_body_max;
 

@@ -1,4 +1,4 @@
-// Bodies of answers: from what the actors say to JSON, in the contract's field names.
+// Encodes the bodies of answers: from the actors' answers to JSON, in the contract's field names.
 #pragma once
 
 #include <cstdint>
@@ -16,11 +16,11 @@ std::string encode(const actors::PlanView& plan);
 std::string encode(const actors::ReservationView& reservation);
 std::string encode(const Problem& problem);
 
-// What one operation of a batch is answered.
+// The answer to one operation of a batch.
 struct Result {
   int status = 200;
-  std::string body;                      // an object; a problem's has its status already
-  std::optional<ProblemKind> problem{};  // of the body; none: it is no problem
+  std::string body;                      // an object; a problem's already has its status
+  std::optional<ProblemKind> problem{};  // the kind of problem in the body, if any
   bool replayed = false;
 };
 

@@ -1,4 +1,4 @@
-// Where a server listens.
+// An address on which a server listens.
 #pragma once
 
 #include <sys/un.h>
@@ -8,13 +8,13 @@
 
 namespace credits::http {
 
-// The path ends with a NUL in what the system takes.
+// sockaddr_un holds the path with a terminating NUL.
 inline constexpr std::size_t socket_path_bytes_max = sizeof(sockaddr_un::sun_path) - 1;
 
 struct Address {
   std::string host{};  // without the brackets of an IPv6 address
-  int port = 0;        // 0: any free one
-  // Of a Unix socket: absolute, of socket_path_bytes_max at most. Empty: TCP.
+  int port = 0;        // 0: any free port
+  // Of a Unix socket: an absolute path of at most socket_path_bytes_max bytes. Empty: TCP.
   std::string socket_path{};
 
   bool is_unix() const { return !socket_path.empty(); }

@@ -43,7 +43,7 @@ std::string_view reason_of(int status) {
   for (const Reason& reason : reasons) {
     if (reason.status == status) return reason.text;
   }
-  return "";  // which is allowed
+  return "";  // allowed by RFC 9112, section 4
 }
 
 template <class Number>
@@ -75,7 +75,7 @@ void append_answer(std::string& text, const HttpResponse& response, const Answer
   append_number(text, response.status);
   text.append(" ").append(reason_of(response.status)).append("\r\n");
   append_header(text, "Date", date);
-  if (form.goes_on) {
+  if (form.keeps_alive) {
     text.append("Connection: keep-alive\r\nKeep-Alive: timeout=");
     append_number(text, form.announced_idle_time.count());
     text.append("\r\n");

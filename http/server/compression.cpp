@@ -13,9 +13,9 @@ namespace credits::http {
 
 namespace {
 
-constexpr std::size_t compressed_from_bytes = 1'024;
+constexpr std::size_t compression_bytes_min = 1'024;
 
-// `q=0` refuses what it is of.
+// Whether the parameters of a coding include `q=0`, which refuses the coding.
 bool is_refused(std::string_view parameters) {
   for (const std::string_view parameter : split(parameters, ';')) {
     const std::string_view text = trimmed(parameter);
@@ -26,7 +26,8 @@ bool is_refused(std::string_view parameters) {
   return false;
 }
 
-// What gzip says at the end of the size of it all (RFC 1952): the library takes less for whole.
+// The uncompressed size in gzip's trailer (RFC 1952). It reveals truncated input, which the library
+// accepts.
 std::optional<std::size_t> size_in_trailer(std::string_view compressed) {
   constexpr std::size_t least_bytes = 18;
   if (compressed.size() < least_bytes) return std::nullopt;
@@ -57,7 +58,7 @@ bool accepts_gzip(std::string_view accept_encoding) {
 }
 
 bool is_worth_compressing(std::string_view content_type, std::size_t bytes) {
-  if (bytes < compressed_from_bytes) return false;
+  if (bytes < compression_bytes_min) return false;
   const std::string_view type = trimmed(content_type.substr(0, content_type.find(';')));
   return type.starts_with("text/") || type == "application/json" ||
          type == "application/javascript" || type == "application/yaml" || type == "image/svg+xml";

@@ -1,5 +1,5 @@
-// gzip, for answers that are worth it; by the HTTP library, of whose internals this file alone
-// knows.
+// gzip for bodies. The implementation uses internals of cpp-httplib, which no other file depends
+// on.
 #pragma once
 
 #include <cstddef>
@@ -10,20 +10,20 @@
 
 namespace credits::http {
 
-// Whether it is the name of this coding.
+// Whether `coding` names gzip.
 bool is_gzip(std::string_view coding);
 
-// Whether `accept_encoding`, a header's value, takes gzip; see RFC 9110, section 12.5.3.
+// Whether `accept_encoding`, the header's value, allows gzip (RFC 9110, section 12.5.3).
 bool accepts_gzip(std::string_view accept_encoding);
 
-// Whether a whole answer of this type and size gets smaller by enough.
+// Whether compression pays for a complete answer of this type and size.
 bool is_worth_compressing(std::string_view content_type, std::size_t bytes);
 
-// What `compressed` becomes; nothing if it is not gzip. Throws std::length_error
-// if it becomes more than `bytes_max`.
+// Decompresses `compressed`; nullopt if it is not complete, valid gzip. Throws std::length_error if
+// the result would exceed `bytes_max`.
 std::optional<std::string> gunzip(std::string_view compressed, std::size_t bytes_max);
 
-// One answer, piece by piece.
+// Compresses one answer, piece by piece.
 class Gzip {
  public:
   Gzip();
@@ -31,7 +31,7 @@ class Gzip {
   Gzip(Gzip&&) noexcept;
   Gzip& operator=(Gzip&&) noexcept;
 
-  // What there is of the compressed answer once `piece` is in it. Throws std::runtime_error.
+  // Adds `piece`, and returns the compressed bytes that are ready. Throws std::runtime_error.
   std::string compress(std::string_view piece, bool is_last);
 
  private:

@@ -17,15 +17,15 @@ namespace credits::http {
 
 namespace {
 
-// The most that one record of TLS holds.
+// The largest payload of a TLS record.
 constexpr std::size_t tls_record_bytes = 16 * 1'024;
 
-// An idle connection keeps so much memory for its next answer.
+// An idle connection keeps at most this much memory for its next answer.
 constexpr std::size_t output_bytes_kept = 2'048;
 
 Connection::Progress progress_of_errno() {
   const bool is_left = errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR;
-  return is_left ? Connection::Progress::left : Connection::Progress::ended;
+  return is_left ? Connection::Progress::would_block : Connection::Progress::ended;
 }
 
 }  // namespace
@@ -38,11 +38,11 @@ Connection::~Connection() {
   ::close(socket_);
 }
 
-Connection::Progress Connection::shake_hands() {
+Connection::Progress Connection::handshake() {
   if (!session_) return Progress::done;
   ::ERR_clear_error();
   const Progress progress = progress_of_tls(::SSL_do_handshake(session_.get()));
-  was_spoken_to_in_http_ = ERR_GET_REASON(::ERR_peek_error()) == SSL_R_HTTP_REQUEST;
+  received_plain_http_ = ERR_GET_REASON(::ERR_peek_error()) == SSL_R_HTTP_REQUEST;
   return progress;
 }
 
@@ -61,22 +61,22 @@ std::string Connection::client() const {
   return (storage.ss_family == AF_INET6 ? "[" + name + "]" : name) + ":" + port.data();
 }
 
-Connection::Received Connection::receive_raw(std::span<char> room) {
-  const ssize_t got = ::recv(socket_, room.data(), room.size(), MSG_DONTWAIT);
+Connection::Received Connection::receive_raw(std::span<char> buffer) {
+  const ssize_t got = ::recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (got < 0) return {progress_of_errno()};
   if (got == 0) return {Progress::ended};
   const auto count = static_cast<std::size_t>(got);
-  return {Progress::done, {room.data(), count}, count == room.size()};
+  return {Progress::done, {buffer.data(), count}, count == buffer.size()};
 }
 
-Connection::Received Connection::receive(std::span<char> room) {
-  if (!session_) return receive_raw(room);
+Connection::Received Connection::receive(std::span<char> buffer) {
+  if (!session_) return receive_raw(buffer);
   ::ERR_clear_error();
-  const int got = ::SSL_read(session_.get(), room.data(),
-                             static_cast<int>(std::min(room.size(), tls_record_bytes)));
+  const int got = ::SSL_read(session_.get(), buffer.data(),
+                             static_cast<int>(std::min(buffer.size(), tls_record_bytes)));
   const Progress progress = progress_of_tls(got);
   if (progress != Progress::done) return {progress};
-  return {progress, {room.data(), static_cast<std::size_t>(got)}, true};
+  return {progress, {buffer.data(), static_cast<std::size_t>(got)}, true};
 }
 
 Connection::Progress Connection::send() {
@@ -118,7 +118,8 @@ Connection::Progress Connection::shut_down() {
   if (session_ && !has_failed_ && ::SSL_is_init_finished(session_.get()) == 1) {
     ::ERR_clear_error();
     const int result = ::SSL_shutdown(session_.get());
-    if (result < 0 && progress_of_tls(result) == Progress::left) return Progress::left;
+    if (result < 0 && progress_of_tls(result) == Progress::would_block)
+      return Progress::would_block;
   }
   ::shutdown(socket_, SHUT_WR);
   return Progress::done;
@@ -129,11 +130,11 @@ Connection::Progress Connection::progress_of_tls(int result) {
   switch (::SSL_get_error(session_.get(), result)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
-      return Progress::left;
+      return Progress::would_block;
     case SSL_ERROR_ZERO_RETURN:
       return Progress::ended;
     default:
-      has_failed_ = true;  // the session must not be used any more
+      has_failed_ = true;  // the session must not be used again
       return Progress::ended;
   }
 }

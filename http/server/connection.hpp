@@ -1,5 +1,5 @@
-// The bytes of one connection, plain or with TLS, that come and go. Nothing here waits: what cannot
-// be done at once is said to be left, and the owner asks again when the socket is ready.
+// Reads and writes the bytes of one connection, plain or with TLS. No function blocks: one that
+// cannot finish returns would_block, and the owner calls it again when the socket is ready.
 #pragma once
 
 #include <cstddef>
@@ -16,17 +16,18 @@ class Connection {
  public:
   enum class Progress : std::uint8_t {
     done,
-    left,   // to be asked for again when the socket is ready
-    ended,  // by the other end, in order or not
+    would_block,  // call again when the socket is ready
+    ended,        // the client closed the connection, or it failed
   };
 
   struct Received {
-    Progress progress = Progress::left;  // done: some bytes have come
+    Progress progress = Progress::would_block;  // done: some bytes have arrived
     std::string_view bytes{};
-    bool may_have_more = false;  // without another word from the socket
+    bool may_have_more = false;  // without another event on the socket
   };
 
-  // Owns `socket`, which does not block, from here on. Without `session` it is plain.
+  // Takes ownership of `socket`, which must be non-blocking. Without `session` the connection is
+  // plain.
   Connection(int socket, TlsSession session);
   ~Connection();
   Connection(const Connection&) = delete;
@@ -35,33 +36,34 @@ class Connection {
   int descriptor() const { return socket_; }
   bool is_secure() const { return session_ != nullptr; }
 
-  // Agrees on TLS with the client, if there is to be TLS.
-  Progress shake_hands();
-  // Whether that failed because the client speaks HTTP without TLS.
-  bool was_spoken_to_in_http() const { return was_spoken_to_in_http_; }
-  // `127.0.0.1:4711`
+  // Performs the TLS handshake, if the connection uses TLS.
+  Progress handshake();
+  // Whether the handshake failed because the client sent plain HTTP.
+  bool received_plain_http() const { return received_plain_http_; }
+  // The client's address, like `127.0.0.1:4711`.
   std::string client() const;
 
-  // The bytes lie in `room`.
-  Received receive(std::span<char> room);
-  // The same, of the bytes as they are on the way: for those that nobody reads.
-  Received receive_raw(std::span<char> room);
+  // The bytes received are in `buffer`.
+  Received receive(std::span<char> buffer);
+  // The same without decryption, for bytes that are only discarded.
+  Received receive_raw(std::span<char> buffer);
 
-  // What is to be sent, after what is still to be.
+  // Append bytes to it that are to be sent.
   std::string& output() { return output_; }
   bool has_unsent() const { return sent_ < output_.size(); }
-  // With those that the socket has and the client has not.
+  // Including the bytes in the socket's buffer that the client has not received.
   std::size_t unsent_bytes() const;
   Progress send();
 
-  // Says that nothing more follows, once all is sent. Left: the client takes nothing, and has not
-  // been told.
+  // Ends the sending direction, once all is sent. would_block: the client accepts no bytes, and
+  // does not know of the end yet.
   Progress shut_down();
-  // Has the client see an error when the connection ends, as it must not take what it has for all.
+  // Makes the connection end with a reset, so that the client does not take a truncated answer for
+  // a complete one.
   void end_with_reset();
 
  private:
-  // As recv() and send() have it.
+  // Interprets the result of an OpenSSL call.
   Progress progress_of_tls(int result);
 
   const int socket_;
@@ -69,7 +71,7 @@ class Connection {
   std::string output_;
   std::size_t sent_ = 0;  // of output_
   bool has_failed_ = false;
-  bool was_spoken_to_in_http_ = false;
+  bool received_plain_http_ = false;
 };
 
 }  // namespace credits::http

@@ -26,7 +26,7 @@ bool may_be_in_tag(char c) {
   return byte > ' ' && byte != '"' && byte != 0x7f;
 }
 
-// Cuts off the entity tag that `text` begins with. Empty if it begins with none.
+// Removes the entity tag at the start of `text` and returns it; empty if there is none.
 std::string_view take_tag(std::string_view& text) {
   const std::string_view opaque = without_mark(text);
   if (!opaque.starts_with('"')) return {};
@@ -38,7 +38,7 @@ std::string_view take_tag(std::string_view& text) {
   return tag;
 }
 
-// A tag may contain a comma. Empty members of a list are passed over (RFC 9110, section 5.6.1.2).
+// A tag may contain a comma. Empty members of a list are ignored (RFC 9110, section 5.6.1.2).
 std::optional<std::vector<std::string_view>> tags_of(std::string_view list) {
   std::vector<std::string_view> tags;
   bool is_after_comma = true;

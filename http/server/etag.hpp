@@ -1,5 +1,4 @@
-// Entity tags, by which a client tells which state of something it has; see RFC 9110,
-// section 8.8.3.
+// Entity tags, which identify the state of a resource (RFC 9110, section 8.8.3).
 #pragma once
 
 #include <optional>
@@ -9,15 +8,15 @@
 
 namespace credits::http {
 
-// Of content that may be sent compressed.
+// The tag of content that may be sent compressed.
 std::string weak_etag_of(std::string_view content);
 
-// Of content that is never sent compressed.
+// The tag of content that is never sent compressed.
 std::string strong_etag_of(std::string_view content);
 
 bool is_strong(std::string_view etag);
 
-// Whether the list of `If-None-Match` has `etag`, weak or not, or is `*`.
+// Whether `list`, the value of `If-None-Match`, contains `etag`, weak or not, or is `*`.
 bool is_known_by(std::string_view list, std::string_view etag);
 
 // The states that `If-Match` names.
@@ -28,7 +27,7 @@ struct IfMatch {
   bool names(std::string_view etag) const;
 };
 
-// Reads the values of all `If-Match` headers of a request as one list. Nothing if they are neither
+// Reads the values of all `If-Match` headers of a request as one list; nullopt if they are neither
 // `*` nor a list of entity tags.
 std::optional<IfMatch> parse_if_match(const std::vector<std::string_view>& values);
 

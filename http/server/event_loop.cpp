@@ -23,16 +23,17 @@ namespace {
 using std::chrono::steady_clock;
 using Phase = Session::Phase;
 
-constexpr std::size_t room_bytes = 64 * 1'024;
+constexpr std::size_t buffer_bytes = 64 * 1'024;
 constexpr int inbox_rounds_max = 8;
 
-// What other threads have for the loop. A link may outlive the loop, so this may too.
+// Work from other threads for the loop. Shared with the sessions' links, which may outlive the
+// loop.
 class Inbox {
  public:
   struct Content {
     std::vector<std::unique_ptr<Connection>> adopted{};
-    std::vector<std::uint64_t> ready{};                  // numbers of sessions
-    std::vector<std::pair<std::uint64_t, Work>> done{};  // the same, with what was done
+    std::vector<std::uint64_t> ready{};                  // sessions whose answers are ready
+    std::vector<std::pair<std::uint64_t, Work>> done{};  // sessions with a worker's result
     bool is_ending = false;
 
     bool is_empty() const { return adopted.empty() && ready.empty() && done.empty() && !is_ending; }
@@ -61,7 +62,7 @@ class Inbox {
     return content_.is_empty();
   }
 
-  // Whose own puts wake nobody: it takes them before it sleeps.
+  // The reader's own puts need no wake-up, because it empties the inbox before it sleeps.
   void set_reader(std::thread::id reader) {
     const std::lock_guard lock{mutex_};
     reader_ = reader;
@@ -117,7 +118,7 @@ class EventLoop::Impl {
  public:
   Impl(const SessionLimits& limits, Service& service, ServerFigures& figures, WorkerPool& workers)
       : poller_{::epoll_create1(EPOLL_CLOEXEC)},
-        context_{limits, service, figures, workers, room_, {}, steady_clock::now(), false} {
+        context_{limits, service, figures, workers, buffer_, {}, steady_clock::now(), false} {
     watch(inbox_->event(), inbox_number, EPOLLIN);
     thread_ = std::thread{[this] { run(); }};
   }
@@ -138,20 +139,20 @@ class EventLoop::Impl {
     while (!context_.is_ending || !members_.empty()) {
       const int ready = ::epoll_wait(poller_, events.data(), static_cast<int>(events.size()),
                                      has_work() ? 0 : milliseconds_to_deadline());
-      look_at_clocks();
+      update_clocks();
       for (int i = 0; i < ready; ++i) handle(events[static_cast<std::size_t>(i)]);
       for (const std::uint64_t number : std::exchange(unfinished_, {})) {
-        with(number, [](Session& session) { session.go_on(false); });
+        with(number, [](Session& session) { session.advance(false); });
       }
       handle_inbox();
       expire();
     }
   }
 
-  // Nobody is woken for what this thread has put into the inbox itself.
+  // The inbox may hold this thread's own puts, which wake nobody.
   bool has_work() { return !unfinished_.empty() || !inbox_->is_empty(); }
 
-  void look_at_clocks() {
+  void update_clocks() {
     context_.now = steady_clock::now();
     const auto wall = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
     if (wall == dated_) return;
@@ -164,11 +165,11 @@ class EventLoop::Impl {
     const bool is_readable = (event.events & ~static_cast<std::uint32_t>(EPOLLOUT)) != 0;
     const bool client_has_ended = (event.events & (EPOLLRDHUP | EPOLLHUP)) != 0;
     with(event.data.u64, [&](Session& session) {
-      session.go_on(is_readable || session.is_secure(), client_has_ended);
+      session.advance(is_readable || session.is_secure(), client_has_ended);
     });
   }
 
-  // What comes of it may put more into it, so the sockets get their turn in between.
+  // Handling the content may add more; the limit on rounds gives the sockets their turn.
   void handle_inbox() {
     for (int round = 0; round < inbox_rounds_max; ++round) {
       auto content = inbox_->take();
@@ -199,7 +200,7 @@ class EventLoop::Impl {
                          std::make_shared<InboxLink>(inbox_, number));
     watch(descriptor, number, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
     with(number, [this](Session& session) {
-      session.go_on(true);
+      session.advance(true);
       if (context_.is_ending) session.end_soon();
     });
   }
@@ -217,8 +218,8 @@ class EventLoop::Impl {
     return all;
   }
 
-  // Calls `work` with the session of that number, if there still is one, and then keeps to what the
-  // session waits for.
+  // Calls `work` with the session of that number, if it still exists, then files the session under
+  // what it waits for.
   template <class Work>
   void with(std::uint64_t number, Work work) {
     const auto found = members_.find(number);
@@ -227,9 +228,9 @@ class EventLoop::Impl {
     try {
       work(session);
     } catch (const std::bad_alloc&) {
-      // A lack of memory for what one client sends or gets costs that client its connection. One in
-      // the loop's own books would leave others to wait for nothing, and any other exception here
-      // is a fault of the program: both end the process.
+      // If memory for one client's request or answer runs out, only that client loses its
+      // connection. If it runs out in the loop's own bookkeeping, other sessions would wait for
+      // ever; any other exception here is a bug. Both end the process.
       session.out_of_memory();
     }
     if (session.phase() == Phase::closed) {
@@ -243,7 +244,7 @@ class EventLoop::Impl {
     }
   }
 
-  // Those in the same phase have the same time for it, so the newest deadline is the last one.
+  // Sessions in the same phase have the same time limit, so the newest deadline is the last one.
   void list(std::uint64_t number, Member& member) {
     const Session& session = member.session;
     if (member.listed_as == session.phase() && member.listed_until == session.deadline()) return;
@@ -266,7 +267,7 @@ class EventLoop::Impl {
       while (!waiting.empty()) {
         const std::uint64_t number = waiting.front();
         if (members_.at(number).session.deadline() > context_.now) return;
-        with(number, [](Session& session) { session.time_is_over(); });
+        with(number, [](Session& session) { session.deadline_has_passed(); });
       }
     });
   }
@@ -282,7 +283,7 @@ class EventLoop::Impl {
     return static_cast<int>(std::clamp<std::int64_t>(left.count(), 0, 60'000));
   }
 
-  // A worker has as long as it takes.
+  // Leaves out Phase::working, which has no deadline.
   template <class Visit>
   void for_each_deadline(Visit visit) {
     for (std::size_t phase = 0; phase < static_cast<std::size_t>(Phase::working); ++phase) {
@@ -296,13 +297,13 @@ class EventLoop::Impl {
 
   const int poller_;
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
-  std::array<char, room_bytes> room_{};
+  std::array<char, buffer_bytes> buffer_{};
   SessionContext context_;
   std::chrono::sys_seconds dated_{};
   std::unordered_map<std::uint64_t, Member> members_;
   std::uint64_t last_number_ = inbox_number;
-  std::set<std::uint64_t> unfinished_;  // have more to do when the others have had their turn
-  // Of members_, by what they wait for, nearest deadline first.
+  std::set<std::uint64_t> unfinished_;  // have more to do after the others' turn
+  // The sessions in each phase, nearest deadline first.
   std::array<std::list<std::uint64_t>, Session::phases> waiting_;
   std::thread thread_;
 };

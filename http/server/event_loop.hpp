@@ -1,6 +1,5 @@
-// Serves connections on one thread, from their handshakes to their ends: whatever one of them waits
-// for, it takes no thread meanwhile, and the answers of one durable write wake one thread instead
-// of one for each.
+// Serves connections on one thread, from the handshake to the end. A waiting connection occupies no
+// thread, and the answers of one durable write wake one thread instead of one per answer.
 #pragma once
 
 #include <memory>
@@ -11,7 +10,7 @@ namespace credits::http {
 
 class EventLoop {
  public:
-  // All of it must outlive the loop.
+  // All arguments must outlive the loop.
   EventLoop(const SessionLimits& limits, Service& service, ServerFigures& figures,
             WorkerPool& workers);
   // Only after join().
@@ -19,10 +18,12 @@ class EventLoop {
   EventLoop(const EventLoop&) = delete;
   EventLoop& operator=(const EventLoop&) = delete;
 
-  // Any thread. The figures count the connection already, and no longer once it has ended.
+  // Takes over a connection. The caller has counted it in `figures.connections`; the loop subtracts
+  // it when it ends. Any thread.
   void adopt(std::unique_ptr<Connection> connection);
 
-  // Answers what has come or is on its way, and ends. Any thread.
+  // Begins the shutdown: requests that have arrived or are on their way are still answered. Any
+  // thread.
   void end();
 
   // After end(): returns when every connection has ended.

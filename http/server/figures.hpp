@@ -9,8 +9,8 @@
 
 namespace credits::http {
 
-// Clients that speak another protocol than the port does: how many, and where the last one is,
-// since somebody last looked.
+// Clients that speak a different protocol from the port's: their number and the last one's address,
+// since the last take().
 class WrongProtocol {
  public:
   struct Seen {
@@ -36,8 +36,8 @@ class WrongProtocol {
 
 struct ServerFigures {
   std::atomic<std::int64_t> connections{0};
-  std::atomic<std::uint64_t> shed{0};           // connections and requests refused as too many
-  std::atomic<std::uint64_t> out_of_memory{0};  // connections that ended for lack of it
+  std::atomic<std::uint64_t> shed{0};  // connections and requests refused because of overload
+  std::atomic<std::uint64_t> out_of_memory{0};  // connections that ended for lack of memory
   WrongProtocol http_on_tls_port{};
   WrongProtocol tls_on_plain_port{};
 };

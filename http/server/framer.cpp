@@ -29,7 +29,7 @@ bool is_token_char(char c) {
          std::string_view{"!#$%&'*+-.^_`|~"}.find(c) != std::string_view::npos;
 }
 
-// Whoever reads a `#` takes what follows it for a fragment, and some take a backslash for a slash.
+// Some readers treat what follows a `#` as a fragment, and some treat a backslash as a slash.
 constexpr bool is_target_char(char c) { return c > ' ' && c < '\x7f' && c != '#' && c != '\\'; }
 
 constexpr bool is_field_char(char c) {
@@ -51,7 +51,7 @@ std::string_view without_blanks(std::string_view text) {
   return text;
 }
 
-// What `text` begins with of which `belongs` holds, which is removed from it.
+// Removes the leading characters of `text` for which `belongs` holds, and returns them.
 template <class Belongs>
 std::string_view take_while(std::string_view& text, Belongs belongs) {
   const auto end = std::find_if_not(text.begin(), text.end(), belongs);
@@ -66,7 +66,7 @@ bool take_one(std::string_view& text, char wanted) {
   return true;
 }
 
-// RFC 3986, section 3.2: a name or an address, and maybe a port; nobody's user name.
+// RFC 3986, section 3.2: a name or an address, with an optional port and without a user name.
 bool is_authority(std::string_view text) {
   std::string_view rest = text;
   if (take_one(rest, '[')) {
@@ -87,7 +87,7 @@ bool is_authority(std::string_view text) {
   return rest.empty();
 }
 
-// A string in quotes, with what may be in it; see RFC 9110, section 5.6.4.
+// Takes a quoted string with its escapes (RFC 9110, section 5.6.4).
 bool take_quoted(std::string_view& text) {
   if (!take_one(text, '"')) return false;
   while (!text.empty()) {
@@ -99,7 +99,7 @@ bool take_quoted(std::string_view& text) {
   return false;
 }
 
-// Blanks before it may be left out, and are nothing without it.
+// Takes `wanted` and the optional blanks around it; takes nothing if `wanted` does not follow.
 bool take_after_blanks(std::string_view& text, char wanted) {
   std::string_view rest = text;
   take_while(rest, is_blank);
@@ -126,14 +126,13 @@ struct HeaderLine {
   std::string_view value;
 };
 
-// What is wrong with a line that is no header; see RFC 9112, section 5.
+// Splits `line` into `header`; returns the fault of an invalid line (RFC 9112, section 5).
 std::optional<std::string> fault_of_header(std::string_view line, HeaderLine& header) {
   if (is_blank(line.front())) return "a header line begins with a blank";
   const std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return "a header line has no colon";
   header = {line.substr(0, colon), without_blanks(line.substr(colon + 1))};
-  if (!is_token(header.name))
-    return "a header's name is empty, or has a character that no name may have";
+  if (!is_token(header.name)) return "a header's name is empty or has an invalid character";
   if (!is_field_value(header.value)) return "a header's value has a control character";
   return std::nullopt;
 }
@@ -194,7 +193,7 @@ std::size_t Framer::take_method(std::string_view bytes) {
   std::string_view rest = bytes;
   const std::string_view token = take_while(rest, is_token_char);
   if (head_.text_.size() + token.size() > method_bytes_max) {
-    refuse(501, "the method is longer than any that there is");
+    refuse(501, "the method is longer than any known method");
     return bytes.size();
   }
   head_.text_ += token;
@@ -220,8 +219,7 @@ std::size_t Framer::take_target(std::string_view bytes) {
   head_.text_ += part;
   if (rest.empty()) return part.size();
   if (rest.front() != ' ' || size == 0) {
-    refuse(
-        "the target is empty, or has a character that no target may have, or no version follows");
+    refuse("the target is empty, has an invalid character, or is not followed by a version");
     return bytes.size();
   }
   head_.target_.size = static_cast<std::uint32_t>(size);
@@ -229,7 +227,7 @@ std::size_t Framer::take_target(std::string_view bytes) {
   return part.size() + 1;
 }
 
-// `take` is called with the line, without its end.
+// Calls `take` with each complete line, without its end.
 template <class TakeLine>
 std::size_t Framer::take_line(std::string_view bytes, std::size_t bytes_max,
                               const RequestFault& too_long, TakeLine take) {
@@ -297,7 +295,8 @@ void Framer::end_head() {
 // RFC 9112, section 3.2.
 void Framer::check_target() {
   const std::string target{head_.target()};
-  if (head_.method() == "CONNECT") return refuse(501, "this is no proxy, so there is no CONNECT");
+  if (head_.method() == "CONNECT")
+    return refuse(501, "CONNECT is for proxies, and this server is not one");
   if (target.starts_with('/')) return;
   if (target == "*" && head_.method() == "OPTIONS") return;
   std::string_view rest = target;
@@ -305,7 +304,7 @@ void Framer::check_target() {
   const bool is_absolute =
       equal_without_case(scheme, "http") || equal_without_case(scheme, "https");
   if (!is_absolute || scheme.size() == rest.size()) {
-    return refuse("the target is neither a path nor a URL of http");
+    return refuse("the target is neither a path nor an HTTP URL");
   }
   rest.remove_prefix(scheme.size() + 3);
   const std::string_view authority = rest.substr(0, rest.find_first_of("/?"));
@@ -355,7 +354,7 @@ void Framer::read_body_length() {
   const auto lengths = head_.values(Field::content_length);
   if (head_.has(Field::transfer_encoding)) {
     if (!lengths.empty()) {
-      return refuse("Content-Length and Transfer-Encoding do not go together");
+      return refuse("Content-Length and Transfer-Encoding exclude each other");
     }
     return read_transfer_encoding();
   }
@@ -380,7 +379,7 @@ void Framer::read_transfer_encoding() {
   if (!equal_without_case(without_blanks(codings.back()), "chunked")) {
     return refuse("Transfer-Encoding does not end with chunked");
   }
-  if (codings.size() > 1) return refuse(501, "Transfer-Encoding has more than chunked");
+  if (codings.size() > 1) return refuse(501, "Transfer-Encoding lists more than chunked");
   head_.is_chunked_ = true;
 }
 
@@ -397,7 +396,7 @@ void Framer::admit_body(std::size_t bytes_max) {
   step_ = Step::fixed_body;
   bytes_left_ = head_.content_length_;
   body_.reserve(std::min<std::size_t>(bytes_left_, body_bytes_reserved_max));
-  if (bytes_left_ == 0) state_ = State::whole;
+  if (bytes_left_ == 0) state_ = State::complete;
 }
 
 std::size_t Framer::take_body_bytes(std::string_view bytes, Step next) {
@@ -405,7 +404,7 @@ std::size_t Framer::take_body_bytes(std::string_view bytes, Step next) {
   body_ += bytes.substr(0, count);
   bytes_left_ -= count;
   if (bytes_left_ > 0) return count;
-  if (step_ == Step::fixed_body) state_ = State::whole;
+  if (step_ == Step::fixed_body) state_ = State::complete;
   step_ = next;
   step_bytes_ = 0;
   return count;
@@ -420,7 +419,7 @@ void Framer::end_chunk_line(std::string_view line) {
     return refuse("a chunk's size is not a hexadecimal number");
   }
   if (!are_chunk_extensions(line))
-    return refuse("a chunk's size is followed by no valid extension");
+    return refuse("a chunk's size is followed by an invalid extension");
   std::from_chars(digits.data(), digits.data() + digits.size(), bytes_left_, 16);
   if (bytes_left_ > body_bytes_max_ - body_.size()) {
     return refuse(413, "the body has more than " + std::to_string(body_bytes_max_) + " bytes");
@@ -446,14 +445,14 @@ std::size_t Framer::take_trailer(std::string_view bytes) {
                      step_bytes_ += line.size() + line_end.size();
                      HeaderLine ignored;
                      if (line.empty()) {
-                       state_ = State::whole;
+                       state_ = State::complete;
                      } else if (auto fault = fault_of_header(line, ignored)) {
                        refuse(*std::move(fault));
                      }
                    });
 }
 
-// The first fault is told.
+// Keeps the first fault.
 void Framer::refuse(int status, std::string detail) {
   if (state_ == State::refused) return;
   state_ = State::refused;

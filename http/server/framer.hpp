@@ -1,9 +1,9 @@
-// Decides where a request begins and ends, and whether it is HTTP/1 at all (RFC 9112): the one
-// place that does. Strict where two readers could read two things, so that no byte of one request
-// is ever taken for another: what is wrong is refused, and the connection must end after it.
+// Decides where a request begins and ends, and whether it is HTTP/1 at all (RFC 9112); no other
+// code does. It refuses whatever two readers could read differently, so that no byte of one request
+// is ever taken for part of another. After a refusal the connection must end.
 //
-// A state machine over bytes, without sockets, clocks or threads: however a request is cut into
-// pieces, the same comes of it.
+// A state machine over bytes, without sockets, clocks or threads: the result does not depend on how
+// a request is cut into pieces.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ struct FramingLimits {
   std::size_t trailer_bytes_max = 8'192;
 };
 
-// What is wrong with a request, and the status that says so.
+// The fault of a refused request, and the status to answer.
 struct RequestFault {
   int status = 400;
   std::string detail{};  // for people
@@ -32,45 +32,45 @@ struct RequestFault {
 class Framer {
  public:
   enum class State : std::uint8_t {
-    head,       // more bytes of it are to come, or its first
-    admitting,  // the head is there, and what its body may be is to be said: admit_body()
-    body,       // more bytes of it are to come
-    whole,
+    head,       // expects the first or further bytes of the head
+    admitting,  // the head is complete; expects a call of admit_body()
+    body,       // expects further bytes of the body
+    complete,
     refused,
   };
 
   explicit Framer(const FramingLimits& limits) : limits_{limits} {}
 
-  // Takes what belongs to the request that is being read, and returns how many bytes that was: less
-  // than all where the state is admitting, whole or refused then.
+  // Takes the bytes that belong to the current request, and returns their number: fewer than all if
+  // the state becomes admitting, complete or refused.
   std::size_t take(std::string_view bytes);
 
   State state() const { return state_; }
   bool takes_more() const { return state_ == State::head || state_ == State::body; }
 
-  // Whether a byte of the request has come.
+  // Whether a byte of the request has arrived.
   bool has_begun() const { return state_ != State::head || step_ != Step::empty_line; }
 
-  // From admitting on.
+  // Valid from state admitting on.
   const RequestHead& head() const { return head_; }
 
-  // The body has `bytes_max` bytes at most; 413 otherwise. In state admitting.
+  // Limits the body to `bytes_max` bytes; a longer one is refused with 413. In state admitting.
   void admit_body(std::size_t bytes_max);
 
   std::size_t body_bytes_max() const { return body_bytes_max_; }
 
-  // Without chunks and trailers. When whole.
+  // The body's content, without chunk sizes and trailers. In state complete.
   std::string& body() { return body_; }
 
-  // When refused.
+  // In state refused.
   const RequestFault& fault() const { return fault_; }
 
-  // Forgets the request; the next one may begin. Keeps no memory of it if `is_idle`.
+  // Discards the request, so that the next one can begin. Frees the memory too if `is_idle`.
   void begin_next(bool is_idle);
 
  private:
   enum class Step : std::uint8_t {
-    empty_line,  // one before the request
+    empty_line,  // before the request
     method,
     target,
     version,
@@ -112,8 +112,8 @@ class Framer {
   State state_ = State::head;
   Step step_ = Step::empty_line;
   RequestHead head_;
-  std::string line_;            // as much as has come of a line that is not whole
-  std::size_t step_bytes_ = 0;  // taken in this step; of headers and trailers, without their ends
+  std::string line_;            // the received part of an incomplete line
+  std::size_t step_bytes_ = 0;  // taken in this step; of headers and trailers, in complete lines
   std::size_t body_bytes_max_ = 0;
   std::uint64_t bytes_left_ = 0;  // of the body, or of the chunk
   std::string body_;

@@ -24,7 +24,7 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// Another creditsd has the directory for a moment only.
+// Another creditsd locks the directory only briefly.
 constexpr std::chrono::seconds directory_wait_max{5};
 constexpr std::chrono::milliseconds directory_interval{10};
 
@@ -51,7 +51,7 @@ class Descriptor {
                            "choose another address with --listen"};
 }
 
-// None where it is negative; errno says why.
+// The number is negative on failure; errno has the reason.
 Descriptor new_socket(int family) {
   return Descriptor{::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0)};
 }
@@ -73,13 +73,13 @@ AddressList resolve(const Address& address) {
   return {found, ::freeaddrinfo};
 }
 
-// Connections inherit the options. SO_REUSEPORT is none of them, as two servers would share a port
-// without a word.
+// Connections inherit the options. SO_REUSEPORT is not set, because two servers would silently
+// share a port.
 bool take_tcp_address(int socket, const addrinfo& address) {
   if (socket < 0) return false;
   set_option(socket, SOL_SOCKET, SO_REUSEADDR, 1);
   set_option(socket, IPPROTO_TCP, TCP_NODELAY, 1);
-  // [::] is reached by IPv4 too.
+  // [::] accepts IPv4 too.
   if (address.ai_family == AF_INET6) set_option(socket, IPPROTO_IPV6, IPV6_V6ONLY, 0);
   return ::bind(socket, address.ai_addr, address.ai_addrlen) == 0 &&
          ::listen(socket, SOMAXCONN) == 0;
@@ -104,7 +104,7 @@ int port_of(int socket) {
                                            : reinterpret_cast<sockaddr_in&>(taken).sin_port);
 }
 
-// No other creditsd makes or removes a socket there until the descriptor is closed.
+// Until the descriptor is closed, no other creditsd makes or removes a socket in the directory.
 Descriptor lock_directory(const Address& address) {
   const auto directory = std::filesystem::path{address.socket_path}.parent_path();
   const auto fail = [&](const std::string& reason) {
@@ -129,7 +129,7 @@ sockaddr_un unix_address_of(const Address& address) {
   return system;
 }
 
-// Why nobody can connect; 0 if somebody listens there.
+// The error of connecting; 0 if a process listens there.
 int error_of_connecting(const Address& address) {
   const Descriptor socket = new_socket(AF_UNIX);
   if (socket.get() < 0) return errno;
@@ -141,24 +141,22 @@ int error_of_connecting(const Address& address) {
   return errno;
 }
 
-// What an ended process has left.
+// Removes the socket of a process that has ended.
 void remove_stale_socket(const Address& address) {
   struct ::stat found {};
   if (::lstat(address.socket_path.c_str(), &found) != 0) {
     if (errno == ENOENT) return;
     refuse(address, std::strerror(errno));
   }
-  if (!S_ISSOCK(found.st_mode)) refuse(address, "the file there is no socket", "remove it, or ");
+  if (!S_ISSOCK(found.st_mode)) refuse(address, "the file there is not a socket", "remove it, or ");
   const int error = error_of_connecting(address);
   if (error == 0) refuse(address, "another process listens there", "stop that one, or ");
   if (error != ECONNREFUSED) {
-    refuse(address,
-           std::string{"a socket is there, and it does not show whether a process listens: "} +
-               std::strerror(error));
+    refuse(address, std::string{"cannot find out whether a process listens on the socket there: "} +
+                        std::strerror(error));
   }
   if (::unlink(address.socket_path.c_str()) != 0) {
-    refuse(address, std::string{"cannot remove the socket that an ended process has left: "} +
-                        std::strerror(errno));
+    refuse(address, std::string{"cannot remove the stale socket there: "} + std::strerror(errno));
   }
 }
 
@@ -167,7 +165,7 @@ Descriptor listen_on_unix(const Address& address, mode_t mode) {
   remove_stale_socket(address);
   Descriptor socket = new_socket(AF_UNIX);
   if (socket.get() < 0) refuse(address, std::strerror(errno));
-  ::fchmod(socket.get(), S_IRUSR | S_IWUSR);  // Linux gives the file no more than that
+  ::fchmod(socket.get(), S_IRUSR | S_IWUSR);  // Linux limits the file's permissions to these
   const sockaddr_un here = unix_address_of(address);
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&here), sizeof(here)) != 0) {
     refuse(address, std::strerror(errno), "make its directory writable for this user, or ");
@@ -192,7 +190,8 @@ ListeningSocket::ListeningSocket(const Address& address, mode_t mode) : address_
   }
 }
 
-// The file goes while its socket still listens: until then no other creditsd takes the path over.
+// Removes the file while its socket still listens, so that no other creditsd can have taken the
+// path over.
 ListeningSocket::~ListeningSocket() {
   struct ::stat found {};
   if (address_.is_unix() && ::lstat(address_.socket_path.c_str(), &found) == 0 &&

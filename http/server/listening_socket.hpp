@@ -1,10 +1,10 @@
-// A socket that takes connections at one address, TCP or Unix.
+// A socket that listens on one address, TCP or Unix.
 //
-// The file of a Unix socket is made for its owner alone and gets its mode once it listens: nobody
-// reaches it with more permissions than that. A file that an ended process has left is replaced;
-// whatever else is at the path stays, and is an error. Processes of creditsd do so one at a time,
-// as each locks the directory meanwhile (flock). Another program heeds no lock: what it puts at the
-// path between the look and the removal is lost, what it puts there later makes the start fail.
+// The file of a Unix socket is made for its owner alone, and gets its mode once the socket listens:
+// at no moment does it allow more. The stale socket of an ended process is replaced; any other file
+// at the path is an error, and stays. Processes of creditsd do this one at a time, because each
+// locks the directory (flock). Other programs ignore the lock: a file that one puts at the path
+// between the check and the removal is lost; a later one makes the start fail.
 #pragma once
 
 #include <sys/stat.h>
@@ -15,17 +15,17 @@ namespace credits::http {
 
 class ListeningSocket {
  public:
-  // Of a host with several addresses, takes the first that it can. `mode`: of a Unix socket's file.
-  // Throws std::runtime_error that says what is in the way.
+  // If a host has several addresses, listens on the first that works. `mode` is that of a Unix
+  // socket's file. Throws std::runtime_error with the reason.
   ListeningSocket(const Address& address, mode_t mode);
-  // Removes the file of a Unix socket, unless another one has taken its place.
+  // Removes the file of a Unix socket, unless another file has taken its place.
   ~ListeningSocket();
   ListeningSocket(const ListeningSocket&) = delete;
   ListeningSocket& operator=(const ListeningSocket&) = delete;
 
-  // It does not block.
+  // Non-blocking.
   int descriptor() const { return descriptor_; }
-  // With the port that was taken.
+  // With the actual port.
   const Address& address() const { return address_; }
 
  private:

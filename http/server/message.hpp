@@ -1,4 +1,4 @@
-// A request and its answer, between the transport and the service behind it.
+// Requests and answers, as the transport and the service behind it exchange them.
 #pragma once
 
 #include <chrono>
@@ -14,17 +14,17 @@
 
 namespace credits::http {
 
-// What a request's headers say of who sends it, and from where.
+// The headers that identify a request's sender.
 struct Sender {
   std::vector<std::string_view> authorization{};  // each Authorization header
   std::optional<std::string_view> host{};
-  std::optional<std::string_view> origin{};      // a browser's page that made the request
+  std::optional<std::string_view> origin{};  // the site of the browser page that made the request
   std::optional<std::string_view> fetch_site{};  // how that page's site is related to this one
-  bool may_be_browser = false;  // has a header that no browser's page can leave out
-  bool is_forwarded = false;    // a proxy says that it sends for somebody else
+  bool may_be_browser = false;  // has a header that browsers add and their pages cannot remove
+  bool is_forwarded = false;    // a proxy's header says that it forwards the request
 };
 
-// Views into what the connection has read.
+// Views into the connection's buffers.
 struct HttpRequest {
   std::string_view method;
   std::string_view target;  // as sent: percent-encoded, with its query
@@ -33,43 +33,43 @@ struct HttpRequest {
   Sender sender{};
   std::optional<std::string_view> if_none_match{};  // as sent
   std::vector<std::string_view> if_match{};         // of each If-Match header
-  // From when on its answer is waited for.
-  std::chrono::steady_clock::time_point was_whole_at = std::chrono::steady_clock::now();
+  // When the request was complete; its answer's time starts here.
+  std::chrono::steady_clock::time_point received_at = std::chrono::steady_clock::now();
 };
 
-enum class ProblemKind : std::uint8_t;  // the service's own; the transport passes it on
+enum class ProblemKind : std::uint8_t;  // defined by the service; the transport passes it on
 
 struct HttpResponse {
   int status = 200;
   std::string content_type = "application/json";
   std::string body{};
   std::vector<std::pair<std::string, std::string>> headers{};
-  // Who may keep it; see RFC 9111, section 5.2.2.
+  // Which caches may store it (RFC 9111, section 5.2.2).
   std::string_view cache_control = "no-store";
   std::string etag{};  // with its quotes; empty: none
-  // If set, the body is what this appends, call after call, until it returns false. An exception
-  // cuts the connection, so that nobody takes half a body for a whole one.
+  // If set, produces the body: each call appends to `chunk`, until one returns false. An exception
+  // breaks the connection, so that no client takes a partial body for a complete one.
   std::function<bool(std::string& chunk)> next_chunk{};
-  // Is told why, if such a body could not be sent to its end.
+  // Called with the reason if such a body could not be sent to its end.
   std::function<void(std::string_view why)> broken_off{};
-  std::optional<ProblemKind> problem{};  // of the body; none: it is no problem
+  std::optional<ProblemKind> problem{};  // the kind of problem in the body, if any
 };
 
-// The call that the service has found a request to be; the transport only keeps it.
+// The service's record of the call that a request makes; the transport only stores it.
 class FoundCall {
  public:
   virtual ~FoundCall() = default;
 };
 
-// What becomes of a request before its body is read.
+// The service's decision about a request before its body is read.
 struct Admission {
   std::unique_ptr<const FoundCall> call{};
-  // Whether the answer keeps nobody waiting, or is told of later, and comes whole.
+  // Whether begin() never blocks, and the answer is not streamed. Otherwise a worker calls it.
   bool is_prompt = true;
   std::optional<HttpResponse> refusal{};
-  std::function<HttpResponse()> refuse_body{};  // if set: asked for where the body's type is fine
+  std::function<HttpResponse()> refuse_body{};  // if set: answers a body of a valid type
   std::size_t body_bytes_max = 0;
-  std::optional<std::chrono::milliseconds> request_timeout{};  // none: the server's
+  std::optional<std::chrono::milliseconds> request_timeout{};  // none: the server's own
 };
 
 }  // namespace credits::http

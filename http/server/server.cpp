@@ -22,10 +22,10 @@ namespace credits::http {
 
 namespace {
 
-// So many connections of one address are let in before the others have their turn.
+// Connections accepted on one address before the others have their turn.
 constexpr int accepts_in_a_row = 32;
 
-// For the operating system to get free what it lacks.
+// Gives the operating system time to free files or memory.
 constexpr int accept_pause_ms = 100;
 
 std::size_t loops_of(const ServerOptions& options) {
@@ -95,7 +95,7 @@ class Server::Impl {
     }
   }
 
-  // Returns why no connection can be accepted any more; 0 once it is stopped.
+  // Returns the error after which no connection can be accepted; 0 after stop().
   int accept_until_stopped() {
     std::vector<pollfd> watched{{stop_event_, POLLIN, 0}};
     for (const auto& one : listening_) watched.push_back({one->descriptor(), POLLIN, 0});
@@ -112,7 +112,7 @@ class Server::Impl {
     }
   }
 
-  // Returns an error that will not pass; 0 if there is none.
+  // Returns a permanent error; 0 if there is none.
   int accept_from(const ListeningSocket& listening) {
     for (int i = 0; i < accepts_in_a_row; ++i) {
       const int socket =
@@ -139,10 +139,11 @@ class Server::Impl {
     return 0;
   }
 
-  // Files or memory are missing, most likely. Who comes meanwhile waits in the socket's queue.
+  // Most likely files or memory are short. New connections wait in the socket's queue.
   void pause_accepting(int error) {
-    options_.report("accept_failed", std::string{"connections wait, as none can be accepted: "} +
-                                         std::strerror(error));
+    options_.report(
+        "accept_failed",
+        std::string{"no connection can be accepted, so new ones wait: "} + std::strerror(error));
     pollfd stopped{stop_event_, POLLIN, 0};
     ::poll(&stopped, 1, accept_pause_ms);
   }
@@ -160,14 +161,14 @@ class Server::Impl {
     loops_->next().adopt(std::make_unique<Connection>(socket, std::move(session)));
   }
 
-  // Over TLS there would have to be a handshake first, for which this thread has no time.
+  // Over TLS an answer would need a handshake first, for which this thread has no time.
   void shed(int socket, const Tls* tls) {
     ++figures_.shed;
     if (!tls) {
       std::string text;
       const auto now = std::chrono::floor<std::chrono::seconds>(std::chrono::system_clock::now());
       append_answer(text, service_.refuse(503, "there are too many connections"),
-                    {.goes_on = false}, http_date(now));
+                    {.keeps_alive = false}, http_date(now));
       ::send(socket, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       ::shutdown(socket, SHUT_WR);
     }

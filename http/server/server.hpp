@@ -1,4 +1,4 @@
-// The HTTP/1.1 server: accepts connections and gives them to its event loops.
+// The HTTP/1.1 server: accepts connections and hands them to its event loops.
 #pragma once
 
 #include <sys/types.h>
@@ -22,11 +22,11 @@ struct ServerOptions {
   std::size_t connections_max = 10'000;  // at all addresses together; beyond: 503 at once
   std::size_t loops = 0;                 // 0: one for each core
   std::size_t workers = 8;               // threads for the calls that block
-  std::size_t calls_waiting_max = 256;   // for one of them; beyond: 503
+  std::size_t calls_waiting_max = 256;   // for a worker; beyond: 503
   SessionLimits limits{};
-  const Tls* tls = nullptr;  // none: plain HTTP. Unix sockets are plain anyway
-  // The operator; the thread that serves.
-  // Reports trouble to the operator: a stable name for programs, and a text for people. Any thread.
+  const Tls* tls = nullptr;  // null: plain HTTP. Unix sockets are always plain
+  // Reports trouble to the operator: an event's stable name for programs, and a text for people.
+  // Called on the thread of serve().
   std::function<void(std::string_view name, const std::string& text)> report =
       [](std::string_view, const std::string&) {};
 };
@@ -39,16 +39,17 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Takes the addresses and starts the threads. Returns the addresses, each with the port that was
-  // taken. Throws std::runtime_error that says what is in the way, std::system_error if it cannot
-  // have the threads; then it is only to be destroyed, which gives back what was taken.
+  // Listens on the addresses and starts the threads. Returns the addresses, each with its actual
+  // port. Throws std::runtime_error with the reason if an address is not available,
+  // std::system_error if a thread cannot be started; the server can then only be destroyed, which
+  // releases its addresses.
   std::vector<Address> start();
 
-  // Serves until stop() is called, and every request that is under way is answered. Throws
-  // std::runtime_error if the operating system gives it no connections any more.
+  // Serves until stop() is called and every request under way is answered. Throws
+  // std::runtime_error if a listening socket fails for good.
   void serve();
 
-  // From any thread; before serve() too, which then returns at once.
+  // Any thread. After a stop() before it, serve() returns at once.
   void stop();
 
  private:

@@ -13,73 +13,73 @@
 
 namespace credits::http {
 
-// Is told, on any thread, that an ongoing request is ready. Must not block.
+// Notified, on any thread, that a pending answer is ready. ready() must not block.
 class Listener {
  public:
   virtual ~Listener() = default;
   virtual void ready() = 0;
 };
 
-// A request that has been begun, and is not answered yet.
-class Ongoing {
+// The answer to a request that has begun, and may not be answered yet.
+class PendingAnswer {
  public:
-  virtual ~Ongoing() = default;
+  virtual ~PendingAnswer() = default;
   virtual bool is_ready() const = 0;
-  // Nobody waits longer than until then.
+  // The caller waits no longer than this.
   virtual std::chrono::steady_clock::time_point deadline() const = 0;
-  // The answer; if it is not ready, that there was none in time. Once.
+  // The answer; if it is not ready, one that says that there was none in time. Call once.
   virtual HttpResponse take() = 0;
 };
 
-// Any number of threads may use it at once.
+// Thread-safe.
 class Service {
  public:
-  using Begun = std::variant<HttpResponse, std::shared_ptr<Ongoing>>;
+  using Begun = std::variant<HttpResponse, std::shared_ptr<PendingAnswer>>;
 
   virtual ~Service() = default;
 
-  // Finds the call, and says what becomes of the request before its body is read.
+  // Finds the call, and decides about the request before its body is read.
   virtual Admission admit(const HttpRequest& request) = 0;
 
-  // The answer to a request that the transport does not take: it is no valid HTTP, too large, or
-  // more than the server can do now (`status` 503).
+  // The answer to a request that the transport refuses, as invalid or too large, or because of
+  // overload (`status` 503) or an internal error (500).
   virtual HttpResponse refuse(int status, std::string detail) = 0;
 
-  // The answer, or a request that `listener` will be told of. Blocks only where the admission was
-  // not prompt.
+  // Returns the answer, or a pending one that will notify `listener`. Blocks only if the admission
+  // was not prompt.
   virtual Begun begin(const HttpRequest& request, const Admission& admission,
                       const std::shared_ptr<Listener>& listener) = 0;
 };
 
-// A listener on a thread that can wait.
-class Bell : public Listener {
+// Lets a thread wait until an answer is ready.
+class BlockingListener : public Listener {
  public:
   void ready() override {
     const std::lock_guard lock{mutex_};
-    rung_ = true;
+    is_ready_ = true;
     changed_.notify_all();
   }
 
   void wait_until(std::chrono::steady_clock::time_point deadline) {
     std::unique_lock lock{mutex_};
-    changed_.wait_until(lock, deadline, [this] { return rung_; });
+    changed_.wait_until(lock, deadline, [this] { return is_ready_; });
   }
 
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
-  bool rung_ = false;  // guarded by mutex_
+  bool is_ready_ = false;  // guarded by mutex_
 };
 
-// The answer, however long it takes.
+// Begins the request, and waits for its answer.
 inline HttpResponse answer_of(Service& service, const HttpRequest& request,
                               const Admission& admission) {
-  const auto bell = std::make_shared<Bell>();
-  Service::Begun begun = service.begin(request, admission, bell);
+  const auto listener = std::make_shared<BlockingListener>();
+  Service::Begun begun = service.begin(request, admission, listener);
   if (auto* response = std::get_if<HttpResponse>(&begun)) return std::move(*response);
-  Ongoing& ongoing = *std::get<std::shared_ptr<Ongoing>>(begun);
-  bell->wait_until(ongoing.deadline());
-  return ongoing.take();
+  PendingAnswer& pending = *std::get<std::shared_ptr<PendingAnswer>>(begun);
+  listener->wait_until(pending.deadline());
+  return pending.take();
 }
 
 }  // namespace credits::http

@@ -19,25 +19,25 @@ using std::chrono::steady_clock;
 
 constexpr std::string_view json_type = "application/json";
 
-// What TLS begins with, and no request can.
+// The first byte of a TLS handshake; no request begins with it.
 constexpr char tls_handshake = '\x16';
 
-// Read and dropped of a request that takes no body.
+// Limit on the discarded bytes of a body that the method does not take.
 constexpr std::size_t needless_body_bytes_max = 64 * 1'024;
 
-// How often it is looked at whether a client takes its answer.
+// The longest interval between two checks whether a client takes its answer.
 constexpr std::chrono::milliseconds progress_interval_max{1'000};
 
-// Read and dropped after the last answer, at most.
+// Limit on the bytes discarded after the last answer.
 constexpr std::size_t lingered_bytes_max = 16 * 1'024 * 1'024;
 
-// Steps of one session before it is the others' turn.
+// Steps of one session before the others have their turn.
 constexpr int steps_max = 64;
 
 // How long a call may wait for a worker.
-constexpr std::chrono::seconds turn_timeout{10};
+constexpr std::chrono::seconds worker_wait_max{10};
 
-// For the rest of a request when the server ends.
+// Time for the rest of a request during the shutdown.
 constexpr std::chrono::milliseconds request_end_grace{1'000};
 
 bool takes_body(std::string_view method) {
@@ -49,11 +49,12 @@ bool is_json(std::string_view content_type) {
 }
 
 std::string bytes_at_most(const std::string& what, std::size_t bytes_max) {
-  return "the " + what + " may have " + std::to_string(bytes_max) + " bytes at most";
+  return "the " + what + " may have at most " + std::to_string(bytes_max) + " bytes";
 }
 
-// The one value; of several, one that nobody means.
-std::optional<std::string_view> only(const RequestHead& head, Field field) {
+// The field's value; repeated values become "(several)", which matches no valid value; nullopt if
+// the field is absent.
+std::optional<std::string_view> single_value(const RequestHead& head, Field field) {
   const auto values = head.values(field);
   if (values.empty()) return std::nullopt;
   return values.size() == 1 ? values.front() : "(several)";
@@ -65,16 +66,16 @@ HttpRequest request_of(const RequestHead& head) {
   Sender& sender = request.sender;
   sender.authorization = head.values(Field::authorization);
   sender.host = head.host();
-  sender.origin = only(head, Field::origin);
-  sender.fetch_site = only(head, Field::sec_fetch_site);
+  sender.origin = single_value(head, Field::origin);
+  sender.fetch_site = single_value(head, Field::sec_fetch_site);
   sender.may_be_browser = sender.origin || sender.fetch_site || head.has(Field::accept_encoding);
   sender.is_forwarded = head.has(Field::forwarded);
-  request.if_none_match = only(head, Field::if_none_match);
+  request.if_none_match = single_value(head, Field::if_none_match);
   request.if_match = head.values(Field::if_match);
   return request;
 }
 
-// A strong tag says which bytes are sent; compressed ones would need another.
+// A strong tag identifies the exact bytes; compressed ones would need another tag.
 bool may_be_compressed(const HttpResponse& response) {
   if (is_strong(response.etag)) return false;
   return response.next_chunk || is_worth_compressing(response.content_type, response.body.size());
@@ -88,7 +89,7 @@ Session::Session(std::unique_ptr<Connection> connection, SessionContext& context
       connection_{std::move(connection)},
       link_{std::move(link)},
       framer_{context.limits.framing} {
-  enter(Phase::shaking_hands, context_.limits.request_timeout);
+  enter(Phase::handshaking, context_.limits.request_timeout);
 }
 
 void Session::enter(Phase phase, std::chrono::milliseconds time) {
@@ -99,14 +100,14 @@ void Session::enter(Phase phase, std::chrono::milliseconds time) {
   deadline_ = context_.now + time;
 }
 
-void Session::go_on(bool may_have_input, bool client_has_ended) {
+void Session::advance(bool may_have_input, bool client_has_ended) {
   may_have_input_ |= may_have_input;
   client_has_ended_ |= client_has_ended;
   has_more_ = true;
   for (int steps = 0; has_more_ && steps < steps_max; ++steps) {
     switch (phase_) {
-      case Phase::shaking_hands:
-        has_more_ = shake_hands();
+      case Phase::handshaking:
+        has_more_ = handshake();
         break;
       case Phase::idle:
       case Phase::reading:
@@ -137,15 +138,15 @@ void Session::discard_stream() {
   if (next_chunk_) context_.workers.run([stream = std::exchange(next_chunk_, nullptr)] {});
 }
 
-bool Session::shake_hands() {
-  switch (connection_->shake_hands()) {
+bool Session::handshake() {
+  switch (connection_->handshake()) {
     case Connection::Progress::done:
       enter(Phase::idle, context_.limits.idle_timeout);
       return true;
-    case Connection::Progress::left:
+    case Connection::Progress::would_block:
       return false;
     case Connection::Progress::ended:
-      if (connection_->was_spoken_to_in_http()) {
+      if (connection_->received_plain_http()) {
         context_.figures.http_on_tls_port.add(connection_->client());
       }
       connection_->shut_down();
@@ -165,7 +166,7 @@ bool Session::read() {
   }
   if (!std::exchange(may_have_input_, false)) return false;
   if (connection_->has_unsent()) connection_->send();  // `100 Continue`
-  const Connection::Received received = connection_->receive(context_.room);
+  const Connection::Received received = connection_->receive(context_.buffer);
   if (received.progress == Connection::Progress::ended) return end_of_input();
   if (received.progress != Connection::Progress::done) return false;
   may_have_input_ = received.may_have_more || client_has_ended_;
@@ -175,7 +176,7 @@ bool Session::read() {
 
 bool Session::end_of_input() {
   if (framer_.has_begun()) {
-    refuse({400, "the request is cut short"});
+    refuse({400, "the request ends too early"});
     return true;
   }
   connection_->shut_down();
@@ -196,8 +197,8 @@ void Session::take(std::string_view bytes) {
   unread_ = bytes;
   if (!is_reading()) return;
   if (framer_.state() == Framer::State::refused) return refuse(fault_of_framing());
-  // Last, and not followed by anything that may fail: a worker may have the session from here on.
-  if (framer_.state() == Framer::State::whole) begin();
+  // Last, with nothing after it that may fail: from here on a worker may use the session.
+  if (framer_.state() == Framer::State::complete) begin();
 }
 
 RequestFault Session::fault_of_framing() const {
@@ -210,18 +211,18 @@ RequestFault Session::fault_of_framing() const {
 
 void Session::admit() {
   const RequestHead& head = framer_.head();
-  goes_on_ = head.keeps_alive();
+  keeps_alive_ = head.keeps_alive();
   request_ = request_of(head);
   admission_ = context_.service.admit(request_);
   if (admission_.refusal) {
-    goes_on_ = goes_on_ && !head.announces_body();
+    keeps_alive_ = keeps_alive_ && !head.announces_body();
     return answer(*std::move(admission_.refusal));
   }
   const bool is_body_wanted = takes_body(request_.method);
   if (is_body_wanted && head.announces_body()) {
     if (const auto fault = fault_of_body()) return refuse(*fault);
     if (admission_.refuse_body) {
-      goes_on_ = false;
+      keeps_alive_ = false;
       return answer(admission_.refuse_body());
     }
   }
@@ -235,12 +236,12 @@ void Session::admit() {
 
 std::optional<RequestFault> Session::fault_of_body() const {
   const RequestHead& head = framer_.head();
-  const auto encoding = only(head, Field::content_encoding).value_or("");
+  const auto encoding = single_value(head, Field::content_encoding).value_or("");
   const bool is_encoding_known =
       encoding.empty() || is_gzip(encoding) || equal_without_case(encoding, "identity");
   if (!is_encoding_known) {
-    return RequestFault{415, "Content-Encoding \"" + base::printable(encoding) +
-                                 "\" is not one that this server takes"};
+    return RequestFault{415,
+                        "Content-Encoding \"" + base::printable(encoding) + "\" is not supported"};
   }
   const auto type = head.first(Field::content_type);
   if (!type || type->empty() || is_json(*type)) return std::nullopt;
@@ -249,15 +250,15 @@ std::optional<RequestFault> Session::fault_of_body() const {
 }
 
 void Session::begin() {
-  request_.was_whole_at = steady_clock::now();
+  request_.received_at = steady_clock::now();
   if (!admission_.is_prompt) return begin_work();
   if (const auto fault = read_body()) return refuse(*fault);
   Service::Begun begun = begin_or_fail();
   if (auto* response = std::get_if<HttpResponse>(&begun)) return answer(std::move(*response));
-  ongoing_ = std::get<std::shared_ptr<Ongoing>>(std::move(begun));
+  pending_ = std::get<std::shared_ptr<PendingAnswer>>(std::move(begun));
   phase_ = Phase::answering;
-  deadline_ = ongoing_->deadline();
-  if (ongoing_->is_ready()) take_answer();
+  deadline_ = pending_->deadline();
+  if (pending_->is_ready()) take_answer();
 }
 
 std::optional<RequestFault> Session::read_body() {
@@ -272,7 +273,8 @@ std::optional<RequestFault> Session::unpack_body() {
   if (!encoding || !is_gzip(*encoding) || !framer_.head().announces_body()) return std::nullopt;
   try {
     auto unpacked = gunzip(framer_.body(), admission_.body_bytes_max);
-    if (!unpacked) return RequestFault{400, "the body is not gzip, as Content-Encoding says"};
+    if (!unpacked)
+      return RequestFault{400, "Content-Encoding says gzip, and the body is not valid gzip"};
     framer_.body() = *std::move(unpacked);
     return std::nullopt;
   } catch (const std::length_error&) {
@@ -292,7 +294,7 @@ HttpResponse Session::refusal_of(const RequestFault& fault) const {
   return context_.service.refuse(fault.status, fault.detail);
 }
 
-// A worker looks at what the session has read, which stays as it is meanwhile.
+// A worker reads the session's request, which nothing changes meanwhile.
 void Session::begin_work() {
   phase_ = Phase::working;
   const auto encoding = framer_.head().first(Field::accept_encoding);
@@ -317,7 +319,7 @@ void Session::begin_work() {
 
 // On a worker's thread.
 HttpResponse Session::work_on_request() {
-  if (steady_clock::now() - request_.was_whole_at > turn_timeout) {
+  if (steady_clock::now() - request_.received_at > worker_wait_max) {
     return shed("the call has waited too long for its turn");
   }
   if (const auto fault = read_body()) return refusal_of(*fault);
@@ -330,14 +332,14 @@ HttpResponse Session::shed(const char* reason) const {
 }
 
 void Session::answer_is_ready() {
-  if (phase_ != Phase::answering || !ongoing_->is_ready()) return;
+  if (phase_ != Phase::answering || !pending_->is_ready()) return;
   take_answer();
-  go_on(false);
+  advance(false);
 }
 
 void Session::take_answer() {
-  const auto ongoing = std::exchange(ongoing_, nullptr);
-  answer(ongoing->take());
+  const auto pending = std::exchange(pending_, nullptr);
+  answer(pending->take());
 }
 
 void Session::work_is_done(Work work) {
@@ -349,10 +351,10 @@ void Session::work_is_done(Work work) {
     write_part(work.chunk, work.is_last);
     enter(Phase::sending, progress_interval());
   }
-  go_on(false);
+  advance(false);
 }
 
-// HTTP/1.0 has none.
+// HTTP/1.0 has no chunks.
 bool Session::takes_chunks() const { return framer_.head().minor_version() > 0; }
 
 void Session::write_part(std::string_view part, bool is_last) {
@@ -367,9 +369,9 @@ void Session::write_part(std::string_view part, bool is_last) {
 
 void Session::answer(HttpResponse response, bool is_compressed) {
   const bool is_stream = response.next_chunk != nullptr;
-  // Without chunks, the end of the connection is the end of the body.
-  goes_on_ = goes_on_ && !context_.is_ending && (!is_stream || takes_chunks());
-  const AnswerForm form{goes_on_, context_.limits.announced_idle_time(),
+  // Without chunks, the end of the connection marks the end of the body.
+  keeps_alive_ = keeps_alive_ && !context_.is_ending && (!is_stream || takes_chunks());
+  const AnswerForm form{keeps_alive_, context_.limits.announced_idle_time(),
                         framer_.head().method() == "HEAD", takes_chunks(), is_compressed};
   append_answer(connection_->output(), response, form, context_.date);
   next_chunk_ = std::move(response.next_chunk);
@@ -383,13 +385,13 @@ void Session::answer(HttpResponse response, bool is_compressed) {
   enter(Phase::sending, progress_interval());
 }
 
-// What is left of the request is not read, so the connection ends with it.
+// The rest of the request is not read, so the connection must end.
 void Session::refuse(const RequestFault& fault) {
-  goes_on_ = false;
+  keeps_alive_ = false;
   answer(refusal_of(fault));
 }
 
-bool Session::ends_with_answer() const { return !goes_on_ || context_.is_ending; }
+bool Session::ends_with_answer() const { return !keeps_alive_ || context_.is_ending; }
 
 bool Session::send() {
   Connection::Progress progress = connection_->send();
@@ -400,7 +402,7 @@ bool Session::send() {
     break_off("the client has gone");
     return false;
   }
-  if (progress == Connection::Progress::left) {
+  if (progress == Connection::Progress::would_block) {
     if (!progress_deadline_) expect_progress();
     return false;
   }
@@ -417,7 +419,7 @@ std::chrono::milliseconds Session::progress_interval() const {
   return std::min(progress_interval_max, context_.limits.send_timeout / 4);
 }
 
-// The socket reports room only when a third of its buffer is free, which may be megabytes; a slow
+// The socket reports space only when a third of its buffer is free, which may be megabytes; a slow
 // client can take longer than send_timeout to free that much.
 void Session::expect_progress() {
   unsent_bytes_ = connection_->unsent_bytes();
@@ -428,7 +430,8 @@ void Session::expect_progress() {
 
 std::optional<std::string_view> Session::fault_of_sending() {
   if (send_deadline_ && context_.now >= *send_deadline_) {
-    return context_.is_ending ? "the server ends" : "the client has taken too long for all of it";
+    return context_.is_ending ? "the server is shutting down"
+                              : "the client took too long for the whole answer";
   }
   if (!progress_deadline_) return std::nullopt;
   const std::size_t before = std::exchange(unsent_bytes_, connection_->unsent_bytes());
@@ -469,10 +472,10 @@ void Session::finish_answer() {
   enter(Phase::idle, context_.limits.idle_timeout);
 }
 
-// Bytes that nobody has read would make the kernel reset the connection, answer and all.
+// Unread bytes would make the kernel reset the connection, and the client lose the answer.
 bool Session::linger() {
-  const Connection::Received received = connection_->receive_raw(context_.room);
-  if (received.progress == Connection::Progress::left) return false;
+  const Connection::Received received = connection_->receive_raw(context_.buffer);
+  if (received.progress == Connection::Progress::would_block) return false;
   lingered_bytes_ += received.bytes.size();
   if (received.progress == Connection::Progress::ended || lingered_bytes_ > lingered_bytes_max) {
     close();
@@ -481,35 +484,35 @@ bool Session::linger() {
   return true;
 }
 
-void Session::time_is_over() {
+void Session::deadline_has_passed() {
   switch (phase_) {
     case Phase::answering:
       take_answer();
-      return go_on(false);
+      return advance(false);
     case Phase::sending:
       if (const auto fault = fault_of_sending()) return break_off(*fault);
       return enter(Phase::sending, progress_interval());
     default:
-      connection_->shut_down();  // so that a client knows that nothing was cut off
+      connection_->shut_down();  // tells the client that nothing was cut off
       return close();
   }
 }
 
 void Session::out_of_memory() {
   ++context_.figures.out_of_memory;
-  framer_.begin_next(true);  // there is room again for an answer
+  framer_.begin_next(true);  // frees memory for an answer
   if (!is_reading() || connection_->has_unsent()) return close();
-  goes_on_ = false;
+  keeps_alive_ = false;
   answer(shed("there is no memory for the request"));
   has_more_ = true;
 }
 
 void Session::end_soon() {
   switch (phase_) {
-    case Phase::shaking_hands:
+    case Phase::handshaking:
     case Phase::idle:
       deadline_ = std::min(deadline_, context_.now + context_.limits.end_grace);
-      go_on(true);
+      advance(true);
       break;
     case Phase::reading:
     case Phase::reading_long:

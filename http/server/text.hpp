@@ -1,4 +1,4 @@
-// Words of HTTP headers and of files that read like them.
+// Splits and compares the words of HTTP headers, and of files with a similar syntax.
 #pragma once
 
 #include <string_view>
@@ -13,7 +13,7 @@ std::string_view trimmed(std::string_view text);
 
 std::vector<std::string_view> split(std::string_view text, char separator);
 
-// Whether the comma-separated `list` has `token`, in whatever case.
+// Whether the comma-separated `list` contains `token`, in any case.
 bool lists(std::string_view list, std::string_view token);
 
 }  // namespace credits::http

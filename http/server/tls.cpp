@@ -17,19 +17,18 @@ namespace {
 // Why OpenSSL's last call failed: the first cause.
 std::string reason() {
   const char* const text = ::ERR_reason_error_string(::ERR_peek_error());
-  return text != nullptr ? text : "OpenSSL does not say why";
+  return text != nullptr ? text : "OpenSSL gives no reason";
 }
 
 [[noreturn]] void fail(const char* what, const std::filesystem::path& file) {
-  throw TlsError{"cannot take the TLS " + std::string{what} + " " + file.string() + ": " +
-                 reason()};
+  throw TlsError{"cannot use the TLS " + std::string{what} + " " + file.string() + ": " + reason()};
 }
 
 using Bio = std::unique_ptr<BIO, decltype(&::BIO_free)>;
 using Certificate = std::unique_ptr<X509, decltype(&::X509_free)>;
 using Key = std::unique_ptr<EVP_PKEY, decltype(&::EVP_PKEY_free)>;
 
-// OpenSSL's words for what cannot be read are none that help, and it would wait for a pipe.
+// OpenSSL's errors for unreadable files do not help, and it would block on a pipe.
 std::string content_of(const char* what, const std::filesystem::path& file) {
   try {
     std::string content = base::read_file(file);
@@ -38,7 +37,7 @@ std::string content_of(const char* what, const std::filesystem::path& file) {
     }
     return std::string{base::without_mark(content)};
   } catch (const base::FileError& error) {
-    throw TlsError{"cannot take the TLS " + std::string{what} + " " + error.what()};
+    throw TlsError{"cannot use the TLS " + std::string{what} + " " + error.what()};
   }
 }
 
@@ -86,8 +85,8 @@ std::shared_ptr<SSL_CTX> read(const TlsFiles& files) {
                                         SSL_MODE_RELEASE_BUFFERS);
   use_certificates(*context, files.certificate);
   use_key(*context, files.key);
-  // OpenSSL keeps a key of each kind, and would keep one that is of another kind than the
-  // certificate.
+  // OpenSSL holds one key of each type, and would accept one of another type than the
+  // certificate's.
   if (::X509_check_private_key(::SSL_CTX_get0_certificate(context.get()),
                                ::SSL_CTX_get0_privatekey(context.get())) != 1) {
     fail("key", files.key);

@@ -1,4 +1,4 @@
-// TLS for the server's connections: its certificate and key, which may be replaced while it runs.
+// TLS for the server's connections: its certificate and key, which can be replaced while it runs.
 //
 // cpp-httplib's SSLServer is not used: it would block a thread for each connection, and its context
 // cannot be replaced while it runs.
@@ -13,14 +13,14 @@
 
 namespace credits::http {
 
-// The text names the file and what is wrong with it.
+// The text names the file and its fault.
 class TlsError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
 struct TlsFiles {
-  std::filesystem::path certificate;  // PEM, with the chain up to the root below it
+  std::filesystem::path certificate;  // PEM; its chain follows it
   std::filesystem::path key;          // PEM, not encrypted
 };
 
@@ -29,17 +29,17 @@ struct SslDeleter {
 };
 using TlsSession = std::unique_ptr<SSL, SslDeleter>;
 
-// TLS 1.2 and later. Any thread may use it.
+// TLS 1.2 and later. Thread-safe.
 class Tls {
  public:
   // Throws TlsError.
   explicit Tls(TlsFiles files);
 
-  // A session on `socket`, for the server's side; none if there is no memory for it.
+  // Starts a server-side session on `socket`; null if there is no memory for it.
   TlsSession begin(int socket) const;
 
-  // Reads the files again, for the sessions that begin from then on. Throws TlsError: they go on as
-  // they were.
+  // Reads the files again; new sessions use them. If it throws TlsError, the old certificate and
+  // key stay in use.
   void reload();
 
  private:

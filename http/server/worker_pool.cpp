@@ -16,7 +16,7 @@ WorkerPool::WorkerPool(std::size_t threads, std::size_t tasks_waiting_max)
 
 WorkerPool::~WorkerPool() { end(); }
 
-// What waits is still done.
+// Waiting tasks are still run.
 void WorkerPool::end() {
   {
     const std::lock_guard lock{mutex_};
@@ -49,7 +49,7 @@ void WorkerPool::work() {
     tasks_.pop();
     lock.unlock();
     task();
-    task = nullptr;  // what it holds may take a while to end
+    task = nullptr;  // destroying it may take a while
     lock.lock();
   }
 }

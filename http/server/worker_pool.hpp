@@ -1,4 +1,4 @@
-// A few threads for the calls that block by their nature: a snapshot, an import, a long listing.
+// A fixed number of threads for the calls that block: snapshots, imports, long listings.
 #pragma once
 
 #include <condition_variable>
@@ -11,17 +11,18 @@
 
 namespace credits::http {
 
+// Thread-safe.
 class WorkerPool {
  public:
-  // Throws std::system_error if it cannot have so many threads.
+  // Throws std::system_error if a thread cannot be started.
   WorkerPool(std::size_t threads, std::size_t tasks_waiting_max);
   ~WorkerPool();
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  // Has one of the threads run `task`, which must not throw.
+  // Runs `task` on one of the threads. `task` must not throw.
   void run(std::function<void()> task);
-  // The same; false if too many tasks wait already.
+  // The same; false, without running `task`, if `tasks_waiting_max` tasks wait already.
   bool try_run(std::function<void()> task);
 
  private:

@@ -32,7 +32,7 @@ def test_a_failed_read_does_not_claim_that_it_may_have_been_done(start, connect,
     operations = [{"op": "get", "install_id": "cold"}, {"op": "commit", "install_id": "other", **COMMIT}]
     results = client.post("/v1/batch", {"operations": operations}).json["results"]
     assert results[0]["title"] == TITLE
-    assert "may have been done" in results[1]["title"]
+    assert "may have taken effect" in results[1]["title"]
     assert client.get("/v1/quota").status == client.get("/v1/stats").status == 200
     server.start()
     wait_until(lambda: client.get("/readyz").status == 200, "readiness")

@@ -13,7 +13,7 @@ void credits::tests::try_bytes(std::string_view bytes) {
     expect(frame({bytes.substr(0, cut), bytes.substr(cut)}) == at_once,
            "in two pieces, it reads the same");
   }
-  if (at_once.state != http::Framer::State::whole) return;
+  if (at_once.state != http::Framer::State::complete) return;
   expect(frame({bytes.substr(0, at_once.size)}) == at_once, "the bytes after it do not matter");
   expect(at_once.target.starts_with('/') || at_once.target == "*", "the target is a path");
   const auto is_control = [](char c) {

@@ -41,5 +41,5 @@ void credits::tests::try_bytes(std::string_view bytes) {
     expect(!http::codec::fault_of_tier(row.tier_snapshot), "every store can keep the tier");
     expect(row.lifetime_consumed >= 0 && row.monthly_consumed >= 0, "no counter is negative");
   }
-  expect(decode_ledger_file(written(*rows), now) == rows, "it is written as it was read");
+  expect(decode_ledger_file(written(*rows), now) == rows, "its export reads as the same ledger");
 }

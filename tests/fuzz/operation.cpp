@@ -16,7 +16,7 @@ void check_credits(std::int64_t credits, std::int64_t least = 1) {
 }
 
 void check_reservation(const std::string& reservation_id) {
-  expect(http::is_reservation_id(reservation_id), "a reservation can be called so");
+  expect(http::is_reservation_id(reservation_id), "the reservation id is valid");
 }
 
 struct Checker {
@@ -40,8 +40,9 @@ struct Checker {
 void check(const actors::Operation& operation) {
   expect(!http::fault_of_install_id(operation.install_id), "the install can be named");
   if (operation.idempotency_key) {
-    expect(!http::fault_of_idempotency_key(*operation.idempotency_key), "the key is one");
-    expect(!operation.request.empty(), "what has a key can be compared with a repetition");
+    expect(!http::fault_of_idempotency_key(*operation.idempotency_key), "the key is valid");
+    expect(!operation.request.empty(),
+           "an operation with a key can be compared with its repetition");
   }
   std::visit(Checker{}, operation.action);
 }
@@ -72,7 +73,7 @@ void credits::tests::try_bytes(std::string_view bytes) {
   try_to([&] {
     const auto operations = http::codec::decode_batch(bytes);
     expect(!operations.empty() && operations.size() <= http::codec::batch_operations_max,
-           "a batch has as many operations as it may have");
+           "the number of operations is within its limits");
     for (const auto& operation : operations) {
       std::visit([](const auto& decoded) { check(decoded); }, operation);
     }

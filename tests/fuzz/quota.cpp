@@ -18,5 +18,5 @@ void credits::tests::try_bytes(std::string_view bytes) {
     expect(!http::codec::fault_of_tier(tier), "a row may have every tier of a quota");
   }
   expect(http::codec::decode_quota(http::codec::encode(quota)) == quota,
-         "it is written as it was read");
+         "it decodes to the same after encoding");
 }

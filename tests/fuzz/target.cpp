@@ -1,5 +1,4 @@
-// A request's target: whatever it is, its parts are parts of it, and what is taken from it can be
-// named again.
+// A request's target: all parts are views into it, and every decoded name can be encoded again.
 #include "http/api/target.hpp"
 
 #include <optional>
@@ -50,7 +49,7 @@ void check_query(std::string_view query) {
       expect(value.size() <= query.size(), "a parameter is no longer than the query");
       if (http::fault_of_id_bound(value, "after")) continue;
       expect(!http::codec::fault_of_tier(value) || value.size() > http::codec::tier_bytes_max,
-             "what may bound ids is text that every store can keep");
+             "every store can keep a bound of ids");
     }
   } catch (const http::ProblemError& error) {
     expect(error.problem().status() == 422, "a faulty query is 422");
@@ -70,7 +69,7 @@ void credits::tests::try_bytes(std::string_view bytes) {
   for (const std::string_view method : {"GET", "HEAD", "POST", "PUT", "DELETE"}) {
     const auto match = http::match_route(method, target.segments);
     expect(match.route == nullptr || match.variables.size() <= 2,
-           "a call has two variables at most");
+           "a call has at most two variables");
   }
   check_query(target.query);
 }

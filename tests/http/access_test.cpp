@@ -1,4 +1,4 @@
-// Who may call what: tokens by scope, and web pages where there are none.
+// Who may make which call: tokens by scope, and web pages on a server without tokens.
 #include "http/api/access.hpp"
 
 #include <fstream>
@@ -34,7 +34,7 @@ class Files {
   TemporaryDirectory directory_;
 };
 
-// The code of the refusal; empty: none.
+// The code of the refusal; empty if there is none.
 std::string refusal(const Access& access, Scope scope, const Sender& sender) {
   const auto problem = access.refuse(scope, sender);
   return problem ? std::string{problem->code()} : "";
@@ -44,7 +44,7 @@ Sender with(const std::vector<std::string_view>& authorization) {
   return {.authorization = authorization};
 }
 
-TEST_CASE("a token opens what it is for") {
+TEST_CASE("a token allows the calls of its scope") {
   const Files files;
   const Access access{{files.relay(), files.admin()}};
   struct Case {
@@ -75,7 +75,7 @@ TEST_CASE("a token opens what it is for") {
   CHECK(refusal(access, Scope::anyone, with(of.authorization)).empty());
 }
 
-TEST_CASE("a challenge says whether the token was none or a wrong one") {
+TEST_CASE("a challenge says whether the token was missing or wrong") {
   const Files files;
   const Access access{{files.relay(), {}}};
   CHECK(access.refuse(Scope::relay, {})->challenge == "Bearer");
@@ -111,7 +111,7 @@ TEST_CASE("tokens are rotated by reading the files again") {
   CHECK(refusal(access, Scope::operators, with({"Bearer admin=="})).empty());
 }
 
-TEST_CASE("a file that cannot be trusted or understood is refused by name, and shows no token") {
+TEST_CASE("an unsafe or malformed token file is refused by name, and the error shows no token") {
   const Files files;
   struct Case {
     std::string content;
@@ -145,7 +145,7 @@ TEST_CASE("a group may read a token file") {
   CHECK_NOTHROW(Access{{{}, files.admin()}});
 }
 
-TEST_CASE("a file that is not there is refused by name") {
+TEST_CASE("a missing file is refused by name") {
   const Files files;
   std::filesystem::remove(files.relay());
   check_tells(told_by<TokenFileError>([&] {
@@ -205,7 +205,7 @@ TEST_CASE("without tokens every program on the machine may call, but no web page
   CHECK(refusal(access, Scope::anyone, of.sender).empty());
 }
 
-TEST_CASE("with tokens the names that the server is called by do not matter") {
+TEST_CASE("with tokens, the names under which the server is addressed do not matter") {
   const Files files;
   const Access access{{files.relay(), {}}};
   const Sender sender{{"Bearer relay-1"}, "credits.example", "https://other.example", "cross-site"};

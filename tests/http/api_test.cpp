@@ -29,13 +29,13 @@ namespace {
 using namespace credits::tests;
 using namespace std::chrono_literals;
 
-// Stands still on command where operators' pages are read, and fails in part or whole.
+// On command, blocks where operators' pages are read, or fails some or all reads.
 class FaultyStore : public persistence::MemoryStore {
  public:
-  void stand_still() { gate_.lock(); }
-  void go_on() { gate_.unlock(); }
+  void block() { gate_.lock(); }
+  void unblock() { gate_.unlock(); }
 
-  // From here on, before it is asked for the first time: no read works, or none of `install_id`.
+  // Call before the first read. Afterwards every read fails, or every read of `install_id`.
   void break_reads() { reads_fail_ = true; }
   void damage(std::string install_id) { damaged_ = std::move(install_id); }
   void damage_entries(std::string install_id) {
@@ -45,38 +45,38 @@ class FaultyStore : public persistence::MemoryStore {
   void damage_rows_of_snapshots() { is_damaged_in_mid_snapshot_ = true; }
 
   std::vector<persistence::StampedRow> load(std::span<const std::string> ids) override {
-    if (!only_entries_) fail_if_told(ids);
+    if (!only_entries_) fail_on_command(ids);
     return MemoryStore::load(ids);
   }
   std::vector<ledger::Row> list(const persistence::ListQuery& query) override {
     const std::lock_guard lock{gate_};
-    fail_if_told({});
+    fail_on_command({});
     return MemoryStore::list(query);
   }
   std::vector<ledger::Entry> entries(const std::string& id, std::uint64_t before,
                                      std::size_t limit) override {
-    fail_if_told(std::span{&id, 1});
+    fail_on_command(std::span{&id, 1});
     return MemoryStore::entries(id, before, limit);
   }
   std::unique_ptr<persistence::RowCursor> snapshot() override {
     if (is_damaged_in_mid_snapshot_) return std::make_unique<DamagedCursor>();
-    fail_if_told({});
+    fail_on_command({});
     return MemoryStore::snapshot();
   }
 
  private:
   // No ids: all of them.
-  void fail_if_told(std::span<const std::string> ids) const {
-    if (reads_fail_) throw persistence::StoreError{"told to fail"};
+  void fail_on_command(std::span<const std::string> ids) const {
+    if (reads_fail_) throw persistence::StoreError{"fails on command"};
     if (!damaged_.empty() &&
         (ids.empty() || std::find(ids.begin(), ids.end(), damaged_) != ids.end())) {
-      throw persistence::StoreDamagedError{"told that \"" + damaged_ + "\" is damaged"};
+      throw persistence::StoreDamagedError{"install \"" + damaged_ + "\" is damaged on command"};
     }
   }
 
   class DamagedCursor : public persistence::RowCursor {
     std::optional<ledger::Row> next() override {
-      throw persistence::StoreDamagedError{"told that a row is damaged"};
+      throw persistence::StoreDamagedError{"a row is damaged on command"};
     }
   };
 
@@ -108,10 +108,10 @@ class Service {
     return answer_of(*api_, request, api_->admit(request));
   }
 
-  // A call whose request had come whole so long ago.
+  // A call whose request was complete this long ago.
   HttpResponse call_late(std::string_view target, std::chrono::milliseconds ago) {
     HttpRequest request{"GET", target};
-    request.was_whole_at -= ago;
+    request.received_at -= ago;
     return answer_of(*api_, request, api_->admit(request));
   }
 
@@ -119,7 +119,7 @@ class Service {
 
   void begin_and_leave(std::string_view method, std::string_view target) {
     const HttpRequest request{method, target};
-    api_->begin(request, api_->admit(request), std::make_shared<Bell>());
+    api_->begin(request, api_->admit(request), std::make_shared<BlockingListener>());
   }
 
   HttpResponse commit(std::string_view id) {
@@ -174,7 +174,7 @@ std::string body_of(HttpResponse response) {
   return response.body;
 }
 
-TEST_CASE("an install is answered in the field names and the order of the contract") {
+TEST_CASE("an install is answered with the contract's field names, in its order") {
   Service service;
   CHECK(service.call("PUT", "/v1/installs/a%2Fb").status == 201);
   const auto response = service.call("PUT", "/v1/installs/a%2Fb");
@@ -245,14 +245,14 @@ TEST_CASE("an install that cannot be loaded is 503") {
   check_problem(service.call("GET", "/v1/installs/a/entries"), 503, "storage_unavailable");
 }
 
-TEST_CASE("an answer that does not come in time is said to be ambiguous") {
+TEST_CASE("an answer that does not come in time leaves the outcome open") {
   Service service{{.answer_timeout = 20ms}};
   service.store.hold_appends();
   check_problem(service.commit("a"), 503, "storage_unavailable");
   service.store.release_appends();
 }
 
-TEST_CASE("beyond the requests in flight, one is refused, and nothing of it is done") {
+TEST_CASE("beyond the limit of requests in flight, a request is refused without effect") {
   Service service{{.requests_in_flight_max = 1}};
   service.store.hold_appends();
   std::thread first{[&service] { CHECK(service.commit("a").status == 200); }};
@@ -266,7 +266,7 @@ TEST_CASE("beyond the requests in flight, one is refused, and nothing of it is d
   check_problem(service.call("GET", "/v1/installs/b"), 404, "unknown_install");
 }
 
-TEST_CASE("beyond the operations in flight, a batch is refused, and nothing of it is done") {
+TEST_CASE("beyond the limit of operations in flight, a batch is refused without effect") {
   Service service{{.operations_in_flight_max = 1}};
   const std::string create = R"({"op":"create","install_id":"a"})";
   check_problem(
@@ -277,7 +277,7 @@ TEST_CASE("beyond the operations in flight, a batch is refused, and nothing of i
             .body.find("\"status\":201") != std::string::npos);
 }
 
-// Until what stood still has been done with.
+// Waits until the blocked requests have finished.
 void wait_for_room(Service& service, std::string_view method, std::string_view target,
                    std::string_view body = "") {
   const auto deadline = std::chrono::steady_clock::now() + 30s;
@@ -287,7 +287,7 @@ void wait_for_room(Service& service, std::string_view method, std::string_view t
   }
 }
 
-// Again as long as a slow machine does not get it done within the service's timeout.
+// Repeats the call while a slow machine does not finish it within the service's timeout.
 template <class Call>
 HttpResponse in_the_end(Call call) {
   const auto deadline = std::chrono::steady_clock::now() + 30s;
@@ -299,7 +299,7 @@ HttpResponse in_the_end(Call call) {
   return response;
 }
 
-TEST_CASE("a request that was given up keeps its place in flight until it is done with") {
+TEST_CASE("a request that was given up counts as in flight until it is finished") {
   Service service{{.requests_in_flight_max = 2, .answer_timeout = 20ms}};
   service.store.hold_appends();
   check_problem(service.commit("a"), 503, "storage_unavailable");
@@ -313,7 +313,8 @@ TEST_CASE("a request that was given up keeps its place in flight until it is don
                 "unknown_install");
 }
 
-TEST_CASE("a batch that was given up keeps the places of its operations until it is done with") {
+TEST_CASE(
+    "the operations of a batch that was given up count as in flight until they are finished") {
   Service service{{.operations_in_flight_max = 1, .answer_timeout = 20ms}};
   service.store.hold_appends();
   const std::string batch = R"({"operations":[{"op":"create","install_id":"a"}]})";
@@ -323,7 +324,7 @@ TEST_CASE("a batch that was given up keeps the places of its operations until it
   wait_for_room(service, "POST", "/v1/batch", batch);
 }
 
-TEST_CASE("a request whose client is gone keeps its place in flight until it is done with") {
+TEST_CASE("a request whose client has gone counts as in flight until it is finished") {
   Service service{{.requests_in_flight_max = 1}};
   service.store.hold_appends();
   service.begin_and_leave("PUT", "/v1/installs/a");
@@ -332,9 +333,9 @@ TEST_CASE("a request whose client is gone keeps its place in flight until it is 
   wait_for_room(service, "PUT", "/v1/installs/c");
 }
 
-TEST_CASE("what operators ask for is refused where too much of it waits for the store already") {
+TEST_CASE("an operator's call is refused if too many already wait for the store") {
   Service service{{.operator_calls_max = 2, .answer_timeout = 20ms}};
-  service.store.stand_still();
+  service.store.block();
   check_problem(service.call("GET", "/v1/installs"), 503, "storage_unavailable");
   check_problem(service.call("GET", "/v1/snapshot"), 503, "storage_unavailable");
   for (const std::string_view target :
@@ -342,11 +343,11 @@ TEST_CASE("what operators ask for is refused where too much of it waits for the 
     check_problem(service.call("GET", target), 503, "overloaded");
   }
   CHECK(in_the_end([&] { return service.commit("a"); }).status == 200);
-  service.store.go_on();
+  service.store.unblock();
   wait_for_room(service, "GET", "/v1/installs");
 }
 
-TEST_CASE("how long a call takes counts from when its request was whole") {
+TEST_CASE("a call's time counts from its complete request") {
   Service service;
   CHECK(service.call_late("/v1/snapshot", 5s).status == 200);
   const auto slow = service.slow_requests();
@@ -354,7 +355,7 @@ TEST_CASE("how long a call takes counts from when its request was whole") {
   CHECK(slow.longest >= 5s);
 }
 
-TEST_CASE("beyond the snapshots that are being sent, one is refused") {
+TEST_CASE("beyond the limit of snapshots being sent, one is refused") {
   Service service{{.snapshots_max = 1}};
   service.commit("a");
   std::optional<HttpResponse> first = service.call("GET", "/v1/snapshot");
@@ -364,7 +365,7 @@ TEST_CASE("beyond the snapshots that are being sent, one is refused") {
   CHECK(body_of(service.call("GET", "/v1/snapshot")).find("\"a\"") != std::string::npos);
 }
 
-TEST_CASE("an import that was given up is refused another beside it") {
+TEST_CASE("while an import that was given up goes on, another one is refused") {
   Service service{{.import_timeout = 20ms}};
   service.store.hold_appends();
   const std::string_view ledger = R"({"rows":{"a":{"lifetime_consumed":1}}})";
@@ -375,7 +376,9 @@ TEST_CASE("an import that was given up is refused another beside it") {
   check_problem(service.call("POST", "/v1/import", ledger), 409, "ledger_not_empty");
 }
 
-TEST_CASE("in a batch, a store that fails is told in the place of each operation that it failed") {
+TEST_CASE(
+    "in a batch, a failure of the store is reported in the place of each operation that it "
+    "affects") {
   Service service;
   service.commit("a");
   service.store.fail_appends(1);
@@ -393,7 +396,7 @@ const std::vector<std::string> reads{"/v1/installs/a",       "/v1/installs/a/ent
                                      "/v1/installs/a/actor", "/v1/installs",
                                      "/v1/snapshot",         "/v1/installs?tier=core"};
 
-TEST_CASE("a read that the store fails is 503, and is not said to have been done") {
+TEST_CASE("a read that fails in the store is 503, and does not claim an effect") {
   Service service;
   service.store.break_reads();
   for (const std::string_view method : {"GET", "HEAD"}) {
@@ -401,37 +404,37 @@ TEST_CASE("a read that the store fails is 503, and is not said to have been done
       const HttpResponse response = service.call(method, target);
       check_problem(response, 503, "storage_unavailable");
       check_tells(response.body, {R"("title":"The store cannot be read now")"});
-      CHECK(response.body.find("done") == std::string::npos);
+      CHECK(response.body.find("effect") == std::string::npos);
     }
   }
-  check_tells(service.call("PUT", "/v1/installs/a").body, {"may have been done"});
-  check_tells(service.call("POST", "/v1/installs/a/plan").body, {"may have been done"});
+  check_tells(service.call("PUT", "/v1/installs/a").body, {"may have taken effect"});
+  check_tells(service.call("POST", "/v1/installs/a/plan").body, {"may have taken effect"});
 }
 
-TEST_CASE("a read that is not answered in time is not said to have been done") {
+TEST_CASE("a read that is not answered in time does not claim an effect") {
   Service service{{.answer_timeout = 20ms}};
   REQUIRE(in_the_end([&] { return service.commit("a"); }).status == 200);
   service.store.hold_appends();
-  check_tells(service.commit("a").body, {"may have been done"});
+  check_tells(service.commit("a").body, {"may have taken effect"});
   check_tells(service.call("GET", "/v1/installs/a").body, {"cannot be read now", "in time"});
   service.store.release_appends();
-  service.store.stand_still();
+  service.store.block();
   check_tells(service.call("GET", "/v1/installs").body, {"cannot be read now", "in time"});
-  service.store.go_on();
+  service.store.unblock();
 }
 
-TEST_CASE("in a batch, a get that the store fails is not said to have been done") {
+TEST_CASE("in a batch, a get that fails in the store does not claim an effect") {
   Service service;
   service.store.break_reads();
   const std::string body = service
                                .call("POST", "/v1/batch", R"({"operations":[
       {"op":"get","install_id":"a"},{"op":"create","install_id":"b"}]})")
                                .body;
-  CHECK(body.find("cannot be read now") < body.find("may have been done"));
-  CHECK(body.find("may have been done") != std::string::npos);
+  CHECK(body.find("cannot be read now") < body.find("may have taken effect"));
+  CHECK(body.find("may have taken effect") != std::string::npos);
 }
 
-TEST_CASE("a damaged install is told as that, and no other is concerned") {
+TEST_CASE("a damaged install is reported as damaged, and others are unaffected") {
   Service service;
   service.store.damage("a/b");
   for (const std::string_view target :
@@ -447,7 +450,7 @@ TEST_CASE("a damaged install is told as that, and no other is concerned") {
   CHECK(service.commit("c").status == 200);
 }
 
-TEST_CASE("damage that is met among entries or in mid-snapshot is counted") {
+TEST_CASE("damage found among entries or in mid-snapshot is counted") {
   Service service;
   service.store.damage_entries("a");
   check_problem(service.call("GET", "/v1/installs/a/entries"), 404, "unknown_install");
@@ -463,7 +466,7 @@ TEST_CASE("damage that is met among entries or in mid-snapshot is counted") {
   CHECK(service.figures().damaged_installs == 2);
 }
 
-TEST_CASE("in a batch, a damaged install is told in its place") {
+TEST_CASE("in a batch, a damaged install is reported in its place") {
   Service service;
   service.store.damage("an-install-with-a-name-that-is-long");
   const HttpResponse response = service.call("POST", "/v1/batch", R"({"operations":[
@@ -498,11 +501,11 @@ TEST_CASE("the store is down as long as any part of it is in trouble") {
   Service service;
   using Part = actors::StoreHealth::Part;
   for (const Part part : {Part::reach, Part::write, Part::checkpoint}) {
-    service.health().failed(part, "told to fail");
+    service.health().failed(part, "fails on command");
     check_problem(service.call("GET", "/readyz"), 503, "storage_unavailable");
-    check_tells(service.call("GET", "/readyz").body, {"told to fail", "takes no writes"});
+    check_tells(service.call("GET", "/readyz").body, {"fails on command", "rejects writes"});
     check_tells(service.call("GET", "/metrics").body, {"\ncredits_store_up 0\n"});
-    check_tells(service.call("GET", "/v1/stats").body, {R"("trouble":"told to fail")"});
+    check_tells(service.call("GET", "/v1/stats").body, {R"("trouble":"fails on command")"});
     service.health().worked(part);
     CHECK(service.call("GET", "/readyz").status == 200);
     check_tells(service.call("GET", "/metrics").body, {"\ncredits_store_up 1\n"});

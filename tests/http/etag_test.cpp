@@ -1,4 +1,4 @@
-// Entity tags, and what the conditional headers say of them.
+// Entity tags, and the conditional headers that compare them.
 #include "http/server/etag.hpp"
 
 #include <string>

@@ -32,7 +32,8 @@ inline Framed frame(const std::vector<std::string_view>& pieces,
   http::Framer framer{limits};
   std::size_t size = 0;
   for (std::string_view piece : pieces) {
-    while (!piece.empty() && framer.state() != State::whole && framer.state() != State::refused) {
+    while (!piece.empty() && framer.state() != State::complete &&
+           framer.state() != State::refused) {
       const std::size_t taken = framer.take(piece);
       piece.remove_prefix(taken);
       size += taken;
@@ -40,9 +41,9 @@ inline Framed frame(const std::vector<std::string_view>& pieces,
     }
   }
   if (framer.state() == State::refused) return {State::refused, framer.fault().status};
-  if (framer.state() != State::whole) return {State::head};
+  if (framer.state() != State::complete) return {State::head};
   const http::RequestHead& head = framer.head();
-  return {State::whole,
+  return {State::complete,
           0,
           std::string{head.method()},
           std::string{head.target()},

@@ -1,5 +1,5 @@
-// Where a request ends and whether it is HTTP/1, case by case with the section that says so, and
-// that it does not matter how it is cut into pieces.
+// Where a request ends and whether it is HTTP/1, in cases with the sections of the RFCs. The result
+// must not depend on how a request is cut into pieces.
 #include "http/server/framer.hpp"
 
 #include <string>
@@ -21,7 +21,7 @@ constexpr int whole = 200;
 constexpr int unfinished = 0;
 
 struct Case {
-  std::string_view section;  // of RFC 9112, or as it says
+  std::string_view section;  // of RFC 9112, unless it names another RFC
   std::string bytes;
   int expected;  // whole, unfinished, or the status of the refusal
 };
@@ -53,7 +53,7 @@ const std::vector<Case>& cases() {
       {"2.2: a line of blanks before the headers", "GET / HTTP/1.1\r\n \r\nHost: h\r\n\r\n", 400},
       {"2.2: a bare CR in a header", get("A: b\rc: d\r\n"), 400},
       {"2.3: HTTP/1.0", "GET / HTTP/1.0\r\n\r\n", whole},
-      {"2.3: a minor version to come", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", whole},
+      {"2.3: a future minor version", "GET / HTTP/1.2\r\nHost: h\r\n\r\n", whole},
       {"2.3: HTTP/2", "GET / HTTP/2.0\r\nHost: h\r\n\r\n", 505},
       {"2.3: the preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505},
       {"2.3: HTTP/9.9", "GET / HTTP/9.9\r\nHost: h\r\n\r\n", 505},
@@ -61,21 +61,21 @@ const std::vector<Case>& cases() {
       {"2.3: no minor version", "GET / HTTP/1\r\nHost: h\r\n\r\n", 400},
       {"2.3: zeros before the digits", "GET / HTTP/01.01\r\nHost: h\r\n\r\n", 400},
       {"2.3: a blank in it", "GET / HTTP/ 1.1\r\nHost: h\r\n\r\n", 400},
-      {"2.3: in small letters", "GET / http/1.1\r\nHost: h\r\n\r\n", 400},
+      {"2.3: in lower case", "GET / http/1.1\r\nHost: h\r\n\r\n", 400},
       {"2.3: two digits", "GET / HTTP/1.11\r\nHost: h\r\n\r\n", 400},
       {"2.3: no digit", "GET / HTTP/1.x\r\nHost: h\r\n\r\n", 400},
       {"2.3: a blank after it", "GET / HTTP/1.1 \r\nHost: h\r\n\r\n", 400},
       {"3: no version", "GET /\r\nHost: h\r\n\r\n", 400},
-      {"3: nothing for a version", "GET / \r\n\r\n", 400},
+      {"3: an empty version", "GET / \r\n\r\n", 400},
       {"3: no target", "GET HTTP/1.1\r\nHost: h\r\n\r\n", 400},
-      {"3: words before it", "Extra lineGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+      {"3: words before the request", "Extra lineGET / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"3: nothing but blanks", "   \r\n\r\n", 400},
       {"3: two blanks", "GET  / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"3: two blanks before the version", "GET /  HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"3: a tab", "GET\t/ HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"3: a blank first", " GET / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"3: no method", " / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
-      {"3: nothing that is HTTP", "\x16\x03\x01\x02\x00\x01"s, 400},
+      {"3: not HTTP at all", "\x16\x03\x01\x02\x00\x01"s, 400},
       {"3: NUL", "GET /\0 HTTP/1.1\r\nHost: h\r\n\r\n"s, 400},
       {"3.1: not a token", "GE(T / HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"3.1: any token", "BREW! / HTTP/1.1\r\nHost: h\r\n\r\n", whole},
@@ -83,9 +83,8 @@ const std::vector<Case>& cases() {
       {"3.2.1: no path", "GET x HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"3.2: a blank in the target", "GET /a b HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"RFC 3986, 3.3: a backslash", "GET /a\\b HTTP/1.1\r\nHost: h\r\n\r\n", 400},
-      {"RFC 3986, 3.3: what is not ASCII and no UTF-8", "GET /\xc0\xaf HTTP/1.1\r\nHost: h\r\n\r\n",
-       400},
-      {"RFC 3986, 2.1: control characters that are escaped",
+      {"RFC 3986, 3.3: neither ASCII nor UTF-8", "GET /\xc0\xaf HTTP/1.1\r\nHost: h\r\n\r\n", 400},
+      {"RFC 3986, 2.1: escaped control characters",
        "GET /a%00%0d%0aA:%20b HTTP/1.1\r\nHost: h\r\n\r\n", whole},
       {"3.2.1: a fragment", "GET /#x HTTP/1.1\r\nHost: h\r\n\r\n", 400},
       {"3.2.1: not ASCII", "GET /\xc3\xa4 HTTP/1.1\r\nHost: h\r\n\r\n", 400},
@@ -151,8 +150,8 @@ const std::vector<Case>& cases() {
        400},
       {"6.1: on GET too", get("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n"), 400},
       {"6.1: HTTP/1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400},
-      {"6.1: with a length that is none",
-       post("Content-Length: +3\r\nTransfer-Encoding: chunked\r\n"), 400},
+      {"6.1: with an invalid length", post("Content-Length: +3\r\nTransfer-Encoding: chunked\r\n"),
+       400},
       {"6.1: in capitals, with a length",
        post("Content-Length: 3\r\nTRANSFER-ENCODING: chunked\r\n"), 400},
       {"6.1: blanks around it", post("Transfer-Encoding:\tchunked \r\n", "0\r\n\r\n"), whole},
@@ -179,7 +178,7 @@ const std::vector<Case>& cases() {
       {"6.2: of zeros", post("Content-Length: 00\r\n"), whole},
       {"6.2: not octal", post("Content-Length: 0200\r\n", std::string(200, 'x')), whole},
       {"6.2: blanks around it", post("Content-Length:\t  3 \r\n", "abc"), whole},
-      {"6.2: not all is there", post("Content-Length: 4\r\n", "abc"), unfinished},
+      {"6.2: a truncated body", post("Content-Length: 4\r\n", "abc"), unfinished},
       {"6.2: empty", post("Content-Length:\r\n"), 400},
       {"6.2: empty on GET", get("Content-Length:\r\n"), 400},
       {"6.2: twice", post("Content-Length: 3\r\nContent-Length: 3\r\n", "abc"), 400},
@@ -190,20 +189,20 @@ const std::vector<Case>& cases() {
       {"6.2: signed", post("Content-Length: +3\r\n", "abc"), 400},
       {"6.2: negative", post("Content-Length: -3\r\n", "abc"), 400},
       {"6.2: negative zero", post("Content-Length: -0\r\n"), 400},
-      {"6.2: less than any number", post("Content-Length: -123456789123456789123456789\r\n"), 400},
+      {"6.2: below any integer", post("Content-Length: -123456789123456789123456789\r\n"), 400},
       {"6.2: letters", post("Content-Length: abc\r\n"), 400},
       {"6.2: digits and letters", post("Content-Length: 3x\r\n", "abc"), 400},
       {"6.2: with an underscore", post("Content-Length: 1_0\r\n", "abc"), 400},
       {"6.2: in octal", post("Content-Length: 0o3\r\n", "abc"), 400},
       {"6.2: in hexadecimal", post("Content-Length: 0x3\r\n", "abc"), 400},
       {"6.2: with a blank in it", post("Content-Length: 1 2\r\n", "abc"), 400},
-      {"6.2: more than any number", post("Content-Length: 99999999999999999999\r\n"), 413},
-      {"RFC 9110, 15.5.14: more than is taken", post("Content-Length: 1001\r\n"), 413},
-      {"RFC 9110, 15.5.14: as much", post("Content-Length: 1000\r\n", std::string(1'000, 'x')),
+      {"6.2: above any integer", post("Content-Length: 99999999999999999999\r\n"), 413},
+      {"RFC 9110, 15.5.14: above the limit", post("Content-Length: 1001\r\n"), 413},
+      {"RFC 9110, 15.5.14: at the limit", post("Content-Length: 1000\r\n", std::string(1'000, 'x')),
        whole},
       {"7.1: an empty body", chunked("0\r\n\r\n"), whole},
       {"7.1: in capitals", chunked("A\r\n0123456789\r\n0\r\n\r\n"), whole},
-      {"7.1: no last one", chunked("3\r\nabc\r\n"), unfinished},
+      {"7.1: no last chunk", chunked("3\r\nabc\r\n"), unfinished},
       {"7.1: zeros", chunked("000\r\n\r\n"), whole},
       {"7.1: no size", chunked("\r\n"), 400},
       {"7.1: a sign before zero", chunked("+0\r\n\r\nX"), 400},
@@ -214,11 +213,11 @@ const std::vector<Case>& cases() {
       {"7.1: a sign", chunked("+1\r\na\r\n0\r\n\r\n"), 400},
       {"7.1: a prefix", chunked("0x1\r\na\r\n0\r\n\r\n"), 400},
       {"7.1: a blank before it", chunked(" 1\r\na\r\n0\r\n\r\n"), 400},
-      {"7.1: no hexadecimal", chunked("g\r\n"), 400},
-      {"7.1: more than any number", chunked("10000000000000000\r\n"), 400},
-      {"7.1: the greatest number", chunked("ffffffffffffffff\r\n"), 413},
-      {"7.1: more than is taken", chunked("3e9\r\n"), 413},
-      {"7.1: more than is taken, in two",
+      {"7.1: not hexadecimal", chunked("g\r\n"), 400},
+      {"7.1: above any integer", chunked("10000000000000000\r\n"), 400},
+      {"7.1: the largest integer", chunked("ffffffffffffffff\r\n"), 413},
+      {"7.1: above the limit", chunked("3e9\r\n"), 413},
+      {"7.1: above the limit, in two chunks",
        chunked("3e8\r\n" + std::string(1'000, 'x') + "\r\n1\r\n"), 413},
       {"7.1: too short", chunked("3\r\nab\r\n0\r\n\r\n"), 400},
       {"7.1: no end of the data", chunked("3\r\nabc0\r\n\r\n"), 400},
@@ -229,43 +228,43 @@ const std::vector<Case>& cases() {
       {"7.1.1: an extension", chunked("1;a\r\nx\r\n0;b=c;d=\"e;\\\"f\"\r\n\r\n"), whole},
       {"7.1.1: blanks in it", chunked("1 ; a = b ;c\r\nx\r\n0\r\n\r\n"), whole},
       {"7.1.1: a blank after it", chunked("1;a=b \r\nx\r\n0\r\n\r\n"), 400},
-      {"7.1.1: a name that is none", chunked("1;a[=b\r\nx\r\n0\r\n\r\n"), 400},
+      {"7.1.1: an invalid name", chunked("1;a[=b\r\nx\r\n0\r\n\r\n"), 400},
       {"7.1.1: NUL", chunked("1;\0a\r\nx\r\n0\r\n\r\n"s), 400},
       {"7.1.1: a bare LF", chunked("1;\nx\r\n0\r\n\r\n"), 400},
       {"7.1.1: no name", chunked("1;\r\nx\r\n0\r\n\r\n"), 400},
       {"7.1.1: no value", chunked("1;a=\r\nx\r\n0\r\n\r\n"), 400},
-      {"7.1.1: half a string", chunked("1;a=\"b\r\nx\r\n0\r\n\r\n"), 400},
+      {"7.1.1: an unfinished string", chunked("1;a=\"b\r\nx\r\n0\r\n\r\n"), 400},
       {"7.1.1: a bare CR", chunked("1;a\rb\r\nx\r\n0\r\n\r\n"), 400},
-      {"7.1.1: longer than is taken", chunked("1;" + std::string(1'100, 'a') + "\r\n"), 400},
+      {"7.1.1: above the limit", chunked("1;" + std::string(1'100, 'a') + "\r\n"), 400},
       {"7.1.2: trailers", chunked("0\r\nA: b\r\nContent-Length: 5\r\n\r\n"), whole},
-      {"7.1.2: trailers that count for nothing",
+      {"7.1.2: trailers without effect",
        chunked("0\r\nTransfer-Encoding: chunked\r\nHost: i\r\nAuthorization: x\r\n\r\n"), whole},
       {"7.1.2: a bare LF at the end", chunked("0\r\n\n"), 400},
-      {"7.1.2: no trailer", chunked("0\r\nA\r\n\r\n"), 400},
+      {"7.1.2: an invalid trailer", chunked("0\r\nA\r\n\r\n"), 400},
       {"7.1.2: folded", chunked("0\r\nA: b\r\n c\r\n\r\n"), 400},
       {"7.1.2: a bare LF", chunked("0\r\nA: b\n\r\n"), 400},
-      {"7.1.2: larger than is taken", chunked("0\r\nA: " + std::string(8'200, 'x')), 431},
+      {"7.1.2: above the limit", chunked("0\r\nA: " + std::string(8'200, 'x')), 431},
       {"RFC 9110, 10.1.1: 100-continue", post("Expect: 100-Continue\r\nContent-Length: 1\r\n", "a"),
        whole},
       {"RFC 9110, 10.1.1: another", post("Expect: 200-ok\r\n"), 417},
-      {"a part of a line", "GET / HT", unfinished},
-      {"a part of the headers", "GET / HTTP/1.1\r\nHost: h\r\n", unfinished},
+      {"part of a line", "GET / HT", unfinished},
+      {"part of the headers", "GET / HTTP/1.1\r\nHost: h\r\n", unfinished},
   };
   return all;
 }
 
 int outcome_of(const Framed& framed) {
-  return framed.state == State::whole ? whole : framed.status;
+  return framed.state == State::complete ? whole : framed.status;
 }
 
-TEST_CASE("a request is whole or refused as the RFCs say") {
+TEST_CASE("a request is complete or refused as the RFCs say") {
   for (const Case& one : cases()) {
     INFO(one.section << ": " << one.bytes.substr(0, 200));
     CHECK(outcome_of(frame({one.bytes})) == one.expected);
   }
 }
 
-TEST_CASE("however a request is cut, the same comes of it") {
+TEST_CASE("the result does not depend on how a request is cut") {
   for (const Case& one : cases()) {
     INFO(one.section << ": " << one.bytes.substr(0, 200));
     const Framed at_once = frame({one.bytes});
@@ -289,7 +288,7 @@ TEST_CASE("a request ends where the next one begins") {
   }
 }
 
-TEST_CASE("no part of a request is taken for all of it, nor for one that is wrong") {
+TEST_CASE("part of a request is neither taken for a complete one nor refused") {
   for (const Case& one : cases()) {
     if (one.expected != whole || one.bytes.size() > 3'000) continue;
     INFO(one.section);
@@ -300,7 +299,7 @@ TEST_CASE("no part of a request is taken for all of it, nor for one that is wron
   }
 }
 
-TEST_CASE("what has been read is as it was sent") {
+TEST_CASE("a request is read as it was sent") {
   const Framed framed =
       frame({"POST /a%2Fb?c HTTP/1.1\r\nHost: h:80\r\nContent-Length: 3\r\n\r\nabc"});
   CHECK(framed.method == "POST");
@@ -310,13 +309,13 @@ TEST_CASE("what has been read is as it was sent") {
   CHECK(frame({chunked("2;x=y\r\nab\r\n1\r\nc\r\n0\r\nA: b\r\n\r\n")}).body == "abc");
 }
 
-TEST_CASE("the host of an absolute target goes before the header") {
+TEST_CASE("the host of an absolute target overrides the header") {
   const Framed framed = frame({"GET http://other:1?q HTTP/1.1\r\nHost: h\r\n\r\n"});
   CHECK(framed.host == "other:1");
   CHECK(framed.target == "/?q");
 }
 
-TEST_CASE("a connection goes on by default in HTTP/1.1, and by request in HTTP/1.0") {
+TEST_CASE("a connection stays open by default in HTTP/1.1, and on request in HTTP/1.0") {
   CHECK(frame({get("")}).keeps_alive);
   CHECK_FALSE(frame({get("Connection: x, Close\r\n")}).keeps_alive);
   CHECK_FALSE(frame({"GET / HTTP/1.0\r\n\r\n"}).keeps_alive);
@@ -324,18 +323,18 @@ TEST_CASE("a connection goes on by default in HTTP/1.1, and by request in HTTP/1
   CHECK_FALSE(frame({get("Connection: close\r\nConnection: keep-alive\r\n")}).keeps_alive);
 }
 
-TEST_CASE("only HTTP/1.1 waits for a word before it sends a body") {
+TEST_CASE("only HTTP/1.1 waits for 100 Continue before it sends a body") {
   CHECK(frame({get("Expect: 100-continue\r\n")}).expects_continue);
   CHECK_FALSE(frame({"GET / HTTP/1.0\r\nExpect: 100-continue\r\n\r\n"}).expects_continue);
 }
 
-TEST_CASE("the framer goes on with the next request, and keeps nothing of the last") {
+TEST_CASE("the framer continues with the next request, and keeps nothing of the last one") {
   Framer framer{{}};
   const std::string first = post("Content-Length: 3\r\nAuthorization: x\r\n", "abc");
   framer.take(first);
   framer.admit_body(10);
   framer.take(std::string_view{first}.substr(first.size() - 3));
-  REQUIRE(framer.state() == State::whole);
+  REQUIRE(framer.state() == State::complete);
   for (const bool is_idle : {false, true}) {
     framer.begin_next(is_idle);
     CHECK_FALSE(framer.has_begun());
@@ -343,12 +342,12 @@ TEST_CASE("the framer goes on with the next request, and keeps nothing of the la
     REQUIRE(framer.state() == State::admitting);
     CHECK_FALSE(framer.head().has(Field::authorization));
     framer.admit_body(0);
-    CHECK(framer.state() == State::whole);
+    CHECK(framer.state() == State::complete);
     CHECK(framer.body().empty());
   }
 }
 
-TEST_CASE("header fields are known by their names, in whatever case") {
+TEST_CASE("header fields are recognised by their names, in any case") {
   CHECK(field_of("idempotency-KEY") == Field::idempotency_key);
   CHECK(field_of("X-Forwarded-For") == Field::forwarded);
   CHECK(field_of("x-forwarded-host") == Field::forwarded);

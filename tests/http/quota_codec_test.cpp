@@ -63,7 +63,7 @@ TEST_CASE("each mistake in a quota is named with its tier and field") {
   INFO(text);
   try {
     decode_quota(text);
-    FAIL("was taken");
+    FAIL("was accepted");
   } catch (const QuotaError& error) {
     CHECK(error.field().value_or("") == field);
     CHECK_FALSE(error.is_syntax());
@@ -77,7 +77,7 @@ TEST_CASE("the error of an invalid quota has its position") {
   const std::string text = GENERATE(values<std::string>({"", "{", "{\"core\":", "core: 1"}));
   try {
     decode_quota(text);
-    FAIL("was taken");
+    FAIL("was accepted");
   } catch (const QuotaError& error) {
     CHECK(error.is_syntax());
     tests::check_tells(error.what(), {"line 1, column "});

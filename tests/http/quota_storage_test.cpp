@@ -1,4 +1,4 @@
-// The quota in force, where its home does not answer.
+// The quota in force, its conditional replacement, and a storage that does not answer.
 #include "http/api/quota_storage.hpp"
 
 #include <chrono>
@@ -20,8 +20,8 @@ namespace {
 using namespace credits::tests;
 using namespace std::chrono_literals;
 
-// Stands still in a write until it is let go.
-class StillHome : public QuotaStorage {
+// Blocks in a write until it is released.
+class BlockedStorage : public QuotaStorage {
  public:
   ledger::Quota read() override { return quota; }
   void write(const ledger::Quota&) override {
@@ -38,9 +38,9 @@ class StillHome : public QuotaStorage {
 };
 
 // Keeps a quota in memory.
-class SimpleHome : public QuotaStorage {
+class MemoryStorage : public QuotaStorage {
  public:
-  SimpleHome(ledger::Quota first, bool is_shared)
+  MemoryStorage(ledger::Quota first, bool is_shared)
       : stored{std::move(first)}, is_shared_{is_shared} {}
 
   ledger::Quota read() override { return stored; }
@@ -59,21 +59,23 @@ class SimpleHome : public QuotaStorage {
   const bool is_shared_;
 };
 
-// Meets a condition, or not.
+// The condition that the stored quota is `expected`.
 QuotaCondition is(const ledger::Quota& expected) {
   return [expected](const ledger::Quota& stored) { return stored == expected; };
 }
 
-TEST_CASE("who finds the quota's home busy for too long gives up, and what was first goes on") {
-  StillHome home;
+TEST_CASE(
+    "a call that finds the quota's storage busy for too long gives up, and the first call "
+    "continues") {
+  BlockedStorage storage;
   actors::QuotaInForce in_force{{}};
-  QuotaKeeper keeper{home, in_force, 20ms};
+  QuotaKeeper keeper{storage, in_force, 20ms};
   std::thread first{[&] { keeper.replace(quota); }};
-  home.has_begun.get_future().wait();
+  storage.has_begun.get_future().wait();
   check_tells(told_by<QuotaStorageError>([&] { keeper.replace({}); }), {"does not answer"});
   check_tells(told_by<QuotaStorageError>([&] { keeper.reload(); }), {"does not answer"});
   CHECK(keeper.in_force() == ledger::Quota{});
-  home.may_end.set_value();
+  storage.may_end.set_value();
   first.join();
   CHECK(keeper.in_force() == quota);
 }
@@ -93,22 +95,22 @@ TEST_CASE("a condition is judged on the stored quota, and decides what is in for
   const auto row = GENERATE_REF(Catch::Generators::values<Case>({
       {false, old, old, old, Replacement::done, quota, quota},
       {false, old, old, other, Replacement::refused, old, old},
-      {false, other, old, old, Replacement::refused_unseen, other, old},
+      {false, other, old, old, Replacement::refused_until_reload, other, old},
       {false, other, old, other, Replacement::done, quota, quota},
       {true, old, old, old, Replacement::done, quota, quota},
       {true, old, old, other, Replacement::refused, old, old},
-      {true, other, old, old, Replacement::refused_news, other, other},
+      {true, other, old, old, Replacement::refused_and_adopted, other, other},
       {true, other, old, other, Replacement::done, quota, quota},
   }));
-  SimpleHome home{row.stored, row.is_shared};
+  MemoryStorage storage{row.stored, row.is_shared};
   actors::QuotaInForce in_force{row.in_force};
-  QuotaKeeper keeper{home, in_force};
+  QuotaKeeper keeper{storage, in_force};
   CHECK(keeper.replace_if(is(row.expected), quota) == row.outcome);
-  CHECK(home.stored == row.stored_then);
+  CHECK(storage.stored == row.stored_then);
   CHECK(keeper.in_force() == row.in_force_then);
 }
 
-TEST_CASE("a file is compared as it is now, by what it says and not how") {
+TEST_CASE("a file is compared in its current state, by its meaning and not its spelling") {
   const TemporaryDirectory directory;
   const auto path = directory.path() / "quota.json";
   QuotaFile file{path};

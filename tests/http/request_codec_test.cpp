@@ -20,7 +20,7 @@ Problem problem_of(const std::function<void()>& decode) {
   } catch (const ProblemError& error) {
     return error.problem();
   }
-  throw std::logic_error{"the request was taken"};
+  throw std::logic_error{"the request was accepted"};
 }
 
 template <class Action>
@@ -54,7 +54,7 @@ TEST_CASE("a commit names its backend and tier") {
   CHECK(commit.credits == 1);
 }
 
-TEST_CASE("a field that is wrong is named") {
+TEST_CASE("a faulty field is named") {
   struct Case {
     const char* body;
     const char* field;
@@ -191,7 +191,7 @@ TEST_CASE("an invalid reservation id is an unknown reservation, if the fields ar
   }
 }
 
-TEST_CASE("equal requests have one spelling, whatever their order and white space") {
+TEST_CASE("equal requests have one canonical form, whatever their order and white space") {
   const auto spelling = [](Op op, std::string_view body) {
     return decode_operation(op, {"a", rid, "key"}, body).request;
   };

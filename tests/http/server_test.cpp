@@ -1,4 +1,4 @@
-// The server's limits and its end, over real sockets.
+// The server's limits and its shutdown, over real sockets.
 #include "http/server/server.hpp"
 
 #include <arpa/inet.h>
@@ -31,7 +31,8 @@ using namespace std::chrono_literals;
 
 class Client {
  public:
-  // `window_bytes`: how much may be on its way to a client that does not read; 0: as usual.
+  // `window_bytes`: how many bytes may be in transit to a client that does not read; 0: the
+  // default.
   explicit Client(int port, int window_bytes = 0) : socket_{::socket(AF_INET, SOCK_STREAM, 0)} {
     if (window_bytes > 0) {
       ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &window_bytes, sizeof(window_bytes));
@@ -56,7 +57,8 @@ class Client {
 
   void send(const std::string& text) { ::send(socket_, text.data(), text.size(), MSG_NOSIGNAL); }
 
-  // Until `end` is in it, or the connection ends. A server that does neither fails the test.
+  // Receives until `end` is in it, or the connection ends. A server that does neither fails the
+  // test.
   std::string receive(const std::string& end) {
     while (received_.find(end) == std::string::npos) {
       const std::string part = receive_part(4096);
@@ -66,7 +68,7 @@ class Client {
     return std::exchange(received_, {});
   }
 
-  // What came last before the connection ended.
+  // The last bytes before the end of the connection.
   std::string last_received() {
     std::string last;
     for (std::string part = receive_part(64 * 1024); !part.empty();
@@ -77,7 +79,7 @@ class Client {
     return last;
   }
 
-  // What is there, once there is something; nothing if the connection has ended.
+  // Waits for bytes, and returns those available; empty if the connection has ended.
   std::string receive_part(std::size_t bytes_max) {
     std::string part(bytes_max, '\0');
     const ssize_t got = ::recv(socket_, part.data(), part.size(), 0);
@@ -88,7 +90,7 @@ class Client {
     return part;
   }
 
-  // The same, or until `end` is there.
+  // The last bytes received, up to `end` or the end of the connection.
   std::string last_received_with(const std::string& end) {
     std::string last;
     while (last.find(end) == std::string::npos) {
@@ -99,7 +101,7 @@ class Client {
     return last;
   }
 
-  // Takes all that comes from here on as fast as it can.
+  // From here on, takes all bytes as fast as possible.
   void widen() {
     constexpr int bytes = 4 * 1024 * 1024;
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
@@ -122,8 +124,8 @@ class Client {
   std::string received_;
 };
 
-// Is answered when the test says so.
-class Later : public Ongoing {
+// Is answered when the test calls give().
+class Later : public PendingAnswer {
  public:
   Later(std::shared_ptr<Listener> listener, std::chrono::milliseconds patience)
       : listener_{std::move(listener)}, deadline_{std::chrono::steady_clock::now() + patience} {}
@@ -146,17 +148,17 @@ class Later : public Ongoing {
   std::atomic<bool> is_ready_{false};
 };
 
-// Is answered, but there is no memory for the answer.
-class TooLarge : public Ongoing {
+// Is answered, but memory for the answer is missing.
+class TooLarge : public PendingAnswer {
  public:
   bool is_ready() const override { return true; }
   std::chrono::steady_clock::time_point deadline() const override { return {}; }
   HttpResponse take() override { throw std::bad_alloc{}; }
 };
 
-// Answers `echo` and the target; /slow waits until it is let go, and so does /held-up, on its
-// loop's thread; /later and /much-later wait until they are given, and /gives gives the latter on
-// the thread that it comes on; /long goes on and on, and /big is a great deal at once.
+// Answers `echo` and the target. /slow blocks until let_go(), and so does /held-up, on its loop's
+// thread; /later and /much-later wait until they are given, and /gives gives the latter on its own
+// loop's thread; /long is an endless stream, and /big is 16 MiB at once.
 class Echo : public Service {
  public:
   explicit Echo(ServerOptions options = {}, std::size_t body_bytes_max = 1'000'000)
@@ -218,15 +220,15 @@ class Echo : public Service {
     return later;
   }
 
-  std::chrono::steady_clock::time_point last_slow_was_whole_at() {
+  std::chrono::steady_clock::time_point last_slow_received_at() {
     const std::lock_guard lock{mutex_};
-    return slow_was_whole_at_;
+    return slow_received_at_;
   }
 
-  // The request for /later, once it has come; of one echo there is one.
+  // The request for /later, once it has arrived; at most one per echo.
   std::shared_ptr<Later> begun() { return begun_.get_future().get(); }
 
-  // Why /long or /breaks was broken off, once it has been; of one echo there is one.
+  // Waits until /long or /breaks is broken off, and returns why; at most once per echo.
   std::string broken_off() { return broken_off_.get_future().get(); }
 
  private:
@@ -246,12 +248,12 @@ class Echo : public Service {
     if (request.target == "/slow") {
       wait_until_free();
       const std::lock_guard lock{mutex_};
-      slow_was_whole_at_ = request.was_whole_at;
+      slow_received_at_ = request.received_at;
     }
     if (request.target == "/throws") throw std::runtime_error{"handler"};
     if (request.target == "/long") {
       HttpResponse response;
-      const auto end = std::chrono::steady_clock::now() + 20s;  // of a test that fails
+      const auto end = std::chrono::steady_clock::now() + 20s;  // for a test that fails
       response.next_chunk = [end](std::string& chunk) {
         chunk = std::string(64 * 1024, 'x');
         return std::chrono::steady_clock::now() < end;
@@ -283,12 +285,12 @@ class Echo : public Service {
   static constexpr std::size_t big_bytes = 16 * 1024 * 1024;
   std::promise<std::shared_ptr<Later>> begun_;
   std::promise<std::string> broken_off_;
-  std::shared_ptr<Later> much_later_;  // of one loop's thread
+  std::shared_ptr<Later> much_later_;  // used by one loop's thread
   std::mutex mutex_;
   std::condition_variable changed_;
   bool is_waiting_ = false;
   bool is_free_ = false;
-  std::chrono::steady_clock::time_point slow_was_whole_at_{};
+  std::chrono::steady_clock::time_point slow_received_at_{};
   ServerFigures figures_;
   Server server_;
   int port_;
@@ -305,7 +307,7 @@ TEST_CASE("a connection serves one request after the other") {
 
 const std::string later_request = "GET /later HTTP/1.1\r\nHost: x\r\n\r\n";
 
-TEST_CASE("an answer that takes a while holds up no one, and those after it wait for it") {
+TEST_CASE("a slow answer holds up no other connection, and later answers on its own wait for it") {
   Echo echo;
   Client client{echo.port()};
   client.send(later_request + "GET /after HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -317,7 +319,7 @@ TEST_CASE("an answer that takes a while holds up no one, and those after it wait
   CHECK(answers.find("/later") < answers.find("/after"));
 }
 
-TEST_CASE("a thread that can wait waits for an answer that takes a while") {
+TEST_CASE("a slow answer is sent, and its connection closed on request") {
   Echo echo;
   Client client{echo.port()};
   client.send("GET /later HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n");
@@ -325,7 +327,7 @@ TEST_CASE("a thread that can wait waits for an answer that takes a while") {
   check_tells(client.receive_to_end(), {"200 OK", "Connection: close", "echo /later"});
 }
 
-TEST_CASE("an answer that does not come in time is given up, and its connection goes on") {
+TEST_CASE("an answer that does not come in time is given up, and its connection stays open") {
   Echo echo;
   Client client{echo.port()};
   client.send(later_request);
@@ -344,14 +346,14 @@ TEST_CASE("an answer that a loop gives as it gives up another is sent at once") 
   Client impatient{echo.port()};
   impatient.send("GET /held-up HTTP/1.1\r\nHost: x\r\n\r\nGET /gives HTTP/1.1\r\nHost: x\r\n\r\n");
   echo.wait_for_slow();
-  // Has come by the time that the loop looks again, which is before it gives anything up.
+  // Arrives before the loop next polls, and so before it gives anything up.
   patient.send("GET /much-later HTTP/1.1\r\nHost: x\r\n\r\n");
   echo.let_go();
   check_tells(impatient.receive("echo /gives"), {"echo too late", "echo /gives"});
   check_tells(patient.receive("echo /later"), {"200 OK", "echo /later"});
 }
 
-TEST_CASE("at the end, an answer that is on its way is given, and its connection closed") {
+TEST_CASE("during the shutdown, a pending answer is sent and its connection closed") {
   Echo echo;
   Client client{echo.port()};
   client.send(later_request);
@@ -366,7 +368,7 @@ TEST_CASE("at the end, an answer that is on its way is given, and its connection
   stopper.join();
 }
 
-TEST_CASE("a client that goes before its answer harms no one") {
+TEST_CASE("a client that leaves before its answer harms no one") {
   Echo echo;
   {
     Client client{echo.port()};
@@ -384,7 +386,7 @@ TEST_CASE("the target arrives as it was sent") {
   }
 }
 
-TEST_CASE("as many connections as are allowed are served at once, and the next one is refused") {
+TEST_CASE("the maximum of connections is served at once, and the next one is refused") {
   Echo echo{{.connections_max = 20}};
   std::vector<std::unique_ptr<Client>> clients;
   for (int i = 0; i < 20; ++i) {
@@ -407,14 +409,14 @@ TEST_CASE("a request that does not arrive in time ends its connection") {
   CHECK(client.receive_to_end().find("200 OK") == std::string::npos);
 }
 
-TEST_CASE("a connection that says nothing ends") {
+TEST_CASE("a silent connection ends") {
   Echo echo{{.limits = {.idle_timeout = 50ms}}};
   Client client{echo.port()};
   check_tells(client.get("/a"), {"200 OK"});
   CHECK(client.receive_to_end().empty());
 }
 
-TEST_CASE("headers without end are not read for ever") {
+TEST_CASE("endless headers are not read for ever") {
   Echo echo{{.limits = {.framing = {.head_bytes_max = 4'096}}}};
   Client client{echo.port()};
   client.send("GET /a HTTP/1.1\r\n");
@@ -441,7 +443,7 @@ TEST_CASE("a body over the limit is refused, announced or chunked") {
   check_tells(absurd.receive_to_end(), {"413 "});
 }
 
-TEST_CASE("a chunked body is put together") {
+TEST_CASE("a chunked body is assembled") {
   Echo echo;
   Client client{echo.port()};
   client.send(
@@ -458,7 +460,7 @@ TEST_CASE("a target over the limit is refused") {
   check_tells(client.receive_to_end(), {"414 ", "uri_too_long"});
 }
 
-TEST_CASE("the body of a method that takes none is not taken for the next request") {
+TEST_CASE("an unexpected body is not taken for the next request") {
   Echo echo;
   Client client{echo.port()};
   const std::string smuggled = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
@@ -470,7 +472,7 @@ TEST_CASE("the body of a method that takes none is not taken for the next reques
   CHECK(answer.find("smuggled") == std::string::npos);
 }
 
-TEST_CASE("what is no HTTP is answered as such, and the server goes on") {
+TEST_CASE("bytes that are not HTTP are refused, and the server carries on") {
   Echo echo;
   for (const std::string& garbage :
        {std::string{"\r\n \r\n"}, std::string{"hello\r\n\r\n"}, std::string(5'000, 'x'),
@@ -483,7 +485,7 @@ TEST_CASE("what is no HTTP is answered as such, and the server goes on") {
   check_tells(Client{echo.port()}.get("/a"), {"200 OK"});
 }
 
-TEST_CASE("a handler that throws is a 500, not the end") {
+TEST_CASE("a handler that throws causes a 500, and the server carries on") {
   Echo echo;
   Client client{echo.port()};
   client.send("GET /throws HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -491,7 +493,9 @@ TEST_CASE("a handler that throws is a 500, not the end") {
   check_tells(client.get("/a"), {"200 OK"});
 }
 
-TEST_CASE("a stream that breaks ends without its last chunk, so that nobody takes it for whole") {
+TEST_CASE(
+    "a stream that breaks ends without its last chunk, so that nobody takes it for a complete "
+    "one") {
   Echo echo;
   Client client{echo.port()};
   client.send("GET /breaks HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -501,7 +505,7 @@ TEST_CASE("a stream that breaks ends without its last chunk, so that nobody take
   check_tells(echo.broken_off(), {"in mid-stream"});
 }
 
-TEST_CASE("a call that waits for a worker is under way from when its request was whole") {
+TEST_CASE("the time of a call that waits for a worker counts from its complete request") {
   Echo echo{{.loops = 1, .workers = 1}};
   Client held{echo.port()};
   held.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -509,14 +513,14 @@ TEST_CASE("a call that waits for a worker is under way from when its request was
   Client waiting{echo.port()};
   check_tells(waiting.get("/a"), {"200 OK"});
   waiting.send("GET /slow HTTP/1.1\r\nHost: x\r\n\r\n");
-  check_tells(Client{echo.port()}.get("/a"), {"200 OK"});  // the loop has seen what came before
+  check_tells(Client{echo.port()}.get("/a"), {"200 OK"});  // the loop has handled everything before
   const auto has_come = std::chrono::steady_clock::now();
   echo.let_go();
   check_tells(waiting.receive("echo /slow"), {"200 OK"});
-  CHECK(echo.last_slow_was_whole_at() <= has_come);
+  CHECK(echo.last_slow_received_at() <= has_come);
 }
 
-TEST_CASE("a connection for whose answer there is no memory ends without one, and alone") {
+TEST_CASE("if memory for an answer is missing, its connection alone ends, without an answer") {
   Echo echo{{.loops = 1}};
   Client other{echo.port()};
   check_tells(other.get("/a"), {"200 OK"});
@@ -540,7 +544,7 @@ TEST_CASE("stopping ends idle connections and answers what is under way") {
   stopper.join();
 }
 
-TEST_CASE("stopping breaks off an answer that goes on for too long, though its client reads it") {
+TEST_CASE("stopping breaks off an answer that takes too long, although its client reads it") {
   Echo echo{{.limits = {.send_timeout = 300ms}}};
   Client client{echo.port()};
   client.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -550,7 +554,7 @@ TEST_CASE("stopping breaks off an answer that goes on for too long, though its c
   stopper.join();
 }
 
-TEST_CASE("an answer that is taken slowly and steadily is sent whole") {
+TEST_CASE("an answer that is taken slowly and steadily is sent completely") {
   Echo echo{{.limits = {.send_timeout = 3s}}};
   Client client{echo.port(), 4096};
   client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -563,7 +567,7 @@ TEST_CASE("an answer that is taken slowly and steadily is sent whole") {
   check_tells(client.last_received_with("echo /big"), {"echo /big"});
 }
 
-TEST_CASE("a client that takes nothing is broken off, and it is told why") {
+TEST_CASE("a client that takes nothing is cut off, and the reason is reported") {
   Echo echo{{.limits = {.send_timeout = 100ms}}};
   Client client{echo.port(), 4096};
   client.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -571,7 +575,7 @@ TEST_CASE("a client that takes nothing is broken off, and it is told why") {
   CHECK(client.last_received().find("\r\n0\r\n\r\n") == std::string::npos);
 }
 
-TEST_CASE("a client that goes while it is sent to is told of") {
+TEST_CASE("a client that leaves during its answer is reported") {
   Echo echo;
   {
     Client client{echo.port(), 4096};
@@ -581,15 +585,15 @@ TEST_CASE("a client that goes while it is sent to is told of") {
   check_tells(echo.broken_off(), {"has gone"});
 }
 
-TEST_CASE("a client that takes steadily has its time in all") {
+TEST_CASE("a client that takes steadily is limited in total time") {
   Echo echo{{.limits = {.send_total_timeout = 500ms}}};
   Client client{echo.port()};
   client.send("GET /long HTTP/1.1\r\nHost: x\r\n\r\n");
   CHECK(client.last_received().find("\r\n0\r\n\r\n") == std::string::npos);
-  check_tells(echo.broken_off(), {"too long for all of it"});
+  check_tells(echo.broken_off(), {"too long for the whole answer"});
 }
 
-TEST_CASE("an answer of a loop that takes too long in all is broken off") {
+TEST_CASE("an answer of a loop that takes too long in total is broken off") {
   Echo echo{{.limits = {.send_total_timeout = 100ms}}};
   Client client{echo.port(), 4096};
   client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -599,7 +603,7 @@ TEST_CASE("an answer of a loop that takes too long in all is broken off") {
   CHECK(client.last_received().find("echo /big") == std::string::npos);
 }
 
-TEST_CASE("stopping breaks off what a loop sends to a client that takes it slowly") {
+TEST_CASE("stopping breaks off a loop's answer to a slow client") {
   Echo echo{{.limits = {.send_timeout = 300ms}}};
   Client client{echo.port(), 4096};
   client.send("GET /big HTTP/1.1\r\nHost: x\r\n\r\n");
@@ -609,7 +613,7 @@ TEST_CASE("stopping breaks off what a loop sends to a client that takes it slowl
   CHECK(client.last_received().find("echo /big") == std::string::npos);
 }
 
-TEST_CASE("a request that comes when the end has begun is answered, and told of the end") {
+TEST_CASE("a request that arrives during the shutdown is answered, with Connection: close") {
   Echo echo{{.limits = {.end_grace = 30s}}};
   Client client{echo.port()};
   check_tells(client.get("/a"), {"200 OK"});
@@ -629,7 +633,7 @@ std::string socket_path() {
       .string();
 }
 
-TEST_CASE("all addresses are served by one server, whose connections are counted together") {
+TEST_CASE("one server serves all addresses, and counts their connections together") {
   const std::string path = socket_path();
   {
     Echo echo{{.addresses = {{"127.0.0.1"}, {.socket_path = path}, {"127.0.0.2"}},
@@ -645,7 +649,7 @@ TEST_CASE("all addresses are served by one server, whose connections are counted
   CHECK_FALSE(std::filesystem::exists(path));
 }
 
-TEST_CASE("a server that cannot have one of its addresses gives the others back") {
+TEST_CASE("a server that cannot listen on one of its addresses releases the others") {
   const std::string path = socket_path();
   Echo echo;
   ServerFigures figures;
@@ -666,7 +670,7 @@ TEST_CASE("a server that is stopped before it serves does not serve") {
   server.serve();
 }
 
-TEST_CASE("an address that is taken is named") {
+TEST_CASE("an address in use is named") {
   Echo echo;
   ServerFigures figures;
   Server second{{.addresses = {{"127.0.0.1", echo.port()}}}, figures, echo};

@@ -62,7 +62,7 @@ TEST_CASE("a query parameter that is unknown, repeated or broken is refused by n
   INFO(query);
   try {
     decode_query(query, {"limit"});
-    FAIL("was taken");
+    FAIL("was accepted");
   } catch (const ProblemError& error) {
     CHECK(error.problem().status() == 422);
     CHECK(error.problem().code() == "invalid_request");
