@@ -23,13 +23,13 @@ http::Address parse_unix(std::string_view text) {
   const std::filesystem::path path{text.substr(unix_prefix.size())};
   const std::string file = path.filename();
   if (!path.is_absolute()) {
-    refuse(text, "has no absolute path, like unix:/run/creditsd/creditsd.sock");
+    refuse(text, "has no absolute path; an address reads like unix:/run/creditsd/creditsd.sock");
   }
   if (file.empty() || file == "." || file == "..") refuse(text, "names a directory, not a socket");
   if (path.native().size() > http::socket_path_bytes_max) {
     refuse(text, "has a path of " + std::to_string(path.native().size()) +
-                     " bytes; a socket takes " + std::to_string(http::socket_path_bytes_max) +
-                     " at most");
+                     " bytes; a socket's path has at most " +
+                     std::to_string(http::socket_path_bytes_max));
   }
   return {.socket_path = path};
 }
@@ -42,7 +42,7 @@ std::optional<int> parse_port(std::string_view text) {
   return port;
 }
 
-// Of an IPv6 address, what is between its brackets. Empty if it cannot be a host.
+// The host, without the brackets of an IPv6 address; empty if it is invalid.
 std::string_view parse_host(std::string_view text) {
   if (text.starts_with('[') && text.ends_with(']')) text = text.substr(1, text.size() - 2);
   return text.find_first_of("[]/ \t") == text.npos ? text : "";
@@ -64,7 +64,7 @@ std::vector<http::Address> parse_addresses(const std::string& text) {
   for (const std::string_view one : http::split(text, ',')) {
     if (one.empty()) refuse(text, "has an empty address");
     const http::Address address = one.starts_with(unix_prefix) ? parse_unix(one) : parse_tcp(one);
-    const bool is_one = address.is_unix() || address.port != 0;  // a free port is another each time
+    const bool is_one = address.is_unix() || address.port != 0;  // each 0 is a different port
     if (is_one && std::find(addresses.begin(), addresses.end(), address) != addresses.end()) {
       refuse(one, "is given twice");
     }

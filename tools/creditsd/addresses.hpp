@@ -1,4 +1,4 @@
-// The value of --listen: one address, or several with commas between.
+// The value of --listen: one address, or several separated by commas.
 #pragma once
 
 #include <stdexcept>
@@ -9,7 +9,7 @@
 
 namespace credits::creditsd {
 
-// The text names the address and what is wrong with it.
+// The text names the address and its fault.
 class AddressError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -1,5 +1,5 @@
-// creditsd: puts the store, the actors and the HTTP server together, and takes them down in the
-// order that loses nothing that was answered.
+// creditsd: starts the store, the actors and the HTTP server, and stops them in an order that loses
+// no acknowledged write.
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -50,7 +50,8 @@ namespace {
 
 constexpr int start_error = 1;
 
-// For the ledger's files, and for those who are told that there are too many connections.
+// For the ledger's files, and for connections that are answered with 503 because there are too
+// many.
 constexpr rlim_t descriptors_spare = 256;
 
 // The usual soft limit is 1,024.
@@ -61,11 +62,11 @@ rlim_t raise_descriptor_limit() {
   return ::setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : found;
 }
 
-// How many connections there can be, as each takes a descriptor: one that cannot be accepted waits
-// without an answer, while one too many is told so.
+// The number of connections that the descriptors allow. A connection that cannot be accepted waits
+// without an answer, while one beyond the maximum gets a 503.
 std::size_t connections_within(rlim_t descriptors, std::size_t wanted) {
   const std::string found = "only " + std::to_string(descriptors) + " files may be open at once";
-  const std::string advice = "raise the limit (ulimit -Hn, LimitNOFILE= of systemd)";
+  const std::string advice = "raise the limit (ulimit -Hn, or systemd's LimitNOFILE=)";
   if (descriptors <= descriptors_spare) {
     throw std::runtime_error{found + "; creditsd needs at least " +
                              std::to_string(descriptors_spare + 1) + ": " + advice};
@@ -73,15 +74,15 @@ std::size_t connections_within(rlim_t descriptors, std::size_t wanted) {
   const std::size_t possible = descriptors - descriptors_spare;
   if (wanted <= possible) return wanted;
   log_warning("connections_lowered", "--max-connections " + std::to_string(wanted) +
-                                         " is taken as " + std::to_string(possible) + ": " + found +
-                                         "; " + advice);
+                                         " is lowered to " + std::to_string(possible) + ": " +
+                                         found + "; " + advice);
   return possible;
 }
 
 void import_old_ledger(const Options& options, const actors::Gateway& gateway,
                        const actors::Environment& environment) {
   const auto file = options.data_dir / "credits.json";
-  // A link that leads nowhere is there too: an empty ledger instead would give all credits again.
+  // A dangling link counts as a file: an empty ledger in its place would give all credits again.
   if (!std::filesystem::exists(std::filesystem::symlink_status(file))) return;
   const auto installs = environment.figures.installs > 0
                             ? std::nullopt
@@ -89,7 +90,7 @@ void import_old_ledger(const Options& options, const actors::Gateway& gateway,
   if (installs) {
     log_info("import", "imported " + std::to_string(*installs) + " installs from " + file.string());
   } else {
-    log_debug("import_skipped", file.string() + " is left alone: the ledger is not empty");
+    log_debug("import_skipped", file.string() + " is ignored: the ledger is not empty");
   }
 }
 
@@ -131,7 +132,7 @@ actors::Tuning tuning_of(const Options& options) {
   return tuning;
 }
 
-// What SIGHUP reads again.
+// The parts that SIGHUP reloads.
 struct Reloaded {
   http::QuotaKeeper& quota;
   http::Access& access;
@@ -142,10 +143,10 @@ template <class Reload>
 void reload(const char* what, Reload read_again) {
   try {
     read_again();
-    log_info("reloaded", std::string{"SIGHUP: read again: "} + what);
+    log_info("reloaded", std::string{"SIGHUP: reloaded "} + what);
   } catch (const std::exception& error) {
-    log_error("reload_failed",
-              std::string{"SIGHUP: stays as it is: "} + what + ": " + error.what());
+    log_error("reload_failed", std::string{"SIGHUP: reloading "} + what +
+                                   " failed, and the old state stays in force: " + error.what());
   }
 }
 
@@ -169,13 +170,13 @@ http::ServerOptions server_options_of(const Options& options, std::size_t connec
   return server_options;
 }
 
-void refuse_strangers(const Options& options) {
+void require_tokens_beyond_this_machine(const Options& options) {
   if (options.token_files.any()) return;
   for (const http::Address& address : options.listen) {
     if (address.is_unix() || http::is_loopback(address.host)) continue;
     throw std::runtime_error{"--listen " + address.host +
                              ": without tokens creditsd listens on loopback and Unix sockets only, "
-                             "as anyone who reaches it could spend credits; give it "
+                             "because anyone who reaches it could spend credits; give it "
                              "--relay-token-file and --admin-token-file, or listen on 127.0.0.1"};
   }
 }
@@ -189,7 +190,7 @@ std::vector<std::string> urls_of(const std::vector<http::Address>& addresses,
   return urls;
 }
 
-std::string in_a_row(const std::vector<std::string>& parts) {
+std::string joined(const std::vector<std::string>& parts) {
   std::string text;
   for (const std::string& part : parts) text += (text.empty() ? "" : ", ") + part;
   return text;
@@ -201,13 +202,13 @@ std::string lines_of(const std::vector<std::string>& urls) {
   return lines;
 }
 
-// SQLite's engine makes its own.
+// Not needed for SQLite, whose engine makes its own.
 void make_directory(const std::filesystem::path& directory) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (!error && std::filesystem::is_directory(directory)) return;
   throw std::runtime_error{"cannot make the data directory " + directory.string() + ": " +
-                           error.message() + "; choose one that this user may make"};
+                           error.message() + "; choose a directory that this user may make"};
 }
 
 std::string name_of_ledger(const Options& options) {
@@ -215,8 +216,8 @@ std::string name_of_ledger(const Options& options) {
                                                      : options.data_dir.string();
 }
 
-// For whoever started the program, and may not read it: a thread that waits for that ends with the
-// process. The log of the start is there before the lines are.
+// Writes the lines for the program's starter, which may never read them: a thread that blocks on
+// that ends with the process. The log of the start is written first.
 void announce(std::string lines) {
   std::thread{[lines = std::move(lines)] {
     flush_log();
@@ -229,7 +230,7 @@ void announce(std::string lines) {
 }
 
 void run(const Options& options, Signals& signals) {
-  refuse_strangers(options);
+  require_tokens_beyond_this_machine(options);
   const std::string scheme = options.tls_files ? "https" : "http";
   http::Access access{options.token_files, scheme};
   std::optional<http::Tls> tls;
@@ -240,7 +241,7 @@ void run(const Options& options, Signals& signals) {
   const actors::Tuning tuning = tuning_of(options);
   const bool is_shared = persistence::is_postgres_uri(options.store);
   if (is_shared) make_directory(options.data_dir);
-  const auto store = open_store_when_there(options.store, options.data_dir);
+  const auto store = open_store_when_available(options.store, options.data_dir);
   const Ending closing_store{signals, "closing the ledger"};
   const auto quota_storage = is_shared ? quota_table_of(options) : quota_file_of(options);
   actors::Environment environment{
@@ -250,7 +251,7 @@ void run(const Options& options, Signals& signals) {
   std::optional<QuotaFollower> quota_follower;
   if (is_shared) quota_follower.emplace(quota);
   RunningLedger running{*store, environment, tuning};
-  const Ending closing_actors{signals, "writing what came last, and the snapshots"};
+  const Ending closing_actors{signals, "writing the last changes and the snapshots"};
   import_old_ledger(options, running.gateway(), environment);
   GoneTiers gone_tiers{environment, running.gateway()};
   http::HttpFigures figures;
@@ -268,7 +269,7 @@ void run(const Options& options, Signals& signals) {
   Watch watch{environment.figures, figures};
   const Reloaded files{quota, access, tls ? &*tls : nullptr};
   log_info("started", "creditsd " + std::string{version} + " serves " + name_of_ledger(options) +
-                          " on " + in_a_row(urls));
+                          " on " + joined(urls));
   signals.attend({.stop = [&] { server.stop(); },
                   .reload = [&] { reload(files); },
                   .look =
@@ -278,25 +279,25 @@ void run(const Options& options, Signals& signals) {
                       }},
                  [&] {
                    announce(lines_of(urls));
-                   notify_manager("READY=1\nSTATUS=serves " + in_a_row(urls));
+                   notify_manager("READY=1\nSTATUS=serves " + joined(urls));
                    server.serve();
                  });
   watch.look();
 }
 
-// A write that finds no reader, or no room below a limit of the file's size, fails by its error.
+// A write without a reader, or beyond the limit of a file's size, then fails with an error instead.
 void ignore_signals_of_writes() {
   for (const int signal : {SIGPIPE, SIGXFSZ}) std::signal(signal, SIG_IGN);
 }
 
-// The standard library does not say that it was a thread.
+// The standard library's text does not mention that a thread could not be started.
 std::string reason_of(const std::exception& error) {
   const auto* const of_system = dynamic_cast<const std::system_error*>(&error);
   if (!of_system || of_system->code() != std::errc::resource_unavailable_try_again) {
     return error.what();
   }
   return "cannot start a thread: " + std::string{error.what()} +
-         "; raise the limit of processes (ulimit -u, TasksMax= of systemd)";
+         "; raise the limit of processes (ulimit -u, or systemd's TasksMax=)";
 }
 
 // Returns the exit status.
@@ -304,7 +305,7 @@ int run_to_the_end(const Options& options) {
   Signals signals;
   try {
     run(options, signals);
-    log_info("stopped", "all that was answered is on the disk");
+    log_info("stopped", "all acknowledged writes are durable");
     return EXIT_SUCCESS;
   } catch (const std::exception& error) {
     log_start_error(reason_of(error));
@@ -313,7 +314,7 @@ int run_to_the_end(const Options& options) {
 }
 
 int end_with(int status) {
-  if (!flush_log()) std::_Exit(status);  // the thread that writes is still at it
+  if (!flush_log()) std::_Exit(status);  // the thread that writes the log is still running
   return status;
 }
 

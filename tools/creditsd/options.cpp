@@ -32,14 +32,14 @@ constexpr int usage_error = 2;
 constexpr const char* environment_prefix = "CREDITSD_";
 
 constexpr const char* footer = R"(Signals:
-  SIGTERM, SIGINT  answer what is in flight, write, and end, in 50 s at most; another one, a
-                   second later, ends at once, as does the first while it starts
-  SIGHUP           read the quota, tokens and certificate again
+  SIGTERM, SIGINT  answer the requests in flight, write, and exit, within 50 s; a second signal,
+                   at least a second later, exits at once, as does the first during startup
+  SIGHUP           reload the quota, tokens and certificate
 
 Exit status:
   0  stopped
-  1  it cannot start or go on, or has ended unfinished; the text says why and what to do
-  2  the command line or the file of settings is wrong
+  1  it cannot start or continue, or was cut short; the text says why and what to do
+  2  the command line or the configuration file is wrong
 
 Examples:
   $ creditsd --data-dir /var/lib/creditsd
@@ -60,8 +60,9 @@ bool is_setting(const CLI::Option& option) {
   return !names.empty() && names.front() != "help" && names.front() != "version";
 }
 
-// CLI11 would let the configuration file win over the environment. As arguments in front of the
-// real ones, with the last one counting, the variables stand where people expect them.
+// In CLI11 the configuration file overrides the environment. Therefore the variables become
+// arguments in front of the real ones: arguments override the file, and the last of several
+// arguments counts.
 std::vector<std::string> arguments_of(CLI::App& app, int argc, char** argv) {
   std::vector<std::string> arguments(argv + 1, argv + argc);
   for (const CLI::Option* option : app.get_options()) {
@@ -70,14 +71,13 @@ std::vector<std::string> arguments_of(CLI::App& app, int argc, char** argv) {
     if (value == nullptr || *value == '\0') continue;
     arguments.insert(arguments.begin(), "--" + option->get_lnames().front() + "=" + value);
   }
-  std::reverse(arguments.begin(), arguments.end());  // the order that CLI11 takes a vector in
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 expects a vector in reverse
   return arguments;
 }
 
-// CLI11 would wait for a pipe, and knows no byte order mark. Of a setting that stands twice the
-// last line counts, as the last flag does: CLI11 would pass over it, where other lines stand
-// between. A value is never a list: CLI11 would split it at commas and spaces, and take its last
-// part.
+// CLI11 would block on a pipe, and does not know byte order marks. The last line of a duplicate
+// setting counts, as the last flag does: CLI11 would ignore it if other lines stand between. A
+// value is never a list: CLI11 would split it at commas and spaces, and use the last part.
 class ConfigFile : public CLI::ConfigBase {
  public:
   ConfigFile() {
@@ -85,7 +85,7 @@ class ConfigFile : public CLI::ConfigBase {
     arrayBounds(in_no_value, in_no_value);
   }
 
-  // Reads the file, for from_config(). Returns why that cannot be, or nothing.
+  // Reads the file for from_config(). Returns the error; empty if there is none.
   std::string read(const std::string& path) {
     try {
       text_ = base::read_text_file(path);
@@ -121,7 +121,7 @@ std::string fault_of_addresses(const std::string& text) {
 constexpr unsigned mode_max = 0777;
 constexpr unsigned mode_min = S_IRUSR | S_IWUSR;
 
-// As chmod(1) takes it, in octal.
+// Parses an octal mode, as chmod(1) does.
 std::optional<unsigned> parse_mode(const std::string& text) {
   unsigned mode = 0;
   const char* const end = text.data() + text.size();
@@ -142,11 +142,11 @@ std::string fault_of_store(const std::string& text) {
   if (persistence::is_postgres_uri(text)) {
     return persistence::fault_of_postgres_uri(text).value_or("");
   }
-  return "\"" + text + "\" is not a store; there are: sqlite, postgresql://…";
+  return "\"" + text + "\" is not a store; the stores are sqlite and postgresql://…";
 }
 
 std::string fault_of_file(const std::string& text) {
-  return text.empty() ? "the name of a file is empty" : "";
+  return text.empty() ? "the file name is empty" : "";
 }
 
 constexpr std::int64_t duration_ms_max = std::int64_t{36'500} * 86'400'000;
@@ -213,62 +213,64 @@ Options parse_options(int argc, char** argv) {
                             return path.empty() ? std::string{} : config_file->read(path);
                           },
                           ""};
-  app.set_config("--config", "", "File of settings, a line each: `listen = 127.0.0.1:8787`")
-      ->check(readable.application_index(0))  // of the last one that is given
+  app.set_config("--config", "",
+                 "Configuration file, one setting per line: `listen = 127.0.0.1:8787`")
+      ->check(readable.application_index(0))  // checks only the last one given
       ->type_name("FILE");
   app.config_formatter(config_file);
   app.allow_config_extras(CLI::config_extras_mode::error);
-  app.add_option("--listen", listen,
-                 "Addresses to serve on, with commas between: HOST:PORT, where port 0 takes a free "
-                 "one, or unix:/PATH of a Unix socket")
+  app.add_option(
+         "--listen", listen,
+         "Addresses to listen on, separated by commas: HOST:PORT, where port 0 picks a free "
+         "one, or unix:/PATH for a Unix socket")
       ->check(CLI::Validator{fault_of_addresses, "ADDRESSES"});
   app.add_option("--listen-mode", listen_mode, "Permissions of the Unix sockets")
       ->check(CLI::Validator{fault_of_mode, "MODE"});
-  app.add_option("--data-dir", options.data_dir, "Directory of the ledger; made if it is missing")
+  app.add_option("--data-dir", options.data_dir, "Directory of the ledger; created if missing")
       ->type_name("DIR");
   app.add_option("--store", options.store,
-                 "Where the ledger is kept: in the data directory, or in PostgreSQL")
+                 "Where the ledger is stored: in the data directory, or in PostgreSQL")
       ->check(CLI::Validator{fault_of_store, "sqlite|postgresql://…"});
-  app.add_option(
-      "--quota", quota_file,
-      "Quota file [default: quota.json in the data directory, made if it is missing]; over "
-      "PostgreSQL only that of the first node counts");
+  app.add_option("--quota", quota_file,
+                 "Quota file [default: quota.json in the data directory, created if missing]; over "
+                 "PostgreSQL it only initialises a new ledger");
   app.add_flag("--hardware,!--no-hardware", options.has_hardware,
-               "Whether the relays have hardware of their own, where a request does not say");
+               "Whether the relays have hardware of their own, if a request does not say");
   app.add_option("--relay-token-file", relay_token_file,
-                 "File of the relays' tokens, one a line, readable by its owner alone");
+                 "File of the relays' tokens, one per line; closed to others");
   app.add_option("--admin-token-file", admin_token_file,
-                 "File of the admins' tokens; with one of the two, calls need a token");
+                 "File of the admins' tokens; with either file, calls need a token");
   CLI::Option* const cert =
       app.add_option("--tls-cert", tls_cert, "Certificate and its chain, PEM; serves HTTPS");
   CLI::Option* const key = app.add_option("--tls-key", tls_key, "The certificate's key, PEM");
   cert->needs(key);
   key->needs(cert);
   app.add_option("--passivate-after", passivate_after_ms,
-                 "Retire an install's actor after so long without a message")
+                 "Retire an install's actor after this much idle time")
       ->transform(duration_in_milliseconds())
       ->default_val("10m");
   app.add_option("--max-live-installs", options.live_installs_max,
-                 "Live actors at most; beyond, the idlest is retired")
+                 "Maximum of live actors; beyond it, the longest idle one is retired")
       ->check(CLI::Range(1, 100'000'000));
   app.add_option("--keep-entries", keep_entries_ms,
-                 "Prune entries of the audit trail that are older")
+                 "Prune entries of the audit trail that are older than this")
       ->transform(duration_in_milliseconds())
       ->default_val("400d");
   app.add_option("--max-connections", options.connections_max,
-                 "Connections at most; beyond, 503 at once")
+                 "Maximum of connections; beyond it, 503 at once")
       ->check(CLI::Range(1, 1'000'000));
   app.add_option("--max-in-flight", options.requests_in_flight_max,
-                 "Requests under way at most; beyond, 503 at once")
+                 "Maximum of requests in flight; beyond it, 503 at once")
       ->check(CLI::Range(1, 1'000'000));
-  app.add_option("--loops", options.loops, "Threads that serve connections; 0: one for each core")
+  app.add_option("--loops", options.loops, "Threads that serve connections; 0: one per core")
       ->check(CLI::Range(0, 256));
   app.add_option("--log-level", options.log_level, "debug, info, warn or error")
       ->check(CLI::IsMember({"debug", "info", "warn", "error"}));
-  app.add_option("--log-format", options.log_format,
-                 "text; json: an object a line; or journal: systemd's, with severities")
+  app.add_option(
+         "--log-format", options.log_format,
+         "text; json: one object per line; or journal: the systemd journal, with severities")
       ->check(CLI::IsMember({"text", "json", "journal"}));
-  app.add_option("--slow-request", slow_request_ms, "Tell the log of requests that take as long")
+  app.add_option("--slow-request", slow_request_ms, "Log requests that take at least this long")
       ->transform(duration_in_milliseconds())
       ->default_val("1s");
   for (const char* name :

@@ -1,7 +1,7 @@
 // The command line of creditsd, its environment variables and its configuration file.
 //
-// A flag on the command line goes before its environment variable (`--data-dir`:
-// CREDITSD_DATA_DIR), and that before its line in the file that --config names (`data-dir = …`).
+// A flag on the command line overrides its environment variable (`--data-dir`: CREDITSD_DATA_DIR),
+// which overrides its line in the file that --config names (`data-dir = …`).
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,7 @@ struct Options {
   std::vector<http::Address> listen;
   unsigned listen_mode = 0;
   std::filesystem::path data_dir;
-  std::string store;                                // sqlite, or a URI of PostgreSQL
+  std::string store;                                // sqlite, or a PostgreSQL URI
   std::optional<std::filesystem::path> quota_file;  // none: quota.json in the data directory
   bool has_hardware = false;
   std::chrono::milliseconds passivate_after{};
@@ -38,8 +38,8 @@ struct Options {
   std::string log_format;
 };
 
-// Thrown where the program is to end: --help and --version (0) or a usage error (2). The text has
-// been printed.
+// Thrown to end the program: --help and --version (0) or a usage error (2). The text has been
+// printed.
 struct Exit {
   int status = 0;
 };

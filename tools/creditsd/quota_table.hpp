@@ -11,7 +11,7 @@ namespace credits::creditsd {
 
 class QuotaTable : public http::QuotaStorage {
  public:
-  // `first` is what the ledger gets if it has no quota yet.
+  // `first` becomes the ledger's quota if it has none yet.
   QuotaTable(const std::string& uri, const ledger::Quota& first);
   ledger::Quota read() override;
   void write(const ledger::Quota& quota) override;

@@ -20,8 +20,8 @@ constexpr std::chrono::milliseconds try_again_after{500};
 constexpr std::chrono::seconds notify_interval{1};
 constexpr std::chrono::seconds log_interval{5};
 
-// What an engine tells is a warning, but for the server that it found.
-void tell(std::string_view name, const std::string& text) {
+// Logs an engine's report as a warning, except for the server that it has found.
+void report(std::string_view name, const std::string& text) {
   const bool is_usual = name == "database_connected";
   log({name, text, is_usual ? actors::Severity::info : actors::Severity::warning});
 }
@@ -47,15 +47,15 @@ class Replay {
 
 }  // namespace
 
-std::unique_ptr<persistence::Store> open_store_when_there(const std::string& store,
-                                                          const std::filesystem::path& data_dir) {
-  for (std::string told;;) {
+std::unique_ptr<persistence::Store> open_store_when_available(
+    const std::string& store, const std::filesystem::path& data_dir) {
+  for (std::string reported;;) {
     try {
-      return open_store(store, data_dir, tell, Replay{});
+      return open_store(store, data_dir, report, Replay{});
     } catch (const persistence::StoreUnreachableError& error) {
       ask_manager_for_time("waiting for the store: " + std::string{error.what()});
-      if (told != error.what()) log({"waiting_for_store", error.what()});
-      told = error.what();
+      if (reported != error.what()) log({"waiting_for_store", error.what()});
+      reported = error.what();
     }
     std::this_thread::sleep_for(try_again_after);
   }

@@ -1,5 +1,5 @@
-// Opens the ledger, however long that takes: waits for a database that is not there yet, and tells
-// the log and the service manager how far a replay of the journal has come.
+// Opens the ledger, however long that takes: waits for a database that is not available yet, and
+// reports the progress of a journal replay to the log and the service manager.
 #pragma once
 
 #include <filesystem>
@@ -10,8 +10,8 @@
 
 namespace credits::creditsd {
 
-// Errors: open_store(), but for StoreUnreachableError.
-std::unique_ptr<persistence::Store> open_store_when_there(const std::string& store,
-                                                          const std::filesystem::path& data_dir);
+// Throws the errors of open_store() except StoreUnreachableError.
+std::unique_ptr<persistence::Store> open_store_when_available(
+    const std::string& store, const std::filesystem::path& data_dir);
 
 }  // namespace credits::creditsd
