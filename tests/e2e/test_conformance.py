@@ -1,6 +1,6 @@
 """HTTP/1.1 to the letter (RFC 9110, RFC 9112), plain and over TLS: how each request is answered, and that after an
-error nothing that follows is taken for a request. `http/framer_test.cpp` has more cases. Together they have those of the
-public suites Http11Probe and h1spec."""
+error no following bytes are taken for a request. `http/framer_test.cpp` has more cases. Together they cover those of
+the public suites Http11Probe and h1spec."""
 
 import os
 import re
@@ -37,16 +37,16 @@ def chunks(text):
 WEBSOCKET = b"Upgrade: websocket\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
 WHOLE = b"%x\r\n%s\r\n" % (len(COMMIT), COMMIT)
 
-# What goes on: the answer to the first request, and then that to the second.
+# Requests after which the connection stays open, with the status of their answers.
 GOOD = {
     "2.2 an empty line first": (b"\r\n" + get(), 200),
-    "2.3 a minor version to come": (get(version=b"HTTP/1.7"), 200),
+    "2.3 a future minor version": (get(version=b"HTTP/1.7"), 200),
     "3.2.2 an absolute target": (get(target=b"http://localhost/healthz"), 200),
-    "3.2.2 whose scheme is in capitals": (get(target=b"HTTP://localhost/healthz"), 200),
+    "3.2.2 a scheme in capitals": (get(target=b"HTTP://localhost/healthz"), 200),
     "3.2.4 OPTIONS for the server": (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 200),
     "9110 9.3.7 OPTIONS for a path": (b"OPTIONS /v1/quota HTTP/1.1\r\nHost: x\r\n\r\n", 200),
-    "9110 9.1 a method that there is not": (b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 501),
-    "9110 9.1 a method in small letters": (b"get /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 501),
+    "9110 9.1 an unknown method": (b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 501),
+    "9110 9.1 a method in lower case": (b"get /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 501),
     "9110 9.3.8 TRACE": (b"TRACE /healthz HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\n\r\n", 405),
     "9110 9.3.8 TRACE with a body": (b"TRACE /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc", 405),
     "9110 9.1 for another path": (b"DELETE /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 405),
@@ -61,20 +61,20 @@ GOOD = {
     "7.1 Chunked": (post(b"Transfer-Encoding: Chunked\r\n", body=WHOLE + b"0\r\n\r\n"), 200),
     "7.1.1 extensions": (chunks(WHOLE.replace(b"\r\n", b';a;b="c;\\"d"\r\n', 1) + b"0;e=f\r\n\r\n"), 200),
     "7.1.2 trailers": (chunks(WHOLE + b"0\r\nX: y\r\nContent-Length: 7\r\n\r\n"), 200),
-    "9110 10.1.1 an expectation that is met": (post(LENGTH, b"Expect: 100-Continue\r\n"), 200),
-    "9110 6.5.1 trailers that are no trailers": (
+    "9110 10.1.1 an expectation that can be met": (post(LENGTH, b"Expect: 100-Continue\r\n"), 200),
+    "9110 6.5.1 fields that trailers may not have": (
         chunks(WHOLE + b"0\r\nHost: y\r\nAuthorization: Bearer x\r\nContent-Type: text/html\r\n"
                b"Transfer-Encoding: chunked\r\n\r\n"), 200),
     "9110 5.1 an underscore is no hyphen": (post(LENGTH, b"Transfer_Encoding: chunked\r\nContent_Length: 9\r\n"), 200),
-    "9110 7.8 an upgrade that is not made": (get(b"Connection: Upgrade\r\n", WEBSOCKET, b"Sec-WebSocket-Version: 13\r\n"),
+    "9110 7.8 an upgrade that is ignored": (get(b"Connection: Upgrade\r\n", WEBSOCKET, b"Sec-WebSocket-Version: 13\r\n"),
                                              200),
     "9110 7.8 without Connection": (get(WEBSOCKET, b"Sec-WebSocket-Version: 13\r\n"), 200),
     "9110 7.8 to another version": (get(b"Connection: Upgrade\r\n", WEBSOCKET, b"Sec-WebSocket-Version: 99\r\n"), 200),
-    "9110 7.8 to what there is not": (get(b"Connection: Upgrade\r\nUpgrade: made-up/1.0\r\n"), 200),
+    "9110 7.8 to an unknown protocol": (get(b"Connection: Upgrade\r\nUpgrade: made-up/1.0\r\n"), 200),
     "9110 7.8 of a POST": (post(LENGTH, b"Connection: Upgrade\r\n", WEBSOCKET), 200),
-    "9110 12.5.1 a type that there is not": (get(b"Accept: application/x-nonsense\r\n"), 200),
+    "9110 12.5.1 an unknown type": (get(b"Accept: application/x-nonsense\r\n"), 200),
     "9110 14.2 ranges": (get(b"Range: bytes=" + b",".join([b"0-"] * 1_000) + b"\r\n"), 200),
-    "9110 14.2 a range that is none": (get(b"Range: bytes=a-b\r\n"), 200),
+    "9110 14.2 an invalid range": (get(b"Range: bytes=a-b\r\n"), 200),
     "9110 14.2 a range of POST": (post(LENGTH, b"Range: bytes=0-3\r\n"), 200),
     "6265 5.4 cookies": (get(b"Cookie: a=1; b=hello world; c=x=y; d=\r\n", b"Cookie: ===;;;\r\n", b"Cookie:\r\n"), 200),
     "6265 6.1 a thousand": (get(b"Cookie: " + b"; ".join(b"k%d=v%d" % (n, n) for n in range(1_000)) + b"\r\n"), 200),
@@ -85,20 +85,20 @@ GOOD = {
     "9110 8.6 no body": (post(b"Content-Length: 0\r\n", body=b""), 422),
 }
 
-# What ends the connection.
+# Requests that end the connection, with the status of their answers.
 BAD = {
     "2.2 a bare LF": (b"GET /healthz HTTP/1.1\nHost: x\n\n", 400),
     "2.2 a bare CR": (get(b"X: y\rz\r\n"), 400),
     "2.3 HTTP/2": (get(version=b"HTTP/2.0"), 505),
     "2.3 http/1.1": (get(version=b"http/1.1"), 400),
-    "3 a blank too many": (b"GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "3 an extra blank": (b"GET  /healthz HTTP/1.1\r\nHost: x\r\n\r\n", 400),
     "3 no version": (b"GET /healthz\r\nHost: x\r\n\r\n", 400),
     "3.2 a backslash": (get(target=b"/path\\file"), 400),
     "3 a blank in the target": (get(target=b"/a b"), 400),
     "3.2 no Host": (get(host=b""), 400),
     "3.2 an empty one": (get(host=b"Host:\r\n"), 400),
     "3.2 two": (get(b"Host: x\r\n"), 400),
-    "3.2 one that is none": (get(host=b"Host: a b\r\n"), 400),
+    "3.2 an invalid one": (get(host=b"Host: a b\r\n"), 400),
     "3.2.1 a fragment": (get(target=b"/healthz#x"), 400),
     "3.2.3 CONNECT": (b"CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n", 501),
     "3.2.4 * for GET": (get(target=b"*"), 400),
@@ -106,7 +106,7 @@ BAD = {
     "3 a very long one": (get(target=b"/" + b"x" * 100_000), 414),
     "5.1 a blank before the colon": (get(b"X : y\r\n"), 400),
     "5.2 a folded line": (get(b"X: y\r\n z\r\n"), 400),
-    "9110 5.1 a name that is none": (get(b"X(: y\r\n"), 400),
+    "9110 5.1 an invalid name": (get(b"X(: y\r\n"), 400),
     "9110 5.5 NUL": (get(b"X: y\0\r\n"), 400),
     "6585 5 a large cookie": (get(b"Cookie: big=" + b"A" * 65_536 + b"\r\n"), 431),
     "6585 5 many headers": (get(b"X: y\r\n" * 10_000), 431),
@@ -115,7 +115,7 @@ BAD = {
     "6.1 chunks and a length": (post(CHUNKED, LENGTH, body=WHOLE + b"0\r\n\r\n"), 400),
     "6.1 chunks in HTTP/1.0": (b"POST /v1/installs/a/commit HTTP/1.0\r\n" + CHUNKED + b"\r\n" + WHOLE + b"0\r\n\r\n",
                                400),
-    "6.1 chunks and a length that is none": (post(CHUNKED, b"Content-Length: +3\r\n", body=WHOLE + b"0\r\n\r\n"), 400),
+    "6.1 chunks and an invalid length": (post(CHUNKED, b"Content-Length: +3\r\n", body=WHOLE + b"0\r\n\r\n"), 400),
     "6.1 chunks in other cases and a length": (post(b"TransFer-Encoding: CHUNKED\r\n", LENGTH), 400),
     "6.1 chunks behind a comma and a length": (post(b"Transfer-Encoding: , chunked\r\n", LENGTH), 400),
     "6.1 chunks before a blank and a length": (post(b"Transfer-Encoding: chunked \r\n", LENGTH), 400),
@@ -132,24 +132,24 @@ BAD = {
     "6.2 a list of them": (post(b"Content-Length: 3, 3\r\n"), 400),
     "6.2 a signed one": (post(b"Content-Length: +3\r\n"), 400),
     "6.2 an empty one of GET": (get(b"Content-Length:\r\n"), 400),
-    "6.2 one that is no number": (get(b"Content-Length: x\r\n"), 400),
+    "6.2 one that is not a number": (get(b"Content-Length: x\r\n"), 400),
     "7.1 a blank after the size": (chunks(b"3 \r\nabc\r\n0\r\n\r\n"), 400),
     "7.1 a sign before zero": (chunks(b"+0\r\n\r\nX"), 400),
     "7.1 no end of the data": (chunks(b"3\r\nabc0\r\n\r\n"), 400),
-    "7.1 a size that is none": (chunks(b"x\r\n"), 400),
+    "7.1 an invalid size": (chunks(b"x\r\n"), 400),
     "7.1 a size with a prefix": (chunks(b"0x3\r\nabc\r\n0\r\n\r\n"), 400),
     "7.1 a chunk that is too long": (chunks(b"3\r\nabcd\r\n0\r\n\r\n"), 400),
     "7.1 a bare LF": (chunks(b"3\nabc\r\n0\r\n\r\n"), 400),
-    "7.1.1 an extension that is none": (chunks(b"3;\r\nabc\r\n0\r\n\r\n"), 400),
+    "7.1.1 an invalid extension": (chunks(b"3;\r\nabc\r\n0\r\n\r\n"), 400),
     "7.1.1 a very long extension": (chunks(b"3;" + b"a" * 65_536 + b"\r\nabc\r\n0\r\n\r\n"), 400),
     "7.1.2 a bare LF": (chunks(WHOLE + b"0\r\n\n"), 400),
-    "7.1.2 a trailer that is none": (chunks(WHOLE + b"0\r\nX\r\n\r\n"), 400),
+    "7.1.2 an invalid trailer": (chunks(WHOLE + b"0\r\nX\r\n\r\n"), 400),
     "9110 10.1.1 an expectation that cannot be met": (post(LENGTH, b"Expect: coffee\r\n"), 417),
-    "9110 15.5.14 more than is taken": (post(b"Content-Length: 99999999\r\n"), 413),
+    "9110 15.5.14 a body above the limit": (post(b"Content-Length: 99999999\r\n"), 413),
     "9110 8.3 two types": (post(LENGTH, b"Content-Type: application/json\r\nContent-Type: text/html\r\n"), 400),
     "9110 15.5.16 another type": (post(LENGTH, b"Content-Type: application/x-nonsense\r\n"), 415),
     "9110 15.5.16 an encoded body": (post(LENGTH, b"Content-Encoding: br\r\n"), 415),
-    "9110 8.4 a body that is not encoded as it says": (post(LENGTH, b"Content-Encoding: gzip\r\n"), 400),
+    "9110 8.4 a body without the encoding it claims": (post(LENGTH, b"Content-Encoding: gzip\r\n"), 400),
 }
 
 
@@ -178,7 +178,7 @@ def talk(server, data):
         try:
             connection.sendall(data)
         except (OSError, ssl.SSLError):
-            pass  # it may have refused, and ended, before it has read all
+            pass  # the server may have refused and closed before reading everything
         return re.sub(rb"HTTP/1.1 100 Continue\r\n\r\n", b"", read_to_end(connection))
 
 
@@ -187,7 +187,7 @@ def methods_of(data):
 
 
 @pytest.mark.parametrize("data, status", GOOD.values(), ids=GOOD)
-def test_what_is_valid_is_answered_and_the_connection_goes_on(server, data, status):
+def test_a_valid_request_is_answered_and_the_connection_stays_open(server, data, status):
     first, second = parse_answers(talk(server, data + NEXT), methods_of(data) + ["PUT"])
     assert (first.status, second.status in (200, 201)) == (status, True), first.body
     assert first.headers["Connection"] == "keep-alive" and first.headers["Keep-Alive"]
@@ -195,7 +195,7 @@ def test_what_is_valid_is_answered_and_the_connection_goes_on(server, data, stat
 
 
 @pytest.mark.parametrize("data, status", BAD.values(), ids=BAD)
-def test_what_is_not_valid_is_refused_and_nothing_after_it_is_read(server, data, status):
+def test_an_invalid_request_is_refused_and_nothing_after_it_is_read(server, data, status):
     [answer] = parse_answers(talk(server, data + NEXT), methods_of(data))
     assert answer.status == status, answer.body
     assert answer.headers["Connection"] == "close" and "Keep-Alive" not in answer.headers
@@ -203,7 +203,7 @@ def test_what_is_not_valid_is_refused_and_nothing_after_it_is_read(server, data,
     assert answer.json["status"] == status
 
 
-def test_every_answer_is_dated_and_nothing_of_the_api_may_be_stored(server):
+def test_every_answer_has_a_date_and_no_answer_of_the_api_may_be_cached(server):
     for target in (b"/healthz", b"/v1/quota", b"/v1/stats", b"/v1/installs", b"/nothing", b"/v1/snapshot"):
         [answer] = parse_answers(talk(server, get(b"Connection: close\r\n", target=target)), ["GET"])
         assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", answer.headers["Date"])
@@ -216,18 +216,18 @@ def test_a_refusal_of_a_head_request_has_no_body(server):
     assert (answer.status, answer.headers["Connection"]) == (400, "close")
 
 
-def test_a_request_that_is_cut_short_is_told_so(server):
+def test_a_truncated_request_is_answered_with_400(server):
     with connect(server) as connection:
         connection.sendall(post(LENGTH, body=COMMIT[:5]))
         if server.is_tls:
-            return  # who closes TLS cannot be told any more
+            return  # a client that has closed TLS can receive no answer
         connection.shutdown(socket.SHUT_WR)
         [answer] = parse_answers(read_to_end(connection), ["POST"])
     creditsd.check_problem(answer, 400, "bad_request")
 
 
-def test_who_asks_for_ever_holds_up_nobody(server):
-    """Neither the others of its loop nor their deadlines."""
+def test_a_client_that_sends_requests_for_ever_holds_up_nobody(server):
+    """Neither other connections of its loop nor their deadlines."""
     asking = connect(server)
     asking.settimeout(0.2)
     many = get() * 20_000
@@ -251,7 +251,7 @@ def test_who_asks_for_ever_holds_up_nobody(server):
     for thread in threads:
         thread.start()
     try:
-        for _ in range(20):  # some are on the same loop
+        for _ in range(20):  # some of these are on the same loop
             [answer] = parse_answers(talk(server, get(b"Connection: close\r\n")), ["GET"])
             assert answer.status == 200
     finally:
@@ -271,7 +271,7 @@ def test_http_1_0_gets_no_chunks_and_its_connection_ends_unless_it_asks(server):
     assert "Transfer-Encoding" not in snapshot.headers and snapshot.json["rows"] is not None
 
 
-def test_who_waits_for_a_word_before_the_body_is_given_one(server):
+def test_a_client_that_waits_for_100_continue_gets_it(server):
     with connect(server) as connection:
         connection.sendall(post(LENGTH, b"Expect: 100-continue\r\nConnection: close\r\n", body=b""))
         assert connection.recv(100) == b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -281,7 +281,7 @@ def test_who_waits_for_a_word_before_the_body_is_given_one(server):
 
 
 @pytest.mark.parametrize("target", [b"/page.js", b"/openapi.yaml"])
-def test_the_page_is_not_sent_to_who_has_it(server, target):
+def test_the_page_is_not_sent_to_a_client_that_has_it(server, target):
     [page] = parse_answers(talk(server, get(b"Connection: close\r\n", target=target)), ["GET"])
     known = b"If-None-Match: \"x\", %s\r\n" % page.headers["ETag"].encode()
     [answer] = parse_answers(talk(server, get(known, b"Connection: close\r\n", target=target)), ["GET"])
@@ -289,7 +289,7 @@ def test_the_page_is_not_sent_to_who_has_it(server, target):
     assert "Content-Length" not in answer.headers
 
 
-# RFC 9110, sections 8.8.3 and 13.1: what a request says about ETAG, the page's, and whether the page is sent to it.
+# RFC 9110, sections 8.8.3 and 13.1: a request's conditions on ETAG, the page's tag, and the status of the answer.
 CONDITIONS = {
     "the tag": ("If-None-Match: ETAG", 304),
     "the tag as a strong one": ("If-None-Match: STRONG", 304),
@@ -298,7 +298,7 @@ CONDITIONS = {
     "no quotes": ("If-None-Match: BARE", 200),
     "a date beside the tag": ("If-None-Match: ETAG\r\nIf-Modified-Since: Thu, 01 Jan 1970 00:00:00 GMT", 304),
     "a date beside another tag": ('If-None-Match: "x"\r\nIf-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT', 200),
-    "a date to come": ("If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT", 200),
+    "a future date": ("If-Modified-Since: Thu, 01 Jan 2099 00:00:00 GMT", 200),
     "no date": ("If-Modified-Since: not-a-date", 200),
 }
 
@@ -312,7 +312,7 @@ def test_the_page_is_sent_unless_the_tag_is_known(server, condition, status):
     assert answer.status == status
 
 
-def test_options_tells_what_a_path_takes(server):
+def test_options_lists_the_methods_of_a_path(server):
     [answer] = parse_answers(talk(server, b"OPTIONS /v1/quota HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
                              ["OPTIONS"])
     assert set(answer.headers["Allow"].split(", ")) == {"GET", "HEAD", "PUT", "OPTIONS"}
@@ -320,7 +320,7 @@ def test_options_tells_what_a_path_takes(server):
 
 @pytest.mark.parametrize("header", ["Forwarded: for=1.2.3.4", "X-Forwarded-For: 1.2.3.4", "X-Forwarded-Proto: https",
                                     "X-Real-IP: 1.2.3.4", "Via: 1.1 proxy"])
-def test_without_tokens_what_a_proxy_forwards_is_refused(server, header):
+def test_without_tokens_a_forwarded_request_is_refused(server, header):
     forwarded = f"{header}\r\nConnection: close\r\n".encode()
     [answer] = parse_answers(talk(server, get(forwarded, target=b"/v1/quota")), ["GET"])
     creditsd.check_problem(answer, 403, "forbidden")
@@ -331,13 +331,13 @@ def threads_of(server):
     return len(os.listdir(f"/proc/{server.process.pid}/task"))
 
 
-THREADS_MAX = 40  # with the loops, the workers, the actors and the writers, however many connections there are
+THREADS_MAX = 40  # loops, workers, actors and writers together, for any number of connections
 CONNECTIONS = 2_000
 
 
 @pytest.fixture
 def many_files():
-    """Allows for so many connections, of which each takes a file here."""
+    """Allows for CONNECTIONS connections, each of which takes a file in this process."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, CONNECTIONS + 500)), hard))
     yield

@@ -1,4 +1,4 @@
-"""How connections are kept, shared out and refused."""
+"""How connections are kept open, served side by side, refused and closed."""
 
 import json
 import re
@@ -17,12 +17,12 @@ from creditsd import check_problem, open_socket, parse_answers, raw, read_to_end
 from test_scale import is_sanitized
 
 COMMIT = {"backend": "gemini", "tier": "core"}
-STOP_S = 10  # after which docker stop kills
-SEND_TIMEOUT_S = 10  # as http/server.hpp has it
+STOP_S = 10  # docker stop kills after this time
+SEND_TIMEOUT_S = 10  # as in http/server/session.hpp
 
 
 def request(method, path, *headers, body=None, version="1.1"):
-    """The bytes of a request; `body` travels as JSON."""
+    """The bytes of a request; `body` is sent as JSON."""
     data = b"" if body is None else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/{version}", "Host: creditsd", *headers]
     if body is not None:
@@ -31,13 +31,13 @@ def request(method, path, *headers, body=None, version="1.1"):
 
 
 def ask(server, *sent, **settings):
-    """Sends requests whose last one says that the connection ends; the answers."""
+    """Sends requests, the last of which ends the connection; returns the answers."""
     methods = [data.split()[0].decode() for data in sent]
     return parse_answers(raw(server.port, b"".join(sent), **settings), methods)
 
 
 def in_parallel(tasks):
-    """Runs them in a thread each; raises what one of them raised."""
+    """Runs each task in its own thread; raises the first exception of a task."""
     failures = []
 
     def guarded(task):
@@ -81,11 +81,11 @@ def test_a_refusal_leaves_the_connection_open(client, method, path, body, status
 
 
 LAST = request("GET", "/healthz", "Connection: close")
-KEPT_S = 60  # as http/session.hpp has it
+KEPT_S = 60  # as in http/server/session.hpp
 
 
 def heads_of(received):
-    """Of each answer in `received`: its status and headers."""
+    """The status and headers of each answer in `received`."""
     heads = [part.partition(b"\r\n\r\n")[0].decode().split("\r\n") for part in received.split(b"HTTP/1.1 ")[1:]]
     return [(int(head[0].split()[0]), dict(line.split(": ", 1) for line in head[1:])) for head in heads]
 
@@ -101,7 +101,7 @@ def announced_s(headers):
     request("GET", "/healthz", "Connection: keep-alive, x", version="1.0"), request("GET", "/healthz", body={}),
     b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
 ], ids=["loop", "worker", "stream", "refusal", "body", "bad-body", "http-1.0", "other-http-1.0", "body-of-a-get", "method"])
-def test_a_connection_is_kept_for_longer_than_is_announced(server, sent):
+def test_a_connection_is_kept_open_for_longer_than_announced(server, sent):
     first, last = heads_of(raw(server.port, sent + LAST))
     assert announced_s(first[1]) <= KEPT_S - 5
     assert first[1]["Connection"] == "keep-alive"
@@ -118,7 +118,7 @@ def test_a_connection_is_kept_for_longer_than_is_announced(server, sent):
     request("POST", "/v1/batch", "Transfer-Encoding: gzip, chunked"),
 ], ids=["loop", "worker", "stream", "http-1.0", "stream-http-1.0", "kept-stream-http-1.0", "no-http", "target",
         "announced", "type", "encoding"])
-def test_an_answer_that_ends_its_connection_says_so_and_announces_no_keeping(server, sent):
+def test_an_answer_that_ends_its_connection_says_so_and_has_no_keep_alive(server, sent):
     [(_, headers)] = heads_of(raw(server.port, sent + LAST))
     assert headers["Connection"] == "close"
     assert "Keep-Alive" not in headers
@@ -142,7 +142,7 @@ def test_many_connections_at_once_are_all_answered(server, connect):
         assert client.get("/healthz").status == 200
 
 
-def test_many_connections_that_debit_one_install_get_a_version_each(server, connect):
+def test_many_connections_that_debit_one_install_get_distinct_versions(server, connect):
     versions = []
 
     def work(client):
@@ -185,7 +185,7 @@ def test_few_live_installs_serve_many(start, connect):
 
 
 def refused(port):
-    """Whether a new connection is refused as overloaded; else it is answered, and closed."""
+    """Whether a new connection is refused with `overloaded`; otherwise it is answered and closed."""
     [answer] = parse_answers(raw(port, request("GET", "/healthz", "Connection: close")), ["GET"])
     if answer.status == 200:
         return False
@@ -205,12 +205,12 @@ def test_beyond_max_connections_it_is_503_until_one_closes(start, connect):
         assert client.get("/healthz").status == 200
 
     clients[0].close()
-    wait_until(lambda: not refused(server.port), "an answer after one has closed")
+    wait_until(lambda: not refused(server.port), "an answer after a connection has closed")
     for client in clients[1:]:
         assert client.get("/healthz").status == 200
 
 
-def test_beyond_max_connections_a_mutation_is_refused_and_not_done(start, connect):
+def test_beyond_max_connections_a_mutation_is_refused_without_effect(start, connect):
     server = start("--max-connections", "1")
     client = connect(server)
     assert client.get("/healthz").status == 200
@@ -219,14 +219,14 @@ def test_beyond_max_connections_a_mutation_is_refused_and_not_done(start, connec
     assert client.get("/v1/installs/a").status == 404
 
 
-def test_a_burst_beyond_max_connections_leaves_the_server_well(start, connect):
+def test_a_burst_beyond_max_connections_does_not_harm_the_server(start, connect):
     server = start("--max-connections", "4")
     in_parallel([lambda: refused(server.port)] * 100)
     wait_until(lambda: not refused(server.port), "an answer after the burst")
     assert connect(server).put("/v1/installs/a").status == 201
 
 
-def test_where_few_files_may_be_open_the_connections_are_as_many_as_fit(start, connect):
+def test_with_few_file_descriptors_the_maximum_of_connections_is_lowered(start, connect):
     server = start("--max-connections", "1000", limits={RLIMIT_NOFILE: 300})
     assert "--max-connections" in server.log()
     assert "300" in server.log()
@@ -238,7 +238,7 @@ def test_where_few_files_may_be_open_the_connections_are_as_many_as_fit(start, c
     assert clients[-1].post("/v1/installs/a/commit", COMMIT).status == 200
 
 
-def test_where_too_few_files_may_be_open_the_start_says_how_many_it_takes(data_dir):
+def test_with_too_few_file_descriptors_the_start_fails_and_says_how_many_it_needs(data_dir):
     ended = creditsd.run("--listen", "127.0.0.1:0", "--data-dir", data_dir,
                          limits={RLIMIT_NOFILE: 256})
     assert ended.returncode == 1
@@ -246,7 +246,7 @@ def test_where_too_few_files_may_be_open_the_start_says_how_many_it_takes(data_d
     assert "257" in ended.stderr
 
 
-def test_beyond_max_in_flight_a_request_is_503_and_not_done(start, connect):
+def test_beyond_max_in_flight_a_request_is_503_without_effect(start, connect):
     server = start("--max-in-flight", "1")
     clients = [connect(server) for _ in range(16)]
     done = []
@@ -273,7 +273,7 @@ def virtual_bytes_of(process):
 
 @pytest.mark.skipif(is_sanitized(), reason="AddressSanitizer ends the process instead of bad_alloc")
 @pytest.mark.parametrize("framing", ["Content-Length: 1000000000", "Transfer-Encoding: chunked"])
-def test_a_body_that_there_is_no_memory_for_ends_its_connection_alone(server, client, framing):
+def test_a_body_that_exceeds_the_memory_ends_its_connection_alone(server, client, framing):
     assert client.get("/readyz").status == 200
     most = virtual_bytes_of(server.process) + 200 * 1024**2
     resource.prlimit(server.process.pid, resource.RLIMIT_AS, (most, most))
@@ -286,12 +286,12 @@ def test_a_body_that_there_is_no_memory_for_ends_its_connection_alone(server, cl
             for _ in range(900):
                 connection.sendall(part)
         except OSError:
-            pass  # it has answered, and ended
+            pass  # the server has answered and closed
         [answer] = parse_answers(read_to_end(connection), ["POST"])
     check_problem(answer, 503, "overloaded")
     assert answer.headers["Connection"] == "close" and answer.headers["Retry-After"]
     assert client.put("/v1/installs/a").status == 201
-    wait_until(lambda: "out_of_memory: " in server.log(), "a line about it")
+    wait_until(lambda: "out_of_memory: " in server.log(), "its log line")
 
 
 # --- how requests arrive
@@ -316,13 +316,13 @@ def test_a_hundred_pipelined_commits_are_all_done(server):
     assert [a.json["version"] for a in answers] == [*range(1, 101), 100]
 
 
-def test_a_request_that_comes_byte_by_byte_is_answered(server):
+def test_a_request_that_arrives_byte_by_byte_is_answered(server):
     with open_socket(server.port) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         data = request("POST", "/v1/installs/a/commit", "Connection: close", body=COMMIT)
         for byte in data:
             connection.sendall(bytes([byte]))
-            time.sleep(0.001)  # so that each goes by itself
+            time.sleep(0.001)  # so that each byte is sent by itself
         [answer] = parse_answers(read_to_end(connection), ["POST"])
     assert (answer.status, answer.json["version"]) == (200, 1)
 
@@ -354,7 +354,7 @@ def test_a_chunked_body_is_read(server):
     assert (answer.status, answer.json["version"]) == (200, 1)
 
 
-def test_a_client_that_expects_100_continue_is_told_to(server):
+def test_a_client_that_expects_100_continue_gets_it(server):
     body = json.dumps(COMMIT).encode()
     with open_socket(server.port) as connection:
         connection.sendall(request("POST", "/v1/installs/a/commit", "Connection: close",
@@ -373,7 +373,7 @@ def test_a_half_closed_connection_is_answered(server):
 
 
 @pytest.mark.parametrize("header", ["X: y", "Connection: keep-alive", "Expect: 100-continue"])
-def test_what_comes_together_with_the_end_of_the_client_is_answered(server, header):
+def test_a_request_that_arrives_together_with_the_client_s_end_is_answered(server, header):
     with open_socket(server.port) as connection:
         connection.sendall(request("GET", "/healthz"))
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
@@ -384,7 +384,7 @@ def test_what_comes_together_with_the_end_of_the_client_is_answered(server, head
         assert b"HTTP/1.1 200 OK" in read_to_end(connection)
 
 
-def test_a_client_that_goes_before_its_answer_harms_no_one(server, client):
+def test_a_client_that_leaves_before_its_answer_harms_no_one(server, client):
     for _ in range(50):
         with open_socket(server.port) as connection:
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
@@ -398,7 +398,7 @@ def ledger_of(count):
 
 
 def ask_for_snapshot(port):
-    """A connection whose end takes little before it is read from."""
+    """A connection that asks for a snapshot and has a small receive buffer."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.settimeout(creditsd.TIMEOUT_S)
@@ -407,7 +407,7 @@ def ask_for_snapshot(port):
     return connection
 
 
-def test_a_snapshot_that_is_read_slowly_and_steadily_is_had_whole(start_with):
+def test_a_snapshot_that_is_read_slowly_and_steadily_is_complete(start_with):
     rows = ledger_of(20_000)
     client = start_with(rows)
     with ask_for_snapshot(client.port) as connection:
@@ -423,10 +423,10 @@ def test_a_snapshot_that_is_read_slowly_and_steadily_is_had_whole(start_with):
 
 
 def broken_off(server, why):
-    wait_until(lambda: f"snapshot broken off: {why}" in server.log(), "a word about it in the log")
+    wait_until(lambda: f"snapshot broken off: {why}" in server.log(), "its log line")
 
 
-def test_a_snapshot_that_is_not_read_is_cut_and_told_of(start, connect, data_dir):
+def test_a_snapshot_that_is_not_read_is_cut_off_and_logged(start, connect, data_dir):
     (data_dir / "credits.json").write_text(json.dumps({"rows": {row["install_id"]: {} for row in ledger_of(40_000)}}))
     server = start()
     with ask_for_snapshot(server.port) as stalled:
@@ -441,7 +441,7 @@ def test_a_snapshot_that_is_not_read_is_cut_and_told_of(start, connect, data_dir
     assert connect(server).get("/healthz").status == 200
 
 
-def test_a_client_that_goes_in_mid_snapshot_harms_no_one(start_with):
+def test_a_client_that_leaves_in_mid_snapshot_harms_no_one(start_with):
     count = 3000
     client = start_with([{"install_id": f"i{n}"} for n in range(count)])
     for n in range(20):
@@ -455,7 +455,7 @@ def test_a_client_that_goes_in_mid_snapshot_harms_no_one(start_with):
 # --- how connections end
 
 
-def test_connection_close_is_kept_to_and_echoed(server):
+def test_connection_close_is_honoured_and_echoed(server):
     [answer] = ask(server, request("GET", "/healthz", "Connection: close"))
     assert answer.status == 200
     assert answer.headers["Connection"].lower() == "close"
@@ -479,10 +479,10 @@ def test_http_1_0_gets_the_snapshot_without_chunks(server, client):
     assert list(answer.json["rows"]) == ["a"]
 
 
-# --- the end of the server
+# --- the shutdown of the server
 
 
-def test_idle_connections_do_not_hold_up_the_end(server, connect):
+def test_idle_connections_do_not_delay_the_shutdown(server, connect):
     for client in [connect(server) for _ in range(32)]:
         assert client.get("/healthz").status == 200
     with open_socket(server.port):
@@ -493,14 +493,14 @@ def test_idle_connections_do_not_hold_up_the_end(server, connect):
     b"POST /v1/installs/a/commit HTTP/1.1\r\nContent-Le",
     b"POST /v1/installs/a/commit HTTP/1.1\r\nContent-Length: 100\r\n\r\n{",
 ], ids=["in-the-head", "in-the-body"])
-def test_a_request_that_stops_halfway_does_not_hold_up_the_end(server, client, data):
+def test_a_request_that_stops_halfway_does_not_delay_the_shutdown(server, client, data):
     with open_socket(server.port) as half_sent:
         half_sent.sendall(data)
         assert client.get("/healthz").status == 200
         assert server.stop(STOP_S) == 0
 
 
-def test_what_was_answered_before_the_end_is_kept(server, start, connect):
+def test_writes_acknowledged_before_the_shutdown_are_kept(server, start, connect):
     answered = {}
 
     def work(n):
@@ -517,7 +517,7 @@ def test_what_was_answered_before_the_end_is_kept(server, start, connect):
     workers = [threading.Thread(target=work, args=[n]) for n in range(16)]
     for worker in workers:
         worker.start()
-    wait_until(lambda: len(answered) == 16, "a first answer to each")
+    wait_until(lambda: len(answered) == 16, "a first answer for each client")
     assert server.stop() == 0
     for worker in workers:
         worker.join()

@@ -1,4 +1,4 @@
-"""The quota: read at start, replaced by PUT, read again on SIGHUP; a bad one is never taken."""
+"""The quota: read at the start, replaced by PUT, reloaded on SIGHUP; an invalid one is never accepted."""
 
 import json
 import re
@@ -30,7 +30,7 @@ GOOD = {
 }
 
 MISTAKES = {
-    # what is wrong: the quota, its tier and field as the error names them
+    # fault: the quota, and the tier and field that the error names
     "no-core": ({"pro": {"monthly": 1}}, "core", None),
     "nothing": ({}, "core", None),
     "core-null": ({"core": None}, "core", None),
@@ -83,7 +83,7 @@ NO_JSON = {
     "two": b'{"core":{"lifetime":1}}{}', "utf-8": b'{"core\xff":{"lifetime":1}}', "nul": b"\0",
     "comment": b'{"core":{"lifetime":1}} // the default',
 }
-# Over HTTP an empty body reads as `{}`; an empty file is just no quota.
+# Over HTTP an empty body reads as `{}`; an empty file is an error.
 BAD_FILES = ({name: json.dumps(quota).encode() for name, (quota, _, _) in MISTAKES.items()}
              | {name: data for name, (data, _) in TWICE.items()} | NO_OBJECT | NO_JSON
              | {"empty": b""})
@@ -115,7 +115,7 @@ def balance(client, tier="core"):
 
 
 def put_at_once(clients, quotas):
-    """Each puts its quota, all with the tag that the first client reads; the answers."""
+    """Each client puts its quota, all with the tag that the first one reads; returns the answers."""
     tag = clients[0].get("/v1/quota").headers["ETag"]
     ready = threading.Barrier(len(clients))
 
@@ -182,7 +182,7 @@ def test_put_survives_a_kill(start, connect):
     assert same_quota(quota_of(connect(start())), OTHER)
 
 
-def test_put_reaches_installs_that_are_awake(client):
+def test_put_reaches_installs_in_memory(client):
     assert balance(client)["remaining"] == 100
     for limit in range(50):
         assert client.put("/v1/quota", {"core": {"lifetime": limit}}).status == 200
@@ -191,7 +191,7 @@ def test_put_reaches_installs_that_are_awake(client):
         assert client.get("/v1/installs").json["installs"][0]["balance"]["remaining"] == limit
 
 
-def test_put_leaves_no_other_file_behind(client, data_dir):
+def test_put_leaves_no_extra_file_behind(client, data_dir):
     before = sorted(path.name for path in data_dir.iterdir())
     for _ in range(3):
         client.put("/v1/quota", OTHER)
@@ -234,7 +234,7 @@ def test_put_of_a_mistake_is_422_and_names_tier_and_field(refusing, connect, quo
     ("monthly-false", "pro.monthly"), ("monthly-cap-negative", "pro.geminiCapMonthly"),
     ("unknown-field", "core.weekly"),
 ])
-def test_the_field_of_a_mistake_is_its_tier_and_what_is_in_it(refusing, connect, name, field):
+def test_the_field_of_a_mistake_is_its_tier_and_the_field_in_it(refusing, connect, name, field):
     answer = connect(refusing).put("/v1/quota", MISTAKES[name][0])
     check_problem(answer, 422, "invalid_request", field)
 
@@ -249,25 +249,25 @@ def test_put_of_a_name_twice_is_422_and_names_it(refusing, connect, data, name):
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("data", NO_OBJECT.values(), ids=NO_OBJECT)
-def test_put_of_what_is_no_object_is_422(refusing, connect, data):
+def test_put_of_json_that_is_not_an_object_is_422(refusing, connect, data):
     check_problem(connect(refusing).put("/v1/quota", data), 422, "invalid_request")
 
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("data", NO_JSON.values(), ids=NO_JSON)
-def test_put_of_what_is_no_json_is_400(refusing, connect, data):
+def test_put_of_a_body_that_is_not_json_is_400(refusing, connect, data):
     check_problem(connect(refusing).put("/v1/quota", data), 400, "invalid_json")
 
 
 @pytest.mark.usefixtures("unchanged")
 @pytest.mark.parametrize("body", [None, b""], ids=["none", "empty"])
-def test_put_of_nothing_lacks_core(refusing, connect, body):
+def test_put_without_a_body_lacks_core(refusing, connect, body):
     answer = connect(refusing).put("/v1/quota", body)
     check_problem(answer, 422, "invalid_request", answer.json.get("field"))
     assert "core" in answer.json["detail"]
 
 
-# --- the entity tag, and replacing only what was read
+# --- the entity tag, and conditional replacement
 
 
 def tag_of(client):
@@ -366,7 +366,7 @@ def test_a_malformed_if_match_is_400_and_named(client, tags):
 
 
 @pytest.mark.parametrize("which", ["the one", "another", "none"])
-def test_a_bad_body_is_refused_alike_whatever_if_match_says(client, which):
+def test_an_invalid_body_is_refused_the_same_way_whatever_if_match_says(client, which):
     tags = {"the one": tag_of(client), "another": '"x"', "none": "x"}[which]
     check_problem(put_if(client, tags, b"{"), 400, "invalid_json")
     check_problem(put_if(client, tags, {}), 422, "invalid_request", "core")
@@ -383,7 +383,7 @@ def test_a_reload_on_sighup_counts_as_a_change(server, client, quota_path):
     assert put_if(client, tag_of(client), DEFAULT).status == 200
 
 
-def test_a_file_that_was_changed_by_hand_is_not_overwritten_before_sighup(server, client, quota_path):
+def test_a_file_changed_by_hand_is_not_overwritten_before_sighup(server, client, quota_path):
     old = tag_of(client)
     quota_path.write_text(json.dumps(OTHER))
     answer = put_if(client, old, {"core": {"lifetime": 1}})
@@ -396,7 +396,7 @@ def test_a_file_that_was_changed_by_hand_is_not_overwritten_before_sighup(server
     assert put_if(client, tag_of(client), DEFAULT).status == 200
 
 
-def test_another_spelling_of_the_same_quota_is_no_change(client, quota_path):
+def test_another_spelling_of_the_same_quota_is_not_a_change(client, quota_path):
     quota_path.write_text(json.dumps(quota_of(client), indent=4))
     assert put_if(client, tag_of(client), OTHER).status == 200
 
@@ -408,7 +408,7 @@ def test_a_file_that_cannot_be_read_is_not_overwritten_under_a_condition(server,
     check_problem(put_if(client, tag, OTHER), 503, "storage_unavailable")
     assert (quota_path.read_bytes() if quota_path.exists() else None) == data
     assert tag_of(client) == tag
-    wait_until(lambda: names(server.log(), "quota_write_failed", str(quota_path)), "a word about it in the log")
+    wait_until(lambda: names(server.log(), "quota_write_failed", str(quota_path)), "its log line")
     assert put_if(client, "*", OTHER).status == 200
     assert same_quota(json.loads(quota_path.read_text()), OTHER)
 
@@ -428,7 +428,7 @@ def test_one_of_many_puts_at_once_with_the_same_tag_wins(server, client, connect
 # --- SIGHUP
 
 
-def test_sighup_reads_the_file_again(server, client, quota_path):
+def test_sighup_reloads_the_file(server, client, quota_path):
     balance(client)
     quota_path.write_text(json.dumps(OTHER))
     assert same_quota(quota_of(client), DEFAULT)
@@ -443,7 +443,7 @@ def test_sighup_on_a_broken_file_keeps_the_quota_and_the_server(server, client, 
     quota_path.write_bytes(data)
     logged = len(server.log())
     server.hup()
-    wait_until(lambda: str(quota_path) in server.log()[logged:], "a word about it in the log")
+    wait_until(lambda: str(quota_path) in server.log()[logged:], "its log line")
     assert server.running()
     assert same_quota(quota_of(client), DEFAULT)
     assert balance(client)["remaining"] == 100
@@ -458,14 +458,14 @@ def test_sighup_on_a_mistake_logs_its_tier_and_field(server, quota_path):
     quota_path.write_text('{"core":{"lifetime":-9}}')
     server.hup()
     wait_until(lambda: names(server.log(), str(quota_path), "core", "lifetime"),
-               "a word about it in the log")
+               "its log line")
 
 
 def test_sighup_on_a_missing_file_keeps_the_quota_and_the_server(server, client, quota_path):
     quota_path.unlink()
     logged = len(server.log())
     server.hup()
-    wait_until(lambda: str(quota_path) in server.log()[logged:], "a word about it in the log")
+    wait_until(lambda: str(quota_path) in server.log()[logged:], "its log line")
     assert same_quota(quota_of(client), DEFAULT)
     assert server.running()
 
@@ -489,7 +489,7 @@ def refuse_start(data_dir, *args):
 
 
 @pytest.mark.parametrize("name", BAD_FILES)
-def test_a_start_with_a_broken_quota_file_says_where_and_ends(data_dir, quota_path, name):
+def test_a_start_with_a_broken_quota_file_fails_and_names_the_fault(data_dir, quota_path, name):
     quota_path.write_bytes(BAD_FILES[name])
     error = refuse_start(data_dir)
     tier, field = MISTAKES[name][1:] if name in MISTAKES else (None, None)
@@ -497,19 +497,19 @@ def test_a_start_with_a_broken_quota_file_says_where_and_ends(data_dir, quota_pa
     assert quota_path.read_bytes() == BAD_FILES[name]
 
 
-def test_a_start_with_a_quota_file_that_is_no_json_names_the_place(data_dir, quota_path):
+def test_a_start_with_a_quota_file_that_is_not_json_names_the_position(data_dir, quota_path):
     quota_path.write_text('{"core":\n  {"lifetime":')
     assert names(refuse_start(data_dir), str(quota_path), "line 2")
 
 
-def test_a_start_with_a_broken_file_that_the_flag_names_says_where_and_ends(data_dir, tmp_path):
+def test_a_start_with_a_broken_file_named_by_the_flag_fails_and_names_the_fault(data_dir, tmp_path):
     path = tmp_path / "elsewhere.json"
     path.write_text('{"core":{"lifetime":-1}}')
     assert names(refuse_start(data_dir, "--quota", path), str(path), "core", "lifetime")
 
 
 @pytest.mark.parametrize("path", ["missing.json", "missing/quota.json", "."])
-def test_a_quota_file_that_is_named_must_be_there(data_dir, tmp_path, path):
+def test_a_quota_file_named_by_the_flag_must_exist(data_dir, tmp_path, path):
     assert str(tmp_path / path) in refuse_start(data_dir, "--quota", tmp_path / path)
     assert not (tmp_path / "missing.json").exists()
 
@@ -540,7 +540,7 @@ def test_rows_of_a_removed_tier_are_judged_as_core_and_keep_its_name(client):
     assert judged() == ("pro", 990)
 
 
-def test_a_row_of_a_removed_tier_is_judged_alike_in_each_place(client):
+def test_a_row_of_a_removed_tier_is_judged_the_same_by_every_call(client):
     client.post("/v1/installs/a/commit", {"backend": "gemini", "tier": "pro", "credits": 10})
     client.put("/v1/quota", {"core": {"lifetime": 7, "geminiCapLifetime": 3}})
     install = client.get("/v1/installs/a").json
@@ -548,7 +548,7 @@ def test_a_row_of_a_removed_tier_is_judged_alike_in_each_place(client):
     assert client.post("/v1/installs/a/plan").json["balance"] == install["balance"]
 
 
-# --- a tier that is gone
+# --- refusals and the log after a tier's removal
 
 
 LOST = {"core": {"lifetime": 10, "geminiCapLifetime": 2}}
@@ -556,7 +556,7 @@ LOST = {"core": {"lifetime": 10, "geminiCapLifetime": 2}}
 
 @pytest.fixture
 def lost(server, client):
-    """`a` has the tier `pro` and a hold of it, and the quota has `core` alone."""
+    """`a` has the tier `pro` and a hold under it, and the quota has only `core`."""
     commit = {"backend": "hardware", "tier": "pro"}
     for install_id in ("a", "b", "c"):
         assert client.post(f"/v1/installs/{install_id}/commit", commit).status == 200
@@ -572,7 +572,7 @@ def check_names_both(answer, status, code):
     assert detail.index("core") < detail.index("pro")
 
 
-def test_a_refusal_names_the_tier_that_judged_and_the_one_that_is_gone(client, lost):
+def test_a_refusal_names_the_tier_that_was_applied_and_the_one_that_is_gone(client, lost):
     reserve = "/v1/installs/a/reservations"
     check_names_both(client.post(reserve, {"credits": 11}), 402, "out_of_credits")
     check_names_both(client.post(reserve, {"credits": 3}), 402, "gemini_cap_exceeded_no_hardware")
@@ -585,7 +585,7 @@ def test_a_refusal_names_the_tier_that_judged_and_the_one_that_is_gone(client, l
 
 
 @pytest.mark.parametrize("how", ["put", "sighup"])
-def test_a_change_that_takes_a_tier_away_tells_how_many_installs_have_it(server, client, quota_path, how):
+def test_a_change_that_removes_a_tier_logs_how_many_installs_have_it(server, client, quota_path, how):
     for install_id in ("a", "b", "c"):
         client.post(f"/v1/installs/{install_id}/commit", {"backend": "hardware", "tier": "pro"})
 
@@ -597,7 +597,7 @@ def test_a_change_that_takes_a_tier_away_tells_how_many_installs_have_it(server,
             server.hup()
 
     change(LOST)
-    wait_until(lambda: " tier_gone: " in server.log(), "a word in the log")
+    wait_until(lambda: " tier_gone: " in server.log(), "a log line")
     [line] = [line for line in server.log().splitlines() if " tier_gone: " in line]
     assert '"pro"' in line and "3 installs" in line and '"core"' in line and 'list --tier "pro"' in line
     change({"core": {"lifetime": 11}, "max": {"monthly": 1}})

@@ -1,4 +1,4 @@
-"""HTTPS: certificates of openssl's making, and what does not speak TLS."""
+"""HTTPS with certificates made by openssl, and clients that do not speak TLS."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from creditsd import TIMEOUT_S, check_problem, open_socket, parse_answers, raw, 
 from test_faults import compiled, preload
 
 INSTALL = "/v1/installs/a"
-STOP_S = 10  # after which docker stop kills
+STOP_S = 10  # docker stop kills after this time
 KINDS = {"rsa": ["rsa:2048"], "ec": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]}
 
 
@@ -28,7 +28,7 @@ def openssl(*args):
 
 
 def self_signed(folder, name, kind="ec"):
-    """The paths of a certificate for loopback and of its key."""
+    """Makes a certificate for loopback; returns its path and its key's."""
     cert, key = folder / f"{name}.crt", folder / f"{name}.key"
     openssl("req", "-x509", "-newkey", *KINDS[kind], "-nodes", "-keyout", key, "-out", cert,
             "-days", "2", "-subj", f"/CN={name}", "-addext",
@@ -101,7 +101,7 @@ def client(server, connect_tls):
 
 
 def context_of(version=None):
-    """Trusts anyone, speaks this version only, and would speak old ones too."""
+    """A context that trusts any certificate; with `version`, it speaks that version only, however old."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     if version is not None:
@@ -119,11 +119,11 @@ def open_tls(port, version=None):
         raise
 
 
-IGNORE_UNEXPECTED_EOF = 0x80  # of OpenSSL; Python sets it, and has no name for it
+IGNORE_UNEXPECTED_EOF = 0x80  # an option of OpenSSL, which Python sets but does not name
 
 
 def open_strict(port):
-    """A connection over TLS 1.3 whose end without a word is an error."""
+    """A connection over TLS 1.3 for which an end without close_notify is an error."""
     context = context_of(ssl.TLSVersion.TLSv1_3)
     context.options &= ~IGNORE_UNEXPECTED_EOF
     return context.wrap_socket(open_socket(port), suppress_ragged_eofs=False)
@@ -138,7 +138,7 @@ def der(path):
     return ssl.PEM_cert_to_DER_cert(path.read_text())
 
 
-# --- what is served
+# --- certificates, versions and tokens
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,11 +151,11 @@ def test_https_is_served_with_a_certificate_that_clients_can_verify(start_tls, c
     assert certificate_of(server.port) == der(certs[kind][0])
 
 
-def test_the_line_of_the_listening_says_https(server):
+def test_the_listening_line_says_https(server):
     assert server.out_path.read_text() == f"listening on https://127.0.0.1:{server.port}\n"
 
 
-def test_a_certificate_may_bring_its_chain(start_tls, connect_tls, tmp_path):
+def test_a_certificate_may_include_its_chain(start_tls, connect_tls, tmp_path):
     root, root_key = self_signed(tmp_path, "root")
     signer, leaf = [], []
     for name, issuer, issuer_key, extension, made in (
@@ -179,7 +179,7 @@ def test_a_certificate_may_bring_its_chain(start_tls, connect_tls, tmp_path):
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3],
                          ids=lambda v: v.name)
-def test_tls_1_2_and_1_3_are_spoken(server, version):
+def test_tls_1_2_and_1_3_are_supported(server, version):
     with open_tls(server.port, version) as connection:
         assert connection.version() == version.name.replace("_", ".")
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
@@ -193,11 +193,11 @@ def test_tls_1_2_and_1_3_are_spoken(server, version):
 def test_older_tls_is_refused_by_the_server(server, client, version):
     with pytest.raises(ssl.SSLError) as refusal:
         open_tls(server.port, version)
-    assert refusal.value.reason.startswith("TLSV1_ALERT_"), "no alert of the server's"
+    assert refusal.value.reason.startswith("TLSV1_ALERT_"), "the server sent no alert"
     assert client.get("/healthz").status == 200
 
 
-def test_tokens_count_over_tls_as_they_do_without(server, connect_tls):
+def test_tokens_work_over_tls_as_they_do_without(server, connect_tls):
     assert connect_tls(server, token=RELAY).put(INSTALL).status == 201
     check_problem(connect_tls(server, token=RELAY).get("/v1/quota"), 403, "forbidden")
     check_problem(connect_tls(server, token="wrong").get(INSTALL), 401, "unauthorized")
@@ -209,7 +209,7 @@ def test_beyond_loopback_tls_alone_is_not_enough(data_dir, certs):
     assert "token" in ended.stderr
 
 
-def test_on_loopback_tls_does_without_tokens(data_dir, tmp_path, certs, connect_tls):
+def test_on_loopback_tls_needs_no_tokens(data_dir, tmp_path, certs, connect_tls):
     server = creditsd.Server(["--listen", "127.0.0.1:0", "--data-dir", data_dir,
                         *tls_flags(*certs["ec"])], tmp_path / "log")
     try:
@@ -236,8 +236,8 @@ def test_a_tls_connection_serves_many_requests(client):
     assert client.connection.sock is first
 
 
-def test_requests_that_come_in_one_record_are_all_answered(server):
-    """They wait in the library, where no poll() sees them."""
+def test_requests_that_arrive_in_one_record_are_all_answered(server):
+    """They are buffered in the TLS library, where polling the socket does not reveal them."""
     one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
     last = b"GET /v1/quota HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
     with open_tls(server.port) as connection:
@@ -246,7 +246,7 @@ def test_requests_that_come_in_one_record_are_all_answered(server):
     assert [answer.status for answer in answers] == [200] * 50 + [401]
 
 
-def test_a_connection_is_kept_for_longer_than_is_announced(server):
+def test_a_connection_is_kept_open_for_longer_than_announced(server):
     sent = plain.request("GET", "/healthz") + plain.request("GET", "/nothing", "Connection: close")
     with open_tls(server.port) as connection:
         connection.sendall(sent)
@@ -255,7 +255,7 @@ def test_a_connection_is_kept_for_longer_than_is_announced(server):
     assert second[1]["Connection"] == "close" and "Keep-Alive" not in second[1]
 
 
-def test_a_request_that_comes_in_many_records_is_answered(server):
+def test_a_request_that_arrives_in_many_records_is_answered(server):
     body = json.dumps(COMMIT).encode()
     request = (f"POST {INSTALL}/commit HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {RELAY}\r\n"
                f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n"
@@ -268,7 +268,7 @@ def test_a_request_that_comes_in_many_records_is_answered(server):
 
 
 class Trickle:
-    """A client whose bytes go one by one, those of the handshake too."""
+    """A client that sends its bytes one by one, including those of the handshake."""
 
     def __init__(self, connection, version):
         self.connection = connection
@@ -290,11 +290,11 @@ class Trickle:
     def send_what_is_left(self):
         for byte in self.outgoing.read():
             self.connection.sendall(bytes([byte]))
-            time.sleep(0.0005)  # so that each goes by itself
+            time.sleep(0.0005)  # so that each byte is sent by itself
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3], ids=lambda v: v.name)
-def test_a_handshake_that_comes_byte_by_byte_is_made_and_so_are_requests_in_as_small_records(server, version):
+def test_a_handshake_byte_by_byte_and_a_request_in_records_of_one_byte_work(server, version):
     with open_socket(server.port) as connection:
         client = Trickle(connection, version)
         for byte in b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n":
@@ -307,7 +307,7 @@ def test_a_handshake_that_comes_byte_by_byte_is_made_and_so_are_requests_in_as_s
 
 
 def test_a_client_may_not_renegotiate(server, client):
-    """It would have the server make a handshake again and again over one connection."""
+    """Renegotiation would let it make the server repeat handshakes over one connection."""
     with subprocess.Popen(["openssl", "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_2"],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
         limit = threading.Timer(TIMEOUT_S, process.kill)
@@ -323,7 +323,7 @@ def test_a_client_may_not_renegotiate(server, client):
     assert client.get("/v1/quota").status == 200
 
 
-def test_a_large_batch_goes_in_and_its_answer_out(client):
+def test_a_large_batch_is_received_and_its_answer_sent(client):
     count = 8192
     operations = [{"op": "commit", "install_id": f"{'x' * 100}{n % 100}", **COMMIT,
                    "idempotency_key": f"{'k' * 100}{n}"} for n in range(count)]
@@ -336,7 +336,7 @@ def test_a_large_batch_goes_in_and_its_answer_out(client):
 
 @pytest.mark.parametrize("token, status, code", [(RELAY, 413, "payload_too_large"),
                                                  ("wrong", 401, "unauthorized")])
-def test_a_body_that_is_refused_is_so_before_it_has_come(server, client, token, status, code):
+def test_a_body_is_refused_before_it_has_arrived(server, client, token, status, code):
     with open_tls(server.port) as connection:
         connection.sendall(f"POST {INSTALL}/plan HTTP/1.1\r\nHost: x\r\n"
                            f"Authorization: Bearer {token}\r\n"
@@ -346,7 +346,7 @@ def test_a_body_that_is_refused_is_so_before_it_has_come(server, client, token, 
     assert client.get("/healthz").status == 200
 
 
-def test_a_connection_ends_with_a_word_so_that_nothing_can_be_cut_off(server):
+def test_a_connection_ends_with_close_notify_so_that_truncation_is_noticed(server):
     request = f"GET /v1/snapshot HTTP/1.0\r\nHost: x\r\nAuthorization: Bearer {ADMIN}\r\n\r\n"
     with open_strict(server.port) as connection:
         connection.sendall(request.encode())
@@ -359,18 +359,18 @@ def full_socket(tmp_path_factory):
     return compiled(tmp_path_factory, "full_socket")
 
 
-def test_a_connection_whose_client_takes_nothing_at_first_ends_with_a_word_too(start_tls, certs, full_socket):
+def test_a_connection_whose_client_takes_nothing_at_first_ends_with_close_notify_too(start_tls, certs, full_socket):
     server = start_tls(certs["ec"], env=preload(full_socket))
     with open_strict(server.port) as connection:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         received = b""
         while not received.endswith(b"}"):
             received += connection.recv(65536)
-        connection.sendall(b"\r\n")  # has the server look again
+        connection.sendall(b"\r\n")  # makes the server try again
         assert connection.recv(1) == b""
 
 
-def test_the_snapshot_is_streamed_whole(data_dir, start_tls, connect_tls, certs):
+def test_the_snapshot_is_streamed_completely(data_dir, start_tls, connect_tls, certs):
     rows = {f"install-{n}": {"lifetime_consumed": n} for n in range(20_000)}
     (data_dir / "credits.json").write_text(json.dumps({"rows": rows}))
     client = connect_tls(start_tls(certs["ec"]))
@@ -400,7 +400,7 @@ def test_many_tls_connections_at_once_are_all_answered(server, connect_tls):
     assert sorted(versions) == list(range(1, 321))
 
 
-# --- who does not speak it
+# --- clients that do not speak TLS
 
 
 GARBAGE = {
@@ -413,7 +413,7 @@ GARBAGE = {
 
 
 @pytest.mark.parametrize("data", GARBAGE.values(), ids=GARBAGE)
-def test_what_is_no_tls_is_not_served_and_hurts_nobody(server, client, data):
+def test_bytes_that_are_not_tls_are_not_served_and_harm_nobody(server, client, data):
     for _ in range(5):
         received = raw(server.port, data, half_close=True)
         assert not received.startswith(b"HTTP/1.1 2") and b"lifetime" not in received
@@ -422,17 +422,17 @@ def test_what_is_no_tls_is_not_served_and_hurts_nobody(server, client, data):
 
 
 @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "HEAD"])
-def test_plain_http_on_the_tls_port_ends_without_an_answer_and_is_in_the_log(start_tls, certs, method):
+def test_plain_http_on_the_tls_port_ends_without_an_answer_and_is_logged(start_tls, certs, method):
     server = start_tls(certs["ec"], "--log-level", "debug")
     with open_socket(server.port) as connection:
         address, port = connection.getsockname()
         connection.sendall(f"{method} /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n".encode()
                            + b"x" * 100_000)
-        assert connection.recv(100) == b""  # an end, and no reset
-    wait_until(lambda: f"a client at {address}:{port} spoke plain HTTP to the TLS port" in server.log(), "a line")
+        assert connection.recv(100) == b""  # an orderly end, not a reset
+    wait_until(lambda: f"a client at {address}:{port} spoke plain HTTP to the TLS port" in server.log(), "a log line")
 
 
-def test_tls_on_the_plain_port_is_told_so_and_is_in_the_log(start):
+def test_tls_on_the_plain_port_is_answered_with_400_and_is_logged(start):
     server = start("--log-level", "debug")
     hello = ssl.MemoryBIO()
     with pytest.raises(ssl.SSLWantReadError):
@@ -443,10 +443,10 @@ def test_tls_on_the_plain_port_is_told_so_and_is_in_the_log(start):
             connection.sendall(bytes([byte]))
         [answer] = parse_answers(creditsd.read_to_end(connection), ["GET"])
     check_problem(answer, 400, "bad_request")
-    wait_until(lambda: f"a client at {address}:{port} spoke TLS to the plain HTTP port" in server.log(), "a line")
+    wait_until(lambda: f"a client at {address}:{port} spoke TLS to the plain HTTP port" in server.log(), "a log line")
 
 
-def test_many_who_speak_plain_http_to_the_tls_port_are_a_few_lines_and_a_count(start_tls, certs):
+def test_many_clients_with_plain_http_on_the_tls_port_cause_few_log_lines_with_a_count(start_tls, certs):
     server = start_tls(certs["ec"], "--log-level", "debug")
     for _ in range(200):
         raw(server.port, GARBAGE["http"])
@@ -471,7 +471,7 @@ def test_a_client_that_does_not_finish_its_hello_holds_up_no_one(server, connect
             connection.close()
 
 
-def test_clients_that_go_at_any_moment_harm_no_one(server, client):
+def test_clients_that_leave_at_any_moment_harm_no_one(server, client):
     reset = (socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
     for n in range(30):
         with open_tls(server.port) as connection:
@@ -484,7 +484,7 @@ def test_clients_that_go_at_any_moment_harm_no_one(server, client):
     assert server.running()
 
 
-# --- the end
+# --- the shutdown
 
 
 def test_a_stop_under_tls_traffic_answers_what_is_in_flight_and_keeps_it(
@@ -507,7 +507,7 @@ def test_a_stop_under_tls_traffic_answers_what_is_in_flight_and_keeps_it(
     workers = [threading.Thread(target=work, args=[n]) for n in range(16)]
     for worker in workers:
         worker.start()
-    wait_until(lambda: len(answered) == 16, "a first answer to each")
+    wait_until(lambda: len(answered) == 16, "a first answer for each client")
     assert server.stop(STOP_S) == 0
     for worker in workers:
         worker.join()
@@ -533,7 +533,7 @@ def encrypted(tmp, certs):
 
 
 FAULTS = {
-    # what is wrong: (certificate, key) from a folder and good ones; the bad file is called bad.pem
+    # fault: makes (certificate, key) from a folder and valid ones; the faulty file is called bad.pem
     "no-cert": lambda tmp, certs: (tmp / "bad.pem", certs["ec"][1]),
     "no-key": lambda tmp, certs: (certs["ec"][0], tmp / "bad.pem"),
     "garbage-cert": lambda tmp, certs: (write(tmp / "bad.pem", b"garbage"), certs["ec"][1]),
@@ -573,7 +573,7 @@ def test_one_of_the_two_flags_alone_is_an_error_that_names_the_other(data_dir, c
 
 @pytest.fixture
 def rotating(start_tls, certs, tmp_path):
-    """A server, and how to give it another certificate and key."""
+    """A server, and a function that replaces its certificate and key files."""
     paths = tmp_path / "live.crt", tmp_path / "live.key"
 
     def put(*pair):
@@ -586,7 +586,7 @@ def rotating(start_tls, certs, tmp_path):
     return start_tls(paths), put
 
 
-def test_sighup_takes_the_new_certificate_and_keeps_connections(rotating, connect_tls, certs):
+def test_sighup_loads_the_new_certificate_and_keeps_connections(rotating, connect_tls, certs):
     server, put = rotating
     client = connect_tls(server)
     client.put(INSTALL)
@@ -594,7 +594,7 @@ def test_sighup_takes_the_new_certificate_and_keeps_connections(rotating, connec
     put(*certs["second"])
     assert certificate_of(server.port) == der(certs["ec"][0])
     server.hup()
-    wait_until(lambda: certificate_of(server.port) == der(certs["second"][0]), "the new one")
+    wait_until(lambda: certificate_of(server.port) == der(certs["second"][0]), "the new certificate")
     assert client.get(INSTALL).status == 200
     assert client.connection.sock is kept
     assert connect_tls(server, certs["second"][0]).get(INSTALL).status == 200
@@ -603,16 +603,16 @@ def test_sighup_takes_the_new_certificate_and_keeps_connections(rotating, connec
 @pytest.mark.parametrize("fault", [FAULTS[name] for name in (
     "garbage-cert", "garbage-key", "empty-cert", "key-of-another", "key-of-another-kind")], ids=[
     "garbage-cert", "garbage-key", "empty-cert", "key-of-another", "key-of-another-kind"])
-def test_sighup_on_a_faulty_certificate_or_key_keeps_the_old_and_tells(
+def test_sighup_on_a_faulty_certificate_or_key_keeps_the_old_one_and_logs_it(
         rotating, connect_tls, certs, tmp_path, fault):
     server, put = rotating
     put(*fault(tmp_path, certs))
     logged = len(server.log())
     server.hup()
-    wait_until(lambda: str(tmp_path / "live.") in server.log()[logged:], "a word in the log")
+    wait_until(lambda: str(tmp_path / "live.") in server.log()[logged:], "a log line")
     assert certificate_of(server.port) == der(certs["ec"][0])
     assert connect_tls(server).get("/v1/quota").status == 200
 
     put(*certs["second"])
     server.hup()
-    wait_until(lambda: certificate_of(server.port) == der(certs["second"][0]), "the new one")
+    wait_until(lambda: certificate_of(server.port) == der(certs["second"][0]), "the new certificate")
