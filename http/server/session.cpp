@@ -243,10 +243,11 @@ std::optional<RequestFault> Session::fault_of_body() const {
     return RequestFault{415,
                         "Content-Encoding \"" + base::printable(encoding) + "\" is not supported"};
   }
-  const auto type = head.first(Field::content_type);
-  if (!type || type->empty() || is_json(*type)) return std::nullopt;
-  return RequestFault{415,
-                      "Content-Type \"" + base::printable(*type) + "\" is not application/json"};
+  const auto types = head.values(Field::content_type);
+  if (types.size() > 1) return RequestFault{400, "Content-Type is given twice"};
+  if (types.empty() || types.front().empty() || is_json(types.front())) return std::nullopt;
+  return RequestFault{
+      415, "Content-Type \"" + base::printable(types.front()) + "\" is not application/json"};
 }
 
 void Session::begin() {
