@@ -52,6 +52,15 @@ class SnapshotReader {
   explicit SnapshotReader(const std::filesystem::path& path);
 
   std::optional<StoredRow> load(const std::string& install_id);
+  // `work` loads from one read transaction, which is cheaper for many rows. While it runs, no
+  // other thread may use this reader.
+  template <class Work>
+  void at_once(Work work) {
+    on_file(path_, [&] {
+      const SQLite::Transaction standing_still{database_};
+      work();
+    });
+  }
   std::vector<ledger::Row> list(const ListQuery& query);
 
   // The sequence number of the name's newest entry.

@@ -20,6 +20,7 @@
 #include "persistence/sqlite/directory_lock.hpp"
 #include "persistence/sqlite/file.hpp"
 #include "persistence/sqlite/journal.hpp"
+#include "persistence/sqlite/overlay.hpp"
 #include "persistence/sqlite/snapshots.hpp"
 
 namespace credits::persistence {
@@ -244,8 +245,6 @@ class SqliteStore : public Store {
   std::string_view engine() const override { return "sqlite"; }
 
  private:
-  using Overlay = std::unordered_map<std::string, PendingRow>;
-
   // How far names have been forgotten, and whether more may be.
   struct Forgotten {
     std::uint64_t sequence = 0;
@@ -292,7 +291,7 @@ class SqliteStore : public Store {
   static std::vector<const PendingRow*> sorted(const Overlay& overlay) {
     std::vector<const PendingRow*> rows;
     rows.reserve(overlay.size());
-    for (const auto& [id, pending] : overlay) rows.push_back(&pending);
+    for (const auto& pending : overlay) rows.push_back(pending.get());
     std::sort(rows.begin(), rows.end(), [](const PendingRow* a, const PendingRow* b) {
       return a->stored.row.install_id < b->stored.row.install_id;
     });
@@ -341,7 +340,7 @@ class SqliteStore : public Store {
     {
       const std::lock_guard lock{mutex_};
       rows.reserve(active_.size());
-      for (const auto& [id, pending] : active_) rows.push_back(pending.stored.row);
+      for (const auto& pending : active_) rows.push_back(pending->stored.row);
     }
     std::sort(rows.begin(), rows.end(), is_before);
     return rows;
@@ -366,11 +365,11 @@ class SqliteStore : public Store {
     const std::lock_guard lock{mutex_};
     std::vector<const ledger::Row*> rows;
     for (const ledger::Row& row : stored) {
-      if (!active_.contains(row.install_id)) rows.push_back(&row);
+      if (active_.find(row.install_id) == nullptr) rows.push_back(&row);
     }
     if (has_more && rows.size() < query.limit) return std::nullopt;
-    for (const auto& [id, pending] : active_) {
-      if (matches(pending.stored.row, query)) rows.push_back(&pending.stored.row);
+    for (const auto& pending : active_) {
+      if (matches(pending->stored.row, query)) rows.push_back(&pending->stored.row);
     }
     const auto end = rows.begin() + static_cast<std::ptrdiff_t>(std::min(rows.size(), query.limit));
     std::partial_sort(rows.begin(), end, rows.end(),
@@ -447,15 +446,14 @@ class SqliteStore : public Store {
   // What could not be written waits for the next checkpoint. What is active already is newer.
   void take_back_flushing() {
     const std::lock_guard lock{mutex_};
-    for (auto& [id, pending] : flushing_) {
-      const auto [found, is_new] = active_.try_emplace(id);
-      PendingRow& active = found->second;
-      if (is_new) active.stored = std::move(pending.stored);
+    for (const auto& pending : flushing_) {
+      PendingRow& active = active_.at(pending->stored.row.install_id);
+      if (active.stored.row.version == 0) active.stored = pending->stored;
       const std::size_t had = active.names.size();
-      active.names.merge(pending.names);
+      active.names.merge(pending->names);
       active_names_ += active.names.size() - had;
     }
-    flushing_.clear();
+    flushing_ = {};
   }
 
   // Entries from this time on are dated ahead, by a clock that has been set back since: nothing
@@ -526,9 +524,7 @@ class SqliteStore : public Store {
   std::vector<const PendingRow*> pending_of(const std::string& id) const {
     std::vector<const PendingRow*> pending;
     for (const Overlay* overlay : {&active_, &flushing_}) {
-      if (const auto found = overlay->find(id); found != overlay->end()) {
-        pending.push_back(&found->second);
-      }
+      if (const PendingRow* const found = overlay->find(id)) pending.push_back(found);
     }
     return pending;
   }
@@ -536,7 +532,7 @@ class SqliteStore : public Store {
   // Likewise; null if the snapshots have all of it.
   const PendingRow* newest_pending(const std::string& id) const {
     for (const Overlay* overlay : {&active_, &flushing_}) {
-      if (const auto found = overlay->find(id); found != overlay->end()) return &found->second;
+      if (const PendingRow* const found = overlay->find(id)) return found;
     }
     return nullptr;
   }
@@ -624,7 +620,10 @@ class SqliteStore : public Store {
         }
       }
     }
-    for (Planned* install : on_file) install->outcome = outcome_on_file(*install);
+    if (on_file.empty()) return;
+    guard_.at_once([&] {
+      for (Planned* install : on_file) install->outcome = outcome_on_file(*install);
+    });
   }
 
   // Of an install that has nothing pending: whether it can have been written since it had this
@@ -684,7 +683,7 @@ class SqliteStore : public Store {
       if (plan.appended[i].outcome != Outcome::stored) continue;
       const auto& [after, entries, follows] = mutations[i];
       Planned& install = plan.installs[plan.install_of[i]];
-      if (install.pending == nullptr) install.pending = &active_[install.id];
+      if (install.pending == nullptr) install.pending = &active_.at(install.id);
       PendingRow& pending = *install.pending;
       for (std::size_t n = 0; n < entries.size(); ++n) add_names(*record++, pending);
       if (after.version == install.newest.version) store(after, install.newest, pending.stored);
@@ -822,8 +821,7 @@ class SqliteStore : public Store {
     {
       const std::lock_guard lock{mutex_};
       if (!stored) ++installs_;
-      const std::string id = baseline.row.install_id;
-      active_[id].stored = std::move(baseline);
+      active_.at(baseline.row.install_id).stored = std::move(baseline);
     }
   }
 
@@ -867,7 +865,7 @@ class SqliteStore : public Store {
     {
       const std::lock_guard lock{mutex_};
       if (stored.row.version == 1) ++installs_;
-      PendingRow& pending = active_[record.install_id];
+      PendingRow& pending = active_.at(record.install_id);
       pending.stored = std::move(stored);
       add_names(record, pending);
     }

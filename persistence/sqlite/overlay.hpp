@@ -1,0 +1,61 @@
+// Rows that the journal has and snapshots.db has not, found by the ids that they have themselves:
+// there are hundreds of thousands, so an id is kept once.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_set>
+#include <utility>
+
+#include "persistence/sqlite/snapshots.hpp"
+
+namespace credits::persistence {
+
+class Overlay {
+ public:
+  bool empty() const { return rows_.empty(); }
+  std::size_t size() const { return rows_.size(); }
+  auto begin() const { return rows_.begin(); }
+  auto end() const { return rows_.end(); }
+
+  // Null if there is none.
+  const PendingRow* find(std::string_view id) const {
+    const auto found = rows_.find(id);
+    return found == rows_.end() ? nullptr : found->get();
+  }
+
+  // Made if it is missing. It stays where it is, and its id as it is.
+  PendingRow& at(const std::string& id) {
+    if (const auto found = rows_.find(id); found != rows_.end()) return **found;
+    auto added = std::make_unique<PendingRow>();
+    added->stored.row.install_id = id;
+    return **rows_.insert(std::move(added)).first;
+  }
+
+ private:
+  static std::string_view id_of(std::string_view id) { return id; }
+  static std::string_view id_of(const std::unique_ptr<PendingRow>& pending) {
+    return pending->stored.row.install_id;
+  }
+
+  struct HashOfId {
+    using is_transparent = void;
+    template <class Key>
+    std::size_t operator()(const Key& key) const {
+      return std::hash<std::string_view>{}(id_of(key));
+    }
+  };
+  struct SameId {
+    using is_transparent = void;
+    template <class A, class B>
+    bool operator()(const A& a, const B& b) const {
+      return id_of(a) == id_of(b);
+    }
+  };
+
+  std::unordered_set<std::unique_ptr<PendingRow>, HashOfId, SameId> rows_;
+};
+
+}  // namespace credits::persistence
