@@ -93,7 +93,7 @@ def test_no_output_file_takes_a_closed_standard_descriptor(server, client, tmp_p
     creditsctl.check_done(creditsctl.run("export", tmp_path / "usual", server=server))
     url = ["--url", f"http://127.0.0.1:{server.port}"]
     for program, *args in ((creditsctl.BINARY, *url, "export", tmp_path / "rows.json"),
-                           (*creditsload.command("--duration", "100ms", port=server.port),
+                           (*creditsload.command("--duration", "1s", port=server.port),
                             "--json", tmp_path / "report.json", "--html", tmp_path / "report.html")):
         subprocess.run([program, *args], check=True, timeout=TIMEOUT_S, preexec_fn=without(closed))
     assert (tmp_path / "rows.json").read_bytes() == (tmp_path / "usual").read_bytes()
