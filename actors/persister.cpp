@@ -197,7 +197,8 @@ std::vector<persistence::Appended> PersisterState::store_and_count(
                        [outcome](const auto& each) { return each.outcome == outcome; });
   };
   if (has_any(Outcome::unknown)) {
-    write_failed(persistence::StoreError{"the outcome of a part of a batch is unknown"});
+    write_failed(persistence::StoreError{persistence::StoreErrorKind::unavailable,
+                                         "the outcome of a part of a batch is unknown"});
   } else if (has_any(Outcome::stored)) {
     write_worked();
   }
@@ -205,14 +206,14 @@ std::vector<persistence::Appended> PersisterState::store_and_count(
   return appended;
 }
 
-void PersisterState::write_failed(const std::exception& error) {
+void PersisterState::write_failed(const persistence::StoreError& error) {
   ++environment->figures.write_failures;
   tell_failure(StoreHealth::Part::write, error);
 }
 
-void PersisterState::tell_failure(StoreHealth::Part part, const std::exception& error) {
+void PersisterState::tell_failure(StoreHealth::Part part, const persistence::StoreError& error) {
   StoreHealth& health = environment->store_health;
-  const bool is_for_good = dynamic_cast<const persistence::StoreBrokenError*>(&error) != nullptr;
+  const bool is_for_good = error.kind() == persistence::StoreErrorKind::broken;
   const bool is_news =
       is_for_good ? health.failed_for_good(error.what()) : health.failed(part, error.what());
   if (!is_news) return;

@@ -75,8 +75,8 @@ struct PersisterState {
   std::optional<std::vector<persistence::Appended>> store_batch();
   std::vector<persistence::Appended> store_and_count(
       const std::vector<persistence::Mutation>& mutations);
-  void write_failed(const std::exception& error);
-  void tell_failure(StoreHealth::Part part, const std::exception& error);
+  void write_failed(const persistence::StoreError& error);
+  void tell_failure(StoreHealth::Part part, const persistence::StoreError& error);
   void tell_recovery(bool has_recovered);
   void remind();
   void give_all_back(const std::string& reason);

@@ -10,7 +10,7 @@ namespace {
 
 // Every failure of a read passes here, and is counted if it is damage. Returns whether it is.
 bool note_damage(Environment& environment, const persistence::StoreError& error) {
-  const bool is_damage = dynamic_cast<const persistence::StoreDamagedError*>(&error) != nullptr;
+  const bool is_damage = error.kind() == persistence::StoreErrorKind::damaged;
   if (is_damage) ++environment.figures.damaged_installs;
   return is_damage;
 }
@@ -41,10 +41,10 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
       loaded[i].names = store->names(install_ids[i], names_known_max);
     }
     return loaded;
-  } catch (const persistence::StoreDamagedError& error) {
-    if (install_ids.size() == 1) return {failed(error)};
   } catch (const persistence::StoreError& error) {
-    return std::vector(install_ids.size(), failed(error));
+    const bool is_damage = error.kind() == persistence::StoreErrorKind::damaged;
+    if (!is_damage || install_ids.size() == 1)
+      return std::vector(install_ids.size(), failed(error));
   }
   // One of them is damaged; the others need not fail with it.
   loaded.clear();

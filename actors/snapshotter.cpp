@@ -74,15 +74,14 @@ bool SnapshotterState::prune_some() {
         store->prune({time - tuning.keep_entries, time - ledger::names_remembered_for});
     if (environment->store_is_shared) environment->figures.installs = store->installs();
     return has_more;
-  } catch (const persistence::StoreBrokenError& error) {
-    if (environment->store_health.failed_for_good(error.what())) {
+  } catch (const persistence::StoreError& error) {
+    if (error.kind() != persistence::StoreErrorKind::broken) {
+      environment->tell(
+          {"pruning_failed",
+           std::string{"old entries stay, pruning will be tried again: "} + error.what()});
+    } else if (environment->store_health.failed_for_good(error.what())) {
       environment->tell({"write_failed", std::string{"a write failed: "} + error.what()});
     }
-    return false;
-  } catch (const persistence::StoreError& error) {
-    environment->tell(
-        {"pruning_failed",
-         std::string{"old entries stay, pruning will be tried again: "} + error.what()});
     return false;
   }
 }

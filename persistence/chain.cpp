@@ -49,7 +49,8 @@ void encode(Encoder& out, const ledger::Entry& entry) {
 }
 
 void check(bool worked) {
-  if (!worked) throw StoreError{"OpenSSL's libcrypto does not give SHA-256"};
+  if (!worked)
+    throw StoreError{StoreErrorKind::refused, "OpenSSL's libcrypto does not give SHA-256"};
 }
 
 }  // namespace

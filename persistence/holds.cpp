@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <stdexcept>
 
+#include "actors/base/assert.hpp"
 #include "persistence/encoder.hpp"
 
 namespace credits::persistence {
@@ -11,6 +12,7 @@ namespace credits::persistence {
 namespace {
 
 void encode(Encoder& out, const ledger::Reservation& reservation) {
+  CREDITS_EXPECTS(reservation.credits >= 0);
   out.text(reservation.id);
   out.text(reservation.tier);
   out.integer(static_cast<std::int64_t>(reservation.backend));
@@ -27,6 +29,7 @@ ledger::Reservation decode_reservation(Decoder& in) {
   reservation.backend = static_cast<ledger::Backend>(in.integer());
   reservation.counter = static_cast<ledger::Counter>(in.integer());
   reservation.credits = in.integer();
+  if (reservation.credits < 0) throw std::out_of_range{"a reservation of less than no credits"};
   reservation.month = in.month();
   reservation.expires_at = in.time();
   return reservation;
@@ -34,9 +37,10 @@ ledger::Reservation decode_reservation(Decoder& in) {
 
 // A debit overtakes all that were reserved before it, so they are the first ones.
 std::uint64_t overtaken_of(const ledger::Row& row) {
-  return static_cast<std::uint64_t>(
-      std::count_if(row.reservations.begin(), row.reservations.end(),
-                    [](const ledger::Reservation& each) { return each.is_overtaken; }));
+  const auto& all = row.reservations;
+  const auto is_overtaken = [](const ledger::Reservation& each) { return each.is_overtaken; };
+  CREDITS_EXPECTS(std::is_partitioned(all.begin(), all.end(), is_overtaken));
+  return static_cast<std::uint64_t>(std::count_if(all.begin(), all.end(), is_overtaken));
 }
 
 void set_overtaken(ledger::Row& row, std::uint64_t overtaken) {

@@ -29,7 +29,8 @@ std::optional<std::string> what_is_no_text(const Mutation& mutation) {
 
 void expect_text(std::span<const Mutation> mutations) {
   for (const Mutation& mutation : mutations) {
-    if (const auto fault = what_is_no_text(mutation)) throw StoreError{*fault};
+    if (const auto fault = what_is_no_text(mutation))
+      throw StoreError{StoreErrorKind::refused, *fault};
   }
 }
 

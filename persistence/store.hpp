@@ -24,22 +24,23 @@
 
 namespace credits::persistence {
 
+enum class StoreErrorKind : std::uint8_t {
+  unavailable,  // the disk or the server failed, or is busy: another try may work
+  full,         // no room on the disk, or in a quota: another try works once there is room
+  refused,      // the files, the server or the values cannot be used until somebody changes them
+  damaged,      // the data of one install is not what was written; no other install is affected
+  broken,       // every later write fails too, until the store is opened again
+};
+
 // The text names the file or server at fault and what to do about it.
 class StoreError : public std::runtime_error {
  public:
-  using std::runtime_error::runtime_error;
-};
+  StoreError(StoreErrorKind kind, const std::string& text) : runtime_error{text}, kind_{kind} {}
 
-// After this one every later write fails too, until the store is opened anew.
-class StoreBrokenError : public StoreError {
- public:
-  using StoreError::StoreError;
-};
+  StoreErrorKind kind() const { return kind_; }
 
-// What the engine has of one install is not what was written. No other install is concerned.
-class StoreDamagedError : public StoreError {
- public:
-  using StoreError::StoreError;
+ private:
+  StoreErrorKind kind_;
 };
 
 // Tells the operator what an engine has met: a stable name for programs, and a text for people. Any
@@ -63,12 +64,20 @@ struct Mutation {
   Stamp follows{};
 };
 
-// Whoever makes a mutation has counted on from `version`.
+// append() expects this of each mutation: its entries count on from `version` without a gap, and
+// lead to a row that can be stored.
 inline void expect_gapless(const Mutation& mutation, std::uint64_t version) {
   CREDITS_EXPECTS(!mutation.entries.empty());
-  CREDITS_EXPECTS(mutation.entries.front().version == version + 1);
-  CREDITS_EXPECTS(mutation.entries.back().version == mutation.after.version);
-  CREDITS_EXPECTS(mutation.after.version == version + mutation.entries.size());
+  for (const ledger::Entry& entry : mutation.entries) {
+    CREDITS_EXPECTS(entry.version == ++version);
+    CREDITS_EXPECTS(entry.credits >= 0);
+  }
+  CREDITS_EXPECTS(mutation.after.version == version);
+}
+
+// Only an install that exists has entries, and a place for the newest.
+inline void expect_possible(const Stamp& stamp) {
+  CREDITS_EXPECTS(stamp.version > 0 || (!stamp.hash && stamp.sequence == 0));
 }
 
 enum class Outcome : std::uint8_t {
@@ -85,6 +94,16 @@ struct Appended {
   Outcome outcome = Outcome::unknown;
   Stamp stamp{};
 };
+
+// append() ensures this: one outcome for each mutation, with the stamp of its row if it was stored.
+inline void ensure_answered(std::span<const Mutation> mutations,
+                            std::span<const Appended> appended) {
+  CREDITS_ENSURES(appended.size() == mutations.size());
+  for (std::size_t i = 0; i < appended.size(); ++i) {
+    const bool is_stored = appended[i].outcome == Outcome::stored;
+    CREDITS_ENSURES(appended[i].stamp.version == (is_stored ? mutations[i].after.version : 0));
+  }
+}
 
 // An install as somebody has seen it.
 struct Seen {
@@ -143,7 +162,8 @@ class Store {
   virtual bool import(std::span<const Mutation> mutations) {
     if (installs() > 0) return false;
     for (const Appended& appended : append(mutations)) {
-      if (appended.outcome != Outcome::stored) throw StoreError{"the import is not whole"};
+      if (appended.outcome != Outcome::stored)
+        throw StoreError{StoreErrorKind::refused, "the import is not whole"};
     }
     return true;
   }

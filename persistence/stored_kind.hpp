@@ -1,5 +1,5 @@
-// The number by which an entry's kind is stored and hashed, in both engines: that of its enum, but
-// for a settle that keeps the row's tier, which came later.
+// The numbers by which an entry's kind and other enums are stored and hashed, in both engines. A
+// kind has the number of its enum, except a settle that keeps the row's tier, which came later.
 #pragma once
 
 #include <cstdint>
@@ -9,6 +9,21 @@
 namespace credits::persistence {
 
 inline constexpr std::int64_t settle_that_keeps_tier = 7;
+
+// A change of order would corrupt every ledger.
+static_assert(static_cast<int>(ledger::EntryKind::create) == 0);
+static_assert(static_cast<int>(ledger::EntryKind::import) == 1);
+static_assert(static_cast<int>(ledger::EntryKind::commit) == 2);
+static_assert(static_cast<int>(ledger::EntryKind::reserve) == 3);
+static_assert(static_cast<int>(ledger::EntryKind::settle) == 4);
+static_assert(static_cast<int>(ledger::EntryKind::release) == 5);
+static_assert(static_cast<int>(ledger::EntryKind::expire) == 6);
+static_assert(static_cast<int>(ledger::Backend::gemini) == 0);
+static_assert(static_cast<int>(ledger::Backend::hardware) == 1);
+static_assert(static_cast<int>(ledger::Counter::lifetime) == 0);
+static_assert(static_cast<int>(ledger::Counter::monthly) == 1);
+static_assert(static_cast<int>(ledger::Name::Kind::idempotency_key) == 0);
+static_assert(static_cast<int>(ledger::Name::Kind::ended_reservation) == 1);
 
 inline std::int64_t stored_kind(const ledger::Entry& entry) {
   return entry.keeps_tier ? settle_that_keeps_tier : static_cast<std::int64_t>(entry.kind);

@@ -86,7 +86,8 @@ inline persistence::Stamp followed_by(const persistence::Mutation& mutation,
   try {
     const auto stored = store.load(std::span{&mutation.after.install_id, 1}).front();
     if (stored.stamp.version == version) return stored.stamp;
-  } catch (const persistence::StoreDamagedError&) {
+  } catch (const persistence::StoreError& error) {
+    if (error.kind() != persistence::StoreErrorKind::damaged) throw;
     // append() says so
   }
   return {version};

@@ -43,12 +43,14 @@ std::vector<StampedRow> MemoryStore::load(std::span<const std::string> ids) {
 }
 
 void MemoryStore::fail_read_if_told() {
-  if (take_one(loads_to_fail_)) throw StoreError{"memory store: a read fails as it was told to"};
+  if (take_one(loads_to_fail_))
+    throw StoreError{StoreErrorKind::unavailable, "memory store: a read fails as it was told to"};
 }
 
 void MemoryStore::expect_whole(const std::string& install_id) const {
   if (!damaged_installs_.contains(install_id)) return;
-  throw StoreDamagedError{"memory store: install \"" + install_id + "\" is damaged"};
+  throw StoreError{StoreErrorKind::damaged,
+                   "memory store: install \"" + install_id + "\" is damaged"};
 }
 
 std::optional<std::vector<ledger::Name>> MemoryStore::names(const std::string& install_id,
@@ -84,21 +86,25 @@ std::vector<Appended> MemoryStore::append(std::span<const Mutation> mutations) {
   held_or_released_.notify_all();
   held_or_released_.wait(lock, [this] { return !holds_appends_; });
   is_holding_ = false;
-  if (take_one(appends_to_fail_)) throw StoreError{"memory store: append fails as it was told to"};
+  if (take_one(appends_to_fail_))
+    throw StoreError{StoreErrorKind::unavailable, "memory store: append fails as it was told to"};
   std::vector<Appended> appended;
   std::map<std::string, std::pair<Outcome, std::uint64_t>> installs;  // and the version reached
   for (const Mutation& mutation : mutations) {
     const std::string& id = mutation.after.install_id;
     const auto [found, is_first] = installs.try_emplace(id);
     auto& [outcome, version] = found->second;
+    if (is_first) expect_possible(mutation.follows);
     if (is_first) found->second = {outcome_of(id, mutation.follows), mutation.follows.version};
     expect_gapless(mutation, version);
     version = mutation.after.version;
     appended.push_back({outcome, outcome == Outcome::stored ? store(mutation) : Stamp{}});
   }
   if (std::exchange(fails_after_storing_, false)) {
-    throw StoreError{"memory store: the outcome of the append is unknown, as it was told to be"};
+    throw StoreError{StoreErrorKind::unavailable,
+                     "memory store: the outcome of the append is unknown, as it was told to be"};
   }
+  ensure_answered(mutations, appended);
   return appended;
 }
 
@@ -147,7 +153,8 @@ std::vector<bool> MemoryStore::are_current(std::span<const Seen> seen) {
 
 void MemoryStore::probe_write() {
   const std::lock_guard lock{mutex_};
-  if (appends_to_fail_ > 0) throw StoreError{"memory store: append fails as it was told to"};
+  if (appends_to_fail_ > 0)
+    throw StoreError{StoreErrorKind::unavailable, "memory store: append fails as it was told to"};
 }
 
 std::vector<ledger::Row> MemoryStore::list(const ListQuery& query) {

@@ -149,7 +149,7 @@ Problem unavailable(const Route* route, std::string detail) {
                         : storage_unavailable(std::move(detail));
 }
 
-Problem damaged(const RouteMatch& match, const persistence::StoreDamagedError& error) {
+Problem damaged(const RouteMatch& match, const persistence::StoreError& error) {
   return match.variables.empty() ? storage_damaged(error.what())
                                  : install_damaged(decode_install_id(match.variables.front()));
 }
@@ -337,11 +337,11 @@ Service::Begun Api::begin_or_refuse(const Routed& routed) {
     return run(routed);
   } catch (const ProblemError& error) {
     return to_response(error.problem());
-  } catch (const persistence::StoreDamagedError& error) {
-    environment.tell({"request_failed", std::string{"request failed: "} + error.what()});
-    return to_response(damaged(routed.match, error));
   } catch (const persistence::StoreError& error) {
     environment.tell({"request_failed", std::string{"request failed: "} + error.what()});
+    if (error.kind() == persistence::StoreErrorKind::damaged) {
+      return to_response(damaged(routed.match, error));
+    }
     return to_response(
         unavailable(routed.match.route, "the store failed; the server's log has the reason"));
   } catch (const std::future_error&) {

@@ -36,9 +36,10 @@ constexpr std::size_t rows_at_once = 5'000;
 
 void compare(const AuditReport& copy, std::uint64_t entries, std::uint64_t installs) {
   if (copy.fault || (copy.entries == entries && copy.installs == installs)) return;
-  throw StoreError{"the copy has " + std::to_string(copy.installs) + " installs and " +
-                   std::to_string(copy.entries) + " entries, the ledger has " +
-                   std::to_string(installs) + " and " + std::to_string(entries)};
+  throw StoreError{StoreErrorKind::refused,
+                   "the copy has " + std::to_string(copy.installs) + " installs and " +
+                       std::to_string(copy.entries) + " entries, the ledger has " +
+                       std::to_string(installs) + " and " + std::to_string(entries)};
 }
 
 // --- from files to a database
@@ -53,6 +54,7 @@ class IntoPostgres {
     connection_.run(postgres::sql::lock_installs);
     if (connection_.run(postgres::sql::has_installs).integer(0, 0) != 0) {
       throw StoreError{
+          StoreErrorKind::refused,
           "the database has a ledger with installs already; name an empty one, or another "
           "search_path"};
     }
@@ -98,11 +100,13 @@ class IntoPostgres {
 
  private:
   [[noreturn]] static void refuse(const JournalRecord& record, const std::string& what) {
-    throw StoreError{
-        "install \"" + record.install_id + "\", version " + std::to_string(record.entry.version) +
-        ": its " + what +
-        " is not UTF-8, or has a NUL, which PostgreSQL cannot keep; nothing was copied. Take the "
-        "ledger over without its entries: creditsctl export, correct the tier there, and import"};
+    throw StoreError{StoreErrorKind::refused, "install \"" + record.install_id + "\", version " +
+                                                  std::to_string(record.entry.version) + ": its " +
+                                                  what +
+                                                  " is not UTF-8, or has a NUL, which PostgreSQL "
+                                                  "cannot keep; nothing was copied. Take the "
+                                                  "ledger over without its entries: creditsctl "
+                                                  "export, correct the tier there, and import"};
   }
 
   template <class Arrays>
@@ -187,13 +191,16 @@ class FreshDirectory {
   explicit FreshDirectory(const std::filesystem::path& directory) : directory_{directory} {
     for (const char* file : {journal_file, snapshots_file, quota_file}) {
       if (std::filesystem::exists(directory / file)) {
-        throw StoreError{(directory / file).string() +
-                         " is there already; name a directory without a ledger"};
+        throw StoreError{
+            StoreErrorKind::refused,
+            (directory / file).string() + " is there already; name a directory without a ledger"};
       }
     }
     std::error_code error;
     std::filesystem::create_directories(directory, error);
-    if (error) throw StoreError{"cannot make " + directory.string() + ": " + error.message()};
+    if (error)
+      throw StoreError{StoreErrorKind::refused,
+                       "cannot make " + directory.string() + ": " + error.message()};
   }
   ~FreshDirectory() {
     if (is_kept_) return;

@@ -23,8 +23,9 @@ std::string_view bytes_of(const Hash& hash) {
 }
 
 [[noreturn]] void throw_damaged(const std::string& what, const std::string& install_id) {
-  throw StoreDamagedError{"PostgreSQL has damaged " + what + " of install \"" + install_id +
-                          "\"; creditsctl check tells more, restore the ledger from a backup"};
+  throw StoreError{StoreErrorKind::damaged,
+                   "PostgreSQL has damaged " + what + " of install \"" + install_id +
+                       "\"; creditsctl check tells more, restore the ledger from a backup"};
 }
 
 std::string encode_imported(const ledger::ImportedCounters& imported) {

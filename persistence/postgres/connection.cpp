@@ -9,6 +9,7 @@
 #include <string_view>
 #include <utility>
 
+#include "persistence/postgres/refusal.hpp"
 #include "persistence/postgres/sql.hpp"
 
 namespace credits::persistence::postgres {
@@ -21,6 +22,7 @@ using std::chrono::steady_clock;
 constexpr int binary = 1;
 constexpr std::size_t warnings_max = 16;  // of one call
 
+constexpr std::string_view disk_full = "53100";
 constexpr std::string_view read_only = "25006";
 constexpr std::string_view shutting_down = "57P01";
 constexpr std::string_view idle_too_long = "57P05";
@@ -42,6 +44,11 @@ bool ends_connection(std::string_view code) {
 // A prepared statement that is not there any more, or is there before it is made.
 bool is_of_another_session(std::string_view code) {
   return is_one_of(code, std::array<std::string_view, 2>{"26000", "42P05"});
+}
+
+StoreErrorKind kind_of(const std::string& code) {
+  if (code == disk_full) return StoreErrorKind::full;
+  return is_passing(code) ? StoreErrorKind::unavailable : StoreErrorKind::refused;
 }
 
 // Of libpq's messages the last line break goes.
@@ -69,6 +76,10 @@ bool ends_wait_for_standby(const PGresult* notice) {
 }
 
 }  // namespace
+
+StatementError::StatementError(const std::string& text, std::string code)
+    : StoreError{kind_of(code), code == disk_full ? text + "; make room on its disk" : text},
+      code_{std::move(code)} {}
 
 bool StatementError::is_transient() const {
   constexpr std::array<std::string_view, 2> transient{"40001", "40P01"};  // serialization, deadlock
@@ -182,7 +193,8 @@ std::string Connection::prepare(const char* statement, const Parameters& paramet
 Result Connection::answer(int is_sent, Sent sent, Time until) {
   if (is_sent == 0) {
     if (is_broken()) fail_lost();
-    throw StoreError{"libpq: " + trimmed(::PQerrorMessage(connection_.get()))};
+    throw StoreError{StoreErrorKind::refused,
+                     "libpq: " + trimmed(::PQerrorMessage(connection_.get()))};
   }
   Result result = collect(sent, until);
   if (!doubt_.empty()) fail_doubtful();
@@ -210,7 +222,8 @@ Result Connection::collect(Sent sent, Time until) {
         break;
       default:
         give_up();
-        throw StoreError{"PostgreSQL at " + server_ + " has answered a statement by a copy"};
+        throw StoreError{StoreErrorKind::refused,
+                         "PostgreSQL at " + server_ + " has answered a statement by a copy"};
     }
     if (is_broken()) break;
   }

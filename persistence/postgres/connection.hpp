@@ -31,7 +31,8 @@ inline constexpr std::string_view maybe_done = "; what was under way may have be
 // The connection is lost, or could not be made: what was under way may have been done.
 class ConnectionError : public StoreError {
  public:
-  using StoreError::StoreError;
+  explicit ConnectionError(const std::string& text)
+      : StoreError{StoreErrorKind::unavailable, text} {}
 };
 
 // The same where nothing was done: of a statement, or of the transaction that it was a part of.
@@ -43,8 +44,7 @@ class NotDoneError : public ConnectionError {
 // The server has refused a statement, and has done nothing of it; `code` is the SQLSTATE.
 class StatementError : public StoreError {
  public:
-  StatementError(const std::string& what, std::string code)
-      : StoreError{what}, code_{std::move(code)} {}
+  StatementError(const std::string& text, std::string code);
 
   const std::string& code() const { return code_; }
   // Of two transactions that got into each other's way, which may be tried again.

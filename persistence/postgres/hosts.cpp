@@ -61,6 +61,7 @@ Hosts::Hosts(const std::string& uri) {
   auto options = options_of(uri);
   if (!options) {
     throw StoreError{
+        StoreErrorKind::refused,
         "that is no URI of PostgreSQL; one reads like postgresql://USER@HOST:5432/DATABASE"};
   }
   options_ = std::move(*options);

@@ -16,7 +16,8 @@ using postgres::Parameters;
 
 std::string read(Connection& connection) {
   const auto result = connection.run(postgres::sql::select_quota);
-  if (result.rows() == 0) throw StoreError{"the ledger in PostgreSQL has no quota any more"};
+  if (result.rows() == 0)
+    throw StoreError{StoreErrorKind::refused, "the ledger in PostgreSQL has no quota any more"};
   return result.text(0, 0);
 }
 

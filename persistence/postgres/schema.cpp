@@ -16,8 +16,9 @@ struct Ledger {
 Ledger read_ledger(Connection& connection) {
   const Result result = connection.run_once(sql::select_ledger);
   if (result.rows() == 0) {
-    throw StoreError{"the table credits_ledger in PostgreSQL at " + connection.server() +
-                     " is empty; restore it from a backup"};
+    throw StoreError{StoreErrorKind::refused, "the table credits_ledger in PostgreSQL at " +
+                                                  connection.server() +
+                                                  " is empty; restore it from a backup"};
   }
   return {result.integer(0, 0), result.text(0, 1)};
 }
@@ -40,10 +41,11 @@ struct Place {
 Place find_place(Connection& connection) {
   const Result found = connection.run_once(sql::current_schema);
   if (!found.is_null(0, 0)) return {found.text(0, 0), found.text(0, 1)};
-  throw StoreError{"no schema of the search path (" + found.text(0, 2) +
-                   ") is there for the user " + found.text(0, 1) + " in PostgreSQL at " +
-                   connection.server() + "; create one, or GRANT CREATE, USAGE ON SCHEMA … TO " +
-                   found.text(0, 1)};
+  throw StoreError{StoreErrorKind::refused,
+                   "no schema of the search path (" + found.text(0, 2) +
+                       ") is there for the user " + found.text(0, 1) + " in PostgreSQL at " +
+                       connection.server() +
+                       "; create one, or GRANT CREATE, USAGE ON SCHEMA … TO " + found.text(0, 1)};
 }
 
 void make_tables(Connection& connection, const Place& place) {
@@ -51,10 +53,10 @@ void make_tables(Connection& connection, const Place& place) {
     connection.run_script(sql::schema);
   } catch (const StatementError& error) {
     if (error.code() != permission_denied) throw;
-    throw StoreError{std::string{error.what()} +
-                     "; let an administrator do: GRANT CREATE, USAGE "
-                     "ON SCHEMA " +
-                     place.schema + " TO " + place.user};
+    throw StoreError{StoreErrorKind::refused, std::string{error.what()} +
+                                                  "; let an administrator do: GRANT CREATE, USAGE "
+                                                  "ON SCHEMA " +
+                                                  place.schema + " TO " + place.user};
   }
 }
 
@@ -70,11 +72,13 @@ void tell_other_schema(Connection& connection, const Place& place, const Tell& t
 
 void check_server(Connection& connection, const Tell& tell) {
   if (connection.parameter("server_encoding") != "UTF8") {
-    throw StoreError{"the PostgreSQL database has the encoding " +
-                     connection.parameter("server_encoding") + "; make one with UTF8"};
+    throw StoreError{StoreErrorKind::refused, "the PostgreSQL database has the encoding " +
+                                                  connection.parameter("server_encoding") +
+                                                  "; make one with UTF8"};
   }
   if (connection.run_once("SHOW fsync").text(0, 0) != "on") {
     throw StoreError{
+        StoreErrorKind::refused,
         "the PostgreSQL server has fsync off, so a crash loses what was answered; turn it on"};
   }
   const Result timeout = connection.run_once(sql::short_statement_timeout);
@@ -94,23 +98,27 @@ void make_schema(Connection& connection, const Tell& tell) {
   }
   const auto found = read_ledger(connection).schema_version;
   connection.run_script("COMMIT");
-  if (found > sql::schema_version) throw StoreError{newer_schema(found, "use a newer creditsd")};
+  if (found > sql::schema_version)
+    throw StoreError{StoreErrorKind::refused, newer_schema(found, "use a newer creditsd")};
 }
 
 void expect_schema(Connection& connection) {
   const Place place = find_place(connection);
   if (!has_schema(connection)) {
-    throw StoreError{"there is no ledger in that database, in the schema " + place.schema +
-                     " (the first of the search path)"};
+    throw StoreError{StoreErrorKind::refused,
+                     "there is no ledger in that database, in the schema " + place.schema +
+                         " (the first of the search path)"};
   }
   const auto found = read_ledger(connection).schema_version;
-  if (found > sql::schema_version) throw StoreError{newer_schema(found, "use a newer program")};
+  if (found > sql::schema_version)
+    throw StoreError{StoreErrorKind::refused, newer_schema(found, "use a newer program")};
 }
 
 std::string read_ledger_id(Connection& connection) {
   const Ledger ledger = read_ledger(connection);
   if (ledger.schema_version <= sql::schema_version) return ledger.id;
-  throw StoreBrokenError{newer_schema(ledger.schema_version, "use a newer creditsd")};
+  throw StoreError{StoreErrorKind::broken,
+                   newer_schema(ledger.schema_version, "use a newer creditsd")};
 }
 
 }  // namespace credits::persistence::postgres

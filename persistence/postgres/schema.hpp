@@ -16,7 +16,8 @@ void make_schema(Connection& connection, const Tell& tell = {});
 // Throws StoreError if there are none, or of another schema.
 void expect_schema(Connection& connection);
 
-// Of the ledger that is there. Throws StoreBrokenError if its schema is newer than this program.
+// Of the ledger that is there. Throws a StoreError that is `broken` if its schema is newer than
+// this program.
 std::string read_ledger_id(Connection& connection);
 
 }  // namespace credits::persistence::postgres

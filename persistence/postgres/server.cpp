@@ -41,9 +41,11 @@ bool refuses_transactions(const StoreError& error) {
 }
 
 [[noreturn]] void refuse_pooler(const Connection& connection) {
-  throw StoreError{"between creditsd and PostgreSQL at " + connection.server() +
-                   " is a pooler whose connections have no session of their own; set pool_mode = "
-                   "session for this database, or connect to the server itself"};
+  throw StoreError{
+      StoreErrorKind::refused,
+      "between creditsd and PostgreSQL at " + connection.server() +
+          " is a pooler whose connections have no session of their own; set pool_mode = "
+          "session for this database, or connect to the server itself"};
 }
 
 }  // namespace
@@ -82,9 +84,10 @@ void expect_own_session(Connection& connection, Connection& second) {
 void expect_search_path(Connection& connection, const std::string& wanted) {
   const std::string found = connection.run_once("SHOW search_path").text(0, 0);
   if (wanted.empty() || found == wanted) return;
-  throw StoreError{"the pooler between creditsd and PostgreSQL at " + connection.server() +
-                   " drops the URI's search_path=" + wanted + " (it is " + found +
-                   "); let it pass options on, or set it by ALTER ROLE … SET search_path"};
+  throw StoreError{StoreErrorKind::refused,
+                   "the pooler between creditsd and PostgreSQL at " + connection.server() +
+                       " drops the URI's search_path=" + wanted + " (it is " + found +
+                       "); let it pass options on, or set it by ALTER ROLE … SET search_path"};
 }
 
 void pass_barrier(Connection& connection) {

@@ -19,7 +19,7 @@ struct Server {
   std::string ledger_id;  // empty: there is no ledger yet
 };
 
-// Throws StoreBrokenError if the ledger's schema is newer than this program.
+// Throws a StoreError that is `broken` if the ledger's schema is newer than this program.
 Server ask_server(Connection& connection);
 
 // Whether something in between answers in the server's place.

@@ -207,6 +207,7 @@ class PostgresStore : public Store {
       }
       if (is_stored && install->is_new()) ++installs_;
     }
+    ensure_answered(mutations, appended);
     return appended;
   }
 
@@ -374,7 +375,7 @@ class PostgresStore : public Store {
       }
     } catch (const StatementError& error) {
       if (!is_damage(error.code()) && !is_data_exception(error.code())) throw;
-      throw StoreDamagedError{error.what()};
+      throw StoreError{StoreErrorKind::damaged, error.what()};
     }
   }
 
@@ -417,7 +418,10 @@ class PostgresStore : public Store {
       const auto& [after, entries, follows] = mutations[i];
       const auto [found, is_first] = merged.try_emplace(after.install_id);
       Merged& install = found->second;
-      if (is_first) install.follows = follows;
+      if (is_first) {
+        expect_possible(follows);
+        install.follows = follows;
+      }
       Stamp newest = install.newest();
       expect_gapless(mutations[i], newest.version);
       for (const ledger::Entry& entry : entries) {
@@ -426,6 +430,7 @@ class PostgresStore : public Store {
       }
       install.places.push_back(i);
       install.stamps.push_back(newest);
+      CREDITS_ENSURES(install.hashes.size() == newest.version - install.follows.version);
     }
     return merged;
   }
@@ -492,6 +497,7 @@ class PostgresStore : public Store {
   void expect_time_left() const {
     if (std::chrono::steady_clock::now() < append_until_) return;
     throw StoreError{
+        StoreErrorKind::unavailable,
         "PostgreSQL took too long for a batch, which was divided because of time-outs"};
   }
 
@@ -598,7 +604,9 @@ class PostgresStore : public Store {
     for (const auto& install : installs) {
       (install.second->is_new() ? created : existing).push_back(install);
     }
-    if (created.empty()) throw StoreError{"a table of the ledger in PostgreSQL is locked"};
+    if (created.empty())
+      throw StoreError{StoreErrorKind::unavailable,
+                       "a table of the ledger in PostgreSQL is locked"};
     if (!existing.empty()) write(mutations, existing);
     find_held_among_new(mutations, created);
   }
@@ -681,7 +689,8 @@ class PostgresStore : public Store {
       }
     }
     if (there.size() == installs.size()) {
-      throw StoreError{"PostgreSQL took a row for one that is gone, but all are there"};
+      throw StoreError{StoreErrorKind::unavailable,
+                       "PostgreSQL took a row for one that is gone, but all are there"};
     }
     write(mutations, there);
   }
@@ -753,7 +762,8 @@ class PostgresStore : public Store {
       if (!unprunable_.empty() && unprunable_.back() == id) continue;
       try {
         fold(postgres::read_entry(result, at), baselines[id], hasher);
-      } catch (const StoreDamagedError& error) {
+      } catch (const StoreError& error) {
+        if (error.kind() != StoreErrorKind::damaged) throw;
         unprunable_.push_back(id);
         baselines.erase(id);
         tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
@@ -768,14 +778,14 @@ class PostgresStore : public Store {
     const std::string what =
         "entry " + std::to_string(stored.entry.version) + " of install \"" + id + "\"";
     if (!hasher.fits(stored.hash, baseline.hash, id, stored.entry)) {
-      throw StoreDamagedError{what + " does not fit its hash"};
+      throw StoreError{StoreErrorKind::damaged, what + " does not fit its hash"};
     }
     try {
       baseline.row.install_id = id;
       ledger::apply(baseline.row, stored.entry);
       baseline.hash = stored.hash;
     } catch (const std::invalid_argument& error) {
-      throw StoreDamagedError{what + ": " + error.what()};
+      throw StoreError{StoreErrorKind::damaged, what + ": " + error.what()};
     }
   }
 
@@ -823,15 +833,13 @@ class PostgresStore : public Store {
 }  // namespace
 
 std::unique_ptr<Store> open_postgres_store(const std::string& uri, const PostgresOptions& options) {
-  if (const auto fault = fault_of_postgres_uri(uri)) throw StoreError{*fault};
+  if (const auto fault = fault_of_postgres_uri(uri))
+    throw StoreError{StoreErrorKind::refused, *fault};
   try {
     return std::make_unique<PostgresStore>(uri, options);
   } catch (const postgres::ConnectionError& error) {
-    if (postgres::refuses_for_good(uri)) throw;
-    throw StoreUnreachableError{error.what()};
-  } catch (const postgres::StatementError& error) {
-    if (!postgres::is_passing(error.code())) throw;
-    throw StoreUnreachableError{error.what()};
+    if (!postgres::refuses_for_good(uri)) throw;
+    throw StoreError{StoreErrorKind::refused, error.what()};
   }
 }
 

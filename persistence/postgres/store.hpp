@@ -17,12 +17,6 @@
 
 namespace credits::persistence {
 
-// The server is not there, or takes nothing for now: another try may find that it does.
-class StoreUnreachableError : public StoreError {
- public:
-  using StoreError::StoreError;
-};
-
 struct PostgresOptions {
   // Of servers that come and go, and of rows that others hold. Any thread.
   Tell tell{};
@@ -38,9 +32,9 @@ std::optional<std::string> fault_of_postgres_uri(const std::string& uri);
 // The server and the database that a good URI names, for people.
 std::string name_of_postgres(const std::string& uri);
 
-// Connects to `uri`, and makes the schema if it is missing. Throws StoreUnreachableError: the
-// server cannot be reached, or takes nothing for now; or another StoreError: it refuses, or has a
-// newer schema; the text says which.
+// Connects to `uri`, and makes the schema if it is missing. Throws StoreError: it
+// is `unavailable` or `full` if the server cannot be reached, or takes nothing for now, and of
+// another kind if it refuses, or has a newer schema; the text says which.
 //
 // A write during which the connection is lost has an unknown outcome; it throws StoreError.
 std::unique_ptr<Store> open_postgres_store(const std::string& uri,

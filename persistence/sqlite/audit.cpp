@@ -33,8 +33,9 @@ class Audit {
     if (rows_) progress_ = rows_->progress();
     journal_.stand_still();
     if (rows_ && rows_->ledger_id() != journal_.ledger_id()) {
-      throw StoreError{"the journal and the snapshots in " + data_dir.string() +
-                       " belong to different ledgers"};
+      throw StoreError{
+          StoreErrorKind::refused,
+          "the journal and the snapshots in " + data_dir.string() + " belong to different ledgers"};
     }
     SQLite::Database journal = open_reader(data_dir / journal_file);
     last_sequence_ =
@@ -152,18 +153,20 @@ class Audit {
     if (!rows_ || report_.fault) return;
     const std::uint64_t names = rows_->names_after(counted_after_);
     if (names == names_found_) return;
-    throw StoreError{std::string{snapshots_file} + " has " + std::to_string(names) +
-                     " names that entries are remembered by; the entries have " +
-                     std::to_string(names_found_)};
+    throw StoreError{StoreErrorKind::refused,
+                     std::string{snapshots_file} + " has " + std::to_string(names) +
+                         " names that entries are remembered by; the entries have " +
+                         std::to_string(names_found_)};
   }
 
   // Told last: what else is wrong then says more.
   void compare_ends() const {
     if (report_.fault || progress_.sequence <= last_sequence_) return;
-    throw StoreError{std::string{journal_file} + " ends at entry " +
-                     std::to_string(last_sequence_) + ", but " + snapshots_file +
-                     " has seen entry " + std::to_string(progress_.sequence) +
-                     "; restore both from a backup"};
+    throw StoreError{StoreErrorKind::refused, std::string{journal_file} + " ends at entry " +
+                                                  std::to_string(last_sequence_) + ", but " +
+                                                  snapshots_file + " has seen entry " +
+                                                  std::to_string(progress_.sequence) +
+                                                  "; restore both from a backup"};
   }
 
   void not_found(const LedTo& by) {
@@ -189,9 +192,10 @@ class Audit {
     }
     if (rows != computed_.size()) find_missing_row();
     if (!report_.fault && rows != progress_.installs) {
-      throw StoreError{std::string{snapshots_file} + " counts " +
-                       std::to_string(progress_.installs) + " installs, but has " +
-                       std::to_string(rows) + " rows; restore the ledger from a backup"};
+      throw StoreError{StoreErrorKind::refused, std::string{snapshots_file} + " counts " +
+                                                    std::to_string(progress_.installs) +
+                                                    " installs, but has " + std::to_string(rows) +
+                                                    " rows; restore the ledger from a backup"};
     }
   }
 
@@ -253,7 +257,8 @@ std::optional<AuditFault> find_mistyped(const std::filesystem::path& path,
 void check_pages(const std::filesystem::path& path) {
   SQLite::Database database = open_reader(path);
   const std::string found = database.execAndGet("PRAGMA quick_check(1)").getString();
-  if (found != "ok") throw StoreError{path.string() + " is damaged: " + found};
+  if (found != "ok")
+    throw StoreError{StoreErrorKind::refused, path.string() + " is damaged: " + found};
 }
 
 }  // namespace
@@ -262,8 +267,9 @@ AuditReport audit(const std::filesystem::path& data_dir, const ReportAudited& re
   const auto journal = data_dir / journal_file;
   const auto snapshots = data_dir / snapshots_file;
   if (!std::filesystem::exists(journal)) {
-    throw StoreError{data_dir.string() + " is not the data directory of a ledger: it has no " +
-                     journal_file};
+    throw StoreError{
+        StoreErrorKind::refused,
+        data_dir.string() + " is not the data directory of a ledger: it has no " + journal_file};
   }
   expect_own_files(data_dir);
   const bool log_is_missing = is_log_missing(journal);
@@ -281,7 +287,8 @@ AuditReport audit(const std::filesystem::path& data_dir, const ReportAudited& re
     result.fault = find_mistyped(snapshots, {sql::select_mistyped("rows")});
     return result;
   } catch (const SQLite::Exception& error) {
-    throw StoreError{"cannot read the ledger in " + data_dir.string() + ": " + error.what()};
+    throw StoreError{kind_of(error),
+                     "cannot read the ledger in " + data_dir.string() + ": " + error.what()};
   }
 }
 

@@ -37,7 +37,7 @@ void copy_pages(const std::filesystem::path& from, const std::filesystem::path& 
   for (int result = SQLITE_OK; result != SQLITE_DONE;) {
     result = copying.executeStep(pages_at_once);
     if (result == SQLITE_BUSY || result == SQLITE_LOCKED) {
-      throw StoreError{to.string() + " is in use"};
+      throw StoreError{StoreErrorKind::unavailable, to.string() + " is in use"};
     }
     const auto total = static_cast<std::uint64_t>(copying.getTotalPageCount());
     report(total - static_cast<std::uint64_t>(copying.getRemainingPageCount()), total);
@@ -59,16 +59,17 @@ void backup(const std::filesystem::path& data_dir, const std::filesystem::path& 
             const ReportCopied& report) {
   const auto journal_path = data_dir / journal_file;
   if (!std::filesystem::exists(journal_path)) {
-    throw StoreError{data_dir.string() + " is not the data directory of a ledger: it has no " +
-                     journal_file};
+    throw StoreError{
+        StoreErrorKind::refused,
+        data_dir.string() + " is not the data directory of a ledger: it has no " + journal_file};
   }
   expect_version(journal_path, sql::journal_schema);
   try {
     copy_pages(journal_path, file, report);
     mark_as_backup(file);
   } catch (const SQLite::Exception& error) {
-    throw StoreError{"cannot copy " + journal_path.string() + " to " + file.string() + ": " +
-                     error.what()};
+    throw StoreError{kind_of(error), "cannot copy " + journal_path.string() + " to " +
+                                         file.string() + ": " + error.what()};
   }
 }
 

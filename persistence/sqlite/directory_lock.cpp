@@ -10,6 +10,7 @@
 #include <cstring>
 #include <string>
 
+#include "persistence/sqlite/file.hpp"
 #include "persistence/store.hpp"
 
 namespace credits::persistence {
@@ -23,9 +24,10 @@ std::string holder_of(int descriptor) {
 }
 
 [[noreturn]] void refuse(const std::filesystem::path& directory) {
-  throw StoreError{"cannot write to the data directory " + directory.string() + ": " +
-                   std::strerror(errno) +
-                   "; make it writable for this user, or choose another one"};
+  throw StoreError{kind_of_system_error(errno),
+                   "cannot write to the data directory " + directory.string() + ": " +
+                       std::strerror(errno) +
+                       "; make it writable for this user, or choose another one"};
 }
 
 }  // namespace
@@ -41,18 +43,20 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {
   if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0) {
     const std::string holder = holder_of(descriptor_);
     ::close(descriptor_);
-    throw StoreError{"the data directory " + directory.string() + " is in use by " + holder +
-                     "; stop that one first, or choose another directory"};
+    throw StoreError{StoreErrorKind::refused,
+                     "the data directory " + directory.string() + " is in use by " + holder +
+                         "; stop that one first, or choose another directory"};
   }
   const std::string owner = "the process with pid " + std::to_string(::getpid());
   // In this order, so that a file that is there needs no more room than it has.
   const auto size = static_cast<ssize_t>(owner.size());
   if (::pwrite(descriptor_, owner.data(), owner.size(), 0) != size ||
       ::ftruncate(descriptor_, size) != 0) {
-    const std::string reason = std::strerror(errno);
+    const int reason = errno;
     ::close(descriptor_);
-    throw StoreError{"cannot write to " + path.string() + ": " + reason +
-                     "; make room on its disk, or make it writable for this user"};
+    throw StoreError{kind_of_system_error(reason),
+                     "cannot write to " + path.string() + ": " + std::strerror(reason) +
+                         "; make room on its disk, or make it writable for this user"};
   }
 }
 
@@ -73,7 +77,8 @@ Ground::~Ground() { let_go(); }
 // Only as a path: closing any other descriptor of a file lets go of SQLite's locks on it.
 void Ground::hold(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_PATH | O_CLOEXEC);
-  if (descriptor < 0) throw StoreError{path.string() + ": " + std::strerror(errno)};
+  if (descriptor < 0)
+    throw StoreError{kind_of_system_error(errno), path.string() + ": " + std::strerror(errno)};
   held_.push_back({path, descriptor});
 }
 
@@ -86,11 +91,11 @@ std::optional<std::string> Ground::find_loss() const {
     struct ::stat held {};
     struct ::stat there {};
     if (::fstat(descriptor, &held) != 0) {
-      throw StoreError{path.string() + ": " + std::strerror(errno)};
+      throw StoreError{kind_of_system_error(errno), path.string() + ": " + std::strerror(errno)};
     }
     if (::stat(path.c_str(), &there) != 0) {
       if (errno == ENOENT || errno == ENOTDIR) return path.string() + " was removed or moved away";
-      throw StoreError{path.string() + ": " + std::strerror(errno)};
+      throw StoreError{kind_of_system_error(errno), path.string() + ": " + std::strerror(errno)};
     }
     if (held.st_dev != there.st_dev || held.st_ino != there.st_ino) {
       return path.string() + " was replaced";

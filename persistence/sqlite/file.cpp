@@ -46,11 +46,14 @@ bool is_blank(SQLite::Database& database) {
 }
 
 void check_version(const std::filesystem::path& path, int version, const sql::Schema& schema) {
-  if (version == 0) throw StoreError{path.string() + " is not a file of a ledger; move it away"};
+  if (version == 0)
+    throw StoreError{StoreErrorKind::refused,
+                     path.string() + " is not a file of a ledger; move it away"};
   if (version > schema.version()) {
-    throw StoreError{path.string() + " has schema version " + std::to_string(version) +
-                     ", this creditsd knows up to " + std::to_string(schema.version()) +
-                     "; run the newer creditsd that wrote it"};
+    throw StoreError{StoreErrorKind::refused,
+                     path.string() + " has schema version " + std::to_string(version) +
+                         ", this creditsd knows up to " + std::to_string(schema.version()) +
+                         "; run the newer creditsd that wrote it"};
   }
 }
 
@@ -67,9 +70,11 @@ bool is_frozen(const std::filesystem::path& path) {
   std::error_code no_log;
   const auto log_bytes = std::filesystem::file_size(path.string() + "-wal", no_log);
   if (no_log || log_bytes == 0) return std::filesystem::exists(path);
-  throw StoreError{path.string() + ": its log, " + path.string() +
-                   "-wal, cannot be read on a mount that is read-only; copy the directory to where "
-                   "files can be made, and use the copy"};
+  throw StoreError{
+      StoreErrorKind::refused,
+      path.string() + ": its log, " + path.string() +
+          "-wal, cannot be read on a mount that is read-only; copy the directory to where "
+          "files can be made, and use the copy"};
 }
 
 std::string uri_of_frozen(const std::filesystem::path& path) {
@@ -107,7 +112,8 @@ void write_again(SQLite::Database& database) {
 void expect_writable(const std::filesystem::path& path, SQLite::Database& database,
                      const std::function<void()>& write) {
   if (::sqlite3_db_readonly(database.getHandle(), "main") != 0) {
-    throw StoreError{path.string() + " may only be read; make it writable for this user"};
+    throw StoreError{StoreErrorKind::refused,
+                     path.string() + " may only be read; make it writable for this user"};
   }
   on_file(path, database, [&] {
     try {
@@ -174,8 +180,9 @@ void expect_version(const std::filesystem::path& path, const sql::Schema& schema
     check_version(path, version, schema);
     expect_whole_pages(path, database);
     if (version == schema.version()) return;
-    throw StoreError{path.string() + " has the old schema version " + std::to_string(version) +
-                     "; start creditsd on it once, which upgrades it"};
+    throw StoreError{StoreErrorKind::refused, path.string() + " has the old schema version " +
+                                                  std::to_string(version) +
+                                                  "; start creditsd on it once, which upgrades it"};
   });
 }
 
@@ -221,12 +228,10 @@ std::string read_ledger_id(SQLite::Database& database) {
 int primary_code_of(const SQLite::Exception& error) { return error.getErrorCode() & 0xff; }
 
 bool is_without_room(SQLite::Database& database, const SQLite::Exception& error) {
-  if (primary_code_of(error) == SQLITE_FULL) return true;
-  // The index of the log, which SQLite failed to make larger.
-  if (error.getExtendedErrorCode() == SQLITE_IOERR_SHMSIZE) return true;
+  if (kind_of(error) == StoreErrorKind::full) return true;
   if (error.getExtendedErrorCode() != SQLITE_IOERR_WRITE) return false;
   const int reason = system_error_of(database);
-  return reason == ENOSPC || reason == EDQUOT || reason == EFBIG;
+  return kind_of_system_error(reason) == StoreErrorKind::full;
 }
 
 bool is_for_good(const SQLite::Exception& error) {
@@ -246,10 +251,43 @@ bool is_damage(const SQLite::Exception& error) {
   return code == SQLITE_CORRUPT || code == SQLITE_NOTADB;
 }
 
-StoreDamagedError to_damaged_error(const std::filesystem::path& path, const std::string& whose,
-                                   const std::string& what) {
-  return StoreDamagedError{path.string() + ": " + whose + ": " + what +
-                           "; creditsctl check tells more, restore the ledger from a backup"};
+StoreError to_damaged_error(const std::filesystem::path& path, const std::string& whose,
+                            const std::string& what) {
+  return StoreError{StoreErrorKind::damaged,
+                    path.string() + ": " + whose + ": " + what +
+                        "; creditsctl check tells more, restore the ledger from a backup"};
+}
+
+StoreErrorKind kind_of_system_error(int reason) {
+  switch (reason) {
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+      return StoreErrorKind::full;
+    case EACCES:
+    case EPERM:
+    case EROFS:
+    case ENOENT:
+    case ENOTDIR:
+      return StoreErrorKind::refused;
+    default:
+      return StoreErrorKind::unavailable;
+  }
+}
+
+StoreErrorKind kind_of(const SQLite::Exception& error) {
+  // The index of the log, which SQLite failed to make larger.
+  if (error.getExtendedErrorCode() == SQLITE_IOERR_SHMSIZE) return StoreErrorKind::full;
+  switch (primary_code_of(error)) {
+    case SQLITE_FULL:
+      return StoreErrorKind::full;
+    case SQLITE_BUSY:
+    case SQLITE_LOCKED:
+    case SQLITE_IOERR:
+      return StoreErrorKind::unavailable;
+    default:
+      return StoreErrorKind::refused;
+  }
 }
 
 StoreError to_store_error(const std::filesystem::path& path, const SQLite::Exception& error) {
@@ -270,7 +308,7 @@ StoreError to_store_error(const std::filesystem::path& path, const SQLite::Excep
     default:
       break;
   }
-  return StoreError{path.string() + ": " + error.what() + hint};
+  return StoreError{kind_of(error), path.string() + ": " + error.what() + hint};
 }
 
 StoreError to_store_error(const std::filesystem::path& path, SQLite::Database& database,
@@ -279,8 +317,9 @@ StoreError to_store_error(const std::filesystem::path& path, SQLite::Database& d
   const int reason = system_error_of(database);
   const std::string what = path.string() + ": " + error.what() +
                            (reason != 0 ? std::string{": "} + std::strerror(reason) : "");
-  if (!is_without_room(database, error)) return StoreError{what + "; see to the disk"};
-  return StoreError{what + "; make room on its disk, or raise the limit"};
+  if (!is_without_room(database, error))
+    return StoreError{kind_of(error), what + "; see to the disk"};
+  return StoreError{StoreErrorKind::full, what + "; make room on its disk, or raise the limit"};
 }
 
 }  // namespace credits::persistence

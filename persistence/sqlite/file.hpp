@@ -73,6 +73,12 @@ bool is_without_room(SQLite::Database& database, const SQLite::Exception& error)
 // lies after the newest commit in SQLite's log, and the next write goes over it.
 bool is_for_good(const SQLite::Exception& error);
 
+// Of an error about which the system says no more than SQLite does.
+StoreErrorKind kind_of(const SQLite::Exception& error);
+
+// Of a call to the system that has left `reason` in errno.
+StoreErrorKind kind_of_system_error(int reason);
+
 StoreError to_store_error(const std::filesystem::path& path, const SQLite::Exception& error);
 
 // The same, with what the system said.
@@ -103,8 +109,8 @@ auto on_file(const std::filesystem::path& path, SQLite::Database& database, Work
 bool is_damage(const SQLite::Exception& error);
 
 // `whose` is what is damaged, as "install \"a\"".
-StoreDamagedError to_damaged_error(const std::filesystem::path& path, const std::string& whose,
-                                   const std::string& what);
+StoreError to_damaged_error(const std::filesystem::path& path, const std::string& whose,
+                            const std::string& what);
 
 inline std::string install_in_words(const std::string& id) { return "install \"" + id + "\""; }
 

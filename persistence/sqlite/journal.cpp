@@ -156,11 +156,12 @@ ledger::Entry JournalReader::selected_entry() {
 }
 
 void JournalReader::throw_selected_damaged() {
-  throw StoreDamagedError{
+  throw StoreError{
+      StoreErrorKind::damaged,
       path_.string() + ": entry " + std::to_string(unsigned_of(select_entry_, sequence)) +
-      ", version " + std::to_string(unsigned_of(select_entry_, version)) + " of install \"" +
-      select_entry_.getColumn(install_id).getString() +
-      "\", is damaged; creditsctl check tells more, restore the ledger from a backup"};
+          ", version " + std::to_string(unsigned_of(select_entry_, version)) + " of install \"" +
+          select_entry_.getColumn(install_id).getString() +
+          "\", is damaged; creditsctl check tells more, restore the ledger from a backup"};
 }
 
 bool JournalReader::select(const std::string& id, std::uint64_t wanted) {
@@ -262,15 +263,18 @@ void expect_own_files(const std::filesystem::path& data_dir) {
   expect_file_of_log(journal);
   expect_own_log(journal);
   if (!std::filesystem::exists(snapshots) || !is_backup(journal)) return;
-  throw StoreError{journal.string() + " is a backup, and " + snapshots.string() +
-                   " is of another journal.db, that was here before; remove snapshots.db, "
-                   "snapshots.db-wal and snapshots.db-shm, the start makes them from the backup"};
+  throw StoreError{
+      StoreErrorKind::refused,
+      journal.string() + " is a backup, and " + snapshots.string() +
+          " is of another journal.db, that was here before; remove snapshots.db, "
+          "snapshots.db-wal and snapshots.db-shm, the start makes them from the backup"};
 }
 
 void expect_entries_without_log(const std::filesystem::path& path, std::uint64_t last_sequence) {
   if (last_sequence > 0) return;
-  throw StoreError{path.string() + " has no entries, and its log, " + log_of(path).string() +
-                   ", is missing; put the log beside it, or remove it to begin a new ledger"};
+  throw StoreError{StoreErrorKind::refused,
+                   path.string() + " has no entries, and its log, " + log_of(path).string() +
+                       ", is missing; put the log beside it, or remove it to begin a new ledger"};
 }
 
 std::string missing_log_in_words(const std::filesystem::path& path) {
@@ -320,7 +324,11 @@ std::uint64_t Journal::last_sequence() {
 
 void Journal::append(const std::vector<JournalRecord>& records) {
   write([&] {
-    for (const JournalRecord& record : records) insert(record);
+    std::uint64_t last = records.empty() ? 0 : records.front().sequence - 1;
+    for (const JournalRecord& record : records) {
+      CREDITS_EXPECTS(record.sequence == ++last && record.previous_sequence < record.sequence);
+      insert(record);
+    }
   });
 }
 
@@ -360,12 +368,12 @@ void Journal::guarded(Work work) {
 void Journal::give_up(const std::string& reason) {
   const std::lock_guard lock{broken_mutex_};
   if (broken_.empty()) broken_ = reason;
-  throw StoreBrokenError{broken_};
+  throw StoreError{StoreErrorKind::broken, broken_};
 }
 
 void Journal::expect_unbroken() const {
   const std::lock_guard lock{broken_mutex_};
-  if (!broken_.empty()) throw StoreBrokenError{broken_};
+  if (!broken_.empty()) throw StoreError{StoreErrorKind::broken, broken_};
 }
 
 void Journal::insert(const JournalRecord& record) {
@@ -434,7 +442,8 @@ Pruned Journal::prune(std::uint64_t after, std::size_t limit, const JudgeRecord&
       if (visited == limit) return false;
       try {
         if (fate_of(record) == Fate::ends) return false;
-      } catch (const StoreDamagedError& error) {
+      } catch (const StoreError& error) {
+        if (error.kind() != StoreErrorKind::damaged) throw;
         damaged.insert(record.install_id);
         tell_damaged(record.install_id, error);
       }

@@ -41,7 +41,7 @@ struct JournalRecord {
 using VisitRecord = std::function<bool(const JournalRecord&)>;
 
 // Reads through a connection of its own. Any thread; one at a time gets on. Where single entries
-// are read, each is compared with its hash: StoreDamagedError says which one is damaged.
+// are read, each is compared with its hash: a StoreError that is `damaged` says which one.
 class JournalReader {
  public:
   explicit JournalReader(const std::filesystem::path& path);
@@ -86,8 +86,7 @@ class JournalReader {
 };
 
 // Called with an install whose entries stay as they are, and why.
-using TellDamaged =
-    std::function<void(const std::string& install_id, const StoreDamagedError& reason)>;
+using TellDamaged = std::function<void(const std::string& install_id, const StoreError& reason)>;
 
 // Throws StoreError if the journal in `data_dir` is a backup, and the log or the snapshots beside
 // it are not.
@@ -126,7 +125,8 @@ class Journal {
 
   // One transaction, synced when it returns. Throws StoreError: nothing is stored, unless the disk
   // kept what it said it could not write, and the process ends before the next write. Throws
-  // StoreBrokenError: a sync has failed, the outcome is unknown, and every later write throws too.
+  // StoreError that is `broken`: a sync has failed, the outcome is unknown, and every later write
+  // throws too.
   // One thread at a time.
   void append(const std::vector<JournalRecord>& records);
 
@@ -137,10 +137,10 @@ class Journal {
   // other thread writes.
   void expect_writable();
 
-  // Every later write throws StoreBrokenError with this reason, as this does. Any thread.
+  // Throws a StoreError that is `broken` for this reason, as does every later write. Any thread.
   [[noreturn]] void give_up(const std::string& reason);
 
-  // Throws StoreBrokenError if every write will. Any thread; waits for none.
+  // Throws a StoreError that is `broken` if every write will. Any thread; waits for none.
   void expect_unbroken() const;
 
   // To be asked now and then: the log is small again when nobody keeps it from that. Throws as

@@ -106,17 +106,19 @@ void expect_own_log(const fs::path& path) {
   const auto header = read_header(path);
   if (!header || header->has_log) return;
   throw StoreError{
+      StoreErrorKind::refused,
       path.string() + " has no log, as a backup has none: " + log_of(path).string() +
-      " is of another file, that was here before; to restore the backup, remove all "
-      "other files of the old ledger, journal.db-wal, journal.db-shm and snapshots.db*"};
+          " is of another file, that was here before; to restore the backup, remove all "
+          "other files of the old ledger, journal.db-wal, journal.db-shm and snapshots.db*"};
 }
 
 void expect_file_of_log(const fs::path& path) {
   std::error_code missing;
   const bool has_file = fs::file_size(path, missing) > 0 && !missing;
   if (has_file || log_bytes(path) == 0) return;
-  throw StoreError{path.string() + " is missing or empty, but its log, " + log_of(path).string() +
-                   ", is there; put the file back, or restore a backup in another directory"};
+  throw StoreError{StoreErrorKind::refused,
+                   path.string() + " is missing or empty, but its log, " + log_of(path).string() +
+                       ", is there; put the file back, or restore a backup in another directory"};
 }
 
 void expect_whole_pages(const fs::path& path, SQLite::Database& database) {
@@ -127,16 +129,19 @@ void expect_whole_pages(const fs::path& path, SQLite::Database& database) {
   if (log_bytes(path) == 0) {
     // SQLite reads what is missing of a page as zeros, and says nothing.
     if (bytes % page_bytes == 0) return;
-    throw StoreError{path.string() + " was cut short; restore it from a backup"};
+    throw StoreError{StoreErrorKind::refused,
+                     path.string() + " was cut short; restore it from a backup"};
   }
   if (bytes / page_bytes >= pages) return;
   const auto in_log = pages_in_log(path, page_bytes);
   for (auto page = bytes / page_bytes + 1; page <= pages; ++page) {
     if (in_log.contains(page) || page == lock_byte / page_bytes + 1) continue;
-    throw StoreError{path.string() + " lacks page " + std::to_string(page) + " of " +
-                     std::to_string(pages) + ", and its log, " + log_of(path).string() +
-                     ", does too: the file was cut short, or the log is of another file; restore "
-                     "a backup, in a directory without the other files of the ledger"};
+    throw StoreError{
+        StoreErrorKind::refused,
+        path.string() + " lacks page " + std::to_string(page) + " of " + std::to_string(pages) +
+            ", and its log, " + log_of(path).string() +
+            ", does too: the file was cut short, or the log is of another file; restore "
+            "a backup, in a directory without the other files of the ledger"};
   }
 }
 
@@ -151,9 +156,10 @@ bool is_log_missing(const fs::path& path) {
   const auto header = read_header(path);
   if (!header || !header->has_log) return false;
   if (header->is_blank) {
-    throw StoreError{path.string() + " has nothing by itself, and its log, " +
-                     log_of(path).string() +
-                     ", is missing; put the log beside it, or remove it to begin a new ledger"};
+    throw StoreError{StoreErrorKind::refused,
+                     path.string() + " has nothing by itself, and its log, " +
+                         log_of(path).string() +
+                         ", is missing; put the log beside it, or remove it to begin a new ledger"};
   }
   return header->mark == Mark::in_use;
 }

@@ -73,10 +73,11 @@ StoredRow read_columns(SQLite::Statement& from) {
 }
 
 [[noreturn]] void refuse(const std::filesystem::path& path, const ledger::Row& row) {
-  throw StoreDamagedError{path.string() + ": the row of install \"" + row.install_id +
-                          "\", version " + std::to_string(row.version) +
-                          ", does not match its checksum; creditsctl check tells more, restore the "
-                          "ledger from a backup"};
+  throw StoreError{StoreErrorKind::damaged,
+                   path.string() + ": the row of install \"" + row.install_id + "\", version " +
+                       std::to_string(row.version) +
+                       ", does not match its checksum; creditsctl check tells more, restore the "
+                       "ledger from a backup"};
 }
 
 }  // namespace

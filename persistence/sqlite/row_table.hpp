@@ -22,8 +22,8 @@ struct StoredRow {
 // Binds the columns of `stored` in their order. It must live until the statement has run.
 void bind_row(SQLite::Statement& upsert, const StoredRow& stored);
 
-// Throws StoreDamagedError that names `path` and the install if the row does not match its
-// checksum.
+// Throws a StoreError that is `damaged` and names `path` and the install if the row does not match
+// its checksum.
 StoredRow read_row(SQLite::Statement& from, const std::filesystem::path& path);
 
 // A hash as a column's value.

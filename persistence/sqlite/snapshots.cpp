@@ -35,7 +35,8 @@ std::optional<std::uint64_t> find_name(SQLite::Statement& select, const std::str
 
 Progress read_progress(SQLite::Database& database, const std::filesystem::path& path) {
   SQLite::Statement select{database, sql::select_progress};
-  if (!select.executeStep()) throw StoreError{path.string() + " does not say how far it is"};
+  if (!select.executeStep())
+    throw StoreError{StoreErrorKind::refused, path.string() + " does not say how far it is"};
   const auto column = [&select](int index) {
     return static_cast<std::uint64_t>(select.getColumn(index).getInt64());
   };

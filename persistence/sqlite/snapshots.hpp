@@ -46,7 +46,7 @@ struct OldName {
 };
 
 // Reads rows through a connection of its own. Any thread; one at a time gets on. What is damaged is
-// a StoreDamagedError that names the install, be it one of a page of many.
+// a StoreError of that kind, which names the install, be it one of a page of many.
 class SnapshotReader {
  public:
   explicit SnapshotReader(const std::filesystem::path& path);

@@ -41,11 +41,13 @@ bool make_directory(const std::filesystem::path& directory) {
 const std::filesystem::path& prepare_directory(const std::filesystem::path& directory) {
   const auto whole = std::filesystem::absolute(directory);
   if (!make_directory(whole.has_filename() ? whole : whole.parent_path())) {
-    throw StoreError{"cannot make the data directory " + directory.string() + ": " +
-                     std::strerror(errno) + "; choose one that this user may make"};
+    throw StoreError{kind_of_system_error(errno),
+                     "cannot make the data directory " + directory.string() + ": " +
+                         std::strerror(errno) + "; choose one that this user may make"};
   }
   if (!std::filesystem::is_directory(directory)) {
-    throw StoreError{directory.string() + " is not a directory; choose another data directory"};
+    throw StoreError{StoreErrorKind::refused,
+                     directory.string() + " is not a directory; choose another data directory"};
   }
   return directory;
 }
@@ -174,6 +176,7 @@ class SqliteStore : public Store {
     // After it: until here, what is gone now may have taken the write.
     if (const auto removed = ground_.find_removed()) give_up(*removed);
     publish(mutations, plan);
+    ensure_answered(mutations, plan.appended);
     return std::move(plan.appended);
   }
 
@@ -220,10 +223,9 @@ class SqliteStore : public Store {
     bool has_more = false;
     try {
       has_more = prune_part(horizon);
-    } catch (const StoreBrokenError&) {
-      throw;
-    } catch (const StoreError&) {
-      try_to_shrink_logs();  // a full disk may be full of them
+    } catch (const StoreError& error) {
+      // The logs may be what fills the disk.
+      if (error.kind() == StoreErrorKind::full) try_to_shrink_logs();
       throw;
     }
     if (!has_more) shrink_logs();
@@ -386,7 +388,7 @@ class SqliteStore : public Store {
       return (record.sequence > forgotten.sequence || record.entry.at >= horizon.names_before) &&
              !ledger::names_of(record.entry).empty();
     };
-    const auto tell_once = [this](const std::string& id, const StoreDamagedError& error) {
+    const auto tell_once = [this](const std::string& id, const StoreError& error) {
       if (!told_damaged_.insert(id).second) return;
       tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
     };
@@ -504,7 +506,8 @@ class SqliteStore : public Store {
     try {
       history_.entry(record.install_id, record.sequence);
       return false;
-    } catch (const StoreDamagedError&) {
+    } catch (const StoreError& error) {
+      if (error.kind() != StoreErrorKind::damaged) throw;
       return true;
     }
   }
@@ -512,8 +515,9 @@ class SqliteStore : public Store {
   Journal open_journal(const std::filesystem::path& data_dir) const {
     const auto path = data_dir / journal_file;
     if (std::filesystem::exists(snapshots_path_) && !std::filesystem::exists(path)) {
-      throw StoreError{path.string() + " is missing, but " + snapshots_path_.string() +
-                       " is there; restore both from a backup"};
+      throw StoreError{StoreErrorKind::refused, path.string() + " is missing, but " +
+                                                    snapshots_path_.string() +
+                                                    " is there; restore both from a backup"};
     }
     expect_own_files(data_dir);
     return Journal{path, random_ledger_id()};
@@ -572,7 +576,8 @@ class SqliteStore : public Store {
       return overlay_size() < options_.overlay_rows_max;
     });
     if (!has_room) {
-      throw StoreError{snapshots_path_.string() + " lags too far behind the journal"};
+      throw StoreError{StoreErrorKind::unavailable,
+                       snapshots_path_.string() + " lags too far behind the journal"};
     }
   }
 
@@ -600,7 +605,10 @@ class SqliteStore : public Store {
     for (const Mutation& mutation : mutations) {
       const std::string& id = mutation.after.install_id;
       const auto [place, is_new] = places.try_emplace(id, plan.installs.size());
-      if (is_new) plan.installs.push_back({id, mutation.follows, mutation.follows.version});
+      if (is_new) {
+        expect_possible(mutation.follows);
+        plan.installs.push_back({id, mutation.follows, mutation.follows.version});
+      }
       plan.install_of.push_back(place->second);
     }
   }
@@ -637,7 +645,8 @@ class SqliteStore : public Store {
       const auto stored = guard_.load(install.id);
       const Stamp newest = stored ? stamp_of(*stored) : Stamp{};
       return newest == install.newest ? Outcome::stored : Outcome::conflict;
-    } catch (const StoreDamagedError&) {
+    } catch (const StoreError& error) {
+      if (error.kind() != StoreErrorKind::damaged) throw;
       return Outcome::damaged;
     }
   }
@@ -660,6 +669,7 @@ class SqliteStore : public Store {
       }
       Stamp& newest = install.newest;
       for (const ledger::Entry& entry : mutation.entries) {
+        CREDITS_EXPECTS(entry.version == newest.version + 1 && newest.sequence <= sequence);
         const Hash hash = hasher_(newest.hash, install.id, entry);
         plan.records.push_back({++sequence, newest.sequence, install.id, entry, hash});
         newest = {entry.version, hash, sequence};
@@ -710,17 +720,19 @@ class SqliteStore : public Store {
   // Brings the rows from where the snapshots are to where the journal is.
   void recover() {
     if (writer_.ledger_id() != journal_.ledger_id()) {
-      throw StoreError{"journal.db and snapshots.db in " + data_dir_.string() +
-                       " belong to different ledgers; restore both from one backup"};
+      throw StoreError{StoreErrorKind::refused,
+                       "journal.db and snapshots.db in " + data_dir_.string() +
+                           " belong to different ledgers; restore both from one backup"};
     }
     const Progress progress = writer_.progress();
     const std::uint64_t journal_end = journal_.last_sequence();
     if (journal_end < progress.sequence) {
-      throw StoreError{"journal.db in " + data_dir_.string() + " ends at entry " +
-                       std::to_string(journal_end) + ", but snapshots.db has seen entry " +
-                       std::to_string(progress.sequence) +
-                       "; entries are lost, restore a backup, or, to go on from this journal.db, "
-                       "remove snapshots.db, snapshots.db-wal and snapshots.db-shm"};
+      throw StoreError{
+          StoreErrorKind::refused,
+          "journal.db in " + data_dir_.string() + " ends at entry " + std::to_string(journal_end) +
+              ", but snapshots.db has seen entry " + std::to_string(progress.sequence) +
+              "; entries are lost, restore a backup, or, to go on from this journal.db, "
+              "remove snapshots.db, snapshots.db-wal and snapshots.db-shm"};
     }
     expect_one_history(progress);
     if (journal_.is_log_missing()) {
@@ -756,11 +768,12 @@ class SqliteStore : public Store {
   // Two files of the same ledger have gone on apart if one of them was restored without the other.
   void expect_one_history(const Progress& progress) {
     if (progress.sequence == 0 || agree_at(progress.sequence)) return;
-    throw StoreError{snapshots_path_.string() + " has seen another entry " +
-                     std::to_string(progress.sequence) + " than journal.db in " +
-                     data_dir_.string() +
-                     " has; remove snapshots.db, snapshots.db-wal and snapshots.db-shm, the start "
-                     "makes them from journal.db"};
+    throw StoreError{
+        StoreErrorKind::refused,
+        snapshots_path_.string() + " has seen another entry " + std::to_string(progress.sequence) +
+            " than journal.db in " + data_dir_.string() +
+            " has; remove snapshots.db, snapshots.db-wal and snapshots.db-shm, the start "
+            "makes them from journal.db"};
   }
 
   // Whether the row that the last entry of the snapshots led to is that of the journal's entry. Of
@@ -830,7 +843,8 @@ class SqliteStore : public Store {
   std::optional<StoredRow> row_to_replay_on(const std::string& id) {
     try {
       return find(id, guard_).value_or(StoredRow{});
-    } catch (const StoreDamagedError& error) {
+    } catch (const StoreError& error) {
+      if (error.kind() != StoreErrorKind::damaged) throw;
       tell("install_damaged", error.what());
       return std::nullopt;
     }
@@ -855,10 +869,11 @@ class SqliteStore : public Store {
         throw std::invalid_argument{"it is damaged, as its hash tells"};
       }
     } catch (const std::invalid_argument& error) {
-      throw StoreError{"journal.db in " + data_dir_.string() + ": entry " +
-                       std::to_string(record.sequence) + ", version " +
-                       std::to_string(record.entry.version) + " of install \"" + record.install_id +
-                       "\": " + error.what() + "; restore the ledger from a backup"};
+      throw StoreError{
+          StoreErrorKind::refused,
+          "journal.db in " + data_dir_.string() + ": entry " + std::to_string(record.sequence) +
+              ", version " + std::to_string(record.entry.version) + " of install \"" +
+              record.install_id + "\": " + error.what() + "; restore the ledger from a backup"};
     }
     stored.last_sequence = record.sequence;
     stored.hash = record.hash;
@@ -913,7 +928,8 @@ std::unique_ptr<Store> open_sqlite_store(const std::filesystem::path& data_dir,
   try {
     return std::make_unique<SqliteStore>(data_dir, options);
   } catch (const SQLite::Exception& error) {
-    throw StoreError{"cannot open the ledger in " + data_dir.string() + ": " + error.what()};
+    throw StoreError{kind_of(error),
+                     "cannot open the ledger in " + data_dir.string() + ": " + error.what()};
   }
 }
 

@@ -36,8 +36,8 @@ struct SqliteOptions {
 // newer schema; the text says which.
 //
 // After a failed sync of the journal, the outcome of that append is unknown: it throws
-// StoreBrokenError, as does every later one. So it is once the directory or one of its files has
-// been removed, moved or replaced: append() sees what was removed, ping() the rest too.
+// a StoreError that is `broken`, as does every later one. So it is once the directory or one of its
+// files has been removed, moved or replaced: append() sees what was removed, ping() the rest too.
 std::unique_ptr<Store> open_sqlite_store(const std::filesystem::path& data_dir,
                                          const SqliteOptions& options = {});
 

@@ -17,14 +17,16 @@ class PendingAnswer {
  public:
   explicit PendingAnswer(std::future<std::vector<actors::Answer>> all) : all_{std::move(all)} {}
 
-  // Throws StoreError if the operation may or may not have been done, StoreDamagedError if its
-  // install is damaged.
+  // Throws StoreError: `unavailable` if the operation may or may not have been done, `damaged` if
+  // its install is damaged.
   actors::Answer get() {
     actors::Answer answer = all_.get().front();
     const auto* unavailable = std::get_if<actors::Unavailable>(&answer);
-    if (unavailable) throw persistence::StoreError{unavailable->reason};
+    if (unavailable)
+      throw persistence::StoreError{persistence::StoreErrorKind::unavailable, unavailable->reason};
     const auto* damaged = std::get_if<actors::Damaged>(&answer);
-    if (damaged) throw persistence::StoreDamagedError{damaged->reason};
+    if (damaged)
+      throw persistence::StoreError{persistence::StoreErrorKind::damaged, damaged->reason};
     return answer;
   }
 

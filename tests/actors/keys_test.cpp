@@ -10,6 +10,7 @@
 #include "tests/actors/observed_store.hpp"
 #include "tests/actors/world.hpp"
 #include "tests/catch.hpp"
+#include "tests/store_errors.hpp"
 
 namespace credits::actors {
 namespace {
@@ -97,14 +98,15 @@ TEST_CASE("damage that is met where a name is looked up is counted, and its inst
   class DamagedNames : public ObservedStore {
     std::vector<std::optional<ledger::Entry>> recall(const std::string&,
                                                      std::span<const ledger::Name>) override {
-      throw persistence::StoreDamagedError{"told to be damaged"};
+      throw persistence::StoreError{persistence::StoreErrorKind::damaged, "told to be damaged"};
     }
   };
   DamagedNames store;
   World world{store};
   world.ask(commit_with("k"));
   world.pass(11min);
-  CHECK_THROWS_AS(world.ask(commit_with("k")), persistence::StoreDamagedError);
+  CHECK(kind_thrown_by([&] { world.ask(commit_with("k")); }) ==
+        persistence::StoreErrorKind::damaged);
   CHECK(world.environment.figures.damaged_installs == 1);
   REQUIRE(world.warnings.size() == 1);
   CHECK(world.warnings.front().find("a name of install \"a\"") != std::string::npos);
@@ -256,7 +258,7 @@ TEST_CASE("a damaged install fails alone, and the operator is told which it is")
   world.run();
   CHECK(std::get<InstallView>(good.get()).row.version == 1);
   CHECK(std::get<InstallView>(other.get()).row.version == 1);
-  CHECK_THROWS_AS(bad.get(), persistence::StoreDamagedError);
+  CHECK(kind_thrown_by([&] { bad.get(); }) == persistence::StoreErrorKind::damaged);
   REQUIRE(world.warnings.size() == 1);
   CHECK(world.warnings.front().find("install \"bad\" is damaged") != std::string::npos);
 }
@@ -270,7 +272,7 @@ TEST_CASE("a live install whose damage a write meets fails alone") {
   auto bad = world.send(World::commit_of("bad"));
   world.run();
   CHECK(std::get<InstallView>(good.get()).row.version == 1);
-  CHECK_THROWS_AS(bad.get(), persistence::StoreDamagedError);
+  CHECK(kind_thrown_by([&] { bad.get(); }) == persistence::StoreErrorKind::damaged);
   CHECK_FALSE(world.environment.store_health.trouble());
   CHECK(world.environment.figures.damaged_installs == 1);
 }

@@ -38,13 +38,16 @@ class ObservedStore : public persistence::MemoryStore {
   bool is_shared() const override { return shared; }
 
   void ping() override {
-    if (unreachable) throw persistence::StoreError{"observed store: cannot be reached"};
+    if (unreachable)
+      throw persistence::StoreError{persistence::StoreErrorKind::unavailable,
+                                    "observed store: cannot be reached"};
   }
 
   void checkpoint() override {
     if (checkpoints_to_fail > 0) {
       --checkpoints_to_fail;
-      throw persistence::StoreError{"observed store: checkpoint fails as it was told to"};
+      throw persistence::StoreError{persistence::StoreErrorKind::unavailable,
+                                    "observed store: checkpoint fails as it was told to"};
     }
     ++checkpoints;
   }

@@ -20,6 +20,7 @@
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/memory_store.hpp"
+#include "tests/store_errors.hpp"
 #include "tests/temporary_directory.hpp"
 #include "tests/told.hpp"
 
@@ -67,16 +68,19 @@ class FaultyStore : public persistence::MemoryStore {
  private:
   // No ids: all of them.
   void fail_on_command(std::span<const std::string> ids) const {
-    if (reads_fail_) throw persistence::StoreError{"fails on command"};
+    if (reads_fail_)
+      throw persistence::StoreError{persistence::StoreErrorKind::unavailable, "fails on command"};
     if (!damaged_.empty() &&
         (ids.empty() || std::find(ids.begin(), ids.end(), damaged_) != ids.end())) {
-      throw persistence::StoreDamagedError{"install \"" + damaged_ + "\" is damaged on command"};
+      throw persistence::StoreError{persistence::StoreErrorKind::damaged,
+                                    "install \"" + damaged_ + "\" is damaged on command"};
     }
   }
 
   class DamagedCursor : public persistence::RowCursor {
     std::optional<ledger::Row> next() override {
-      throw persistence::StoreDamagedError{"a row is damaged on command"};
+      throw persistence::StoreError{persistence::StoreErrorKind::damaged,
+                                    "a row is damaged on command"};
     }
   };
 
@@ -462,7 +466,8 @@ TEST_CASE("damage found among entries or in mid-snapshot is counted") {
   service.store.damage_rows_of_snapshots();
   const HttpResponse snapshot = service.call("GET", "/v1/snapshot");
   std::string chunk;
-  CHECK_THROWS_AS(snapshot.next_chunk(chunk), persistence::StoreDamagedError);
+  CHECK(kind_thrown_by([&] { snapshot.next_chunk(chunk); }) ==
+        persistence::StoreErrorKind::damaged);
   CHECK(service.figures().damaged_installs == 2);
 }
 

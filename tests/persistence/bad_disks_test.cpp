@@ -12,6 +12,7 @@
 #include "tests/ledger_fixtures.hpp"
 #include "tests/persistence/failing_sync.hpp"
 #include "tests/persistence/refusing_disk.hpp"
+#include "tests/store_errors.hpp"
 #include "tests/temporary_directory.hpp"
 #include "tests/told.hpp"
 
@@ -27,19 +28,6 @@ std::optional<ledger::Row> load(Store& store, const std::string& id) {
   return store.load(std::vector{id}).front().row;
 }
 
-// What `work` throws, which must not be for good.
-template <class Work>
-std::string told_for_now(Work work) {
-  try {
-    work();
-  } catch (const StoreBrokenError& error) {
-    FAIL("for good: " << error.what());
-  } catch (const StoreError& error) {
-    return error.what();
-  }
-  return "nothing was thrown";
-}
-
 TEST_CASE("a write that finds no room, whatever the system calls it, does not break the journal") {
   const int error = GENERATE(ENOSPC, EDQUOT, EFBIG);
   INFO(std::strerror(error));
@@ -53,10 +41,12 @@ TEST_CASE("a write that finds no room, whatever the system calls it, does not br
     {
       const RefusingDisk full{"journal.db", error};
       for (int i = 0; i < 2; ++i) {
-        const auto told = told_for_now([&] { append(*store, std::vector{second}); });
+        const auto told =
+            told_as(StoreErrorKind::full, [&] { append(*store, std::vector{second}); });
         check_tells(told, {"journal.db", "make room"});
       }
-      check_tells(told_for_now([&] { store->probe_write(); }), {"journal.db", "make room"});
+      check_tells(told_as(StoreErrorKind::full, [&] { store->probe_write(); }),
+                  {"journal.db", "make room"});
       CHECK(load(*store, "a") == first.after);
     }
     store->probe_write();
@@ -74,7 +64,8 @@ TEST_CASE("a checkpoint that finds no room says so, and works when there is some
   append(*store, std::vector{create(a)});
   {
     const RefusingDisk full{"snapshots.db", error};
-    check_tells(told_for_now([&] { store->checkpoint(); }), {"snapshots.db", "make room"});
+    check_tells(told_as(StoreErrorKind::full, [&] { store->checkpoint(); }),
+                {"snapshots.db", "make room"});
   }
   store->checkpoint();
   CHECK(store->pending_rows() == 0);
@@ -150,10 +141,9 @@ TEST_CASE("an index of the log that finds no room does not break the journal") {
         try {
           append(*store, std::vector{mutation});
           a = after;
-        } catch (const StoreBrokenError& error) {
-          FAIL("for good: " << error.what());
         } catch (const StoreError& error) {
           has_failed = true;
+          CHECK(error.kind() == StoreErrorKind::full);
           check_tells(error.what(), {"journal.db", "make room"});
         }
       }
@@ -175,8 +165,9 @@ TEST_CASE("after a write that failed the journal goes on, as only a sync says wh
     append(*store, std::vector{first});
     {
       const RefusingDisk failing{"journal.db", EIO};
-      check_tells(told_for_now([&] { append(*store, std::vector{second}); }),
-                  {"journal.db", "Input/output error", "see to the disk"});
+      check_tells(
+          told_as(StoreErrorKind::unavailable, [&] { append(*store, std::vector{second}); }),
+          {"journal.db", "Input/output error", "see to the disk"});
     }
     CHECK(append(*store, std::vector{second}).front() == Outcome::stored);
   }
@@ -194,8 +185,9 @@ TEST_CASE("a probe of the journal is a write that is synced, and leaves all as i
     store->probe_write();
     CHECK(fs::file_size(log) > size);
     const FailingSync broken_disk;
-    CHECK_THROWS_AS(store->probe_write(), StoreBrokenError);
-    CHECK_THROWS_AS(append(*store, std::vector{commit(a)}), StoreBrokenError);
+    CHECK(kind_thrown_by([&] { store->probe_write(); }) == StoreErrorKind::broken);
+    CHECK(kind_thrown_by([&] { append(*store, std::vector{commit(a)}); }) ==
+          StoreErrorKind::broken);
   }
   CHECK_FALSE(audit(directory.path()).fault);
 }
@@ -219,13 +211,8 @@ TEST_CASE("a ledger on a disk without room is opened, and its rows are there") {
   const RefusingDisk full{".db-wal", GENERATE(ENOSPC, EDQUOT)};
   const auto store = open_sqlite_store(directory.path());
   CHECK(load(*store, "a") == a);
-  check_tells(told_for_now([&] { store->probe_write(); }), {"journal.db", "make room"});
-}
-
-// What `work` throws, which must be for good.
-template <class Work>
-std::string told_for_good(Work work) {
-  return told_by<StoreBrokenError>(work);
+  check_tells(told_as(StoreErrorKind::full, [&] { store->probe_write(); }),
+              {"journal.db", "make room"});
 }
 
 // The files of an open ledger as a crash at this moment would leave them.
@@ -248,10 +235,11 @@ TEST_CASE("nothing is acknowledged that went into a file without a name") {
   } else {
     fs::remove(directory.path() / gone);
   }
-  const auto told = told_for_good([&] { append(*store, std::vector{commit(a)}); });
+  const auto told =
+      told_as(StoreErrorKind::broken, [&] { append(*store, std::vector{commit(a)}); });
   check_tells(told, {directory.path().string(), gone, "was removed", "start again"});
-  CHECK(told_for_good([&] { store->ping(); }) == told);
-  CHECK(told_for_good([&] { store->probe_write(); }) == told);
+  CHECK(told_as(StoreErrorKind::broken, [&] { store->ping(); }) == told);
+  CHECK(told_as(StoreErrorKind::broken, [&] { store->probe_write(); }) == told);
 }
 
 TEST_CASE("a look at the ground finds what was removed, moved or replaced, and ends all writes") {
@@ -270,13 +258,13 @@ TEST_CASE("a look at the ground finds what was removed, moved or replaced, and e
   const auto away = parent.path() / "away";
   fs::rename(path, away);
   if (is_replaced) fs::copy(away, path, fs::copy_options::recursive);
-  const auto told = told_for_good([&] { store->ping(); });
+  const auto told = told_as(StoreErrorKind::broken, [&] { store->ping(); });
   check_tells(told, {path.string(), is_replaced ? "was replaced" : "moved away", "start again"});
-  CHECK(told_for_good([&] { append(*store, std::vector{commit(a)}); }) == told);
+  CHECK(told_as(StoreErrorKind::broken, [&] { append(*store, std::vector{commit(a)}); }) == told);
   // What was moved back is not trusted either: others may have written to it.
   fs::remove_all(path);
   fs::rename(away, path);
-  CHECK(told_for_good([&] { store->ping(); }) == told);
+  CHECK(told_as(StoreErrorKind::broken, [&] { store->ping(); }) == told);
   CHECK(load(*store, "a").value().version == 1);
 }
 

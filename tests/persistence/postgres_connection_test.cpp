@@ -13,6 +13,7 @@
 #include "tests/catch.hpp"
 #include "tests/persistence/relay.hpp"
 #include "tests/persistence/temporary_schema.hpp"
+#include "tests/store_errors.hpp"
 #include "tests/told.hpp"
 
 namespace credits::persistence::postgres {
@@ -478,8 +479,10 @@ TEST_CASE("a schema that has become newer is not written to any more") {
   pool.with([](Connection& connection) { make_schema(connection); });
   terminate(pool.with(backend_of));
   Connection{schema.uri()}.run_script("UPDATE credits_ledger SET schema_version = 9");
-  check_tells(told_by<StoreBrokenError>([&] { pool.with(backend_of); }), {"schema version 9"});
-  check_tells(told_by<StoreBrokenError>([&] { pool.with(backend_of); }), {"schema version 9"});
+  check_tells(told_as(StoreErrorKind::broken, [&] { pool.with(backend_of); }),
+              {"schema version 9"});
+  check_tells(told_as(StoreErrorKind::broken, [&] { pool.with(backend_of); }),
+              {"schema version 9"});
 }
 
 TEST_CASE("the ledger is that of the first schema in the search path") {
@@ -535,6 +538,14 @@ TEST_CASE("a statement_timeout that is short is told") {
       check_tells(told.lines("statement_timeout_short").front(),
                   {"statement_timeout_short: ", "50ms"});
   }
+}
+
+TEST_CASE("a statement that the server refuses for want of room says so") {
+  const StatementError full{"could not extend file", "53100"};
+  CHECK(full.kind() == StoreErrorKind::full);
+  check_tells(full.what(), {"could not extend file", "make room"});
+  CHECK(StatementError{"too many connections", "53300"}.kind() == StoreErrorKind::unavailable);
+  CHECK(StatementError{"permission denied", "42501"}.kind() == StoreErrorKind::refused);
 }
 
 TEST_CASE("who answers is told by what has changed") {

@@ -15,6 +15,7 @@
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/persistence/failing_sync.hpp"
+#include "tests/store_errors.hpp"
 #include "tests/temporary_directory.hpp"
 #include "tests/told.hpp"
 
@@ -376,7 +377,7 @@ TEST_CASE("a replay passes over an install whose row is damaged, and tells which
   for (int round = 0; round < 2; ++round) {
     const auto store = open_sqlite_store(directory.path(), options);
     CHECK(load(*store, "b") == b);
-    CHECK_THROWS_AS(load(*store, "a"), StoreDamagedError);
+    CHECK(kind_thrown_by([&] { load(*store, "a"); }) == StoreErrorKind::damaged);
     CHECK(append(*store, std::vector{commit(b)}) == std::vector{Outcome::stored});
     store->checkpoint();
   }
@@ -422,9 +423,9 @@ TEST_CASE("after a sync that failed the journal takes nothing more until it is o
     append(*store, std::vector{first});
     {
       const FailingSync broken_disk;
-      CHECK_THROWS_AS(append(*store, std::vector{second}), StoreBrokenError);
+      CHECK(kind_thrown_by([&] { append(*store, std::vector{second}); }) == StoreErrorKind::broken);
     }
-    check_tells(told_by<StoreBrokenError>([&] { append(*store, std::vector{second}); }),
+    check_tells(told_as(StoreErrorKind::broken, [&] { append(*store, std::vector{second}); }),
                 {"journal.db", "a sync has failed", "start again"});
   }
   // Whether the second one was stored is unknown; what builds on it must not be taken for certain.
@@ -656,7 +657,7 @@ TEST_CASE("a row that does not match its checksum is not served") {
   execute(directory.path() / "snapshots.db", "UPDATE rows SET " + change);
   const auto store = open_sqlite_store(directory.path());
   const auto check_refused = [](auto read) {
-    check_tells(told_by<StoreDamagedError>(read), {"install \"a\"", "checksum", "backup"});
+    check_tells(told_as(StoreErrorKind::damaged, read), {"install \"a\"", "checksum", "backup"});
   };
   check_refused([&] { load(*store, "a"); });
   check_refused([&] { store->entries("a", any_version, 10); });
@@ -684,10 +685,11 @@ TEST_CASE("an entry that is not what was written is not served") {
   execute(directory.path() / "journal.db", "UPDATE entries SET " + change + " WHERE version = 2");
   const auto store = open_sqlite_store(directory.path());
   for (const std::string id : {"a", "b"}) {
-    check_tells(told_by<StoreDamagedError>([&] { store->entries(id, any_version, 10); }),
+    check_tells(told_as(StoreErrorKind::damaged, [&] { store->entries(id, any_version, 10); }),
                 {"journal.db", "install", "backup"});
   }
-  CHECK_THROWS_AS(store->recall("b", std::vector{key("k")}), StoreDamagedError);
+  CHECK(kind_thrown_by([&] { store->recall("b", std::vector{key("k")}); }) ==
+        StoreErrorKind::damaged);
 }
 
 TEST_CASE("an entry that is missing or is another's is damage, not an install without a history") {
@@ -708,7 +710,7 @@ TEST_CASE("an entry that is missing or is another's is damage, not an install wi
   execute(directory.path() / "journal.db", change);
   const auto store = open_sqlite_store(directory.path());
   const auto check_damaged = [](auto read) {
-    check_tells(told_by<StoreDamagedError>(read),
+    check_tells(told_as(StoreErrorKind::damaged, read),
                 {"journal.db", "install \"a\"", "entry 2", "backup"});
   };
   check_damaged([&] { store->entries("a", any_version, 10); });
@@ -726,7 +728,7 @@ TEST_CASE("a name that leads to an entry of another name is damage") {
   }
   execute(directory.path() / "snapshots.db", "UPDATE names SET sequence = 3 WHERE name = 'k'");
   const auto store = open_sqlite_store(directory.path());
-  check_tells(told_by<StoreDamagedError>([&] { store->recall("a", std::vector{key("k")}); }),
+  check_tells(told_as(StoreErrorKind::damaged, [&] { store->recall("a", std::vector{key("k")}); }),
               {"snapshots.db", "install \"a\"", "\"k\"", "backup"});
   CHECK(store->recall("a", std::vector{key("l")}).front());
 }
@@ -744,7 +746,7 @@ TEST_CASE("of a batch, what is of a damaged install is not stored, and the rest 
     store->checkpoint();
   }
   CHECK(load(*store, "b") == b);
-  CHECK_THROWS_AS(load(*store, "a"), StoreDamagedError);
+  CHECK(kind_thrown_by([&] { load(*store, "a"); }) == StoreErrorKind::damaged);
 }
 
 TEST_CASE("a page of a file that is damaged is the damage of the installs that are on it") {
@@ -778,14 +780,15 @@ TEST_CASE("a page of a file that is damaged is the damage of the installs that a
     try {
       const auto loaded = load(*store, row.install_id);
       CHECK(loaded == row);
-    } catch (const StoreDamagedError& error) {
+    } catch (const StoreError& error) {
       ++damaged;
+      CHECK(error.kind() == StoreErrorKind::damaged);
       check_tells(error.what(), {row.install_id, "snapshots.db", "backup"});
     }
   }
   CHECK(damaged > 0);
   CHECK(damaged < 200);
-  check_tells(told_by<StoreDamagedError>([&] { store->list({}); }), {"after install"});
+  check_tells(told_as(StoreErrorKind::damaged, [&] { store->list({}); }), {"after install"});
 }
 
 TEST_CASE("entries whose predecessors are pruned are compared with the hash of the baseline") {
@@ -797,7 +800,7 @@ TEST_CASE("entries whose predecessors are pruned are compared with the hash of t
   store->prune({december, december});
   CHECK(store->entries("a", any_version, 10).size() == 1);
   execute(directory.path() / "journal.db", "UPDATE baselines SET hash = zeroblob(32)");
-  CHECK_THROWS_AS(store->entries("a", any_version, 10), StoreDamagedError);
+  CHECK(kind_thrown_by([&] { store->entries("a", any_version, 10); }) == StoreErrorKind::damaged);
 }
 
 TEST_CASE("pruning passes over what is damaged, tells whose it is, and goes on with the others") {
@@ -838,7 +841,7 @@ TEST_CASE("pruning passes over what is damaged, tells whose it is, and goes on w
     prune_all(*store);
     prune_all(*store);
     CHECK(store->entries("b", any_version, 10).empty());
-    CHECK_THROWS_AS(store->entries("a", any_version, 10), StoreDamagedError);
+    CHECK(kind_thrown_by([&] { store->entries("a", any_version, 10); }) == StoreErrorKind::damaged);
     // Both go on, with numbers that no entry had.
     CHECK(append(*store, std::vector{commit(a), commit_with_key(b, "k" + std::to_string(round))}) ==
           std::vector{Outcome::stored, Outcome::stored});

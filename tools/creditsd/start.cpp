@@ -26,6 +26,13 @@ void report(std::string_view name, const std::string& text) {
   log({name, text, is_usual ? actors::Severity::info : actors::Severity::warning});
 }
 
+// A server may come up, or get room, while this process waits; a disk needs its operator.
+bool may_become_available(const std::string& store, persistence::StoreErrorKind kind) {
+  using persistence::StoreErrorKind;
+  return persistence::is_postgres_uri(store) &&
+         (kind == StoreErrorKind::unavailable || kind == StoreErrorKind::full);
+}
+
 class Replay {
  public:
   void operator()(std::uint64_t replayed, std::uint64_t total) {
@@ -52,7 +59,8 @@ std::unique_ptr<persistence::Store> open_store_when_available(
   for (std::string reported;;) {
     try {
       return open_store(store, data_dir, report, Replay{});
-    } catch (const persistence::StoreUnreachableError& error) {
+    } catch (const persistence::StoreError& error) {
+      if (!may_become_available(store, error.kind())) throw;
       ask_manager_for_time("waiting for the store: " + std::string{error.what()});
       if (reported != error.what()) log({"waiting_for_store", error.what()});
       reported = error.what();

@@ -10,7 +10,7 @@
 
 namespace credits::creditsd {
 
-// Throws the errors of open_store() except StoreUnreachableError.
+// Throws the errors of open_store() except of a database that may become available.
 std::unique_ptr<persistence::Store> open_store_when_available(
     const std::string& store, const std::filesystem::path& data_dir);
 
