@@ -25,7 +25,7 @@ void AgingClock::saw(ledger::Time wall, SteadyTime steady) {
 ledger::Time AgingClock::time(ledger::Time wall, SteadyTime steady) {
   saw(wall, steady);
   const std::lock_guard lock{mutex_};
-  if (steady - period_began_ > ledger::names_remembered_for) {
+  if (steady - period_began_ > ledger::replay_keys_remembered_for) {
     least_of_last_period_ = least_;
     least_ = wall.time_since_epoch() - since_start_of(steady);
     period_began_ = steady;

@@ -17,22 +17,22 @@ namespace credits::actors {
 
 // Who waits for answers. Is told one of these, once, on any thread: by an actor, so it must not
 // block.
-class Asker {
+class Completion {
  public:
-  virtual ~Asker() = default;
+  virtual ~Completion() = default;
   virtual void answered(std::vector<Answer> answers) = 0;
   virtual void dropped() = 0;
 };
 
 class Answers {
  public:
-  Answers(std::size_t count, std::shared_ptr<Asker> asker)
+  Answers(std::size_t count, std::shared_ptr<Completion> completion)
       : answers_(count),
         failed_(count > 1 ? count : 0),
         missing_{count},
-        asker_{std::move(asker)} {}
+        completion_{std::move(completion)} {}
   ~Answers() {
-    if (missing_.load(std::memory_order_acquire) > 0) asker_->dropped();
+    if (missing_.load(std::memory_order_acquire) > 0) completion_->dropped();
   }
   Answers(const Answers&) = delete;
   Answers& operator=(const Answers&) = delete;
@@ -41,9 +41,9 @@ class Answers {
   void put(std::size_t place, Answer answer) { answers_[place] = std::move(answer); }
 
   // Says that one more answer stands: once for each place, on any thread.
-  void give() {
+  void complete() {
     if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      asker_->answered(std::move(answers_));
+      completion_->answered(std::move(answers_));
     }
   }
 
@@ -53,7 +53,7 @@ class Answers {
   void fail(std::size_t place, Answer answer) {
     if (!failed_.empty()) failed_[place] = 1;
     put(place, std::move(answer));
-    give();
+    complete();
   }
 
   // Precondition: there is more than one place.
@@ -63,11 +63,11 @@ class Answers {
   std::vector<Answer> answers_;
   std::vector<char> failed_;  // empty where there is but one place
   std::atomic<std::size_t> missing_;
-  const std::shared_ptr<Asker> asker_;
+  const std::shared_ptr<Completion> completion_;
 };
 
 // An asker on a thread that can wait.
-class WaitingAsker : public Asker {
+class WaitingCompletion : public Completion {
  public:
   // Throws std::future_error if the answers were dropped. Once.
   std::future<std::vector<Answer>> answers() { return promise_.get_future(); }

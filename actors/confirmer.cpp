@@ -36,21 +36,21 @@ void ConfirmerState::confirm() {
   }
   for (std::size_t i = 0; i < reads.size(); ++i) {
     if (current[i]) {
-      reads[i].request.give();
+      reads[i].request.complete();
     } else {
       self->send(persister, unconfirmed_atom::value, Unconfirmed{std::move(reads[i]), failure});
     }
   }
 }
 
-void ConfirmerState::resume(const install_actor& author) {
+void ConfirmerState::resume(const install_actor& install) {
   confirm();
-  self->send(persister, resume_atom::value, author);
+  self->send(persister, resume_atom::value, install);
 }
 
-void ConfirmerState::drain(const install_actor& author) {
+void ConfirmerState::drain(const install_actor& install) {
   confirm();
-  self->send(persister, drain_atom::value, author);
+  self->send(persister, drain_atom::value, install);
 }
 
 confirmer_actor::behavior_type confirmer(confirmer_actor::stateful_pointer<ConfirmerState> self,
@@ -61,8 +61,8 @@ confirmer_actor::behavior_type confirmer(confirmer_actor::stateful_pointer<Confi
       self, ConfirmerState::name,
       [self](read_atom, Read& read) { self->state.add(std::move(read)); },
       [self](confirm_atom) { self->state.confirm(); },
-      [self](resume_atom, const install_actor& author) { self->state.resume(author); },
-      [self](drain_atom, const install_actor& author) { self->state.drain(author); },
+      [self](resume_atom, const install_actor& install) { self->state.resume(install); },
+      [self](drain_atom, const install_actor& install) { self->state.drain(install); },
       [self](close_atom) {
         self->state.confirm();
         self->quit();

@@ -19,8 +19,8 @@ struct ConfirmerState {
 
   void add(Read read);
   void confirm();
-  void resume(const install_actor& author);
-  void drain(const install_actor& author);
+  void resume(const install_actor& install);
+  void drain(const install_actor& install);
 
   static inline const char* name = "confirmer";
 

@@ -110,7 +110,7 @@ struct Event {
 struct Environment {
   std::function<ledger::Time()> now;
   std::function<ledger::MutationId()> new_mutation_id;
-  std::function<void(const Event&)> tell;  // the operator; any thread
+  std::function<void(const Event&)> report;  // the operator; any thread
   // How an answer reads to the client, for one that is to be kept; any thread.
   std::function<Recorded(const Answer&)> record;
   bool has_hardware = false;
@@ -153,7 +153,7 @@ struct Tuning {
   std::chrono::milliseconds checkpoint_retry_interval{1'000};
   // Names of its own that an install knows, 8 bytes each: 24 h of what most have, so that it need
   // not ask the store whether a key is new. With more, it asks.
-  std::size_t names_known_max = 1'024;
+  std::size_t replay_keys_known_max = 1'024;
   std::chrono::milliseconds prune_interval{60'000};
   std::chrono::milliseconds probe_interval{1'000};  // how often the store is looked at
   std::chrono::milliseconds keep_entries = std::chrono::hours{24 * 400};

@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "actors/caller.hpp"
+#include "actors/inline_executor.hpp"
 
 namespace credits::actors {
 

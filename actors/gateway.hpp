@@ -19,7 +19,7 @@ class Gateway {
   explicit Gateway(const LedgerActors& actors) : actors_{actors} {}
 
   // Operations are judged on the calling thread as far as they wait for nothing; see
-  // caller.hpp. Those of one call that name the same install are judged in their order.
+  // inline_executor.hpp. Those of one call that name the same install are judged in their order.
   void run(Request request) const;
   void run(std::vector<Request> requests) const;
 

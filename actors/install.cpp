@@ -25,7 +25,7 @@ bool has_gone_back(const persistence::Stamp& durable, const persistence::Stamp& 
 }  // namespace
 
 void InstallState::run(Request request) {
-  add_one(vitals->handled);
+  add_one(stats->handled);
   if (phase_ == Phase::live && judge_if_possible(request)) return;
   stash_.push_back(std::move(request));
   if (phase_ == Phase::cold) load();
@@ -48,31 +48,31 @@ void InstallState::loaded(Loaded result) {
   auto& [row, stamp] = result.stored;
   row_ = row ? *std::move(row) : ledger::blank_row(install_id, environment->now());
   CREDITS_EXPECTS(row_.version == stamp.version);
-  if (has_gone_back(vitals->durable_stamp, stamp)) tell_of_loss(stamp);
-  vitals->version = row_.version;
-  vitals->set_durable(stamp);
+  if (has_gone_back(stats->durable_stamp, stamp)) report_loss(stamp);
+  stats->version = row_.version;
+  stats->set_durable(stamp);
   count_holds();
-  memory_.start(std::move(result.names), names_known_max);
+  memory_.start(std::move(result.replay_keys), replay_keys_known_max);
   judge_stash();
   leave_if_done();
 }
 
-void InstallState::tell_of_loss(const persistence::Stamp& loaded) {
+void InstallState::report_loss(const persistence::Stamp& loaded) {
   ++environment->figures.went_back;
-  const std::uint64_t known = vitals->durable_stamp.version;
-  environment->tell({"database_went_back",
-                     "the database went back: install \"" + install_id + "\" had version " +
-                         std::to_string(known) + ", and now has " +
-                         (loaded.version == known ? "another history"
-                                                  : "version " + std::to_string(loaded.version)) +
-                         "; what was acknowledged since is lost"});
+  const std::uint64_t known = stats->durable_stamp.version;
+  environment->report({"database_went_back",
+                       "the database went back: install \"" + install_id + "\" had version " +
+                           std::to_string(known) + ", and now has " +
+                           (loaded.version == known ? "another history"
+                                                    : "version " + std::to_string(loaded.version)) +
+                           "; what was acknowledged since is lost"});
 }
 
 void InstallState::recall() {
   memory_.forget_recalled();  // so that the first one will have all its names at once
-  std::vector<ledger::Name> unknown;
+  std::vector<ledger::ReplayKey> unknown;
   for (const Request& request : stash_) {
-    for (ledger::Name& needed : names_needed(row_, request.operation)) {
+    for (ledger::ReplayKey& needed : replay_keys_needed(row_, request.operation)) {
       if (!memory_.knows(needed)) unknown.push_back(std::move(needed));
     }
   }
@@ -86,7 +86,7 @@ void InstallState::recalled(Recalled result) {
   if (result.failure) {
     fail_stash(*result.failure);
   } else {
-    memory_.learn(std::move(result.names), std::move(result.entries));
+    memory_.learn(std::move(result.replay_keys), std::move(result.entries));
     judge_stash();
   }
   leave_if_done();
@@ -109,12 +109,12 @@ bool InstallState::judge_if_possible(Request& request) {
     wait_until_drained(Phase::draining);
     return false;
   }
-  memory_.forget_stored(vitals->durable_version);
-  const auto names = names_needed(row_, request.operation);
+  memory_.forget_stored(stats->durable_version);
+  const auto replay_keys = replay_keys_needed(row_, request.operation);
   const bool all_known =
-      std::all_of(names.begin(), names.end(),
-                  [this](const ledger::Name& needed) { return memory_.knows(needed); });
-  if (all_known) judge_now(std::move(request), memory_.look_up(names));
+      std::all_of(replay_keys.begin(), replay_keys.end(),
+                  [this](const ledger::ReplayKey& needed) { return memory_.knows(needed); });
+  if (all_known) judge_now(std::move(request), memory_.look_up(replay_keys));
   return all_known;
 }
 
@@ -132,7 +132,7 @@ void InstallState::judge_now(Request request, const Remembered& remembered) {
   try {
     verdict = judge_on_row(request.operation, remembered);
   } catch (const std::exception& error) {
-    environment->tell({"judging_failed", "install \"" + install_id + "\": " + error.what()});
+    environment->report({"judging_failed", "install \"" + install_id + "\": " + error.what()});
     request.fail(Unavailable{"the operation could not be judged"});
     return wait_until_drained(Phase::spoiled);
   }
@@ -144,7 +144,7 @@ Verdict InstallState::judge_on_row(const Operation& operation, const Remembered&
   const auto quota = environment->quota.get();
   const ledger::Time now = environment->now();
   environment->aging.saw(now, environment->steady_now());
-  vitals->last_message_at = now;
+  stats->last_message_at = now;
   return judge(row_, operation, remembered,
                {*quota, now, environment->has_hardware, environment->new_mutation_id(),
                 environment->record});
@@ -155,18 +155,18 @@ void InstallState::answer(Request request, Verdict verdict) {
   request.put(std::move(answer));
   request.order = ++judged_;
   if (entries.empty() && is_durable()) {
-    return confirmer ? hand_to_confirmer(std::move(request)) : request.give();
+    return confirmer ? hand_to_confirmer(std::move(request)) : request.complete();
   }
   std::optional<persistence::Mutation> mutation;
   if (!entries.empty()) {
     count_holds();
     for (const ledger::Entry& entry : entries) memory_.add(entry);
     mutation.emplace(persistence::Mutation{row_, std::move(entries)});
-    vitals->version = row_.version;
+    stats->version = row_.version;
     ++environment->figures.pending_mutations;
   }
   self->send(persister, append_atom::value,
-             Append{install_actor{self}, vitals, std::move(mutation), std::move(request),
+             Append{install_actor{self}, stats, std::move(mutation), std::move(request),
                     std::chrono::steady_clock::now()});
 }
 
@@ -187,11 +187,11 @@ void InstallState::count_holds() {
 void InstallState::hand_to_confirmer(Request request) {
   awaits_confirmation_ = true;
   self->send(confirmer, read_atom::value,
-             Read{install_actor{self}, vitals, std::move(request), vitals->durable_stamp});
+             Read{install_actor{self}, stats, std::move(request), stats->durable_stamp});
 }
 
 bool InstallState::has_much_on_its_way() const {
-  const std::uint64_t durable = vitals->durable_version;
+  const std::uint64_t durable = stats->durable_version;
   CREDITS_EXPECTS(durable <= row_.version);
   const std::uint64_t rows = row_.version - durable;
   return rows * (1 + row_.reservations.size()) > holds_on_their_way_max;
@@ -218,7 +218,7 @@ void InstallState::drained() {
 
 void InstallState::dropped(Dropped dropped) {
   CREDITS_EXPECTS(phase_ != Phase::cold && phase_ != Phase::loading);
-  vitals->version = vitals->durable_version.load();
+  stats->version = stats->durable_version.load();
   if (std::exchange(phase_, Phase::fenced) != Phase::fenced) {
     confirmer ? self->send(confirmer, resume_atom::value, install_actor{self})
               : self->send(persister, resume_atom::value, install_actor{self});
@@ -269,7 +269,8 @@ install_actor::behavior_type install(install_actor::stateful_pointer<InstallStat
                                      Environment* environment, router_actor router,
                                      persister_actor persister, confirmer_actor confirmer,
                                      loader_actor loader, std::string install_id,
-                                     std::shared_ptr<Vitals> vitals, std::size_t names_known_max) {
+                                     std::shared_ptr<InstallStats> stats,
+                                     std::size_t replay_keys_known_max) {
   InstallState& state = self->state;
   state.environment = environment;
   state.router = std::move(router);
@@ -277,8 +278,8 @@ install_actor::behavior_type install(install_actor::stateful_pointer<InstallStat
   state.confirmer = std::move(confirmer);
   state.loader = std::move(loader);
   state.install_id = std::move(install_id);
-  state.vitals = std::move(vitals);
-  state.names_known_max = names_known_max;
+  state.stats = std::move(stats);
+  state.replay_keys_known_max = replay_keys_known_max;
   return behavior_of(
       self, InstallState::name,
       [self](run_atom, Request& request) { self->state.run(std::move(request)); },

@@ -43,8 +43,8 @@ struct InstallState {
   confirmer_actor confirmer;  // none: nobody else writes to the store
   loader_actor loader;
   std::string install_id;
-  std::shared_ptr<Vitals> vitals;
-  std::size_t names_known_max = 0;
+  std::shared_ptr<InstallStats> stats;
+  std::size_t replay_keys_known_max = 0;
 
  private:
   enum class Phase : std::uint8_t {
@@ -66,13 +66,13 @@ struct InstallState {
   bool has_much_on_its_way() const;
   void wait_until_drained(Phase phase);
   void load();
-  void tell_of_loss(const persistence::Stamp& loaded);
+  void report_loss(const persistence::Stamp& loaded);
   void hand_to_confirmer(Request request);
   void judge_stash();
   void recall();
   void fail_stash(const ReadFailure& failure);
   void count_holds();
-  bool is_durable() const { return row_.version == vitals->durable_version; }
+  bool is_durable() const { return row_.version == stats->durable_version; }
 
   Phase phase_ = Phase::cold;
   bool retiring_ = false;
@@ -90,6 +90,7 @@ install_actor::behavior_type install(install_actor::stateful_pointer<InstallStat
                                      Environment* environment, router_actor router,
                                      persister_actor persister, confirmer_actor confirmer,
                                      loader_actor loader, std::string install_id,
-                                     std::shared_ptr<Vitals> vitals, std::size_t names_known_max);
+                                     std::shared_ptr<InstallStats> stats,
+                                     std::size_t replay_keys_known_max);
 
 }  // namespace credits::actors

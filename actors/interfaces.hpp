@@ -24,8 +24,8 @@
 #include <vector>
 
 #include "actors/answers.hpp"
+#include "actors/figures/install_stats.hpp"
 #include "actors/figures/recent.hpp"
-#include "actors/figures/vitals.hpp"
 #include "actors/operation.hpp"
 #include "persistence/store.hpp"
 
@@ -50,7 +50,7 @@ struct Request {
   std::uint64_t order = 0;  // in which its install judged it; the install's own
 
   void put(Answer answer) const { answers->put(place, std::move(answer)); }
-  void give() const { answers->give(); }
+  void complete() const { answers->complete(); }
   void fail(Answer answer) const { answers->fail(place, std::move(answer)); }
 };
 
@@ -76,15 +76,15 @@ struct SnapshotRequest {
 
 // What is known of an install without waking it.
 struct InstallReport {
-  std::shared_ptr<const Vitals> vitals;  // none: there is no actor
-  std::optional<ledger::Row> row;        // as it is durable; none: the ledger does not have it
+  std::shared_ptr<const InstallStats> stats;  // none: there is no actor
+  std::optional<ledger::Row> row;             // as it is durable; none: the ledger does not have it
 };
 
 struct ReportRequest {
   std::string install_id;
   Promise<InstallReport> report;
   SteadyTime deadline = SteadyTime::max();
-  std::shared_ptr<const Vitals> vitals{};  // filled by the router
+  std::shared_ptr<const InstallStats> stats{};  // filled by the router
 };
 
 // Why a write did not come to be.
@@ -138,13 +138,13 @@ using close_atom = caf::atom_constant<caf::atom("close")>;
 // many; or why they could not be read.
 struct Loaded {
   persistence::StampedRow stored;
-  std::optional<std::vector<ledger::Name>> names;
+  std::optional<std::vector<ledger::ReplayKey>> replay_keys;
   std::optional<ReadFailure> failure;
 };
 
 // What the store has for these names, or why it could not be read.
 struct Recalled {
-  std::vector<ledger::Name> names;
+  std::vector<ledger::ReplayKey> replay_keys;
   std::vector<std::optional<ledger::Entry>> entries;
   std::optional<ReadFailure> failure;
 };
@@ -208,8 +208,8 @@ struct ImportRequest {
 // A request whose answer is in its place, and the mutation that the request made, if any. What the
 // mutation follows is known when it is written.
 struct Append {
-  install_actor author;
-  std::shared_ptr<Vitals> vitals;
+  install_actor install;
+  std::shared_ptr<InstallStats> stats;
   std::optional<persistence::Mutation> mutation;
   Request request;
   SteadyTime judged_at;
@@ -218,8 +218,8 @@ struct Append {
 // A request whose answer is in its place and changes nothing, and the stamp of the durable row that
 // it was judged on.
 struct Read {
-  install_actor author;
-  std::shared_ptr<Vitals> vitals;
+  install_actor install;
+  std::shared_ptr<InstallStats> stats;
   Request request;
   persistence::Stamp stamp{};
 };
@@ -279,7 +279,7 @@ using loader_actor = caf::typed_actor<
     // install: wants its row; answered by `loaded`
     caf::reacts_to<load_atom, std::string, install_actor>,
     // install: wants to know what these names of its own stand for; answered by `recalled`
-    caf::reacts_to<recall_atom, std::string, std::vector<ledger::Name>, install_actor>,
+    caf::reacts_to<recall_atom, std::string, std::vector<ledger::ReplayKey>, install_actor>,
     // itself: what had queued up before this is a batch
     caf::reacts_to<tick_atom>,
     // shutdown
@@ -297,7 +297,7 @@ using reporter_actor = caf::typed_actor<
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<credits::actors::Request>)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<credits::ledger::Name>)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(std::vector<credits::ledger::ReplayKey>)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::Recalled)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::ListRequest)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(credits::actors::EntriesRequest)

@@ -12,7 +12,7 @@ namespace {
 
 using ledger::Entry;
 using ledger::EntryKind;
-using ledger::Name;
+using ledger::ReplayKey;
 
 std::string to_hex(const ledger::MutationId& id) {
   std::array<char, 33> text{};
@@ -21,8 +21,8 @@ std::string to_hex(const ledger::MutationId& id) {
   return text.data();
 }
 
-Name ended(const std::string& reservation_id) {
-  return {Name::Kind::ended_reservation, reservation_id};
+ReplayKey ended(const std::string& reservation_id) {
+  return {ReplayKey::Kind::ended_reservation, reservation_id};
 }
 
 // A commit under the reservation's id as its key settles it too.
@@ -38,8 +38,8 @@ Refusal refusal_of(ledger::Denial denial) {
 class Judge {
  public:
   Judge(ledger::Row& row, const Operation& operation, const Remembered& remembered,
-        const Circumstances& circumstances)
-      : row_{row}, operation_{operation}, remembered_{remembered}, circumstances_{circumstances} {}
+        const JudgeContext& context)
+      : row_{row}, operation_{operation}, remembered_{remembered}, context_{context} {}
 
   Verdict judge() {
     Answer answer = run();
@@ -77,7 +77,7 @@ class Judge {
     }
     if (!has_counter_room(debit, held)) return counter_overflow(debit.tier);
     expire_due();
-    Entry entry = ledger::commit_entry(row_, debit, circumstances_.quota, circumstances_.now);
+    Entry entry = ledger::commit_entry(row_, debit, context_.quota, context_.now);
     if (settles) entry.reservation_id = key;
     write(std::move(entry));
     return view();
@@ -88,15 +88,14 @@ class Judge {
     const std::string tier = asked.tier.value_or(row_.tier_snapshot);
     const ledger::Plan decision = plan(balance_of(tier), asked.has_hardware, asked.credits);
     if (decision.denial) return refused_by(tier, refusal_of(*decision.denial));
-    if (ledger::live_reservations(row_, circumstances_.now) >= live_reservations_max) {
+    if (ledger::live_reservations(row_, context_.now) >= live_reservations_max) {
       return Refused{Refusal::too_many_reservations, row_.install_id};
     }
     const ledger::Debit hold{decision.backend.value(), tier, asked.credits};
     if (!has_counter_room(hold)) return counter_overflow(tier);
     expire_due();
-    write(ledger::reserve_entry(row_, hold, to_hex(circumstances_.mutation_id),
-                                circumstances_.now + asked.ttl, circumstances_.quota,
-                                circumstances_.now));
+    write(ledger::reserve_entry(row_, hold, to_hex(context_.mutation_id), context_.now + asked.ttl,
+                                context_.quota, context_.now));
     return ReservationView{row_.reservations.back(), balance_of(tier)};
   }
 
@@ -104,7 +103,7 @@ class Judge {
     const auto* found = ledger::find_reservation(row_, asked.reservation_id);
     if (!found) return settle_again(asked.reservation_id);
     const ledger::Reservation held = *found;
-    if (ledger::is_due(held, circumstances_.now)) {
+    if (ledger::is_due(held, context_.now)) {
       expire_due();
       return Refused{Refusal::reservation_expired, held.id};
     }
@@ -114,11 +113,11 @@ class Judge {
       return Refused{Refusal::credits_exceed_hold, std::to_string(held.credits)};
     }
     if (backend == ledger::Backend::gemini && held.backend != backend &&
-        !ledger::has_gemini_room(row_, held, credits, circumstances_.quota, circumstances_.now)) {
+        !ledger::has_gemini_room(row_, held, credits, context_.quota, context_.now)) {
       return refused_by(held.tier, Refusal::gemini_cap_exceeded);
     }
     expire_due();
-    write(ledger::settle_entry(row_, held, backend, credits, circumstances_.now));
+    write(ledger::settle_entry(row_, held, backend, credits, context_.now));
     return recorded(view());
   }
 
@@ -127,8 +126,8 @@ class Judge {
     if (!found) return release_again(asked.reservation_id);
     const ledger::Reservation held = *found;
     expire_due();
-    if (!ledger::is_due(held, circumstances_.now)) {
-      write(ledger::release_entry(row_, held, circumstances_.now));
+    if (!ledger::is_due(held, context_.now)) {
+      write(ledger::release_entry(row_, held, context_.now));
     }
     return view();
   }
@@ -136,7 +135,7 @@ class Judge {
  private:
   Answer run() {
     if (!operation_.idempotency_key) return std::visit(*this, operation_.action);
-    const Name key{Name::Kind::idempotency_key, *operation_.idempotency_key};
+    const ReplayKey key{ReplayKey::Kind::idempotency_key, *operation_.idempotency_key};
     if (const auto first = remembered_.find(key); first != remembered_.end()) {
       return replay_of(first->second);
     }
@@ -148,7 +147,7 @@ class Judge {
 
   // Keeps `answer` in the entry that it tells of.
   Answer recorded(const Answer& answer) {
-    Recorded kept = circumstances_.record(answer);
+    Recorded kept = context_.record(answer);
     entries_.back().receipt = ledger::Receipt{operation_.request, kept.status, kept.body};
     return kept;
   }
@@ -185,16 +184,16 @@ class Judge {
 
   bool exists() const { return row_.version > 0; }
 
-  bool is_known(const std::string& tier) const { return circumstances_.quota.contains(tier); }
+  bool is_known(const std::string& tier) const { return context_.quota.contains(tier); }
 
   bool has_counter_room(const ledger::Debit& debit,
                         const ledger::Reservation* freed = nullptr) const {
-    return ledger::has_counter_room(row_, debit, circumstances_.quota, circumstances_.now, freed);
+    return ledger::has_counter_room(row_, debit, context_.quota, context_.now, freed);
   }
 
   Answer counter_overflow(const std::string& tier) const {
     const bool is_lifetime =
-        ledger::quota_of(circumstances_.quota, tier).counter == ledger::Counter::lifetime;
+        ledger::quota_of(context_.quota, tier).counter == ledger::Counter::lifetime;
     return Refused{Refusal::counter_overflow, is_lifetime ? "lifetime" : "monthly"};
   }
 
@@ -214,32 +213,32 @@ class Judge {
     return found == remembered_.end() ? nullptr : &found->second;
   }
 
-  InstallView view() const { return view_of(row_, circumstances_.quota, circumstances_.now); }
+  InstallView view() const { return view_of(row_, context_.quota, context_.now); }
 
   ledger::Balance balance_of(const std::string& tier) const {
-    return ledger::balance_of(row_, tier, circumstances_.quota, circumstances_.now);
+    return ledger::balance_of(row_, tier, context_.quota, context_.now);
   }
 
   ledger::Plan plan(const ledger::Balance& balance, std::optional<bool> has_hardware,
                     std::int64_t credits) const {
-    return ledger::plan(balance, has_hardware.value_or(circumstances_.has_hardware), credits);
+    return ledger::plan(balance, has_hardware.value_or(context_.has_hardware), credits);
   }
 
   void create_if_new() {
-    if (!exists()) write(ledger::create_entry(row_, circumstances_.now));
+    if (!exists()) write(ledger::create_entry(row_, context_.now));
   }
 
   void expire_due() {
     std::vector<ledger::Reservation> due;
     std::copy_if(row_.reservations.begin(), row_.reservations.end(), std::back_inserter(due),
-                 [this](const auto& each) { return ledger::is_due(each, circumstances_.now); });
+                 [this](const auto& each) { return ledger::is_due(each, context_.now); });
     for (const ledger::Reservation& reservation : due) {
-      write(ledger::expire_entry(row_, reservation, circumstances_.now));
+      write(ledger::expire_entry(row_, reservation, context_.now));
     }
   }
 
   void write(Entry entry) {
-    entry.mutation_id = circumstances_.mutation_id;
+    entry.mutation_id = context_.mutation_id;
     ledger::apply(row_, entry);
     entries_.push_back(std::move(entry));
   }
@@ -247,7 +246,7 @@ class Judge {
   ledger::Row& row_;
   const Operation& operation_;
   const Remembered& remembered_;
-  const Circumstances& circumstances_;
+  const JudgeContext& context_;
   std::vector<Entry> entries_;
 };
 
@@ -270,13 +269,15 @@ InstallView view_of(const ledger::Row& row, const ledger::Quota& quota, ledger::
   return view;
 }
 
-std::vector<Name> names_needed(const ledger::Row& row, const Operation& operation) {
-  std::vector<Name> names;
+std::vector<ReplayKey> replay_keys_needed(const ledger::Row& row, const Operation& operation) {
+  std::vector<ReplayKey> replay_keys;
   const auto need_end_of = [&](const std::string& reservation_id) {
-    if (!ledger::find_reservation(row, reservation_id)) names.push_back(ended(reservation_id));
+    if (!ledger::find_reservation(row, reservation_id)) {
+      replay_keys.push_back(ended(reservation_id));
+    }
   };
   if (const auto& key = operation.idempotency_key) {
-    names.push_back({Name::Kind::idempotency_key, *key});
+    replay_keys.push_back({ReplayKey::Kind::idempotency_key, *key});
     if (std::holds_alternative<Commit>(operation.action)) need_end_of(*key);
   }
   if (const auto* settle = std::get_if<Settle>(&operation.action)) {
@@ -285,12 +286,12 @@ std::vector<Name> names_needed(const ledger::Row& row, const Operation& operatio
   if (const auto* release = std::get_if<Release>(&operation.action)) {
     need_end_of(release->reservation_id);
   }
-  return names;
+  return replay_keys;
 }
 
 Verdict judge(ledger::Row& row, const Operation& operation, const Remembered& remembered,
-              const Circumstances& circumstances) {
-  return Judge{row, operation, remembered, circumstances}.judge();
+              const JudgeContext& context) {
+  return Judge{row, operation, remembered, context}.judge();
 }
 
 }  // namespace credits::actors

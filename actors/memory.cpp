@@ -11,28 +11,29 @@ constexpr std::size_t forget_at_least = 4;
 
 }  // namespace
 
-void Memory::start(std::optional<std::vector<ledger::Name>> stored, std::size_t names_max) {
-  names_max_ = names_max;
+void Memory::start(std::optional<std::vector<ledger::ReplayKey>> stored,
+                   std::size_t replay_keys_max) {
+  replay_keys_max_ = replay_keys_max;
   knows_all_ = stored.has_value();
   hashes_.clear();
   on_their_way_.clear();
   recalled_.clear();
   if (!stored) return;
-  for (const ledger::Name& name : *stored) hashes_.push_back(ledger::NameHash{}(name));
+  for (const ledger::ReplayKey& key : *stored) hashes_.push_back(ledger::ReplayKeyHash{}(key));
   std::sort(hashes_.begin(), hashes_.end());
 }
 
 void Memory::add(const ledger::Entry& entry) {
-  for (ledger::Name& name : ledger::names_of(entry)) {
+  for (ledger::ReplayKey& key : ledger::replay_keys_of(entry)) {
     if (knows_all_) {
-      const std::size_t hash = ledger::NameHash{}(name);
+      const std::size_t hash = ledger::ReplayKeyHash{}(key);
       hashes_.insert(std::upper_bound(hashes_.begin(), hashes_.end(), hash), hash);
-      knows_all_ = hashes_.size() <= names_max_;
+      knows_all_ = hashes_.size() <= replay_keys_max_;
       if (!knows_all_) std::vector<std::size_t>{}.swap(hashes_);
     }
-    recalled_.erase(name);
+    recalled_.erase(key);
     newest_on_its_way_ = entry.version;
-    on_their_way_.insert_or_assign(std::move(name), entry);
+    on_their_way_.insert_or_assign(std::move(key), entry);
   }
 }
 
@@ -45,29 +46,29 @@ void Memory::forget_stored(std::uint64_t durable_version) {
   forget_at_ = std::max(forget_at_least, 2 * on_their_way_.size());
 }
 
-bool Memory::may_be_stored(const ledger::Name& name) const {
+bool Memory::may_be_stored(const ledger::ReplayKey& key) const {
   return !knows_all_ ||
-         std::binary_search(hashes_.begin(), hashes_.end(), ledger::NameHash{}(name));
+         std::binary_search(hashes_.begin(), hashes_.end(), ledger::ReplayKeyHash{}(key));
 }
 
-bool Memory::knows(const ledger::Name& name) const {
-  return on_their_way_.contains(name) || recalled_.contains(name) || !may_be_stored(name);
+bool Memory::knows(const ledger::ReplayKey& key) const {
+  return on_their_way_.contains(key) || recalled_.contains(key) || !may_be_stored(key);
 }
 
-void Memory::learn(std::vector<ledger::Name> names,
+void Memory::learn(std::vector<ledger::ReplayKey> replay_keys,
                    std::vector<std::optional<ledger::Entry>> entries) {
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    recalled_.insert_or_assign(std::move(names[i]), std::move(entries[i]));
+  for (std::size_t i = 0; i < replay_keys.size(); ++i) {
+    recalled_.insert_or_assign(std::move(replay_keys[i]), std::move(entries[i]));
   }
 }
 
-Remembered Memory::look_up(const std::vector<ledger::Name>& names) const {
+Remembered Memory::look_up(const std::vector<ledger::ReplayKey>& replay_keys) const {
   Remembered remembered;
-  for (const ledger::Name& name : names) {
-    if (const auto entry = on_their_way_.find(name); entry != on_their_way_.end()) {
+  for (const ledger::ReplayKey& key : replay_keys) {
+    if (const auto entry = on_their_way_.find(key); entry != on_their_way_.end()) {
       remembered.insert(*entry);
-    } else if (const auto told = recalled_.find(name); told != recalled_.end() && told->second) {
-      remembered.emplace(name, *told->second);
+    } else if (const auto told = recalled_.find(key); told != recalled_.end() && told->second) {
+      remembered.emplace(key, *told->second);
     }
   }
   return remembered;

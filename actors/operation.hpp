@@ -124,7 +124,7 @@ using Answer =
 inline constexpr std::size_t live_reservations_max = 1'000;
 
 // What an operation is judged by, besides the row.
-struct Circumstances {
+struct JudgeContext {
   const ledger::Quota& quota;
   ledger::Time now;
   bool has_hardware = false;
@@ -134,7 +134,7 @@ struct Circumstances {
 };
 
 // The entries that names were found to stand for.
-using Remembered = std::unordered_map<ledger::Name, ledger::Entry, ledger::NameHash>;
+using Remembered = std::unordered_map<ledger::ReplayKey, ledger::Entry, ledger::ReplayKeyHash>;
 
 struct Verdict {
   std::vector<ledger::Entry> entries;  // what the operation did to the row, oldest first
@@ -144,11 +144,12 @@ struct Verdict {
 InstallView view_of(const ledger::Row& row, const ledger::Quota& quota, ledger::Time now);
 
 // The names that `operation` on `row` must be told about, if there is something to tell.
-std::vector<ledger::Name> names_needed(const ledger::Row& row, const Operation& operation);
+std::vector<ledger::ReplayKey> replay_keys_needed(const ledger::Row& row,
+                                                  const Operation& operation);
 
 // Runs `operation` on `row` (version 0: the install does not exist yet), which it changes by the
 // entries of the verdict. What mutates also ends the reservations that are due.
 Verdict judge(ledger::Row& row, const Operation& operation, const Remembered& remembered,
-              const Circumstances& circumstances);
+              const JudgeContext& context);
 
 }  // namespace credits::actors

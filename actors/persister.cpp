@@ -55,40 +55,40 @@ std::optional<WriteFailure> failure_of(persistence::Outcome outcome) {
 
 void PersisterState::append(Append append) {
   const bool mutates = append.mutation.has_value();
-  if (const auto fenced = fenced_.find(append.author->id()); fenced != fenced_.end()) {
+  if (const auto fenced = fenced_.find(append.install->id()); fenced != fenced_.end()) {
     const auto& [failure, reason] = fenced->second;
     if (mutates) --environment->figures.pending_mutations;
-    return self->send(append.author, dropped_atom::value,
+    return self->send(append.install, dropped_atom::value,
                       Dropped{failure, reason, {{std::move(append.request), mutates}}});
   }
-  // Nothing that a read could wait for is under way: its author's mutations came before it.
-  if (!mutates && !is_author(*append.vitals)) return append.request.give();
-  const std::size_t author = author_of(append);
-  waiting_.push_back({author, mutates, std::move(append.request)});
+  // Nothing that a read could wait for is under way: its writer's mutations came before it.
+  if (!mutates && !is_writer(*append.stats)) return append.request.complete();
+  const std::size_t writer = writer_of(append);
+  waiting_.push_back({writer, mutates, std::move(append.request)});
   if (!mutates) return;
   if (batch_.empty()) environment->figures.oldest_pending.begin(append.judged_at);
-  add_to_batch(*std::move(append.mutation), authors_[author]);
+  add_to_batch(*std::move(append.mutation), writers_[writer]);
   if (batch_.size() >= tuning.batch_mutations_max) return write();
   write_soon();
 }
 
 void PersisterState::unconfirmed(Unconfirmed unconfirmed) {
-  auto& [author, vitals, request, stamp] = unconfirmed.read;
-  const bool is_fenced = fenced_.contains(author->id());
+  auto& [install, stats, request, stamp] = unconfirmed.read;
+  const bool is_fenced = fenced_.contains(install->id());
   // The install's own write has replaced the version, so it was the newest until then.
-  if (vitals->durable_version > stamp.version) return request.give();
-  if (!is_fenced && is_author(*vitals)) {
+  if (stats->durable_version > stamp.version) return request.complete();
+  if (!is_fenced && is_writer(*stats)) {
     // So it will be, if what is in the batch is stored.
-    return waiting_.push_back({vitals->place_in_batch, false, std::move(request)});
+    return waiting_.push_back({stats->place_in_batch, false, std::move(request)});
   }
   const auto failure = unconfirmed.failure.empty() ? WriteFailure::conflict : WriteFailure::failed;
   const auto reason =
       unconfirmed.failure.empty() ? reason_of(failure) : std::move(unconfirmed.failure);
   if (!is_fenced) {
     if (failure == WriteFailure::conflict) ++environment->figures.conflicts;
-    fenced_[author->id()] = {failure, reason};
+    fenced_[install->id()] = {failure, reason};
   }
-  self->send(author, dropped_atom::value, Dropped{failure, reason, {{std::move(request), false}}});
+  self->send(install, dropped_atom::value, Dropped{failure, reason, {{std::move(request), false}}});
 }
 
 void PersisterState::write_soon() {
@@ -96,20 +96,20 @@ void PersisterState::write_soon() {
   self->send(self, write_atom::value);
 }
 
-std::size_t PersisterState::author_of(const Append& append) {
-  Vitals& vitals = *append.vitals;
-  if (!is_author(vitals)) {
-    vitals.batch = batch_number_;
-    vitals.place_in_batch = authors_.size();
-    authors_.push_back({append.author, append.vitals, vitals.durable_stamp.version});
+std::size_t PersisterState::writer_of(const Append& append) {
+  InstallStats& stats = *append.stats;
+  if (!is_writer(stats)) {
+    stats.batch = batch_number_;
+    stats.place_in_batch = writers_.size();
+    writers_.push_back({append.install, append.stats, stats.durable_stamp.version});
   }
-  return vitals.place_in_batch;
+  return stats.place_in_batch;
 }
 
-void PersisterState::add_to_batch(persistence::Mutation mutation, Author& author) {
-  persistence::expect_gapless(mutation, author.version);
-  author.version = mutation.after.version;
-  mutation.follows = author.vitals->durable_stamp;
+void PersisterState::add_to_batch(persistence::Mutation mutation, Writer& writer) {
+  persistence::expect_gapless(mutation, writer.version);
+  writer.version = mutation.after.version;
+  mutation.follows = writer.stats->durable_stamp;
   batch_.push_back(std::move(mutation));
 }
 
@@ -169,14 +169,14 @@ void PersisterState::probe() {
   auto part = StoreHealth::Part::reach;
   try {
     store->ping();
-    tell_recovery(health.worked(part));
+    report_recovery(health.worked(part));
     part = StoreHealth::Part::write;
     if (health.is_failing(part)) {
       store->probe_write();
-      tell_recovery(health.worked(part));
+      report_recovery(health.worked(part));
     }
   } catch (const persistence::StoreError& error) {
-    tell_failure(part, error);
+    report_failure(part, error);
   }
   remind();
   watch_clock();
@@ -208,22 +208,22 @@ std::vector<persistence::Appended> PersisterState::store_and_count(
 
 void PersisterState::write_failed(const persistence::StoreError& error) {
   ++environment->figures.write_failures;
-  tell_failure(StoreHealth::Part::write, error);
+  report_failure(StoreHealth::Part::write, error);
 }
 
-void PersisterState::tell_failure(StoreHealth::Part part, const persistence::StoreError& error) {
+void PersisterState::report_failure(StoreHealth::Part part, const persistence::StoreError& error) {
   StoreHealth& health = environment->store_health;
   const bool is_for_good = error.kind() == persistence::StoreErrorKind::broken;
   const bool is_news =
       is_for_good ? health.failed_for_good(error.what()) : health.failed(part, error.what());
   if (!is_news) return;
   told_of_trouble_at_ = std::chrono::steady_clock::now();
-  environment->tell({"write_failed", std::string{"the store takes no writes: "} + error.what()});
+  environment->report({"write_failed", std::string{"the store takes no writes: "} + error.what()});
 }
 
-void PersisterState::tell_recovery(bool has_recovered) {
+void PersisterState::report_recovery(bool has_recovered) {
   if (!has_recovered || environment->store_health.trouble()) return;
-  environment->tell({"store_recovered", "the store takes writes again", Severity::info});
+  environment->report({"store_recovered", "the store takes writes again", Severity::info});
 }
 
 void PersisterState::remind() {
@@ -232,7 +232,7 @@ void PersisterState::remind() {
   if (trouble && now - told_of_trouble_at_ < reminder_interval) return;
   told_of_trouble_at_ = now;
   if (!trouble) return;
-  environment->tell({"write_failed", "the store still takes no writes: " + *trouble});
+  environment->report({"write_failed", "the store still takes no writes: " + *trouble});
 }
 
 void PersisterState::watch_clock() {
@@ -241,11 +241,12 @@ void PersisterState::watch_clock() {
   const SteadyTime now = environment->steady_now();
   if (is_behind && (!told_of_clock_at_ || now - *told_of_clock_at_ >= reminder_interval)) {
     told_of_clock_at_ = now;
-    environment->tell({"clock_behind", "the clock is " + std::to_string(behind / 1s) +
-                                           " s behind the ledger: installs stay in the month that "
-                                           "they have come to; set the clock, or wait"});
+    environment->report(
+        {"clock_behind", "the clock is " + std::to_string(behind / 1s) +
+                             " s behind the ledger: installs stay in the month that "
+                             "they have come to; set the clock, or wait"});
   } else if (!is_behind && std::exchange(told_of_clock_at_, std::nullopt)) {
-    environment->tell(
+    environment->report(
         {"clock_recovered", "the clock is not behind the ledger any more", Severity::info});
   }
 }
@@ -253,7 +254,7 @@ void PersisterState::watch_clock() {
 void PersisterState::write_worked() {
   StoreHealth& health = environment->store_health;
   const bool was_out_of_reach = health.worked(StoreHealth::Part::reach);
-  tell_recovery(health.worked(StoreHealth::Part::write) || was_out_of_reach);
+  report_recovery(health.worked(StoreHealth::Part::write) || was_out_of_reach);
 }
 
 void PersisterState::count_write(SteadyTime began, std::size_t rows) {
@@ -290,26 +291,26 @@ void PersisterState::batch_is_done_with() {
 void PersisterState::acknowledge(const std::vector<persistence::Appended>& appended) {
   std::size_t next_mutation = 0;
   for (Waiting& waiting : waiting_) {
-    Author& author = authors_[waiting.author];
+    Writer& writer = writers_[waiting.writer];
     if (waiting.mutates) {
       const std::size_t mutation = next_mutation++;
       const auto& [outcome, stamp] = appended[mutation];
-      if (!author.failure) author.failure = failure_of(outcome);
-      if (!author.failure) {
+      if (!writer.failure) writer.failure = failure_of(outcome);
+      if (!writer.failure) {
         CREDITS_ENSURES(stamp.version == batch_[mutation].after.version);
-        author.vitals->set_durable(stamp);
+        writer.stats->set_durable(stamp);
       }
     }
-    if (author.failure) {
-      author.unanswered.push_back({std::move(waiting.request), waiting.mutates});
+    if (writer.failure) {
+      writer.unanswered.push_back({std::move(waiting.request), waiting.mutates});
     } else {
-      waiting.request.give();
+      waiting.request.complete();
     }
   }
-  for (Author& author : authors_) {
-    if (!author.failure) continue;
-    count_not_stored(*author.failure);
-    fence(author, *author.failure, reason_of(*author.failure));
+  for (Writer& writer : writers_) {
+    if (!writer.failure) continue;
+    count_not_stored(*writer.failure);
+    fence(writer, *writer.failure, reason_of(*writer.failure));
   }
 }
 
@@ -322,40 +323,40 @@ void PersisterState::count_not_stored(WriteFailure failure) {
 
 void PersisterState::give_all_back(const std::string& reason) {
   for (Waiting& waiting : waiting_) {
-    authors_[waiting.author].unanswered.push_back({std::move(waiting.request), waiting.mutates});
+    writers_[waiting.writer].unanswered.push_back({std::move(waiting.request), waiting.mutates});
   }
-  for (Author& author : authors_) fence(author, WriteFailure::failed, reason);
+  for (Writer& writer : writers_) fence(writer, WriteFailure::failed, reason);
 }
 
-void PersisterState::fence(Author& author, WriteFailure failure, const std::string& reason) {
-  fenced_[author.install->id()] = {failure, reason};
-  self->send(author.install, dropped_atom::value,
-             Dropped{failure, reason, std::move(author.unanswered)});
+void PersisterState::fence(Writer& writer, WriteFailure failure, const std::string& reason) {
+  fenced_[writer.install->id()] = {failure, reason};
+  self->send(writer.install, dropped_atom::value,
+             Dropped{failure, reason, std::move(writer.unanswered)});
 }
 
 void PersisterState::clear_batch() {
-  for (const Author& author : authors_) {
-    if (author.wants_drained) self->send(author.install, drained_atom::value);
+  for (const Writer& writer : writers_) {
+    if (writer.wants_drained) self->send(writer.install, drained_atom::value);
   }
   batch_.clear();
   waiting_.clear();
-  authors_.clear();
+  writers_.clear();
   ++batch_number_;
 }
 
-void PersisterState::resume(const install_actor& author) {
-  fenced_.erase(author->id());
-  self->send(author, resumed_atom::value);
+void PersisterState::resume(const install_actor& install) {
+  fenced_.erase(install->id());
+  self->send(install, resumed_atom::value);
 }
 
-void PersisterState::drain(const install_actor& author) {
-  const auto found = std::find_if(authors_.begin(), authors_.end(), [&author](const Author& known) {
-    return known.install == author;
-  });
-  if (found != authors_.end()) {
+void PersisterState::drain(const install_actor& install) {
+  const auto found =
+      std::find_if(writers_.begin(), writers_.end(),
+                   [&install](const Writer& known) { return known.install == install; });
+  if (found != writers_.end()) {
     found->wants_drained = true;
   } else {
-    self->send(author, drained_atom::value);
+    self->send(install, drained_atom::value);
   }
 }
 
@@ -383,8 +384,8 @@ persister_actor::behavior_type persister(persister_actor::stateful_pointer<Persi
       },
       [self](import_atom, ImportRequest& request) { self->state.import(std::move(request)); },
       [self](write_atom) { self->state.write(); }, [self](probe_atom) { self->state.probe(); },
-      [self](resume_atom, const install_actor& author) { self->state.resume(author); },
-      [self](drain_atom, const install_actor& author) { self->state.drain(author); },
+      [self](resume_atom, const install_actor& install) { self->state.resume(install); },
+      [self](drain_atom, const install_actor& install) { self->state.drain(install); },
       [self](close_atom) { return self->state.close(); });
 }
 

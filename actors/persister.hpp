@@ -3,8 +3,8 @@
 // the queue ended, so a batch is as large as the load makes it, up to a bound.
 //
 // It gives the answers itself: those of a mutation, and those of a read that was judged on one.
-// After a failed write an author may still have mutations in the mailbox that build on the lost
-// one. The persister fences the author off: it gives back what comes of it, until the author says
+// After a failed write a writer may still have mutations in the mailbox that build on the lost
+// one. The persister fences the writer off: it gives back what comes of it, until the writer says
 // that what follows builds on nothing lost.
 #pragma once
 
@@ -29,8 +29,8 @@ struct PersisterState {
   void probe();
   // Tells once, and each minute, of a clock that is behind what the ledger has.
   void watch_clock();
-  void resume(const install_actor& author);
-  void drain(const install_actor& author);
+  void resume(const install_actor& install);
+  void drain(const install_actor& install);
   caf::ok_atom close();
 
   static inline const char* name = "persister";
@@ -43,9 +43,9 @@ struct PersisterState {
 
  private:
   // An install whose answers wait for this batch.
-  struct Author {
+  struct Writer {
     install_actor install;
-    std::shared_ptr<Vitals> vitals;
+    std::shared_ptr<InstallStats> stats;
     std::uint64_t version = 0;  // with what of it is in the batch
     std::optional<WriteFailure> failure{};
     bool wants_drained = false;
@@ -54,20 +54,20 @@ struct PersisterState {
 
   // A request whose answer waits for this batch.
   struct Waiting {
-    std::size_t author = 0;
+    std::size_t writer = 0;
     bool mutates = false;
     Request request;
   };
 
-  // Why the writes of an author are not taken at present.
+  // Why the writes of a writer are not taken at present.
   struct Fence {
     WriteFailure failure = WriteFailure::failed;
     std::string reason;
   };
 
-  bool is_author(const Vitals& vitals) const { return vitals.batch == batch_number_; }
-  std::size_t author_of(const Append& append);
-  void add_to_batch(persistence::Mutation mutation, Author& author);
+  bool is_writer(const InstallStats& stats) const { return stats.batch == batch_number_; }
+  std::size_t writer_of(const Append& append);
+  void add_to_batch(persistence::Mutation mutation, Writer& writer);
   void write_soon();
   void acknowledge(const std::vector<persistence::Appended>& appended);
   void forget(const std::vector<router_actor>& routers);
@@ -76,11 +76,11 @@ struct PersisterState {
   std::vector<persistence::Appended> store_and_count(
       const std::vector<persistence::Mutation>& mutations);
   void write_failed(const persistence::StoreError& error);
-  void tell_failure(StoreHealth::Part part, const persistence::StoreError& error);
-  void tell_recovery(bool has_recovered);
+  void report_failure(StoreHealth::Part part, const persistence::StoreError& error);
+  void report_recovery(bool has_recovered);
   void remind();
   void give_all_back(const std::string& reason);
-  void fence(Author& author, WriteFailure failure, const std::string& reason);
+  void fence(Writer& writer, WriteFailure failure, const std::string& reason);
   void clear_batch();
   void batch_is_done_with();
   void write_worked();
@@ -91,7 +91,7 @@ struct PersisterState {
 
   std::vector<persistence::Mutation> batch_;
   std::vector<Waiting> waiting_;  // the mutating ones stand for the mutations of batch_, in order
-  std::vector<Author> authors_;
+  std::vector<Writer> writers_;
   std::uint64_t batch_number_ = 1;
   std::unordered_map<caf::actor_id, Fence> fenced_;
   bool write_is_due_ = false;

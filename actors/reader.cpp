@@ -17,18 +17,18 @@ bool note_damage(Environment& environment, const persistence::StoreError& error)
 
 }  // namespace
 
-void LoaderState::load(std::string install_id, install_actor asker) {
+void LoaderState::load(std::string install_id, install_actor install) {
   if (install_ids_.empty()) self->send(self, tick_atom::value);
   install_ids_.push_back(std::move(install_id));
-  askers_.push_back(std::move(asker));
+  installs_.push_back(std::move(install));
 }
 
 void LoaderState::read() {
   const auto install_ids = std::exchange(install_ids_, {});
-  const auto askers = std::exchange(askers_, {});
+  const auto installs = std::exchange(installs_, {});
   auto loaded = read_rows(install_ids);
-  for (std::size_t i = 0; i < askers.size(); ++i) {
-    self->send(askers[i], loaded_atom::value, std::move(loaded[i]));
+  for (std::size_t i = 0; i < installs.size(); ++i) {
+    self->send(installs[i], loaded_atom::value, std::move(loaded[i]));
   }
 }
 
@@ -38,7 +38,7 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
     for (auto& stored : store->load(install_ids)) loaded.push_back({std::move(stored), {}, {}});
     for (std::size_t i = 0; i < install_ids.size(); ++i) {
       // After the row: what is written in between makes a name too many, which does no harm.
-      loaded[i].names = store->names(install_ids[i], names_known_max);
+      loaded[i].replay_keys = store->replay_keys(install_ids[i], replay_keys_known_max);
     }
     return loaded;
   } catch (const persistence::StoreError& error) {
@@ -59,41 +59,41 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
 }
 
 Loaded LoaderState::failed(const persistence::StoreError& error) {
-  environment->tell(
+  environment->report(
       {"load_failed", std::string{"an install could not be loaded: "} + error.what()});
   return {{}, {}, ReadFailure{error.what(), note_damage(*environment, error)}};
 }
 
-void LoaderState::recall(const std::string& install_id, std::vector<ledger::Name> names,
-                         const install_actor& asker) {
+void LoaderState::recall(const std::string& install_id, std::vector<ledger::ReplayKey> replay_keys,
+                         const install_actor& install) {
   Recalled recalled;
   try {
-    recalled.entries = store->recall(install_id, names);
-    recalled.names = std::move(names);
+    recalled.entries = store->recall(install_id, replay_keys);
+    recalled.replay_keys = std::move(replay_keys);
   } catch (const persistence::StoreError& error) {
     const bool is_damage = note_damage(*environment, error);
     // Without the install where the store is gone: that is one thing to tell, not one for each.
     const std::string whose = is_damage ? "a name of install \"" + install_id + "\"" : "a name";
-    environment->tell({"recall_failed", whose + " could not be looked up: " + error.what()});
+    environment->report({"recall_failed", whose + " could not be looked up: " + error.what()});
     recalled.failure = {error.what(), is_damage};
   }
-  self->send(asker, recalled_atom::value, std::move(recalled));
+  self->send(install, recalled_atom::value, std::move(recalled));
 }
 
 loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> self,
                                    persistence::Store* store, Environment* environment,
-                                   std::size_t names_known_max) {
+                                   std::size_t replay_keys_known_max) {
   self->state.store = store;
   self->state.environment = environment;
-  self->state.names_known_max = names_known_max;
+  self->state.replay_keys_known_max = replay_keys_known_max;
   return behavior_of(
       self, LoaderState::name,
-      [self](load_atom, std::string& install_id, install_actor& asker) {
-        self->state.load(std::move(install_id), std::move(asker));
+      [self](load_atom, std::string& install_id, install_actor& install) {
+        self->state.load(std::move(install_id), std::move(install));
       },
-      [self](recall_atom, const std::string& install_id, std::vector<ledger::Name>& names,
-             const install_actor& asker) {
-        self->state.recall(install_id, std::move(names), asker);
+      [self](recall_atom, const std::string& install_id,
+             std::vector<ledger::ReplayKey>& replay_keys, const install_actor& install) {
+        self->state.recall(install_id, std::move(replay_keys), install);
       },
       [self](tick_atom) { self->state.read(); },
       [self](close_atom) {
@@ -165,7 +165,7 @@ reporter_actor::behavior_type reporter(reporter_actor::pointer self, persistence
       },
       [store, environment](report_atom, const ReportRequest& request) {
         fulfil(*environment, request, request.report, [&] {
-          return InstallReport{request.vitals, row_of(*store, request.install_id)};
+          return InstallReport{request.stats, row_of(*store, request.install_id)};
         });
       },
       [self](close_atom) {

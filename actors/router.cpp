@@ -34,9 +34,9 @@ RouterState::Slot& RouterState::find_or_spawn(const std::string& install_id) {
 }
 
 void RouterState::spawn_install(const std::string& install_id, Slot& slot) {
-  slot.vitals = std::make_shared<Vitals>(environment->now());
+  slot.stats = std::make_shared<InstallStats>(environment->now());
   slot.install = self->spawn(install, environment, router_actor{self}, persister, confirmer, loader,
-                             install_id, slot.vitals, tuning.names_known_max);
+                             install_id, slot.stats, tuning.replay_keys_known_max);
   ++environment->figures.spawned;
 }
 
@@ -47,14 +47,14 @@ void RouterState::touch(Slot& slot) {
 
 void RouterState::count(const std::string& install_id, const Slot& slot) {
   Figures& figures = environment->figures;
-  add_one(slot.vitals->received);
-  figures.mailbox_depth.at(slot.last_used_at).raise(slot.vitals->waiting());
-  figures.hottest.received(install_id, slot.vitals);
+  add_one(slot.stats->received);
+  figures.mailbox_depth.at(slot.last_used_at).raise(slot.stats->waiting());
+  figures.hottest.received(install_id, slot.stats);
 }
 
 void RouterState::report(ReportRequest request) {
   const auto found = slots_.find(request.install_id);
-  if (found != slots_.end()) request.vitals = found->second.vitals;
+  if (found != slots_.end()) request.stats = found->second.stats;
   self->send(reporter, report_atom::value, std::move(request));
 }
 
@@ -82,7 +82,7 @@ void RouterState::retire_all() {
 void RouterState::retired(const std::string& install_id) {
   const auto found = slots_.find(install_id);
   std::vector<Request> kept = std::move(found->second.kept);
-  environment->figures.hottest.ended(*found->second.vitals);
+  environment->figures.hottest.ended(*found->second.stats);
   ++environment->figures.passivated;
   slots_.erase(found);
   for (Request& request : kept) run(std::move(request));

@@ -42,7 +42,7 @@ struct RouterState {
  private:
   struct Slot {
     install_actor install;
-    std::shared_ptr<Vitals> vitals;
+    std::shared_ptr<InstallStats> stats;
     caf::actor_clock::time_point last_used_at;
     std::list<const std::string*>::iterator by_use;  // valid unless retiring
     bool retiring = false;

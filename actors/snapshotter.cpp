@@ -40,14 +40,14 @@ void SnapshotterState::checkpoint() {
 
 void SnapshotterState::checkpoint_worked() {
   if (!environment->store_health.worked(StoreHealth::Part::checkpoint)) return;
-  environment->tell({"checkpoint_recovered", "checkpoints work again", Severity::info});
+  environment->report({"checkpoint_recovered", "checkpoints work again", Severity::info});
 }
 
 void SnapshotterState::checkpoint_failed(const std::string& reason) {
   ++environment->figures.checkpoint_failures;
   const std::string text = "checkpoint failed, will be tried again: " + reason;
   if (environment->store_health.failed(StoreHealth::Part::checkpoint, text)) {
-    environment->tell({"checkpoint_failed", text});
+    environment->report({"checkpoint_failed", text});
   }
 }
 
@@ -71,16 +71,16 @@ bool SnapshotterState::prune_some() {
   try {
     const ledger::Time time = aging_time();
     const bool has_more =
-        store->prune({time - tuning.keep_entries, time - ledger::names_remembered_for});
+        store->prune({time - tuning.keep_entries, time - ledger::replay_keys_remembered_for});
     if (environment->store_is_shared) environment->figures.installs = store->installs();
     return has_more;
   } catch (const persistence::StoreError& error) {
     if (error.kind() != persistence::StoreErrorKind::broken) {
-      environment->tell(
+      environment->report(
           {"pruning_failed",
            std::string{"old entries stay, pruning will be tried again: "} + error.what()});
     } else if (environment->store_health.failed_for_good(error.what())) {
-      environment->tell({"write_failed", std::string{"a write failed: "} + error.what()});
+      environment->report({"write_failed", std::string{"a write failed: "} + error.what()});
     }
     return false;
   }

@@ -40,7 +40,7 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
     actors.confirmer = spawn_blocking(system, tuning, confirmer, &store, actors.persister);
   }
   actors.loader =
-      spawn_blocking(system, tuning, loader, &store, &environment, tuning.names_known_max);
+      spawn_blocking(system, tuning, loader, &store, &environment, tuning.replay_keys_known_max);
   actors.reporter = spawn_blocking(system, tuning, reporter, &store, &environment);
   Tuning share = tuning;
   share.live_installs_max =

@@ -24,10 +24,10 @@ std::string in_words(const ledger::Row& row) {
 
 }  // namespace
 
-std::string in_words(const ledger::Name& name) {
-  return (name.kind == ledger::Name::Kind::idempotency_key ? "idempotency key \""
-                                                           : "ended reservation \"") +
-         name.text + "\"";
+std::string in_words(const ledger::ReplayKey& key) {
+  return (key.kind == ledger::ReplayKey::Kind::idempotency_key ? "idempotency key \""
+                                                               : "ended reservation \"") +
+         key.text + "\"";
 }
 
 std::string AuditedChain::follow(ledger::Row& row, std::optional<Hash>& newest,

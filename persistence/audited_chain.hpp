@@ -29,6 +29,6 @@ bool agrees(const ledger::Row& stored, ledger::Row computed);
 
 std::string difference_between(const ledger::Row& stored, const ledger::Row& computed);
 
-std::string in_words(const ledger::Name& name);
+std::string in_words(const ledger::ReplayKey& key);
 
 }  // namespace credits::persistence

@@ -121,7 +121,7 @@ struct ListQuery {
 // What may be forgotten: what is older than these.
 struct Horizon {
   ledger::Time entries_before;
-  ledger::Time names_before;
+  ledger::Time replay_keys_before;
 };
 
 // Rows of one consistent point in time, in id order. Lives no longer than its store.
@@ -143,12 +143,12 @@ class Store {
   virtual std::vector<StampedRow> peek(std::span<const std::string> ids) { return load(ids); }
 
   // The names that an install's entries are remembered by; nothing if there are more than `limit`.
-  virtual std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
-                                                         std::size_t limit) = 0;
+  virtual std::optional<std::vector<ledger::ReplayKey>> replay_keys(const std::string& install_id,
+                                                                    std::size_t limit) = 0;
 
   // The newest entry of each name, in their order; nothing for one that is not remembered.
-  virtual std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
-                                                           std::span<const ledger::Name> names) = 0;
+  virtual std::vector<std::optional<ledger::Entry>> recall(
+      const std::string& install_id, std::span<const ledger::ReplayKey> replay_keys) = 0;
 
   // One durable write for all, one outcome for each. When it returns, what was stored survives a
   // power cut. When it throws, nothing of it was stored, unless the engine says that the outcome of

@@ -109,12 +109,12 @@ inline persistence::Outcome append(persistence::Store& store,
   return append(store, std::vector{mutation}).front();
 }
 
-inline ledger::Name key(const std::string& text) {
-  return {ledger::Name::Kind::idempotency_key, text};
+inline ledger::ReplayKey key(const std::string& text) {
+  return {ledger::ReplayKey::Kind::idempotency_key, text};
 }
 
-inline ledger::Name ended(const std::string& reservation_id) {
-  return {ledger::Name::Kind::ended_reservation, reservation_id};
+inline ledger::ReplayKey ended(const std::string& reservation_id) {
+  return {ledger::ReplayKey::Kind::ended_reservation, reservation_id};
 }
 
 }  // namespace credits::tests

@@ -53,28 +53,28 @@ void MemoryStore::expect_whole(const std::string& install_id) const {
                    "memory store: install \"" + install_id + "\" is damaged"};
 }
 
-std::optional<std::vector<ledger::Name>> MemoryStore::names(const std::string& install_id,
-                                                            std::size_t limit) {
+std::optional<std::vector<ledger::ReplayKey>> MemoryStore::replay_keys(
+    const std::string& install_id, std::size_t limit) {
   const std::lock_guard lock{mutex_};
   fail_read_if_told();
-  std::vector<ledger::Name> names;
+  std::vector<ledger::ReplayKey> replay_keys;
   const auto found = installs_.find(install_id);
-  if (found == installs_.end()) return names;
-  for (const auto& [name, version] : found->second.names) names.push_back(name);
-  return names.size() > limit ? std::nullopt : std::optional{std::move(names)};
+  if (found == installs_.end()) return replay_keys;
+  for (const auto& [key, version] : found->second.replay_keys) replay_keys.push_back(key);
+  return replay_keys.size() > limit ? std::nullopt : std::optional{std::move(replay_keys)};
 }
 
-std::vector<std::optional<ledger::Entry>> MemoryStore::recall(const std::string& install_id,
-                                                              std::span<const ledger::Name> names) {
+std::vector<std::optional<ledger::Entry>> MemoryStore::recall(
+    const std::string& install_id, std::span<const ledger::ReplayKey> replay_keys) {
   const std::lock_guard lock{mutex_};
   fail_read_if_told();
-  std::vector<std::optional<ledger::Entry>> recalled(names.size());
+  std::vector<std::optional<ledger::Entry>> recalled(replay_keys.size());
   const auto found = installs_.find(install_id);
   if (found == installs_.end()) return recalled;
   const Install& install = found->second;
-  for (std::size_t i = 0; i < names.size(); ++i) {
-    const auto version = install.names.find(names[i]);
-    if (version == install.names.end()) continue;
+  for (std::size_t i = 0; i < replay_keys.size(); ++i) {
+    const auto version = install.replay_keys.find(replay_keys[i]);
+    if (version == install.replay_keys.end()) continue;
     recalled[i] = install.entries[version->second - install.entries.front().version];
   }
   return recalled;
@@ -136,8 +136,8 @@ Stamp MemoryStore::store(const Mutation& mutation) {
   for (const ledger::Entry& entry : mutation.entries) {
     install.stamp = {entry.version, hasher_(install.stamp.hash, id, entry)};
     install.entries.push_back(entry);
-    for (ledger::Name& name : ledger::names_of(entry)) {
-      install.names.insert_or_assign(std::move(name), entry.version);
+    for (ledger::ReplayKey& key : ledger::replay_keys_of(entry)) {
+      install.replay_keys.insert_or_assign(std::move(key), entry.version);
     }
   }
   return install.stamp;
@@ -193,12 +193,12 @@ std::unique_ptr<RowCursor> MemoryStore::snapshot() {
 bool MemoryStore::prune(const Horizon& horizon) {
   const std::lock_guard lock{mutex_};
   for (auto& [id, install] : installs_) {
-    std::erase_if(install.names, [&, &entries = install.entries](const auto& name) {
-      return entries[name.second - entries.front().version].at < horizon.names_before;
+    std::erase_if(install.replay_keys, [&, &entries = install.entries](const auto& key) {
+      return entries[key.second - entries.front().version].at < horizon.replay_keys_before;
     });
-    const auto is_remembered = [&names = install.names](std::uint64_t version) {
-      return std::any_of(names.begin(), names.end(),
-                         [&](const auto& name) { return name.second == version; });
+    const auto is_remembered = [&replay_keys = install.replay_keys](std::uint64_t version) {
+      return std::any_of(replay_keys.begin(), replay_keys.end(),
+                         [&](const auto& key) { return key.second == version; });
     };
     while (!install.entries.empty() && install.entries.front().at < horizon.entries_before &&
            !is_remembered(install.entries.front().version)) {

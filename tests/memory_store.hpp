@@ -18,10 +18,10 @@ namespace credits::persistence {
 class MemoryStore : public Store {
  public:
   std::vector<StampedRow> load(std::span<const std::string> ids) override;
-  std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
-                                                 std::size_t limit) override;
-  std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
-                                                   std::span<const ledger::Name> names) override;
+  std::optional<std::vector<ledger::ReplayKey>> replay_keys(const std::string& install_id,
+                                                            std::size_t limit) override;
+  std::vector<std::optional<ledger::Entry>> recall(
+      const std::string& install_id, std::span<const ledger::ReplayKey> replay_keys) override;
   std::vector<Appended> append(std::span<const Mutation> mutations) override;
   bool import(std::span<const Mutation> mutations) override;
   std::vector<bool> are_current(std::span<const Seen> seen) override;
@@ -74,8 +74,9 @@ class MemoryStore : public Store {
   struct Install {
     ledger::Row row;
     Stamp stamp;
-    std::deque<ledger::Entry> entries;                                        // oldest first
-    std::unordered_map<ledger::Name, std::uint64_t, ledger::NameHash> names;  // to versions
+    std::deque<ledger::Entry> entries;  // oldest first
+    std::unordered_map<ledger::ReplayKey, std::uint64_t, ledger::ReplayKeyHash>
+        replay_keys;  // to versions
   };
 
   void fail_read_if_told();

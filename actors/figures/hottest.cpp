@@ -6,36 +6,36 @@ namespace credits::actors {
 
 namespace {
 
-std::uint64_t requests_of(const Vitals& vitals) {
-  return vitals.received.load(std::memory_order_relaxed);
+std::uint64_t requests_of(const InstallStats& stats) {
+  return stats.received.load(std::memory_order_relaxed);
 }
 
 }  // namespace
 
-void Hottest::rise(const std::string& install_id, const std::shared_ptr<Vitals>& vitals,
+void Hottest::rise(const std::string& install_id, const std::shared_ptr<InstallStats>& stats,
                    std::uint64_t count) {
   const std::lock_guard lock{mutex_};
   if (places_.size() == size) {
     const auto coldest = least();
-    least_ = requests_of(*coldest->vitals);
+    least_ = requests_of(*coldest->stats);
     if (count <= least_) return;
-    coldest->vitals->is_among_hottest = false;
+    coldest->stats->is_among_hottest = false;
     places_.erase(coldest);
   }
-  vitals->is_among_hottest = true;
-  places_.push_back({install_id, vitals});
+  stats->is_among_hottest = true;
+  places_.push_back({install_id, stats});
 }
 
-void Hottest::ended(const Vitals& vitals) {
-  if (!vitals.is_among_hottest) return;
+void Hottest::ended(const InstallStats& stats) {
+  if (!stats.is_among_hottest) return;
   const std::lock_guard lock{mutex_};
-  std::erase_if(places_, [&](const Place& place) { return place.vitals.get() == &vitals; });
+  std::erase_if(places_, [&](const Place& place) { return place.stats.get() == &stats; });
   least_ = 0;
 }
 
 std::vector<Hottest::Place>::iterator Hottest::least() {
   return std::min_element(places_.begin(), places_.end(), [](const Place& a, const Place& b) {
-    return requests_of(*a.vitals) < requests_of(*b.vitals);
+    return requests_of(*a.stats) < requests_of(*b.stats);
   });
 }
 
@@ -43,8 +43,8 @@ std::vector<HotInstall> Hottest::list() const {
   std::vector<HotInstall> hottest;
   {
     const std::lock_guard lock{mutex_};
-    for (const auto& [install_id, vitals] : places_) {
-      hottest.push_back({install_id, vitals->handled.load(std::memory_order_relaxed)});
+    for (const auto& [install_id, stats] : places_) {
+      hottest.push_back({install_id, stats->handled.load(std::memory_order_relaxed)});
     }
   }
   std::sort(hottest.begin(), hottest.end(), [](const HotInstall& a, const HotInstall& b) {

@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "actors/figures/vitals.hpp"
+#include "actors/figures/install_stats.hpp"
 
 namespace credits::actors {
 
@@ -26,14 +26,14 @@ class Hottest {
   static constexpr std::size_t size = 32;
 
   // The install has received one more request. Takes no lock unless it is among the hottest now.
-  void received(const std::string& install_id, const std::shared_ptr<Vitals>& vitals) {
-    if (vitals->is_among_hottest.load(std::memory_order_relaxed)) return;
-    const std::uint64_t count = vitals->received.load(std::memory_order_relaxed);
-    if (count > least_.load(std::memory_order_relaxed)) rise(install_id, vitals, count);
+  void received(const std::string& install_id, const std::shared_ptr<InstallStats>& stats) {
+    if (stats->is_among_hottest.load(std::memory_order_relaxed)) return;
+    const std::uint64_t count = stats->received.load(std::memory_order_relaxed);
+    if (count > least_.load(std::memory_order_relaxed)) rise(install_id, stats, count);
   }
 
   // The install's actor has ended.
-  void ended(const Vitals& vitals);
+  void ended(const InstallStats& stats);
 
   // Hottest first.
   std::vector<HotInstall> list() const;
@@ -41,10 +41,10 @@ class Hottest {
  private:
   struct Place {
     std::string install_id;
-    std::shared_ptr<Vitals> vitals;
+    std::shared_ptr<InstallStats> stats;
   };
 
-  void rise(const std::string& install_id, const std::shared_ptr<Vitals>& vitals,
+  void rise(const std::string& install_id, const std::shared_ptr<InstallStats>& stats,
             std::uint64_t count);
   std::vector<Place>::iterator least();
 

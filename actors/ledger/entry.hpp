@@ -67,24 +67,24 @@ struct Entry {
 
 // Under which an entry is found again: an idempotency key, or the id of a reservation that it
 // ended. They do not get in each other's way: a key may read like a reservation's id.
-struct Name {
+struct ReplayKey {
   enum class Kind : std::uint8_t { idempotency_key, ended_reservation };
 
   Kind kind = Kind::idempotency_key;
   std::string text;
 
-  friend bool operator==(const Name&, const Name&) = default;
+  friend bool operator==(const ReplayKey&, const ReplayKey&) = default;
 };
 
-struct NameHash {
-  std::size_t operator()(const Name& name) const {
-    return std::hash<std::string>{}(name.text) + static_cast<std::size_t>(name.kind);
+struct ReplayKeyHash {
+  std::size_t operator()(const ReplayKey& key) const {
+    return std::hash<std::string>{}(key.text) + static_cast<std::size_t>(key.kind);
   }
 };
 
 // How long a name finds its entry, at least.
-inline constexpr std::chrono::hours names_remembered_for{24};
+inline constexpr std::chrono::hours replay_keys_remembered_for{24};
 
-std::vector<Name> names_of(const Entry& entry);
+std::vector<ReplayKey> replay_keys_of(const Entry& entry);
 
 }  // namespace credits::ledger

@@ -343,15 +343,15 @@ void apply(Row& row, const Entry& entry) {
   row.version = entry.version;
 }
 
-std::vector<Name> names_of(const Entry& entry) {
-  std::vector<Name> names;
+std::vector<ReplayKey> replay_keys_of(const Entry& entry) {
+  std::vector<ReplayKey> replay_keys;
   if (entry.idempotency_key) {
-    names.push_back({Name::Kind::idempotency_key, *entry.idempotency_key});
+    replay_keys.push_back({ReplayKey::Kind::idempotency_key, *entry.idempotency_key});
   }
   if (ends_reservation(entry)) {
-    names.push_back({Name::Kind::ended_reservation, *entry.reservation_id});
+    replay_keys.push_back({ReplayKey::Kind::ended_reservation, *entry.reservation_id});
   }
-  return names;
+  return replay_keys;
 }
 
 }  // namespace credits::ledger

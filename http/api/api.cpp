@@ -73,11 +73,11 @@ std::size_t operations_in(const DecodedBatch& batch) {
   }));
 }
 
-// Moves the operations of `batch` into requests to the actors, whose answers go to `asker`.
+// Moves the operations of `batch` into requests to the actors, whose answers go to `completion`.
 std::vector<actors::Request> requests_of(DecodedBatch& batch,
-                                         const std::shared_ptr<actors::Asker>& asker,
+                                         const std::shared_ptr<actors::Completion>& completion,
                                          actors::SteadyTime deadline) {
-  const auto answers = std::make_shared<actors::Answers>(operations_in(batch), asker);
+  const auto answers = std::make_shared<actors::Answers>(operations_in(batch), completion);
   std::vector<actors::Request> requests;
   requests.reserve(operations_in(batch));      // so that views of the ids stay valid
   std::pmr::monotonic_buffer_resource memory;  // freed all at once
@@ -209,7 +209,7 @@ HttpResponse Api::refusal(const Route* route, const Problem& problem) {
 
 // A request whose operations are with the actors.
 class Api::PendingCall : public PendingAnswer,
-                         public actors::Asker,
+                         public actors::Completion,
                          public std::enable_shared_from_this<Api::PendingCall> {
  public:
   // `request` and `operations` (of a batch) occupy their slots until the request has been answered
@@ -338,7 +338,7 @@ Service::Begun Api::begin_or_refuse(const Routed& routed) {
   } catch (const ProblemError& error) {
     return to_response(error.problem());
   } catch (const persistence::StoreError& error) {
-    environment.tell({"request_failed", std::string{"request failed: "} + error.what()});
+    environment.report({"request_failed", std::string{"request failed: "} + error.what()});
     if (error.kind() == persistence::StoreErrorKind::damaged) {
       return to_response(damaged(routed.match, error));
     }
@@ -352,7 +352,7 @@ Service::Begun Api::begin_or_refuse(const Routed& routed) {
 }
 
 HttpResponse Api::unexpected(const std::exception& error) {
-  context_.environment.tell({"unexpected_error", std::string{"unexpected: "} + error.what()});
+  context_.environment.report({"unexpected_error", std::string{"unexpected: "} + error.what()});
   return to_response(internal_error());
 }
 

@@ -252,7 +252,8 @@ HttpResponse Operators::snapshot() const {
   HttpResponse response;
   response.next_chunk = LedgerText{std::move(cursor), std::move(slot)};
   response.broken_off = [this](std::string_view why) {
-    context_.environment.tell({"snapshot_broken_off", "snapshot broken off: " + std::string{why}});
+    context_.environment.report(
+        {"snapshot_broken_off", "snapshot broken off: " + std::string{why}});
   };
   return response;
 }
@@ -265,8 +266,8 @@ HttpResponse Operators::import_ledger(std::string_view body) const {
                             question.promise(), deadline_in(limits_.import_timeout)});
   const auto imported = question.wait_for_answer(limits_.import_timeout, storage_unavailable);
   if (!imported.was_empty) return to_response(ledger_not_empty(imported.installs));
-  environment.tell({"import", "imported " + std::to_string(imported.installs) + " installs",
-                    actors::Severity::info});
+  environment.report({"import", "imported " + std::to_string(imported.installs) + " installs",
+                      actors::Severity::info});
   return answer(R"({"imported":)" + std::to_string(imported.installs) + "}");
 }
 
@@ -276,7 +277,7 @@ HttpResponse Operators::actor(const std::string& install_id) const {
       actors::ReportRequest{install_id, question.promise(), deadline_in(limits_.answer_timeout)});
   const auto report = question.wait_for_answer(limits_.answer_timeout, storage_unreadable);
   if (!report.row) return to_response(unknown_install(install_id));
-  return answer(codec::encode(*report.row, report.vitals.get(), context_.environment.now()));
+  return answer(codec::encode(*report.row, report.stats.get(), context_.environment.now()));
 }
 
 HttpResponse Operators::stats() const {
@@ -300,7 +301,7 @@ HttpResponse Operators::put_quota(const HttpRequest& request) const {
     if (error.is_syntax()) return to_response(invalid_json(error.what()));
     return to_response(invalid_request(error.field(), error.what()));
   } catch (const QuotaStorageError& error) {
-    context_.environment.tell({"quota_write_failed", error.what()});
+    context_.environment.report({"quota_write_failed", error.what()});
     return to_response(storage_unavailable(
         "the quota could not be written; GET /v1/quota shows the one in force"));
   }
@@ -325,7 +326,7 @@ HttpResponse Operators::replace_quota(const ledger::Quota& quota, const IfMatch&
           "somebody else has changed the quota's file since the quota was read, and the change is "
           "not in force yet; send the server SIGHUP, then read the quota again"));
     case Replacement::refused_and_adopted:
-      context_.environment.tell(
+      context_.environment.report(
           {"quota_changed", "another node has replaced the quota", actors::Severity::info});
       break;
     case Replacement::refused:

@@ -127,20 +127,20 @@ std::string encode_stats(const ApiContext& context, SteadyTime now) {
   });
 }
 
-std::string encode(const ledger::Row& row, const actors::Vitals* vitals, ledger::Time now) {
+std::string encode(const ledger::Row& row, const actors::InstallStats* stats, ledger::Time now) {
   const auto reservations = live(row.reservations, now);
   return to_json([&](Writer& out) {
     object(out, [&] {
       field(out, "install_id", row.install_id);
-      field(out, "live", vitals != nullptr);
+      field(out, "live", stats != nullptr);
       field(out, "version", row.version);
-      field(out, "mailbox_depth", vitals ? vitals->waiting() : 0);
-      field(out, "pending_writes", vitals ? vitals->pending_writes() : 0);
+      field(out, "mailbox_depth", stats ? stats->waiting() : 0);
+      field(out, "pending_writes", stats ? stats->pending_writes() : 0);
       field(out, "held", held(reservations));
-      field(out, "messages_handled", vitals ? vitals->handled.load() : 0);
-      field(out, "spawned_at", vitals ? std::optional{vitals->spawned_at} : std::nullopt);
+      field(out, "messages_handled", stats ? stats->handled.load() : 0);
+      field(out, "spawned_at", stats ? std::optional{stats->spawned_at} : std::nullopt);
       field(out, "last_message_at",
-            vitals ? std::optional{vitals->last_message_at.load()} : std::nullopt);
+            stats ? std::optional{stats->last_message_at.load()} : std::nullopt);
       array_field(out, "reservations", reservations,
                   [&](const ledger::Reservation& reservation) { write(out, reservation); });
     });

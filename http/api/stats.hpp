@@ -9,7 +9,7 @@ namespace credits::http::codec {
 
 std::string encode_stats(const ApiContext& context, actors::SteadyTime now);
 
-// `vitals`: of its actor; null if there is none.
-std::string encode(const ledger::Row& row, const actors::Vitals* vitals, ledger::Time now);
+// `stats`: of its actor; null if there is none.
+std::string encode(const ledger::Row& row, const actors::InstallStats* stats, ledger::Time now);
 
 }  // namespace credits::http::codec

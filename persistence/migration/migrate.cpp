@@ -72,7 +72,7 @@ class IntoPostgres {
     ledger::apply(stored.row, record.entry);
     stored.hash = record.hash;
     entries_.add(record.install_id, record.entry, record.hash);
-    names_.add(record.install_id, record.entry);
+    replay_keys_.add(record.install_id, record.entry);
     if (++pending_ == rows_at_once) write_entries();
   }
 
@@ -118,7 +118,7 @@ class IntoPostgres {
 
   void write_entries() {
     run(postgres::sql::insert_entries, std::exchange(entries_, {}));
-    run(postgres::sql::insert_names, std::exchange(names_, {}));
+    run(postgres::sql::insert_names, std::exchange(replay_keys_, {}));
     pending_ = 0;
   }
 
@@ -126,7 +126,7 @@ class IntoPostgres {
   std::map<std::string, ChainedRow> rows_;
   postgres::RowArrays baselines_;
   postgres::EntryArrays entries_;
-  postgres::NameArrays names_;
+  postgres::ReplayKeyArrays replay_keys_;
   std::size_t pending_ = 0;
 };
 

@@ -25,14 +25,14 @@ constexpr std::uint64_t entries_between_reports = 1'000;
 
 // By which an entry is found.
 struct Found {
-  ledger::Name name;
+  ledger::ReplayKey key;
   std::uint64_t version = 0;
 };
 
 // The names of one install after the other, in the order of their ids.
-class NameCursor {
+class ReplayKeyCursor {
  public:
-  explicit NameCursor(Connection& connection) : connection_{connection} {
+  explicit ReplayKeyCursor(Connection& connection) : connection_{connection} {
     connection_.run_script(postgres::sql::select_all_names);
   }
 
@@ -60,7 +60,7 @@ class NameCursor {
   }
   std::string id() const { return part_->text(at_, 0); }
   Found current() const {
-    return {{static_cast<ledger::Name::Kind>(part_->integer(at_, 1)), part_->text(at_, 2)},
+    return {{static_cast<ledger::ReplayKey::Kind>(part_->integer(at_, 1)), part_->text(at_, 2)},
             static_cast<std::uint64_t>(part_->integer(at_, 3))};
   }
 
@@ -77,14 +77,15 @@ class PostgresAudit {
     connection_.run_script(postgres::sql::stand_still);
     total_ =
         static_cast<std::uint64_t>(connection_.run(postgres::sql::count_entries).integer(0, 0));
-    names_.emplace(connection_);
+    replay_keys_.emplace(connection_);
     report_.has_snapshots = true;
   }
 
   AuditReport run() {
     read_baselines();
     follow_entries();
-    if (!report_.fault) names_->finish([this](const std::string& id) { stray_name(id); });
+    if (!report_.fault)
+      replay_keys_->finish([this](const std::string& id) { stray_replay_key(id); });
     if (!report_.fault) compare_rows();
     report_.installs = computed_.size();
     return std::move(report_);
@@ -125,8 +126,8 @@ class PostgresAudit {
     before.row.install_id = current_;
     const std::string what = chain_.follow(before.row, before.hash, stored.entry, stored.hash);
     if (!what.empty()) return fault(current_, stored.entry.version, what);
-    for (ledger::Name& name : ledger::names_of(stored.entry)) {
-      newest_[std::move(name)] = {stored.entry.version, stored.entry.at};
+    for (ledger::ReplayKey& key : ledger::replay_keys_of(stored.entry)) {
+      newest_[std::move(key)] = {stored.entry.version, stored.entry.at};
     }
     ++report_.entries;
     if (!stored.hash) ++report_.entries_unhashed;
@@ -138,23 +139,25 @@ class PostgresAudit {
   // Compares the names of the install whose entries have been followed.
   void finish_install() {
     if (current_.empty()) return;
-    for (const Found& found : names_->of(current_, [this](const auto& id) { stray_name(id); })) {
-      const auto newest = newest_.find(found.name);
+    for (const Found& found :
+         replay_keys_->of(current_, [this](const auto& id) { stray_replay_key(id); })) {
+      const auto newest = newest_.find(found.key);
       if (newest == newest_.end() || newest->second.version != found.version) {
         return fault(current_, found.version,
-                     in_words(found.name) + " leads to an entry that is not its newest");
+                     in_words(found.key) + " leads to an entry that is not its newest");
       }
       newest_.erase(newest);
     }
-    const auto remembered_since = std::chrono::system_clock::now() - ledger::names_remembered_for;
-    for (const auto& [name, entry] : newest_) {
+    const auto remembered_since =
+        std::chrono::system_clock::now() - ledger::replay_keys_remembered_for;
+    for (const auto& [key, entry] : newest_) {
       if (entry.at < remembered_since) continue;  // forgotten
-      return fault(current_, entry.version, "the entry is not found by its " + in_words(name));
+      return fault(current_, entry.version, "the entry is not found by its " + in_words(key));
     }
     newest_.clear();
   }
 
-  void stray_name(const std::string& id) {
+  void stray_replay_key(const std::string& id) {
     fault(id, 0, "a name leads to an entry that is not there");
   }
 
@@ -193,12 +196,12 @@ class PostgresAudit {
   Connection connection_;
   const ReportAudited& report_audited_;
   std::uint64_t total_ = 0;
-  std::optional<NameCursor> names_;
+  std::optional<ReplayKeyCursor> replay_keys_;
   AuditedChain chain_;
   std::unordered_map<std::string, ChainedRow> computed_;
   std::unordered_set<std::string> seen_;
   std::string current_;  // whose entries are being followed
-  std::unordered_map<ledger::Name, Newest, ledger::NameHash> newest_;  // of that install
+  std::unordered_map<ledger::ReplayKey, Newest, ledger::ReplayKeyHash> newest_;  // of that install
   AuditReport report_;
 };
 

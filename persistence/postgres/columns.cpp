@@ -219,27 +219,27 @@ ChainedEntry read_whole_entry(const Result& result, int at, Hasher& hasher) {
   return stored;
 }
 
-void NameArrays::add(const std::string& install_id, const ledger::Entry& entry) {
-  for (ledger::Name& name : ledger::names_of(entry)) {
-    newest_[{install_id, static_cast<int>(name.kind), std::move(name.text)}] = {
+void ReplayKeyArrays::add(const std::string& install_id, const ledger::Entry& entry) {
+  for (ledger::ReplayKey& key : ledger::replay_keys_of(entry)) {
+    newest_[{install_id, static_cast<int>(key.kind), std::move(key.text)}] = {
         static_cast<std::int64_t>(entry.version), to_ms(entry.at)};
   }
 }
 
-void NameArrays::add_to(Parameters& parameters) const {
+void ReplayKeyArrays::add_to(Parameters& parameters) const {
   Array ids = Array::of_texts();
   Array kinds = Array::of_integers();
-  Array names = Array::of_texts();
+  Array replay_keys = Array::of_texts();
   Array versions = Array::of_integers();
   Array times = Array::of_integers();
-  for (const auto& [name, found] : newest_) {
-    ids.add(std::get<0>(name));
-    kinds.add(std::int64_t{std::get<1>(name)});
-    names.add(std::get<2>(name));
+  for (const auto& [key, found] : newest_) {
+    ids.add(std::get<0>(key));
+    kinds.add(std::int64_t{std::get<1>(key)});
+    replay_keys.add(std::get<2>(key));
     versions.add(found.first);
     times.add(found.second);
   }
-  for (const Array* array : {&ids, &kinds, &names, &versions, &times}) parameters.add(*array);
+  for (const Array* array : {&ids, &kinds, &replay_keys, &versions, &times}) parameters.add(*array);
 }
 
 Array texts_of(std::span<const std::string> texts) {

@@ -81,7 +81,7 @@ class EntryArrays {
 };
 
 // Of two entries of one install with one name the newer counts.
-class NameArrays {
+class ReplayKeyArrays {
  public:
   void add(const std::string& install_id, const ledger::Entry& entry);
   void add_to(Parameters& parameters) const;

@@ -32,9 +32,9 @@ using postgres::ChainedEntry;
 using postgres::ChainedRow;
 using postgres::Connection;
 using postgres::EntryArrays;
-using postgres::NameArrays;
 using postgres::Parameters;
 using postgres::Pool;
+using postgres::ReplayKeyArrays;
 using postgres::Result;
 using postgres::RowArrays;
 using postgres::StatementError;
@@ -142,30 +142,30 @@ class PostgresStore : public Store {
     return rows;
   }
 
-  std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
-                                                 std::size_t limit) override {
-    std::vector<ledger::Name> names;
+  std::optional<std::vector<ledger::ReplayKey>> replay_keys(const std::string& install_id,
+                                                            std::size_t limit) override {
+    std::vector<ledger::ReplayKey> replay_keys;
     read([&](Connection& connection) {
       Parameters parameters;
       parameters.add(std::string_view{install_id});
       parameters.add(static_cast<std::int64_t>(limit) + 1);
       const Result result = connection.run(postgres::sql::select_names, parameters);
-      names.clear();
+      replay_keys.clear();
       for (int at = 0; at < result.rows(); ++at) {
-        names.push_back(
-            {static_cast<ledger::Name::Kind>(result.integer(at, 0)), result.text(at, 1)});
+        replay_keys.push_back(
+            {static_cast<ledger::ReplayKey::Kind>(result.integer(at, 0)), result.text(at, 1)});
       }
     });
-    return names.size() > limit ? std::nullopt : std::optional{std::move(names)};
+    return replay_keys.size() > limit ? std::nullopt : std::optional{std::move(replay_keys)};
   }
 
-  std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
-                                                   std::span<const ledger::Name> names) override {
+  std::vector<std::optional<ledger::Entry>> recall(
+      const std::string& install_id, std::span<const ledger::ReplayKey> replay_keys) override {
     Array kinds = Array::of_integers();
     Array texts = Array::of_texts();
-    for (const ledger::Name& name : names) {
-      kinds.add(static_cast<std::int64_t>(name.kind));
-      texts.add(name.text);
+    for (const ledger::ReplayKey& key : replay_keys) {
+      kinds.add(static_cast<std::int64_t>(key.kind));
+      texts.add(key.text);
     }
     std::vector<std::optional<ledger::Entry>> entries;
     read([&](Connection& connection) {
@@ -175,7 +175,7 @@ class PostgresStore : public Store {
       parameters.add(texts);
       const Result result = connection.run(postgres::sql::select_recalled, parameters);
       Hasher hasher;
-      entries.assign(names.size(), std::nullopt);
+      entries.assign(replay_keys.size(), std::nullopt);
       for (int at = 0; at < result.rows(); ++at) {
         ChainedEntry stored = postgres::read_whole_entry(result, at, hasher);
         const auto place = static_cast<std::size_t>(result.integer(at, stored.columns)) - 1;
@@ -347,10 +347,10 @@ class PostgresStore : public Store {
   bool prune_part(Connection& connection, const Horizon& horizon) {
     const Transaction transaction{connection};
     if (connection.run(postgres::sql::try_lock_pruning).integer(0, 0) == 0) return false;
-    const bool more_names = forget(connection, horizon.names_before);
+    const bool more_replay_keys = forget(connection, horizon.replay_keys_before);
     const bool more_entries = prune(connection, horizon.entries_before);
     transaction.commit();
-    return more_names || more_entries;
+    return more_replay_keys || more_entries;
   }
 
   // Others create some too. What is created meanwhile here may be missing until the next time. Too
@@ -709,13 +709,13 @@ class PostgresStore : public Store {
     RowArrays rows;
     Array replaced = Array::of_integers();
     EntryArrays entries;
-    NameArrays names;
+    ReplayKeyArrays replay_keys;
     for (const auto& [id, install] : installs) {
       auto hash = install->hashes.begin();
       for (const std::size_t place : install->places) {
         for (const ledger::Entry& entry : mutations[place].entries) {
           entries.add(*id, entry, *hash++);
-          names.add(*id, entry);
+          replay_keys.add(*id, entry);
         }
       }
       rows.add_guarded(mutations[install->places.back()].after, install->hashes.back(),
@@ -726,7 +726,7 @@ class PostgresStore : public Store {
     rows.add_to(parameters);
     parameters.add(replaced);
     entries.add_to(parameters);
-    names.add_to(parameters);
+    replay_keys.add_to(parameters);
     const Result result = connection.run(postgres::sql::append, parameters);
     std::unordered_set<std::string_view> written;
     for (int at = 0; at < result.rows(); ++at) written.insert(result.bytes(at, 0));

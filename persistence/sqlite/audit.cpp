@@ -63,7 +63,7 @@ class Audit {
     });
     compare_rows();
     for (const auto& [sequence, led] : led_to_) not_found(led.front());
-    compare_names();
+    compare_replay_keys();
     compare_ends();
     if (!report_.fault) show_progress(true);
     if (missing_) fault(missing_->install_id, missing_->version, missing_->what);
@@ -88,7 +88,7 @@ class Audit {
   struct LedTo {
     std::string install_id;
     std::uint64_t version = 0;
-    ledger::Name name;
+    ledger::ReplayKey key;
   };
 
   void fault(const std::string& id, std::uint64_t version, std::string what) {
@@ -105,7 +105,7 @@ class Audit {
     ++report_.entries;
     if (!record.hash) ++report_.entries_unhashed;
     follow_sequence(record);
-    follow_names(record);
+    follow_replay_keys(record);
   }
 
   // Sequence numbers have no gap either. Told last: what else the gap leads to says more.
@@ -122,41 +122,42 @@ class Audit {
 
   // A name that is not forgotten finds its entry, or a newer one that has it too. Entries of schema
   // version 1 had no names.
-  void follow_names(const JournalRecord& record) {
+  void follow_replay_keys(const JournalRecord& record) {
     if (!rows_ || !record.hash || record.sequence <= progress_.forgotten_sequence ||
         record.sequence > progress_.sequence) {
       return;
     }
-    const auto names = ledger::names_of(record.entry);
+    const auto replay_keys = ledger::replay_keys_of(record.entry);
     if (const auto led = led_to_.extract(record.sequence)) {
       for (const LedTo& by : led.mapped()) {
-        const bool has = by.install_id == record.install_id &&
-                         std::find(names.begin(), names.end(), by.name) != names.end();
+        const bool has =
+            by.install_id == record.install_id &&
+            std::find(replay_keys.begin(), replay_keys.end(), by.key) != replay_keys.end();
         if (!has) not_found(by);
       }
     }
-    for (const ledger::Name& name : names) {
-      const LedTo by{record.install_id, record.entry.version, name};
-      const auto found = rows_->find(record.install_id, name);
+    for (const ledger::ReplayKey& key : replay_keys) {
+      const LedTo by{record.install_id, record.entry.version, key};
+      const auto found = rows_->find(record.install_id, key);
       if (!found || *found < record.sequence) {
         not_found(by);
       } else if (*found > record.sequence) {
         led_to_[*found].push_back(by);
       } else if (record.sequence > counted_after_) {
-        ++names_found_;
+        ++replay_keys_found_;
       }
     }
   }
 
   // Each name was found by its newest entry, so that there are no others.
-  void compare_names() {
+  void compare_replay_keys() {
     if (!rows_ || report_.fault) return;
-    const std::uint64_t names = rows_->names_after(counted_after_);
-    if (names == names_found_) return;
+    const std::uint64_t replay_keys = rows_->replay_keys_after(counted_after_);
+    if (replay_keys == replay_keys_found_) return;
     throw StoreError{StoreErrorKind::refused,
-                     std::string{snapshots_file} + " has " + std::to_string(names) +
+                     std::string{snapshots_file} + " has " + std::to_string(replay_keys) +
                          " names that entries are remembered by; the entries have " +
-                         std::to_string(names_found_)};
+                         std::to_string(replay_keys_found_)};
   }
 
   // Told last: what else is wrong then says more.
@@ -170,7 +171,7 @@ class Audit {
   }
 
   void not_found(const LedTo& by) {
-    fault(by.install_id, by.version, "the entry is not found by its " + in_words(by.name));
+    fault(by.install_id, by.version, "the entry is not found by its " + in_words(by.key));
   }
 
   // Applies the entry; what is wrong with it, if anything.
@@ -230,7 +231,7 @@ class Audit {
   std::uint64_t expected_sequence_ = 0;
   std::optional<AuditFault> missing_;
   std::unordered_map<std::uint64_t, std::vector<LedTo>> led_to_;  // by sequence number
-  std::uint64_t names_found_ = 0;
+  std::uint64_t replay_keys_found_ = 0;
   std::uint64_t counted_after_ = 0;  // what pruning has been through may have names left
   AuditedChain chain_;
   std::unordered_map<std::string, StoredRow> computed_;

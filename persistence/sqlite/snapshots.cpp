@@ -18,17 +18,18 @@ constexpr const char* least_byte = "!";
 constexpr const char* beyond_every_byte = "\x7f";
 
 // The first parameters of every statement about a name.
-void bind_name(SQLite::Statement& statement, const std::string& install_id,
-               const ledger::Name& name) {
+void bind_replay_key(SQLite::Statement& statement, const std::string& install_id,
+                     const ledger::ReplayKey& key) {
   statement.bindNoCopy(1, install_id);
-  statement.bind(2, static_cast<int>(name.kind));
-  statement.bindNoCopy(3, name.text);
+  statement.bind(2, static_cast<int>(key.kind));
+  statement.bindNoCopy(3, key.text);
 }
 
-std::optional<std::uint64_t> find_name(SQLite::Statement& select, const std::string& install_id,
-                                       const ledger::Name& name) {
+std::optional<std::uint64_t> find_replay_key(SQLite::Statement& select,
+                                             const std::string& install_id,
+                                             const ledger::ReplayKey& key) {
   const Rewind rewind{select};
-  bind_name(select, install_id, name);
+  bind_replay_key(select, install_id, key);
   if (!select.executeStep()) return std::nullopt;
   return static_cast<std::uint64_t>(select.getColumn(0).getInt64());
 }
@@ -88,23 +89,26 @@ std::vector<ledger::Row> SnapshotReader::list(const ListQuery& query) {
 }
 
 std::optional<std::uint64_t> SnapshotReader::find(const std::string& install_id,
-                                                  const ledger::Name& name) {
+                                                  const ledger::ReplayKey& key) {
   const std::lock_guard lock{mutex_};
-  return on_install(path_, install_id, [&] { return find_name(select_name_, install_id, name); });
+  return on_install(path_, install_id,
+                    [&] { return find_replay_key(select_name_, install_id, key); });
 }
 
-std::vector<ledger::Name> SnapshotReader::names(const std::string& install_id, std::size_t limit) {
+std::vector<ledger::ReplayKey> SnapshotReader::replay_keys(const std::string& install_id,
+                                                           std::size_t limit) {
   const std::lock_guard lock{mutex_};
   return on_install(path_, install_id, [&] {
     const Rewind rewind{select_names_};
     select_names_.bindNoCopy(1, install_id);
     select_names_.bind(2, static_cast<std::int64_t>(limit));
-    std::vector<ledger::Name> names;
+    std::vector<ledger::ReplayKey> replay_keys;
     while (select_names_.executeStep()) {
-      names.push_back({static_cast<ledger::Name::Kind>(select_names_.getColumn(0).getInt()),
-                       select_names_.getColumn(1).getString()});
+      replay_keys.push_back(
+          {static_cast<ledger::ReplayKey::Kind>(select_names_.getColumn(0).getInt()),
+           select_names_.getColumn(1).getString()});
     }
-    return names;
+    return replay_keys;
   });
 }
 
@@ -134,9 +138,9 @@ void SnapshotWriter::write(const std::vector<const PendingRow*>& rows, const Pro
       const Rewind rewind{upsert_row_};
       bind_row(upsert_row_, pending->stored);
       upsert_row_.exec();
-      for (const auto& [name, sequence] : pending->names) {
+      for (const auto& [key, sequence] : pending->replay_keys) {
         const Rewind rewind_name{upsert_name_};
-        bind_name(upsert_name_, pending->stored.row.install_id, name);
+        bind_replay_key(upsert_name_, pending->stored.row.install_id, key);
         upsert_name_.bind(4, to_integer(sequence));
         upsert_name_.exec();
       }
@@ -148,14 +152,15 @@ void SnapshotWriter::write(const std::vector<const PendingRow*>& rows, const Pro
   });
 }
 
-void SnapshotWriter::forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence) {
+void SnapshotWriter::forget(const std::vector<OldReplayKey>& replay_keys,
+                            std::uint64_t forgotten_sequence) {
   on_file(path_, database_, [&] {
     database_.exec("PRAGMA synchronous = FULL");
     SQLite::Transaction transaction{database_};
     SQLite::Statement remove{database_, sql::delete_name};
-    for (const OldName& old : names) {
+    for (const OldReplayKey& old : replay_keys) {
       const Rewind rewind{remove};
-      bind_name(remove, old.install_id, old.name);
+      bind_replay_key(remove, old.install_id, old.key);
       remove.bind(4, to_integer(old.sequence));
       remove.exec();
     }
@@ -244,11 +249,11 @@ std::string SnapshotCursor::ledger_id() {
 }
 
 std::optional<std::uint64_t> SnapshotCursor::find(const std::string& install_id,
-                                                  const ledger::Name& name) {
-  return on_file(path_, [&] { return find_name(select_name_, install_id, name); });
+                                                  const ledger::ReplayKey& key) {
+  return on_file(path_, [&] { return find_replay_key(select_name_, install_id, key); });
 }
 
-std::uint64_t SnapshotCursor::names_after(std::uint64_t sequence) {
+std::uint64_t SnapshotCursor::replay_keys_after(std::uint64_t sequence) {
   return on_file(path_, [&] {
     SQLite::Statement count{database_, sql::count_names};
     count.bind(1, to_integer(sequence));

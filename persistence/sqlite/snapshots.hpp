@@ -27,7 +27,8 @@ inline constexpr const char* snapshots_file = "snapshots.db";
 // What the journal knows of an install and the file does not yet.
 struct PendingRow {
   StoredRow stored;
-  std::unordered_map<ledger::Name, std::uint64_t, ledger::NameHash> names{};  // to sequence numbers
+  std::unordered_map<ledger::ReplayKey, std::uint64_t, ledger::ReplayKeyHash>
+      replay_keys{};  // to sequence numbers
 };
 
 // How far the file has come.
@@ -39,9 +40,9 @@ struct Progress {
 };
 
 // A name that may be forgotten, unless an entry after `sequence` has it.
-struct OldName {
+struct OldReplayKey {
   std::string install_id;
-  ledger::Name name;
+  ledger::ReplayKey key;
   std::uint64_t sequence = 0;
 };
 
@@ -64,9 +65,9 @@ class SnapshotReader {
   std::vector<ledger::Row> list(const ListQuery& query);
 
   // The sequence number of the name's newest entry.
-  std::optional<std::uint64_t> find(const std::string& install_id, const ledger::Name& name);
+  std::optional<std::uint64_t> find(const std::string& install_id, const ledger::ReplayKey& key);
   // `limit` of the install's names at most.
-  std::vector<ledger::Name> names(const std::string& install_id, std::size_t limit);
+  std::vector<ledger::ReplayKey> replay_keys(const std::string& install_id, std::size_t limit);
 
  private:
   const std::filesystem::path path_;
@@ -94,7 +95,7 @@ class SnapshotWriter {
 
   // All names and the new mark, durably, or nothing: what they have named may be pruned then.
   // Throws StoreError.
-  void forget(const std::vector<OldName>& names, std::uint64_t forgotten_sequence);
+  void forget(const std::vector<OldReplayKey>& replay_keys, std::uint64_t forgotten_sequence);
 
   void expect_writable() {
     persistence::expect_writable(path_, database_, [this] { write_again(database_); });
@@ -129,9 +130,9 @@ class SnapshotCursor : public RowCursor {
   Progress progress();
   std::string ledger_id();
   // The sequence number of the name's newest entry.
-  std::optional<std::uint64_t> find(const std::string& install_id, const ledger::Name& name);
+  std::optional<std::uint64_t> find(const std::string& install_id, const ledger::ReplayKey& key);
   // How many names lead to entries after `sequence`.
-  std::uint64_t names_after(std::uint64_t sequence);
+  std::uint64_t replay_keys_after(std::uint64_t sequence);
 
  private:
   // What was left when the cursor let go of the file.

@@ -143,28 +143,29 @@ class SqliteStore : public Store {
     return rows;
   }
 
-  std::optional<std::vector<ledger::Name>> names(const std::string& install_id,
-                                                 std::size_t limit) override {
-    std::unordered_set<ledger::Name, ledger::NameHash> found;
+  std::optional<std::vector<ledger::ReplayKey>> replay_keys(const std::string& install_id,
+                                                            std::size_t limit) override {
+    std::unordered_set<ledger::ReplayKey, ledger::ReplayKeyHash> found;
     {
       const std::lock_guard lock{mutex_};
       for (const PendingRow* pending : pending_of(install_id)) {
-        for (const auto& [name, sequence] : pending->names) found.insert(name);
+        for (const auto& [key, sequence] : pending->replay_keys) found.insert(key);
       }
     }
     if (found.size() <= limit) {
-      for (ledger::Name& name : loader_.names(install_id, limit + 1)) found.insert(std::move(name));
+      for (ledger::ReplayKey& key : loader_.replay_keys(install_id, limit + 1))
+        found.insert(std::move(key));
     }
     if (found.size() > limit) return std::nullopt;
-    return std::vector<ledger::Name>{found.begin(), found.end()};
+    return std::vector<ledger::ReplayKey>{found.begin(), found.end()};
   }
 
-  std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
-                                                   std::span<const ledger::Name> names) override {
+  std::vector<std::optional<ledger::Entry>> recall(
+      const std::string& install_id, std::span<const ledger::ReplayKey> replay_keys) override {
     std::vector<std::optional<ledger::Entry>> entries;
-    entries.reserve(names.size());
-    for (const ledger::Name& name : names) {
-      entries.push_back(recall(install_id, name));
+    entries.reserve(replay_keys.size());
+    for (const ledger::ReplayKey& key : replay_keys) {
+      entries.push_back(recall(install_id, key));
     }
     return entries;
   }
@@ -307,7 +308,7 @@ class SqliteStore : public Store {
       const std::lock_guard lock{mutex_};
       if (active_.empty()) return;
       flushing_ = std::exchange(active_, {});
-      active_names_ = 0;
+      active_replay_keys_ = 0;
       ++period_;
       progress = {last_sequence_, installs_};
     }
@@ -383,10 +384,11 @@ class SqliteStore : public Store {
 
   bool prune_part(const Horizon& horizon) {
     const ledger::Time ahead_from = ahead_of_clock(horizon);
-    const Forgotten forgotten = forget_names(horizon.names_before, ahead_from);
+    const Forgotten forgotten = forget_replay_keys(horizon.replay_keys_before, ahead_from);
     const auto is_remembered = [&](const JournalRecord& record) {
-      return (record.sequence > forgotten.sequence || record.entry.at >= horizon.names_before) &&
-             !ledger::names_of(record.entry).empty();
+      return (record.sequence > forgotten.sequence ||
+              record.entry.at >= horizon.replay_keys_before) &&
+             !ledger::replay_keys_of(record.entry).empty();
     };
     const auto tell_once = [this](const std::string& id, const StoreError& error) {
       if (!told_damaged_.insert(id).second) return;
@@ -404,20 +406,21 @@ class SqliteStore : public Store {
         tell_once);
     looked_through_ = aged.sequence;
     // Once more what stayed: when its names have been forgotten, and then daily.
-    const ledger::Time now = horizon.names_before + ledger::names_remembered_for;
-    if (horizon.names_before >= look_anew_at_ || now < look_anew_at_) {  // or the clock went back
+    const ledger::Time now = horizon.replay_keys_before + ledger::replay_keys_remembered_for;
+    if (horizon.replay_keys_before >= look_anew_at_ ||
+        now < look_anew_at_) {  // or the clock went back
       looked_again_through_ = 0;
       look_anew_at_ = now;
     }
-    std::vector<OldName> gone;  // of entries that were dated ahead
+    std::vector<OldReplayKey> gone;  // of entries that were dated ahead
     const Pruned again = journal_.prune(
         looked_again_through_, pruned_at_once,
         [&](const JournalRecord& record) {
           if (record.sequence > std::min(forgotten.sequence, looked_through_)) return Fate::ends;
           const bool is_old = record.entry.at < horizon.entries_before;
           if (!is_old || is_remembered(record)) return Fate::stays;
-          for (ledger::Name& name : ledger::names_of(record.entry)) {
-            gone.push_back({record.install_id, std::move(name), record.sequence});
+          for (ledger::ReplayKey& key : ledger::replay_keys_of(record.entry)) {
+            gone.push_back({record.install_id, std::move(key), record.sequence});
           }
           return Fate::goes;
         },
@@ -451,9 +454,9 @@ class SqliteStore : public Store {
     for (const auto& pending : flushing_) {
       PendingRow& active = active_.at(pending->stored.row.install_id);
       if (active.stored.row.version == 0) active.stored = pending->stored;
-      const std::size_t had = active.names.size();
-      active.names.merge(pending->names);
-      active_names_ += active.names.size() - had;
+      const std::size_t had = active.replay_keys.size();
+      active.replay_keys.merge(pending->replay_keys);
+      active_replay_keys_ += active.replay_keys.size() - had;
     }
     flushing_ = {};
   }
@@ -462,8 +465,8 @@ class SqliteStore : public Store {
   // that comes later waits for them. Unless the newest is one too: then it is the clock that is
   // behind.
   ledger::Time ahead_of_clock(const Horizon& horizon) {
-    const auto from =
-        std::max(horizon.entries_before, horizon.names_before + ledger::names_remembered_for);
+    const auto from = std::max(horizon.entries_before,
+                               horizon.replay_keys_before + ledger::replay_keys_remembered_for);
     bool is_behind = false;
     pruning_.visit_after(std::max<std::uint64_t>(newest_sequence(), 1) - 1,
                          [&](const JournalRecord& newest) {
@@ -481,17 +484,17 @@ class SqliteStore : public Store {
   // Forgets the names of the oldest entries, up to the first that is not before `before` or is not
   // in the snapshots yet: its names would come after it. Those of entries that are dated ahead
   // stay.
-  Forgotten forget_names(ledger::Time before, ledger::Time ahead_from) {
+  Forgotten forget_replay_keys(ledger::Time before, ledger::Time ahead_from) {
     const Progress progress = writer_.progress();
     std::uint64_t forgotten = progress.forgotten_sequence;
     std::size_t visited = 0;
-    std::vector<OldName> old;
+    std::vector<OldReplayKey> old;
     pruning_.visit_after(forgotten, [&](const JournalRecord& record) {
       if (visited == forgotten_at_once || record.sequence > progress.sequence) return false;
       const bool is_old = record.entry.at < before;
       if (!is_old && record.entry.at < ahead_from && !is_damaged(record)) return false;
-      for (ledger::Name& name : ledger::names_of(record.entry)) {
-        if (is_old) old.push_back({record.install_id, std::move(name), record.sequence});
+      for (ledger::ReplayKey& key : ledger::replay_keys_of(record.entry)) {
+        if (is_old) old.push_back({record.install_id, std::move(key), record.sequence});
       }
       forgotten = record.sequence;
       ++visited;
@@ -549,25 +552,25 @@ class SqliteStore : public Store {
     return reader.load(id);
   }
 
-  std::optional<std::uint64_t> find(const std::string& id, const ledger::Name& name) {
+  std::optional<std::uint64_t> find(const std::string& id, const ledger::ReplayKey& key) {
     {
       const std::lock_guard lock{mutex_};
       for (const PendingRow* pending : pending_of(id)) {
-        const auto found = pending->names.find(name);
-        if (found != pending->names.end()) return found->second;
+        const auto found = pending->replay_keys.find(key);
+        if (found != pending->replay_keys.end()) return found->second;
       }
     }
-    return loader_.find(id, name);
+    return loader_.find(id, key);
   }
 
-  std::optional<ledger::Entry> recall(const std::string& id, const ledger::Name& name) {
-    const auto sequence = find(id, name);
+  std::optional<ledger::Entry> recall(const std::string& id, const ledger::ReplayKey& key) {
+    const auto sequence = find(id, key);
     auto entry = sequence ? remembered_.entry(id, *sequence) : std::nullopt;
     if (!entry) return entry;
-    const auto names = ledger::names_of(*entry);
-    if (std::find(names.begin(), names.end(), name) != names.end()) return entry;
+    const auto replay_keys = ledger::replay_keys_of(*entry);
+    if (std::find(replay_keys.begin(), replay_keys.end(), key) != replay_keys.end()) return entry;
     throw to_damaged_error(snapshots_path_, install_in_words(id),
-                           "\"" + name.text + "\" leads to an entry of another name");
+                           "\"" + key.text + "\" leads to an entry of another name");
   }
 
   void wait_for_room() {
@@ -582,7 +585,7 @@ class SqliteStore : public Store {
   }
 
   // A name takes about as much room as a row.
-  std::size_t overlay_size() const { return active_.size() + active_names_; }
+  std::size_t overlay_size() const { return active_.size() + active_replay_keys_; }
 
   std::uint64_t period() {
     const std::lock_guard lock{mutex_};
@@ -711,9 +714,10 @@ class SqliteStore : public Store {
   }
 
   void add_names(const JournalRecord& record, PendingRow& pending) {
-    for (ledger::Name& name : ledger::names_of(record.entry)) {
-      const auto [found, is_new] = pending.names.insert_or_assign(std::move(name), record.sequence);
-      if (is_new) ++active_names_;
+    for (ledger::ReplayKey& key : ledger::replay_keys_of(record.entry)) {
+      const auto [found, is_new] =
+          pending.replay_keys.insert_or_assign(std::move(key), record.sequence);
+      if (is_new) ++active_replay_keys_;
     }
   }
 
@@ -911,7 +915,7 @@ class SqliteStore : public Store {
   std::mutex mutex_;  // guards all below; never held while the disk is waited for
   std::condition_variable has_room_;
   Overlay active_;  // rows that the journal has and snapshots.db has not
-  std::size_t active_names_ = 0;
+  std::size_t active_replay_keys_ = 0;
   Overlay flushing_;  // those that a checkpoint is writing: nobody changes them
   // Each checkpoint begins a period. Whatever was written since the first of those in memory is in
   // the overlays.

@@ -66,9 +66,9 @@ TEST_CASE("nothing is a day old before a day of steady time has passed") {
     if (pick(0, 99) == 0) wall += std::chrono::hours{24 * 365 * pick(-2, 2)};
     clock.saw(wall, steady);
     made.push_back({wall, steady});
-    const ledger::Time old = clock.time(wall, steady) - ledger::names_remembered_for;
+    const ledger::Time old = clock.time(wall, steady) - ledger::replay_keys_remembered_for;
     for (const Made& one : made) {
-      if (one.wall < old) REQUIRE(steady - one.steady >= ledger::names_remembered_for);
+      if (one.wall < old) REQUIRE(steady - one.steady >= ledger::replay_keys_remembered_for);
     }
   }
 }

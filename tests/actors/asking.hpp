@@ -48,9 +48,9 @@ struct Question {
 };
 
 inline Question question_of(actors::Operation operation) {
-  const auto asker = std::make_shared<actors::WaitingAsker>();
-  PendingAnswer answer{asker->answers()};
-  auto answers = std::make_shared<actors::Answers>(1, asker);
+  const auto completion = std::make_shared<actors::WaitingCompletion>();
+  PendingAnswer answer{completion->answers()};
+  auto answers = std::make_shared<actors::Answers>(1, completion);
   return {{std::move(operation), std::move(answers)}, std::move(answer)};
 }
 

@@ -102,23 +102,23 @@ TEST_CASE("the deepest mailbox is that of the last minute") {
 class Installs {
  public:
   explicit Installs(std::size_t count) {
-    while (vitals_.size() < count) vitals_.push_back(std::make_shared<Vitals>(november));
+    while (stats_.size() < count) stats_.push_back(std::make_shared<InstallStats>(november));
   }
 
   void receive(std::size_t install) {
-    add_one(vitals_[install]->received);
-    add_one(vitals_[install]->handled);
-    hottest.received(std::to_string(install), vitals_[install]);
+    add_one(stats_[install]->received);
+    add_one(stats_[install]->handled);
+    hottest.received(std::to_string(install), stats_[install]);
   }
 
-  void end(std::size_t install) { hottest.ended(*vitals_[install]); }
+  void end(std::size_t install) { hottest.ended(*stats_[install]); }
 
-  std::uint64_t handled(std::size_t install) const { return vitals_[install]->handled; }
+  std::uint64_t handled(std::size_t install) const { return stats_[install]->handled; }
 
   Hottest hottest;
 
  private:
-  std::vector<std::shared_ptr<Vitals>> vitals_;
+  std::vector<std::shared_ptr<InstallStats>> stats_;
 };
 
 TEST_CASE("the hottest are those with the most requests, whatever the order they came in") {

@@ -12,14 +12,14 @@ using namespace credits::tests;
 
 const std::function<Recorded(const Answer&)> record_answer = record;
 
-Circumstances at(ledger::Time now, bool has_hardware = false) {
+JudgeContext at(ledger::Time now, bool has_hardware = false) {
   static std::uint64_t mutations = 0;
   return {quota, now, has_hardware, {1, ++mutations}, record_answer};
 }
 
 Verdict judge(ledger::Row& row, const decltype(Operation::action)& action,
-              const Circumstances& circumstances = at(november)) {
-  return actors::judge(row, {"a", action}, {}, circumstances);
+              const JudgeContext& context = at(november)) {
+  return actors::judge(row, {"a", action}, {}, context);
 }
 
 ledger::Row row_at_version_1() {
@@ -30,8 +30,8 @@ ledger::Row row_at_version_1() {
 
 template <class Expected>
 Expected answer_of(ledger::Row& row, const decltype(Operation::action)& action,
-                   const Circumstances& circumstances = at(november)) {
-  return std::get<Expected>(judge(row, action, circumstances).answer);
+                   const JudgeContext& context = at(november)) {
+  return std::get<Expected>(judge(row, action, context).answer);
 }
 
 TEST_CASE("a get of an install that is not there creates nothing and names it") {
@@ -98,7 +98,7 @@ TEST_CASE("a plan is for the tier asked for, else for the install's own") {
 TEST_CASE("a plan takes the server's hardware where the request does not say") {
   ledger::Row row = row_at_version_1();
   row.lifetime_gemini_consumed = 50;
-  const Circumstances with_hardware = at(november, true);
+  const JudgeContext with_hardware = at(november, true);
   CHECK(answer_of<PlanView>(row, Plan{}, with_hardware).plan.backend == ledger::Backend::hardware);
   CHECK(answer_of<PlanView>(row, Plan{{}, false, 1}, with_hardware).plan.denial ==
         ledger::Denial::gemini_cap_exceeded_no_hardware);

@@ -35,9 +35,9 @@ std::string reserve_in(World& world, std::chrono::seconds ttl = 600s) {
   return std::get<ReservationView>(world.ask({"a", Reserve{"core", {}, 5, ttl}})).reservation.id;
 }
 
-actors::Tuning tuning_with(std::size_t names_known_max) {
+actors::Tuning tuning_with(std::size_t replay_keys_known_max) {
   actors::Tuning tuning = World::small_tuning();
-  tuning.names_known_max = names_known_max;
+  tuning.replay_keys_known_max = replay_keys_known_max;
   return tuning;
 }
 
@@ -59,8 +59,8 @@ TEST_CASE("two requests at once with one key debit once, and are answered the sa
 
 TEST_CASE("a key is remembered over passivation and restart, however few names an actor knows") {
   ObservedStore store;
-  const std::size_t names_known_max = GENERATE(0U, 3U, 1'024U);
-  auto world = std::make_unique<World>(store, tuning_with(names_known_max));
+  const std::size_t replay_keys_known_max = GENERATE(0U, 3U, 1'024U);
+  auto world = std::make_unique<World>(store, tuning_with(replay_keys_known_max));
   std::vector<std::string> bodies;
   for (int i = 0; i < 10; ++i) {
     bodies.push_back(std::get<Recorded>(world->ask(commit_with("k" + std::to_string(i)))).body);
@@ -72,7 +72,7 @@ TEST_CASE("a key is remembered over passivation and restart, however few names a
   }
   SECTION("restarted") {
     world.reset();
-    world = std::make_unique<World>(store, tuning_with(names_known_max));
+    world = std::make_unique<World>(store, tuning_with(replay_keys_known_max));
   }
   for (int i = 0; i < 10; ++i) {
     const auto again = std::get<Recorded>(world->ask(commit_with("k" + std::to_string(i))));
@@ -97,7 +97,7 @@ TEST_CASE("an install that knows its names asks the store about old ones only") 
 TEST_CASE("damage that is met where a name is looked up is counted, and its install named") {
   class DamagedNames : public ObservedStore {
     std::vector<std::optional<ledger::Entry>> recall(const std::string&,
-                                                     std::span<const ledger::Name>) override {
+                                                     std::span<const ledger::ReplayKey>) override {
       throw persistence::StoreError{persistence::StoreErrorKind::damaged, "told to be damaged"};
     }
   };
@@ -384,9 +384,9 @@ TEST_CASE("a store that has failed for good stays so, whatever works meanwhile")
 
 // Sends `operations` as one batch does.
 std::vector<Answer> ask_batch(World& world, std::vector<Operation> operations) {
-  const auto asker = std::make_shared<WaitingAsker>();
-  auto all = asker->answers();
-  const auto answers = std::make_shared<Answers>(operations.size(), asker);
+  const auto completion = std::make_shared<WaitingCompletion>();
+  auto all = completion->answers();
+  const auto answers = std::make_shared<Answers>(operations.size(), completion);
   std::map<std::string, std::size_t> last;
   for (std::size_t place = 0; place < operations.size(); ++place) {
     const std::string id = operations[place].install_id;

@@ -42,16 +42,16 @@ TEST_CASE("to ask how an install is wakes nobody") {
   REQUIRE(world.live_installs() == 0);
 
   const InstallReport cold = world.report("a");
-  CHECK(cold.vitals == nullptr);
+  CHECK(cold.stats == nullptr);
   CHECK(cold.row->version == 1);
   const InstallReport unknown = world.report("b");
-  CHECK(unknown.vitals == nullptr);
+  CHECK(unknown.stats == nullptr);
   CHECK_FALSE(unknown.row);
   CHECK(world.live_installs() == 0);
   CHECK(store.installs() == 1);
 }
 
-TEST_CASE("a live install's vitals follow what it does") {
+TEST_CASE("a live install's stats follow what it does") {
   ObservedStore store;
   World world{store};
   world.commit("a");
@@ -59,12 +59,12 @@ TEST_CASE("a live install's vitals follow what it does") {
   world.commit("a");
   world.ask({"a", Get{}});
   const InstallReport report = world.report("a");
-  REQUIRE(report.vitals);
-  CHECK(report.vitals->handled == 3);
-  CHECK(report.vitals->waiting() == 0);
-  CHECK(report.vitals->pending_writes() == 0);
-  CHECK(report.vitals->spawned_at == november);
-  CHECK(report.vitals->last_message_at.load() == november + 5s);
+  REQUIRE(report.stats);
+  CHECK(report.stats->handled == 3);
+  CHECK(report.stats->waiting() == 0);
+  CHECK(report.stats->pending_writes() == 0);
+  CHECK(report.stats->spawned_at == november);
+  CHECK(report.stats->last_message_at.load() == november + 5s);
   CHECK(report.row->version == 2);
 }
 
@@ -103,8 +103,8 @@ TEST_CASE("a failed write leaves nothing pending, and is counted") {
   const Figures& figures = world.environment.figures;
   CHECK(figures.write_failures == 1);
   CHECK(figures.pending_mutations == 0);
-  CHECK(world.report("a").vitals->pending_writes() == 0);
-  CHECK(world.report("a").vitals->waiting() == 0);
+  CHECK(world.report("a").stats->pending_writes() == 0);
+  CHECK(world.report("a").stats->waiting() == 0);
 }
 
 TEST_CASE("spawned and passivated are counted, and the hottest are live") {

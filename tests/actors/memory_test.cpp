@@ -45,7 +45,7 @@ TEST_CASE("of an install with many names, the store is asked for each") {
 
 TEST_CASE("an entry on its way is found without the store, and afterwards with it") {
   Memory memory;
-  memory.start(std::vector<ledger::Name>{}, 10);
+  memory.start(std::vector<ledger::ReplayKey>{}, 10);
   const ledger::Entry entry = entry_with("k");
   memory.add(entry);
   REQUIRE(memory.knows(key("k")));
@@ -78,7 +78,7 @@ TEST_CASE("a name that the store did not have is not new any more once it was ad
 
 TEST_CASE("entries that are on their way are kept however many they are") {
   Memory memory;
-  memory.start(std::vector<ledger::Name>{}, 1'000);
+  memory.start(std::vector<ledger::ReplayKey>{}, 1'000);
   for (std::uint64_t version = 1; version <= 100; ++version) {
     memory.add(entry_with("k" + std::to_string(version), version));
     memory.forget_stored(version / 2);

@@ -394,25 +394,26 @@ void Model::clock_shows(Time now) {
       if (now - memory.since >= remembered_for) memory.may_be_forgotten = true;
 }
 
-std::vector<ledger::Name> Model::doubtful_names(const Operation& operation) const {
-  std::vector<ledger::Name> names;
-  const auto add = [&](const Memories& memories, ledger::Name::Kind kind, const std::string& name) {
+std::vector<ledger::ReplayKey> Model::doubtful_replay_keys(const Operation& operation) const {
+  std::vector<ledger::ReplayKey> replay_keys;
+  const auto add = [&](const Memories& memories, ledger::ReplayKey::Kind kind,
+                       const std::string& name) {
     const Memory* memory = memory_of(memories, name);
-    if (memory && memory->may_be_forgotten) names.push_back({kind, name});
+    if (memory && memory->may_be_forgotten) replay_keys.push_back({kind, name});
   };
   if (const auto& key = operation.idempotency_key) {
-    add(keys_, ledger::Name::Kind::idempotency_key, *key);
-    add(ended_, ledger::Name::Kind::ended_reservation, *key);
+    add(keys_, ledger::ReplayKey::Kind::idempotency_key, *key);
+    add(ended_, ledger::ReplayKey::Kind::ended_reservation, *key);
   }
   if (const auto* settle = std::get_if<actors::Settle>(&operation.action))
-    add(ended_, ledger::Name::Kind::ended_reservation, settle->reservation_id);
+    add(ended_, ledger::ReplayKey::Kind::ended_reservation, settle->reservation_id);
   if (const auto* release = std::get_if<actors::Release>(&operation.action))
-    add(ended_, ledger::Name::Kind::ended_reservation, release->reservation_id);
-  return names;
+    add(ended_, ledger::ReplayKey::Kind::ended_reservation, release->reservation_id);
+  return replay_keys;
 }
 
-void Model::forget(const ledger::Name& name) {
-  (name.kind == ledger::Name::Kind::idempotency_key ? keys_ : ended_).erase(name.text);
+void Model::forget(const ledger::ReplayKey& name) {
+  (name.kind == ledger::ReplayKey::Kind::idempotency_key ? keys_ : ended_).erase(name.text);
 }
 
 std::vector<ledger::Entry> Model::take_trail() { return std::exchange(trail_, {}); }

@@ -39,8 +39,8 @@ class Model {
   void clock_shows(ledger::Time now);
 
   // The names that `operation` looks up, and that may have been forgotten.
-  std::vector<ledger::Name> doubtful_names(const actors::Operation& operation) const;
-  void forget(const ledger::Name& name);
+  std::vector<ledger::ReplayKey> doubtful_replay_keys(const actors::Operation& operation) const;
+  void forget(const ledger::ReplayKey& name);
 
   // As the last mutation left it; version 0 if there was none.
   const ledger::Row& row() const { return row_; }

@@ -324,7 +324,7 @@ class Life {
   explicit Life(std::uint32_t seed) : dice_{seed}, wishes_{dice_, ids()} {
     tuning_.live_installs_max = 3;
     tuning_.keep_entries = std::chrono::hours{24 * 36'500};
-    if (dice_.chance(50)) tuning_.names_known_max = 3;
+    if (dice_.chance(50)) tuning_.replay_keys_known_max = 3;
     if (dice_.chance(30)) tuning_.batch_mutations_max = 1;
     has_hardware_ = dice_.chance(50);
     for (const auto& id : ids()) installs_.emplace(id, Install{{Model{id}}, {}, 0});
@@ -622,7 +622,7 @@ class Life {
   // What is older than a day may be remembered or not.
   static Models turns(const Model& model, const Operation& operation) {
     Models all{model};
-    for (const auto& name : model.doubtful_names(operation)) {
+    for (const auto& name : model.doubtful_replay_keys(operation)) {
       const std::size_t count = all.size();
       for (std::size_t i = 0; i < count; ++i) {
         Model forgetful = all[i];

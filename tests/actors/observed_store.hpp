@@ -23,10 +23,10 @@ class ObservedStore : public persistence::MemoryStore {
     return MemoryStore::are_current(seen);
   }
 
-  std::vector<std::optional<ledger::Entry>> recall(const std::string& install_id,
-                                                   std::span<const ledger::Name> names) override {
+  std::vector<std::optional<ledger::Entry>> recall(
+      const std::string& install_id, std::span<const ledger::ReplayKey> replay_keys) override {
     ++recalls;
-    return MemoryStore::recall(install_id, names);
+    return MemoryStore::recall(install_id, replay_keys);
   }
 
   std::vector<persistence::Appended> append(

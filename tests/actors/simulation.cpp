@@ -524,7 +524,7 @@ class Simulation {
     const auto number = static_cast<std::size_t>(&before - judged_.data());
     const bool has_known_age = number >= first_of_known_age_ &&
                                (number >= first_of_this_start_ || !before.was_clock_behind);
-    return !has_known_age || then.at - before.at >= ledger::names_remembered_for;
+    return !has_known_age || then.at - before.at >= ledger::replay_keys_remembered_for;
   }
 
   // What was in force when it was judged; another's commits are judged by none.

@@ -57,7 +57,7 @@ def sources():
                             capture_output=True, text=True)
     if listed.returncode == 0:
         return listed.stdout.split()
-    return [str(path.relative_to(ROOT)) for room in LAYERS for path in ROOT.glob(room + "/**/*.?pp")]
+    return [str(path.relative_to(ROOT)) for layer in LAYERS for path in ROOT.glob(layer + "/**/*.?pp")]
 
 
 def layer_of(path):

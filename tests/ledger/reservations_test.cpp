@@ -152,14 +152,15 @@ TEST_CASE("an entry is found by its key, and by the reservation that it ended") 
   Row row = created();
   const Reservation held = reserve(row, {Backend::gemini, "core", 30});
   Entry commit = commit_entry(row, {Backend::gemini, "core", 1}, quota, november);
-  CHECK(names_of(commit).empty());
+  CHECK(replay_keys_of(commit).empty());
   commit.idempotency_key = held.id;
   commit.reservation_id = held.id;
-  CHECK(names_of(commit) == std::vector<Name>{{Name::Kind::idempotency_key, held.id},
-                                              {Name::Kind::ended_reservation, held.id}});
+  CHECK(replay_keys_of(commit) ==
+        std::vector<ReplayKey>{{ReplayKey::Kind::idempotency_key, held.id},
+                               {ReplayKey::Kind::ended_reservation, held.id}});
   Entry again = reserve_entry(row, {Backend::gemini, "core", 1}, "r", november, quota, november);
-  CHECK(names_of(again).empty());
-  CHECK(names_of(release_entry(row, held, november)).size() == 1);
+  CHECK(replay_keys_of(again).empty());
+  CHECK(replay_keys_of(release_entry(row, held, november)).size() == 1);
 }
 
 TEST_CASE("the tier of a row is that of the debit reserved last") {

@@ -67,8 +67,8 @@ TEST_CASE("a backup has rows, reservations, names and entries") {
   CHECK(load(*copy, "a") == a);
   CHECK(copy->entries("a", 100, 100) == store->entries("a", 100, 100));
   if (!is_pruned) {
-    const std::vector names{key("k"), ended("r")};
-    CHECK(copy->recall("a", names) == store->recall("a", names));
+    const std::vector replay_keys{key("k"), ended("r")};
+    CHECK(copy->recall("a", replay_keys) == store->recall("a", replay_keys));
   }
   // It goes on where it was.
   auto row = load(*copy, "a");

@@ -1,4 +1,4 @@
-// The faults that tests of other rooms rely on.
+// The faults that tests of other layers rely on.
 #include "tests/memory_store.hpp"
 
 #include <string>

@@ -137,7 +137,7 @@ TEST_CASE("names are there after a crash, whatever the snapshots lack") {
   const auto reopened = open_sqlite_store(crashed);
   CHECK(reopened->recall("a", std::vector{key("k"), ended("r")}) ==
         std::vector<std::optional<ledger::Entry>>{first.entries.front(), second.entries.front()});
-  CHECK(reopened->names("a", 2)->size() == 2);
+  CHECK(reopened->replay_keys("a", 2)->size() == 2);
 }
 
 TEST_CASE("a checkpoint that fails keeps the names for the next one") {

@@ -198,16 +198,16 @@ EVERY_ENGINE("an entry is found by its key and by the reservation that it ended"
   const auto held = reserve(row, "r");
   append(engine.store(), std::vector{debit, held, commit_with_key(other, "other")});
   const auto end = settle(row, "r", 1);
-  const std::vector names{key("k"), ended("k"), ended("r"), key("r"), key("other")};
-  CHECK_FALSE(engine.store().recall("a", names)[2]);
+  const std::vector replay_keys{key("k"), ended("k"), ended("r"), key("r"), key("other")};
+  CHECK_FALSE(engine.store().recall("a", replay_keys)[2]);
   append(engine.store(), std::vector{end});
   for (int round = 0; round < 2; ++round) {
-    CHECK(engine.store().recall("a", names) ==
+    CHECK(engine.store().recall("a", replay_keys) ==
           std::vector<std::optional<ledger::Entry>>{debit.entries.front(), std::nullopt,
                                                     end.entries.front(), std::nullopt,
                                                     std::nullopt});
-    CHECK(engine.store().recall("unknown", names) ==
-          std::vector<std::optional<ledger::Entry>>(names.size()));
+    CHECK(engine.store().recall("unknown", replay_keys) ==
+          std::vector<std::optional<ledger::Entry>>(replay_keys.size()));
     engine.store().checkpoint();
   }
 }
@@ -221,23 +221,23 @@ EVERY_ENGINE("of several entries with one name the newest is found") {
   append(engine.store(), std::vector{second});
   if (GENERATE(true, false)) engine.store().checkpoint();
   CHECK(engine.store().recall("a", std::vector{key("k")}).front() == second.entries.front());
-  CHECK(engine.store().names("a", 10) == std::vector{key("k")});
+  CHECK(engine.store().replay_keys("a", 10) == std::vector{key("k")});
 }
 
 EVERY_ENGINE("an install's names are told, unless they are too many") {
   TestType engine;
   auto row = row_of("a");
-  CHECK(engine.store().names("a", 0) == std::vector<ledger::Name>{});
+  CHECK(engine.store().replay_keys("a", 0) == std::vector<ledger::ReplayKey>{});
   append(engine.store(), std::vector{commit_with_key(row, "k"), reserve(row, "r")});
   engine.store().checkpoint();
   append(engine.store(), std::vector{settle(row, "r", 1)});
-  auto names = engine.store().names("a", 2);
-  REQUIRE(names);
-  CHECK(names->size() == 2);
-  CHECK(std::count(names->begin(), names->end(), key("k")) == 1);
-  CHECK(std::count(names->begin(), names->end(), ended("r")) == 1);
-  CHECK_FALSE(engine.store().names("a", 1));
-  CHECK(engine.store().names("b", 0) == std::vector<ledger::Name>{});
+  auto replay_keys = engine.store().replay_keys("a", 2);
+  REQUIRE(replay_keys);
+  CHECK(replay_keys->size() == 2);
+  CHECK(std::count(replay_keys->begin(), replay_keys->end(), key("k")) == 1);
+  CHECK(std::count(replay_keys->begin(), replay_keys->end(), ended("r")) == 1);
+  CHECK_FALSE(engine.store().replay_keys("a", 1));
+  CHECK(engine.store().replay_keys("b", 0) == std::vector<ledger::ReplayKey>{});
 }
 
 EVERY_ENGINE("pruning forgets the oldest entries and leaves the rows, and no gap") {
@@ -275,7 +275,7 @@ EVERY_ENGINE("an entry that a name still finds is kept, and what comes after it"
   }
   CHECK(engine.store().entries("a", any_version, 10).empty());
   CHECK_FALSE(engine.store().recall("a", std::vector{key("k")}).front());
-  CHECK(engine.store().names("a", 10) == std::vector<ledger::Name>{});
+  CHECK(engine.store().replay_keys("a", 10) == std::vector<ledger::ReplayKey>{});
 }
 
 TEMPLATE_TEST_CASE("what no engine can keep as text fails alone", "", Sqlite, Postgres) {
@@ -330,8 +330,8 @@ EVERY_ENGINE("what one install keeps from being pruned keeps no other") {
     }
     return versions;
   };
-  const auto prune = [&](ledger::Time names_before) {
-    while (engine.store().prune({now, names_before})) {
+  const auto prune = [&](ledger::Time replay_keys_before) {
+    while (engine.store().prune({now, replay_keys_before})) {
     }
   };
   SECTION("as long as a name is remembered") {

@@ -8,7 +8,7 @@
 #include <string>
 #include <utility>
 
-#include "actors/caller.hpp"
+#include "actors/inline_executor.hpp"
 #include "tools/bench/setting.hpp"
 
 namespace credits::bench {
@@ -46,13 +46,13 @@ class Driver {
 
  private:
   void send() {
-    const auto asker = std::make_shared<actors::WaitingAsker>();
-    answers_.push_back(asker->answers());
+    const auto completion = std::make_shared<actors::WaitingCompletion>();
+    answers_.push_back(completion->answers());
     const std::size_t number =
         std::uniform_int_distribution<std::size_t>{0, installs_ - 1}(random_);
     ledger_.gateway().run(
         actors::Request{{install_id_of(number), actors::Commit{ledger::Backend::gemini, "core", 1}},
-                        std::make_shared<actors::Answers>(1, asker)});
+                        std::make_shared<actors::Answers>(1, completion)});
   }
 
   Ledger& ledger_;

@@ -6,7 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
-#include "actors/caller.hpp"
+#include "actors/inline_executor.hpp"
 #include "http/api/answer.hpp"
 #include "http/codec/quota.hpp"
 
@@ -57,8 +57,8 @@ Ledger::~Ledger() {
 void Ledger::fill(std::size_t installs) {
   for (std::size_t begin = 0; begin < installs; begin += filled_at_once) {
     const std::size_t count = std::min(filled_at_once, installs - begin);
-    const auto asker = std::make_shared<actors::WaitingAsker>();
-    const auto answers = std::make_shared<actors::Answers>(count, asker);
+    const auto completion = std::make_shared<actors::WaitingCompletion>();
+    const auto answers = std::make_shared<actors::Answers>(count, completion);
     std::vector<actors::Request> requests;
     for (std::size_t place = 0; place < count; ++place) {
       requests.push_back(
@@ -67,7 +67,7 @@ void Ledger::fill(std::size_t installs) {
            place});
     }
     gateway().run(std::move(requests));
-    asker->answers().get();
+    completion->answers().get();
   }
 }
 

@@ -14,9 +14,9 @@
 namespace credits::actors {
 
 // Runs actors on the thread that has it.
-class Caller : public caf::execution_unit {
+class InlineExecutor : public caf::execution_unit {
  public:
-  explicit Caller(caf::actor_system& system) : caf::execution_unit{&system} {}
+  explicit InlineExecutor(caf::actor_system& system) : caf::execution_unit{&system} {}
 
   void exec_later(caf::resumable* actor) override { ready_.push_back(actor); }
 
@@ -32,11 +32,11 @@ class Caller : public caf::execution_unit {
 template <class Receiver, class... Content>
 void send_and_run(const Receiver& receiver, Content&&... content) {
   auto* const actor = caf::actor_cast<caf::abstract_actor*>(receiver);
-  Caller caller{actor->home_system()};
+  InlineExecutor executor{actor->home_system()};
   actor->enqueue(caf::make_mailbox_element(nullptr, caf::make_message_id(), {},
                                            std::forward<Content>(content)...),
-                 &caller);
-  caller.run();
+                 &executor);
+  executor.run();
 }
 
 }  // namespace credits::actors

@@ -1,4 +1,4 @@
-#include "actors/caller.hpp"
+#include "actors/inline_executor.hpp"
 
 #include <cstddef>
 
@@ -10,7 +10,7 @@ constexpr std::size_t messages_at_once = 64;
 
 }  // namespace
 
-void Caller::run() {
+void InlineExecutor::run() {
   while (!ready_.empty()) {
     caf::resumable* const actor = ready_.back();
     ready_.pop_back();

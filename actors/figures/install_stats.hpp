@@ -11,8 +11,8 @@
 
 namespace credits::actors {
 
-struct Vitals {
-  explicit Vitals(ledger::Time now) : spawned_at{now}, last_message_at{now} {}
+struct InstallStats {
+  explicit InstallStats(ledger::Time now) : spawned_at{now}, last_message_at{now} {}
 
   const ledger::Time spawned_at;
   std::atomic<std::uint64_t> received{0};  // requests; by the router
@@ -25,7 +25,7 @@ struct Vitals {
   // the install's own; nobody else reads it.
   persistence::Stamp durable_stamp{};
   std::uint64_t batch = 0;         // the persister's own: the last batch with a mutation of it,
-  std::size_t place_in_batch = 0;  // and its place among that batch's authors
+  std::size_t place_in_batch = 0;  // and its place among that batch's writers
 
   void set_durable(const persistence::Stamp& stamp) {
     durable_stamp = stamp;
