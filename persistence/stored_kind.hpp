@@ -22,8 +22,8 @@ static_assert(static_cast<int>(ledger::Backend::gemini) == 0);
 static_assert(static_cast<int>(ledger::Backend::hardware) == 1);
 static_assert(static_cast<int>(ledger::Counter::lifetime) == 0);
 static_assert(static_cast<int>(ledger::Counter::monthly) == 1);
-static_assert(static_cast<int>(ledger::Name::Kind::idempotency_key) == 0);
-static_assert(static_cast<int>(ledger::Name::Kind::ended_reservation) == 1);
+static_assert(static_cast<int>(ledger::ReplayKey::Kind::idempotency_key) == 0);
+static_assert(static_cast<int>(ledger::ReplayKey::Kind::ended_reservation) == 1);
 
 inline std::int64_t stored_kind(const ledger::Entry& entry) {
   return entry.keeps_tier ? settle_that_keeps_tier : static_cast<std::int64_t>(entry.kind);
