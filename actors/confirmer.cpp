@@ -19,6 +19,20 @@ std::vector<bool> are_current(persistence::Store& store, const std::vector<Read>
 
 }  // namespace
 
+void confirm(persistence::Store& store, std::vector<Read> reads,
+             const std::function<void(Unconfirmed)>& hand_on) {
+  std::vector<bool> current(reads.size(), false);
+  std::string failure;
+  try {
+    current = are_current(store, reads);
+  } catch (const persistence::StoreError& error) {
+    failure = error.what();
+  }
+  for (std::size_t i = 0; i < reads.size(); ++i) {
+    current[i] ? reads[i].request.complete() : hand_on({std::move(reads[i]), failure});
+  }
+}
+
 void ConfirmerState::add(Read read) {
   if (reads_.empty()) self->send(self, confirm_atom::value);
   reads_.push_back(std::move(read));
@@ -27,20 +41,9 @@ void ConfirmerState::add(Read read) {
 void ConfirmerState::confirm() {
   auto reads = std::exchange(reads_, {});
   if (reads.empty()) return;
-  std::vector<bool> current(reads.size(), false);
-  std::string failure;
-  try {
-    current = are_current(*store, reads);
-  } catch (const persistence::StoreError& error) {
-    failure = error.what();
-  }
-  for (std::size_t i = 0; i < reads.size(); ++i) {
-    if (current[i]) {
-      reads[i].request.complete();
-    } else {
-      self->send(persister, unconfirmed_atom::value, Unconfirmed{std::move(reads[i]), failure});
-    }
-  }
+  actors::confirm(*store, std::move(reads), [this](Unconfirmed unconfirmed) {
+    self->send(persister, unconfirmed_atom::value, std::move(unconfirmed));
+  });
 }
 
 void ConfirmerState::resume(const install_actor& install) {

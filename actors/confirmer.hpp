@@ -7,12 +7,17 @@
 // next write, in which case the answer was right; the persister knows that, and so decides.
 #pragma once
 
+#include <functional>
 #include <vector>
 
 #include "actors/environment.hpp"
 #include "actors/interfaces.hpp"
 
 namespace credits::actors {
+
+// Gives the answers of those whose rows are the newest, and hands the others on.
+void confirm(persistence::Store& store, std::vector<Read> reads,
+             const std::function<void(Unconfirmed)>& hand_on);
 
 struct ConfirmerState {
   explicit ConfirmerState(confirmer_actor::stateful_pointer<ConfirmerState> actor) : self{actor} {}

@@ -154,6 +154,7 @@ void InstallState::answer(Request request, Verdict verdict) {
   auto& [entries, answer] = verdict;
   request.put(std::move(answer));
   request.order = ++judged_;
+  if (entries.empty() && confirmer) awaits_confirmation_ = true;
   if (entries.empty() && is_durable()) {
     return confirmer ? hand_to_confirmer(std::move(request)) : request.complete();
   }
@@ -185,7 +186,6 @@ void InstallState::count_holds() {
 }
 
 void InstallState::hand_to_confirmer(Request request) {
-  awaits_confirmation_ = true;
   self->send(confirmer, read_atom::value,
              Read{install_actor{self}, stats, std::move(request), stats->durable_stamp});
 }

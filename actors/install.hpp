@@ -81,7 +81,7 @@ struct InstallState {
   std::int64_t credits_counted_ = 0;       // in the figures
   Memory memory_;
   std::vector<Request> returned_;     // when fenced: what has come back and is to be judged anew
-  bool awaits_confirmation_ = false;  // an answer may still be with the confirmer
+  bool awaits_confirmation_ = false;  // an answer may still have to be compared with the store
   std::uint64_t judged_ = 0;
   std::vector<Request> stash_;  // what came while the row could not be judged on
 };

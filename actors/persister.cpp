@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "actors/base/assert.hpp"
+#include "actors/confirmer.hpp"
 #include "actors/handlers.hpp"
 
 namespace credits::actors {
@@ -62,7 +63,7 @@ void PersisterState::append(Append append) {
                       Dropped{failure, reason, {{std::move(append.request), mutates}}});
   }
   // Nothing that a read could wait for is under way: its writer's mutations came before it.
-  if (!mutates && !is_writer(*append.stats)) return append.request.complete();
+  if (!mutates && !is_writer(*append.stats)) return complete_late(std::move(append));
   const std::size_t writer = writer_of(append);
   waiting_.push_back({writer, mutates, std::move(append.request)});
   if (!mutates) return;
@@ -70,6 +71,22 @@ void PersisterState::append(Append append) {
   add_to_batch(*std::move(append.mutation), writers_[writer]);
   if (batch_.size() >= tuning.batch_mutations_max) return write();
   write_soon();
+}
+
+// The write that it has waited for may have been done before it was judged, and another node may
+// have written since.
+void PersisterState::complete_late(Append append) {
+  if (!environment->store_is_shared) return append.request.complete();
+  const persistence::Stamp stamp = append.stats->durable_stamp;
+  late_reads_.push_back(
+      {std::move(append.install), std::move(append.stats), std::move(append.request), stamp});
+  write_soon();
+}
+
+void PersisterState::confirm_late_reads() {
+  if (late_reads_.empty()) return;
+  confirm(*store, std::exchange(late_reads_, {}),
+          [this](Unconfirmed late) { unconfirmed(std::move(late)); });
 }
 
 void PersisterState::unconfirmed(Unconfirmed unconfirmed) {
@@ -144,6 +161,7 @@ void PersisterState::forget(const std::vector<router_actor>& routers) {
 
 void PersisterState::write() {
   write_is_due_ = false;
+  confirm_late_reads();
   if (waiting_.empty()) return;
   if (const auto appended = store_batch()) {
     batch_is_done_with();
@@ -345,11 +363,13 @@ void PersisterState::clear_batch() {
 }
 
 void PersisterState::resume(const install_actor& install) {
+  confirm_late_reads();
   fenced_.erase(install->id());
   self->send(install, resumed_atom::value);
 }
 
 void PersisterState::drain(const install_actor& install) {
+  confirm_late_reads();
   const auto found =
       std::find_if(writers_.begin(), writers_.end(),
                    [&install](const Writer& known) { return known.install == install; });

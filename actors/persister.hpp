@@ -6,6 +6,10 @@
 // After a failed write a writer may still have mutations in the mailbox that build on the lost
 // one. The persister fences the writer off: it gives back what comes of it, until the writer says
 // that what follows builds on nothing lost.
+//
+// Where others write to the store too, a read may have been judged after the write that it waits
+// for was done, so that another node has written since. If it comes when that write is over, it is
+// compared with the store first.
 #pragma once
 
 #include <memory>
@@ -68,6 +72,8 @@ struct PersisterState {
   bool is_writer(const InstallStats& stats) const { return stats.batch == batch_number_; }
   std::size_t writer_of(const Append& append);
   void add_to_batch(persistence::Mutation mutation, Writer& writer);
+  void complete_late(Append append);
+  void confirm_late_reads();
   void write_soon();
   void acknowledge(const std::vector<persistence::Appended>& appended);
   void forget(const std::vector<router_actor>& routers);
@@ -92,6 +98,7 @@ struct PersisterState {
   std::vector<persistence::Mutation> batch_;
   std::vector<Waiting> waiting_;  // the mutating ones stand for the mutations of batch_, in order
   std::vector<Writer> writers_;
+  std::vector<Read> late_reads_;  // to be compared before the next write
   std::uint64_t batch_number_ = 1;
   std::unordered_map<caf::actor_id, Fence> fenced_;
   bool write_is_due_ = false;

@@ -1,5 +1,8 @@
 // Two ledgers of actors over one store, as two creditsd over one database: whatever one has
 // written, the other neither overlooks nor writes over.
+#include <functional>
+#include <optional>
+#include <span>
 #include <stdexcept>
 #include <string>
 #include <utility>
@@ -233,6 +236,39 @@ TEST_CASE("a read that the install's own next write overtakes shows the row befo
     CHECK(std::get<InstallView>(commit.get()).row.version == version + 1);
   }
   CHECK(world.environment.figures.conflicts == 0);
+}
+
+// Has `meanwhile` happen once between a write's commit and its return.
+class SlowToReturn : public SharedStore {
+ public:
+  std::vector<persistence::Appended> append(
+      std::span<const persistence::Mutation> mutations) override {
+    auto appended = SharedStore::append(mutations);
+    if (const auto now = std::exchange(meanwhile, nullptr)) now();
+    return appended;
+  }
+
+  std::function<void()> meanwhile;
+};
+
+TEST_CASE("a read that waits for a write already made shows what another node has written since") {
+  SlowToReturn store;
+  World first{store};
+  World second{store};
+  second.commit("a", 1);
+  std::optional<PendingAnswer> read;
+  std::optional<PendingAnswer> next;
+  const bool writes_on = GENERATE(false, true);
+  store.meanwhile = [&] {
+    first.commit("a", 10);
+    read = second.send({"a", Get{}});
+    if (writes_on) next = second.send(World::commit_of("a", 200));
+    second.run();  // all but the persister, which is still at it
+  };
+  CHECK(second.commit("a", 100).row.version == 2);
+  second.run();
+  CHECK(std::get<InstallView>(read->get()).row.lifetime_consumed == 111);
+  if (next) CHECK(std::get<InstallView>(next->get()).row.lifetime_consumed == 311);
 }
 
 TEST_CASE("an idle install whose answer is still being compared is not passivated before it") {
