@@ -1,13 +1,12 @@
 // The engine for several creditsd over one PostgreSQL 13 or later, or a database that speaks its
-// protocol and has its SQL. Any of them may write any install at any time: the version guard of
-// each write makes the later one a conflict, and are_current() tells whether a row that was read is
-// still the newest.
+// protocol and has its SQL. Any of them may write any install at any time: each write compares the
+// stamp that it follows with the row, in the statement itself, so that the later of two is a
+// conflict; are_current() tells whether a stamp is still the newest.
 //
 // Durability is the server's: each connection sets `synchronous_commit` to on if it is off, and a
 // server with `fsync` off is refused.
 #pragma once
 
-#include <cstddef>
 #include <memory>
 #include <optional>
 #include <string>
