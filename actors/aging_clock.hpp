@@ -1,10 +1,10 @@
-// The time by which keys, ended reservations and entries grow old. The wall clock may be set on by
-// a day for a minute, or be a day behind when a key is used; neither may make that key older than
-// it is, or a retry would debit twice.
+// The time by which keys, ended reservations and entries age. The wall clock may jump ahead by a
+// day for a minute, or be a day behind when a key is used. Neither may make that key look older
+// than it is, or a retry would debit twice.
 //
-// So this time goes on as fast as steady time does. It follows the wall clock wherever that has
-// been least far on in the last 24 h at least, which is as long as keys are remembered; what the
-// wall clock gains otherwise it gains within 48 h.
+// Therefore this time advances at the rate of steady time, with the wall clock's smallest offset
+// from it over at least the last 24 h, which is as long as keys are remembered. If the wall clock
+// moves ahead for good, this time catches up within 48 h.
 #pragma once
 
 #include <atomic>
@@ -19,10 +19,11 @@ namespace credits::actors {
 // Any thread.
 class AgingClock {
  public:
-  // Notes that it was `wall` at `steady`. To be told of each time at which an entry is made.
+  // Records that the wall clock read `wall` at `steady`. Must be called for each time at which an
+  // entry is made.
   void saw(ledger::Time wall, SteadyTime steady);
 
-  // The time by which something is old at `steady`, when it is `wall`.
+  // The time by which to measure age at `steady`, when the wall clock reads `wall`.
   ledger::Time time(ledger::Time wall, SteadyTime steady);
 
  private:

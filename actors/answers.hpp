@@ -1,6 +1,7 @@
-// Where the answers to the operations of one request from outside are gathered: one place for each,
-// filled by who judges, and handed to the asker when each has been given. The operations alone keep
-// it: if they are dropped instead, with an actor or a message, the asker is told at once.
+// Gathers the answers to the operations of one outside request: each operation has its result slot,
+// and the completion gets them all once the last slot is filled. Only the operations own the
+// Answers object: if they are destroyed unanswered, with an actor or a message, the completion is
+// notified at once.
 #pragma once
 
 #include <atomic>
@@ -15,8 +16,8 @@
 
 namespace credits::actors {
 
-// Who waits for answers. Is told one of these, once, on any thread: by an actor, so it must not
-// block.
+// Receives the answers. Exactly one of these functions is called, once, on any thread. Actors call
+// them, so they must not block.
 class Completion {
  public:
   virtual ~Completion() = default;
@@ -37,18 +38,18 @@ class Answers {
   Answers(const Answers&) = delete;
   Answers& operator=(const Answers&) = delete;
 
-  // Puts an answer into its place, where another may still replace it.
+  // Stores an answer in its slot. Until complete(), a later put() replaces it.
   void put(std::size_t place, Answer answer) { answers_[place] = std::move(answer); }
 
-  // Says that one more answer stands: once for each place, on any thread.
+  // Makes one more answer final: exactly once for each slot, on any thread.
   void complete() {
     if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
       completion_->answered(std::move(answers_));
     }
   }
 
-  // Answers that the operation was not judged, or may have been done, so that what follows it on
-  // its install is not run. Only the install's own actor calls this and the next for its
+  // Completes an operation that was not judged or whose outcome is unknown; later operations on its
+  // install are then not run. Only the install's own actor calls this and has_failed() for its
   // operations.
   void fail(std::size_t place, Answer answer) {
     if (!failed_.empty()) failed_[place] = 1;
@@ -56,20 +57,20 @@ class Answers {
     complete();
   }
 
-  // Precondition: there is more than one place.
+  // Precondition: there is more than one slot.
   bool has_failed(std::size_t place) const { return failed_[place] != 0; }
 
  private:
   std::vector<Answer> answers_;
-  std::vector<char> failed_;  // empty where there is but one place
+  std::vector<char> failed_;  // empty if there is only one slot
   std::atomic<std::size_t> missing_;
   const std::shared_ptr<Completion> completion_;
 };
 
-// An asker on a thread that can wait.
+// A completion for a thread that can block.
 class WaitingCompletion : public Completion {
  public:
-  // Throws std::future_error if the answers were dropped. Once.
+  // The future throws std::future_error if the answers were dropped. May be called once.
   std::future<std::vector<Answer>> answers() { return promise_.get_future(); }
 
   void answered(std::vector<Answer> answers) override { promise_.set_value(std::move(answers)); }

@@ -8,8 +8,8 @@ namespace credits::actors {
 
 namespace {
 
-// Which of the rows are the newest; of each that there may be a newer one, if the store cannot
-// tell. Throws StoreError.
+// For each read, whether its row is the newest; false also if the store cannot determine it. Throws
+// StoreError.
 std::vector<bool> are_current(persistence::Store& store, const std::vector<Read>& reads) {
   std::vector<persistence::Seen> seen;
   seen.reserve(reads.size());

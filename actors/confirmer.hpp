@@ -1,10 +1,10 @@
-// The confirmer actor: over a store that others write to as well, an answer that changes nothing
-// waits here until the row that it was judged on is known to be the newest. One comparison serves
-// all answers that have queued up. It has a thread and a connection of its own, so that no read
-// waits for a write of other installs.
+// The confirmer actor: over a shared store, a read-only answer waits here until the store has
+// confirmed that the row it was judged on is the newest. One comparison serves all answers that
+// have queued up. The confirmer has its own thread and connection, so that no read waits for
+// another install's write.
 //
-// It can only confirm. A row that is no longer the newest may have been replaced by this node's own
-// next write, in which case the answer was right; the persister knows that, and so decides.
+// It can only confirm. This node's own next write may have replaced an outdated row, in which case
+// the answer was right. The persister knows that, and therefore decides.
 #pragma once
 
 #include <functional>
@@ -15,7 +15,7 @@
 
 namespace credits::actors {
 
-// Gives the answers of those whose rows are the newest, and hands the others on.
+// Completes the reads whose rows are the newest, and hands the others on.
 void confirm(persistence::Store& store, std::vector<Read> reads,
              const std::function<void(Unconfirmed)>& hand_on);
 

@@ -1,5 +1,5 @@
-// What the actors share with the world around them: the clock, the quota in force, the server's
-// settings, whether the store takes writes, and the live figures. Outlives the actor system.
+// Everything the actors share with the rest of the process: the clock, the quota in force, the
+// server's settings, the store's health and the live figures. Outlives the actor system.
 #pragma once
 
 #include <algorithm>
@@ -24,7 +24,7 @@
 
 namespace credits::actors {
 
-// The quota in force. Any thread may read or replace it; who has read it keeps what it has read.
+// The quota in force. Any thread may read or replace it; a reader keeps the quota that it has read.
 class QuotaInForce {
  public:
   explicit QuotaInForce(ledger::Quota quota)
@@ -40,13 +40,13 @@ class QuotaInForce {
   std::atomic<std::shared_ptr<const ledger::Quota>> quota_;
 };
 
-// Why the store takes no writes, by what has failed. Trouble lasts until the same thing has worked
-// again: a write may work while checkpoints fail, and the other way round. Any thread.
+// Why the store takes no writes: a reason for each part that has failed. A reason stands until the
+// same part works again: writes may work while checkpoints fail, and vice versa. Any thread.
 class StoreHealth {
  public:
   enum class Part : std::uint8_t { reach, write, checkpoint };
 
-  // Each returns whether that is news to the operator.
+  // Both return whether this is news to the operator.
   bool failed(Part part, const std::string& reason) {
     const std::lock_guard lock{mutex_};
     std::string& known = reasons_[static_cast<std::size_t>(part)];
@@ -65,7 +65,7 @@ class StoreHealth {
     return is_news;
   }
 
-  // Nothing clears this but a new start.
+  // Only a restart clears this.
   bool failed_for_good(const std::string& reason) {
     const std::lock_guard lock{mutex_};
     has_trouble_ = true;
@@ -80,7 +80,7 @@ class StoreHealth {
     return !reasons_[static_cast<std::size_t>(part)].empty();
   }
 
-  // Why the store takes no writes; nothing if it does.
+  // Why the store takes no writes; nullopt if it takes them.
   std::optional<std::string> trouble() const {
     if (!has_trouble_) return std::nullopt;
     const std::lock_guard lock{mutex_};
@@ -100,7 +100,7 @@ class StoreHealth {
 
 enum class Severity : std::uint8_t { info, warning };
 
-// Something that an operator should know of.
+// Something that an operator should know.
 struct Event {
   std::string_view name;  // stable, for programs
   std::string text;       // for people
@@ -110,22 +110,22 @@ struct Event {
 struct Environment {
   std::function<ledger::Time()> now;
   std::function<ledger::MutationId()> new_mutation_id;
-  std::function<void(const Event&)> report;  // the operator; any thread
-  // How an answer reads to the client, for one that is to be kept; any thread.
+  std::function<void(const Event&)> report;  // to the operator; any thread
+  // Encodes an answer as the client sees it, so that it can be kept; any thread.
   std::function<Recorded(const Answer&)> record;
   bool has_hardware = false;
   QuotaInForce quota;
-  bool store_is_shared = false;  // others write to it too
+  bool store_is_shared = false;  // other nodes write to it too
   StoreHealth store_health{};
   Figures figures{};
   std::function<SteadyTime()> steady_now = [] { return std::chrono::steady_clock::now(); };
   AgingClock aging{};
 };
 
-// A write that takes longer is not slow: the store has stalled.
+// If a write takes longer, the store counts as stalled.
 inline constexpr std::chrono::seconds stalled_after{5};
 
-// Why the store takes no writes at `now`; nothing if it does.
+// Why the store takes no writes at `now`; nullopt if it takes them.
 inline std::optional<std::string> store_trouble(const Environment& environment, SteadyTime now) {
   if (auto failure = environment.store_health.trouble()) return failure;
   const auto waited = environment.figures.oldest_pending.age(now);
@@ -134,30 +134,30 @@ inline std::optional<std::string> store_trouble(const Environment& environment, 
          std::to_string(waited / std::chrono::seconds{1}) + " s";
 }
 
-// The clock and the randomness of the machine.
+// The machine's clock and randomness.
 ledger::Time system_time();
 ledger::MutationId random_mutation_id();
 
-// How the actors are laid out, and their limits.
+// The number of actors, their intervals and their limits.
 struct Tuning {
   std::size_t router_shards = 2;
-  std::size_t batch_mutations_max = 4'096;             // one durable write
-  std::chrono::milliseconds passivate_after{600'000};  // idle for so long
-  std::size_t live_installs_max = 100'000;             // beyond, the idlest is retired
+  std::size_t batch_mutations_max = 4'096;             // in one durable write
+  std::chrono::milliseconds passivate_after{600'000};  // after this much idle time
+  std::size_t live_installs_max = 100'000;             // beyond this, the idlest is retired
   std::chrono::milliseconds passivation_check_interval{500};
-  // The snapshots are written so long after the first entry that they lack, or once they lack so
-  // many: the longer, the more entries of a row and rows of a page are written at once; the
-  // shorter, the less has to be replayed at a start after a crash.
+  // The snapshots are written this long after the first entry that they lack, or once they lack
+  // this many. The longer the interval, the more entries share a row write and the more rows a page
+  // write; the shorter it is, the less is replayed at the start after a crash.
   std::chrono::milliseconds checkpoint_interval{4'000};
   std::size_t checkpoint_entries_max = 200'000;
   std::chrono::milliseconds checkpoint_retry_interval{1'000};
-  // Names of its own that an install knows, 8 bytes each: 24 h of what most have, so that it need
-  // not ask the store whether a key is new. With more, it asks.
+  // Replay keys that an install keeps hashes of, 8 bytes each: enough for 24 h of most installs. An
+  // install with more asks the store whether a key is new.
   std::size_t replay_keys_known_max = 1'024;
   std::chrono::milliseconds prune_interval{60'000};
-  std::chrono::milliseconds probe_interval{1'000};  // how often the store is looked at
+  std::chrono::milliseconds probe_interval{1'000};  // how often the store is checked
   std::chrono::milliseconds keep_entries = std::chrono::hours{24 * 400};
-  bool own_threads = true;  // for the actors that block; tests run them on the test's thread
+  bool own_threads = true;  // for actors that block; tests run them on the test's thread
 };
 
 }  // namespace credits::actors

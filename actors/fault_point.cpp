@@ -1,4 +1,4 @@
-// Apart from handlers.cpp, so that a program for tests can link its own.
+// Separate from handlers.cpp, so that a test program can link its own definition.
 #include "actors/handlers.hpp"
 
 namespace credits::actors {

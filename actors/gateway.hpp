@@ -1,8 +1,8 @@
-// The one door into the actors: each request from outside becomes a message here, to the actor that
-// can answer it.
+// The only way into the actors: turns each outside request into a message to the actor that can
+// answer it.
 //
-// It is no actor of its own. It has no state, and as a mailbox that every request passes it cost
-// each one a message, and all of them a queue that they shared; BENCHMARKS.md has the figures.
+// It is not an actor. It has no state, and as an actor it cost each request a message and made all
+// requests share one mailbox; BENCHMARKS.md has the figures.
 #pragma once
 
 #include <vector>
@@ -12,14 +12,13 @@
 
 namespace credits::actors {
 
-// Any number of threads may use it at once. What it is given must outlive it, and nothing may use
-// it once close_ledger() has begun.
+// Thread-safe. The LedgerActors must outlive it. Not to be used once close_ledger() has begun.
 class Gateway {
  public:
   explicit Gateway(const LedgerActors& actors) : actors_{actors} {}
 
-  // Operations are judged on the calling thread as far as they wait for nothing; see
-  // inline_executor.hpp. Those of one call that name the same install are judged in their order.
+  // An operation that has nothing to wait for is judged on the calling thread; see
+  // inline_executor.hpp. Operations of one call on the same install are judged in their order.
   void run(Request request) const;
   void run(std::vector<Request> requests) const;
 

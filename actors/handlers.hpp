@@ -1,6 +1,7 @@
-// Every handler of every actor runs in here. CAF would end an actor whose handler throws, and the
-// rest would wait for it for ever; so whatever a handler leaves unhandled ends the process, which
-// is made for that: what was acknowledged is in the store, and the service manager starts it again.
+// Every handler of every actor runs in the wrapper below. CAF would end only the actor whose
+// handler throws, and the others would wait for it for ever. Therefore an exception that a handler
+// does not catch ends the process. That is safe: acknowledged writes are in the store, and the
+// service manager restarts the process.
 #pragma once
 
 #include <caf/all.hpp>
@@ -11,18 +12,18 @@
 
 namespace credits::actors {
 
-// Names the actor, its message, and what went wrong. Nobody catches it: it is what
-// std::set_terminate()'s handler finds.
+// Its text names the actor, the message and the error. Nobody catches it; std::set_terminate()'s
+// handler logs it.
 class ActorFailed : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
 };
 
-// Ends the process by std::terminate(), with an ActorFailed under way.
+// Ends the process by std::terminate(), with an ActorFailed as the current exception.
 [[noreturn]] void end_process(const std::string& actor, const std::string& message,
                               const std::string& reason) noexcept;
 
-// Where a program for tests makes a handler throw, by linking another definition.
+// Called before each handler. A test program links its own definition to make handlers throw.
 void about_to_handle(const char* actor, caf::atom_value message);
 
 template <class Handler, class Result, class Class, class Atom, class... Arguments>
@@ -34,12 +35,13 @@ auto guarded(const char* actor, Handler handler, Result (Class::*)(Atom, Argumen
     } catch (const std::exception& error) {
       end_process(actor, caf::to_string(Atom::value), error.what());
     } catch (...) {
-      end_process(actor, caf::to_string(Atom::value), "it threw what is no exception");
+      end_process(actor, caf::to_string(Atom::value),
+                  "it threw something other than a std::exception");
     }
   };
 }
 
-// The behaviour of an actor called `name`; nothing but its own quit() ends it.
+// The behaviour of an actor called `name`. Only its own quit() ends it.
 template <class Self, class... Handlers>
 auto behavior_of(Self* self, const char* name, Handlers... handlers) {
   self->set_error_handler(

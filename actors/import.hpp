@@ -1,4 +1,4 @@
-// The rows of another ledger as the first mutations of this one.
+// Turns the rows of another ledger into the first mutations of this one.
 #pragma once
 
 #include <vector>
@@ -8,7 +8,7 @@
 
 namespace credits::actors {
 
-// Each with an `import` entry.
+// One mutation for each row, with one `import` entry.
 std::vector<persistence::Mutation> import_of(const std::vector<ledger::Row>& rows,
                                              const Environment& environment);
 

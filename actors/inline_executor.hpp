@@ -1,10 +1,10 @@
-// Messages from threads that are not CAF's, such as those of a server: the actors that a message
-// wakes run at once, on the thread that sent it.
+// Sends messages from threads that are not CAF's, such as a server's: the actors that a message
+// wakes run at once, on the sending thread.
 //
-// Handing a message to CAF's own threads costs a lock, a wake-up and a change of threads for each
-// hop; a plan, which waits for no disk, was three hops of nothing else. CAF's network threads run
-// actors in the same way. An actor still runs on one thread at a time: where another thread has it,
-// the message waits in its mailbox, and that thread comes to it.
+// Each hop through CAF's own threads costs a lock, a wake-up and a thread switch; a plan, which
+// needs no disk, consisted of three such hops. CAF's network threads run actors in the same way. An
+// actor still runs on one thread at a time: if another thread is running it, the message waits in
+// its mailbox until that thread gets to it.
 #pragma once
 
 #include <caf/all.hpp>
@@ -13,22 +13,22 @@
 
 namespace credits::actors {
 
-// Runs actors on the thread that has it.
+// Runs actors on the thread that calls run().
 class InlineExecutor : public caf::execution_unit {
  public:
   explicit InlineExecutor(caf::actor_system& system) : caf::execution_unit{&system} {}
 
   void exec_later(caf::resumable* actor) override { ready_.push_back(actor); }
 
-  // Runs what has been woken, and what that wakes. An actor that has more to do than is one
-  // caller's share is left to CAF's threads.
+  // Runs the actors that have been woken, and those that they wake in turn. An actor that has more
+  // messages than one run may handle goes to CAF's threads.
   void run();
 
  private:
   std::vector<caf::resumable*> ready_;
 };
 
-// Sends `content` to `receiver`, and runs what that wakes.
+// Sends `content` to `receiver`, and runs the actors that this wakes.
 template <class Receiver, class... Content>
 void send_and_run(const Receiver& receiver, Content&&... content) {
   auto* const actor = caf::actor_cast<caf::abstract_actor*>(receiver);

@@ -13,10 +13,11 @@ namespace credits::actors {
 
 namespace {
 
-// Each mutation on its way to the disk carries a row with all its reservations.
+// Each mutation on its way to the disk carries a row with all its reservations; this bounds their
+// sum.
 constexpr std::uint64_t holds_on_their_way_max = 8'192;
 
-// Whether a store that has `loaded` lacks what it had confirmed by `durable`.
+// Whether a store that returned `loaded` has lost something it had confirmed by `durable`.
 bool has_gone_back(const persistence::Stamp& durable, const persistence::Stamp& loaded) {
   return loaded.version < durable.version ||
          (loaded.version == durable.version && loaded != durable);
@@ -65,11 +66,11 @@ void InstallState::report_loss(const persistence::Stamp& loaded) {
                            std::to_string(known) + ", and now has " +
                            (loaded.version == known ? "another history"
                                                     : "version " + std::to_string(loaded.version)) +
-                           "; what was acknowledged since is lost"});
+                           "; writes acknowledged since then are lost"});
 }
 
 void InstallState::recall() {
-  memory_.forget_recalled();  // so that the first one will have all its names at once
+  memory_.forget_recalled();  // so that the first request gets all its entries at once
   std::vector<ledger::ReplayKey> unknown;
   for (const Request& request : stash_) {
     for (ledger::ReplayKey& needed : replay_keys_needed(row_, request.operation)) {
@@ -81,7 +82,7 @@ void InstallState::recall() {
 }
 
 void InstallState::recalled(Recalled result) {
-  if (phase_ != Phase::recalling) return;  // a write has failed meanwhile
+  if (phase_ != Phase::recalling) return;  // a write has failed in the meantime
   phase_ = Phase::live;
   if (result.failure) {
     fail_stash(*result.failure);
@@ -120,12 +121,10 @@ bool InstallState::judge_if_possible(Request& request) {
 
 void InstallState::judge_now(Request request, const Remembered& remembered) {
   if (std::chrono::steady_clock::now() > request.deadline) {
-    return request.fail(
-        Unavailable{"the time for an answer was over before the request could begin"});
+    return request.fail(Unavailable{"the deadline passed before the request was judged"});
   }
   if (request.previous_place && request.answers->has_failed(*request.previous_place)) {
-    return request.fail(
-        Unavailable{"an operation before it on the same install may have been done"});
+    return request.fail(Unavailable{"not run: an earlier operation on the same install failed"});
   }
   const std::uint64_t version = row_.version;
   Verdict verdict;
@@ -197,8 +196,8 @@ bool InstallState::has_much_on_its_way() const {
   return rows * (1 + row_.reservations.size()) > holds_on_their_way_max;
 }
 
-// What it has sent to the confirmer arrives first, so that nothing of it is anywhere when the row
-// is loaded again.
+// Over a shared store the message goes through the confirmer, behind this install's reads: nothing
+// of this install is left anywhere when `drained` arrives.
 void InstallState::wait_until_drained(Phase phase) {
   phase_ = phase;
   confirmer ? self->send(confirmer, drain_atom::value, install_actor{self})

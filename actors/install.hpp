@@ -1,16 +1,16 @@
 // The install actor: holds one row and judges every operation on it, one after the other.
 //
-// It does not wait for the disk between two operations: each is judged on what the row will be, and
-// the persister answers it when the version it was judged on is durable. If a write fails, all that
-// was judged on unwritten versions is void and comes back: the row is loaded again, reads are
-// judged anew, and mutations whose outcome is unknown are told so. A conflict is no such case: it
-// stored nothing, so what was unanswered is judged anew, in order.
+// It does not wait for the disk between two operations. Each operation is judged on the row as it
+// will be, and the persister answers it when the version it was judged on is durable. If a write
+// fails, everything judged on the unwritten versions is void and comes back: the row is loaded
+// again, reads are judged again, and mutations are answered that their outcome is unknown. After a
+// conflict nothing was stored, so all unanswered operations are judged again, in order.
 //
-// Where others write to the store too, an answer that changes nothing and waits for no write goes
-// by the confirmer, and comes back as from a conflict if the row was old.
+// Over a shared store, a read-only answer that waits for no write goes through the confirmer. If
+// the row was outdated, it comes back as after a conflict.
 //
-// An operation under a name that the memory knows nothing of waits until the store has told, and so
-// does every later one.
+// If only the store can say whether a replay key is known, its operation and all later ones wait
+// for the store's reply.
 #pragma once
 
 #include <memory>
@@ -40,7 +40,7 @@ struct InstallState {
   Environment* environment = nullptr;
   router_actor router;
   persister_actor persister;
-  confirmer_actor confirmer;  // none: nobody else writes to the store
+  confirmer_actor confirmer;  // none: the store is not shared
   loader_actor loader;
   std::string install_id;
   std::shared_ptr<InstallStats> stats;
@@ -51,14 +51,14 @@ struct InstallState {
     cold,
     loading,
     live,
-    recalling,  // the store is being asked about names
-    draining,   // so much is on its way to the disk that it has to arrive first
-    spoiled,    // the row cannot be trusted, and is loaded again when all on its way has arrived
-    fenced,     // a write has failed, and what was on its way is coming back
+    recalling,  // waits for the store's entries for replay keys
+    draining,   // too much is on its way to the disk: waits until all of it has arrived
+    spoiled,    // the row cannot be trusted: loads it again once all on its way has arrived
+    fenced,     // a write has failed: everything on its way is coming back
   };
 
-  // False, and nothing is done with it, if something has to be waited for: by phase_, or, when that
-  // is still live, the store's knowledge of its names.
+  // Returns false, and leaves the request as it is, if the request has to wait: for a change of
+  // phase_, or, if that is still live, for the store's entries for its replay keys.
   bool judge_if_possible(Request& request);
   void judge_now(Request request, const Remembered& remembered);
   Verdict judge_on_row(const Operation& operation, const Remembered& remembered);
@@ -76,14 +76,14 @@ struct InstallState {
 
   Phase phase_ = Phase::cold;
   bool retiring_ = false;
-  ledger::Row row_;                        // when live: with all that is on its way to the disk
-  std::int64_t reservations_counted_ = 0;  // in the figures
-  std::int64_t credits_counted_ = 0;       // in the figures
+  ledger::Row row_;                        // when live: including everything on its way to the disk
+  std::int64_t reservations_counted_ = 0;  // this install's part of the figure
+  std::int64_t credits_counted_ = 0;       // this install's part of the figure
   Memory memory_;
-  std::vector<Request> returned_;     // when fenced: what has come back and is to be judged anew
+  std::vector<Request> returned_;  // when fenced: requests that have come back, to be judged again
   bool awaits_confirmation_ = false;  // an answer may still have to be compared with the store
   std::uint64_t judged_ = 0;
-  std::vector<Request> stash_;  // what came while the row could not be judged on
+  std::vector<Request> stash_;  // requests that arrived while the row could not be judged on
 };
 
 install_actor::behavior_type install(install_actor::stateful_pointer<InstallState> self,

@@ -1,4 +1,4 @@
-// The whole conversation of the service: every actor, every message, and who sends it.
+// Every actor, every message, and who sends it.
 //
 //   HTTP loops   ──▶ gateway ──▶ router ──▶ install ──▶ persister ──▶ snapshotter
 //        ▲              │           ▲        │ ▲ │ ▲       ▲ │  │
@@ -6,13 +6,15 @@
 //        │                                loader └▶ confirmer   │
 //        └───────────────────── answers ───────────────────────┘
 //
-// An answer does not travel back through the actors: a request carries the place that it goes to,
-// or a Promise, and whoever can fill it does (answers.hpp says who is told then). For what an
-// install has judged on a row that is still on its way to the disk that is the persister, so that a
-// commit takes one message to it and none back. A promise that is dropped, with its actor or its
-// message, breaks, and so its waiting thread is answered at once. (Measured beside CAF's
-// request/receive: a scoped actor on each HTTP thread costs a timer and two more messages for each
-// request.)
+// The gateway is a class, not an actor. Not drawn: it sends imports to the persister, and requests
+// for an install's state through the router to the reporter.
+//
+// Answers do not travel back through the actors. A request carries its result slot (answers.hpp) or
+// a Promise, and whichever actor knows the answer fills it. An answer that waits for the disk is
+// the persister's to give, so a commit takes one message to the persister and none back. If a
+// promise is destroyed with its actor or its message, it breaks, and the thread that waits for it
+// gets the exception at once. (CAF's request/receive was measured too: a scoped actor on each HTTP
+// thread costs a timer and two more messages per request.)
 #pragma once
 
 #include <caf/all.hpp>
@@ -31,30 +33,29 @@
 
 namespace credits::actors {
 
-// Copyable, as CAF wants messages to be; still to be fulfilled once. An exception in it is a
+// Copyable, as CAF messages must be; to be fulfilled only once. An exception in it is a
 // persistence::StoreError.
 template <class Result>
 using Promise = std::shared_ptr<std::promise<Result>>;
 
-// An operation, and the place for its answer.
+// An operation, and the slot for its answer.
 struct Request {
   Operation operation;
   std::shared_ptr<Answers> answers;
   std::size_t place = 0;
-  // That of the operation before it on the same install, if one came with it. When that one may
-  // have been done, so may this: it is not run.
+  // Slot of the previous operation on the same install in this batch. If its outcome is unknown,
+  // this operation is not run.
   std::optional<std::size_t> previous_place{};
-  // Nobody waits for the answer any longer than until then, so what is not judged by then is not
-  // begun.
+  // After this nobody waits for the answer: a request not judged by then is not run.
   SteadyTime deadline = SteadyTime::max();
-  std::uint64_t order = 0;  // in which its install judged it; the install's own
+  std::uint64_t order = 0;  // its number among the requests that its install has judged
 
   void put(Answer answer) const { answers->put(place, std::move(answer)); }
   void complete() const { answers->complete(); }
   void fail(Answer answer) const { answers->fail(place, std::move(answer)); }
 };
 
-// Operators' requests have a deadline as operations have.
+// Operators' requests have a deadline too.
 struct ListRequest {
   persistence::ListQuery query;
   Promise<std::vector<ledger::Row>> rows;
@@ -74,10 +75,10 @@ struct SnapshotRequest {
   SteadyTime deadline = SteadyTime::max();
 };
 
-// What is known of an install without waking it.
+// An install's state, read without waking it.
 struct InstallReport {
-  std::shared_ptr<const InstallStats> stats;  // none: there is no actor
-  std::optional<ledger::Row> row;             // as it is durable; none: the ledger does not have it
+  std::shared_ptr<const InstallStats> stats;  // none: it has no actor
+  std::optional<ledger::Row> row;             // as stored; none: not in the ledger
 };
 
 struct ReportRequest {
@@ -87,18 +88,18 @@ struct ReportRequest {
   std::shared_ptr<const InstallStats> stats{};  // filled by the router
 };
 
-// Why a write did not come to be.
+// Why a mutation has not become durable.
 enum class WriteFailure : std::uint8_t {
-  conflict,  // not stored: someone else wrote the install
-  busy,      // not stored: someone else holds the install
-  damaged,   // not stored: what is stored of the install is damaged
-  failed,    // may have been stored
+  conflict,  // not stored: another writer wrote the install first
+  busy,      // not stored: another transaction holds the install's row
+  damaged,   // not stored: the install's stored data is damaged
+  failed,    // outcome unknown
 };
 
 // Why the store could not be read.
 struct ReadFailure {
   std::string reason;
-  bool is_damage = false;  // of what is stored of this install; else it is the store's
+  bool is_damage = false;  // of this install's stored data; otherwise the store itself failed
 
   Answer answer() const {
     return is_damage ? Answer{Damaged{reason}} : Answer{Unavailable{reason}};
@@ -134,68 +135,68 @@ using prune_atom = caf::atom_constant<caf::atom("prune")>;
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
 using close_atom = caf::atom_constant<caf::atom("close")>;
 
-// The row and its stamp as the store has them, and the names of its entries unless they are too
-// many; or why they could not be read.
+// The stored row and its stamp, and the install's replay keys unless there are too many; or why
+// they could not be read.
 struct Loaded {
   persistence::StampedRow stored;
   std::optional<std::vector<ledger::ReplayKey>> replay_keys;
   std::optional<ReadFailure> failure;
 };
 
-// What the store has for these names, or why it could not be read.
+// The stored entry, if any, for each replay key; or why they could not be read.
 struct Recalled {
   std::vector<ledger::ReplayKey> replay_keys;
   std::vector<std::optional<ledger::Entry>> entries;
   std::optional<ReadFailure> failure;
 };
 
-// A request that has been judged, but not yet answered.
+// A request that has been judged, but not answered yet.
 struct Unanswered {
   Request request;
   bool mutates = false;
 };
 
-// What an install judged on a version that has not become durable.
+// Requests that an install judged on a version that has not become durable.
 struct Dropped {
   WriteFailure failure = WriteFailure::failed;
   std::string reason;
-  std::vector<Unanswered> unanswered;  // in the order in which they were judged
+  std::vector<Unanswered> unanswered;  // in the order of judgement
 };
 
-// The owner of one row, and the only one who changes it. Spawned at the first message for its id.
+// Owns one row, and alone changes it. Spawned at the first message for its id.
 using install_actor = caf::typed_actor<
     // router: an operation to judge
     caf::reacts_to<run_atom, Request>,
-    // loader: what the store has
+    // loader: its row; its replay keys' entries
     caf::reacts_to<loaded_atom, Loaded>, caf::reacts_to<recalled_atom, Recalled>,
-    // persister: a write has failed; nothing that was judged on it has been answered
+    // persister: a write has failed; requests judged on it, none of them answered
     caf::reacts_to<dropped_atom, Dropped>,
-    // persister: it has given back all that was on its way when a write failed
+    // persister: everything on its way when a write failed has been given back
     caf::reacts_to<resumed_atom>,
-    // persister: all that was on its way has been answered or given back
+    // persister: everything on its way has been answered or given back
     caf::reacts_to<drained_atom>,
-    // router: finish what is under way, report `retired`, and end
+    // router: finish the requests under way, send `retired`, and end
     caf::reacts_to<retire_atom>>;
 
-// Finds the install of an id: the only holder of install handles. There are several, each with its
-// share of the ids.
+// Finds the install of an id, and alone holds install handles. There are several routers, each with
+// its share of the ids.
 using router_actor = caf::typed_actor<
-    // gateway: operations for the installs that they name, in this order
+    // gateway: operations, in this order
     caf::reacts_to<run_atom, Request>, caf::reacts_to<run_atom, std::vector<Request>>,
-    // gateway: how the install's actor is, if there is one; passed on to the reporter
+    // gateway: a request for an install's state; passed on, with the actor's stats, to the reporter
     caf::reacts_to<report_atom, ReportRequest>,
-    // persister: what installs hold in memory may be out of date; retire them all
+    // persister: the installs' rows in memory may be outdated; retire them all
     caf::reacts_to<forget_atom>,
-    // itself: time to look for idle installs
+    // itself: look for idle installs
     caf::reacts_to<tick_atom>,
-    // install: nothing of it is unacknowledged, and it has ended
+    // install: it has ended, and nothing of it is unanswered
     caf::reacts_to<retired_atom, std::string>,
     // shutdown: retire all; answered when the last one has ended
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
 struct Imported {
-  bool was_empty = false;      // if not, nothing was imported
-  std::uint64_t installs = 0;  // that the ledger has now
+  bool was_empty = false;      // false: nothing was imported
+  std::uint64_t installs = 0;  // in the ledger now
 };
 
 struct ImportRequest {
@@ -205,8 +206,8 @@ struct ImportRequest {
   std::vector<router_actor> routers{};  // filled by the gateway
 };
 
-// A request whose answer is in its place, and the mutation that the request made, if any. What the
-// mutation follows is known when it is written.
+// A request whose answer is in its slot, and its mutation, if it has one. The persister sets the
+// stamp that the mutation follows.
 struct Append {
   install_actor install;
   std::shared_ptr<InstallStats> stats;
@@ -215,8 +216,8 @@ struct Append {
   SteadyTime judged_at;
 };
 
-// A request whose answer is in its place and changes nothing, and the stamp of the durable row that
-// it was judged on.
+// A read-only request whose answer is in its slot, and the stamp of the durable row that it was
+// judged on.
 struct Read {
   install_actor install;
   std::shared_ptr<InstallStats> stats;
@@ -224,69 +225,70 @@ struct Read {
   persistence::Stamp stamp{};
 };
 
-// A read whose row may be old.
+// A read whose row may be outdated.
 struct Unconfirmed {
   Read read;
-  std::string failure;  // why the store could not tell; empty: it has another row
+  std::string failure;  // why the store could not compare it; empty: it has another row
 };
 
-// Makes mutations durable, many in one write, and gives the answers that wait for them. Blocks, so
-// it has a thread of its own.
+// Makes mutations durable, many in one write, and completes the requests that wait for them.
+// Blocks, so it has its own thread.
 using persister_actor = caf::typed_actor<
-    // install: an answer to give once this mutation and those before it are durable; given back
-    // by `dropped` if they do not become so
+    // install: a request to complete once this mutation and those before it are durable; otherwise
+    // given back by `dropped`
     caf::reacts_to<append_atom, Append>,
-    // confirmer: an answer to give if the row has been replaced by the install's own next write,
-    // else to give back by `dropped`
+    // confirmer: a read to complete if the install's own next write has replaced the row; otherwise
+    // given back by `dropped`
     caf::reacts_to<unconfirmed_atom, Unconfirmed>,
-    // gateway: a whole ledger, to be stored if there is none yet
+    // gateway: a whole ledger, to be stored if this one is empty
     caf::reacts_to<import_atom, ImportRequest>,
-    // itself: what had queued up before this is a batch; whether the store takes writes
+    // itself: write the batch that has queued up before this; check whether the store takes writes
     caf::reacts_to<write_atom>, caf::reacts_to<probe_atom>,
-    // install, maybe by way of the confirmer: it has seen `dropped`, and what follows builds on
-    // nothing lost; replied to by `resumed`
+    // install, over a shared store through the confirmer: it has seen `dropped`, and whatever
+    // follows does not build on lost writes; answered by `resumed`
     caf::reacts_to<resume_atom, install_actor>,
-    // install, maybe by way of the confirmer: wants `drained` when what it has sent is done with
+    // install, over a shared store through the confirmer: send `drained` when everything it has
+    // sent is done
     caf::reacts_to<drain_atom, install_actor>,
-    // shutdown: write the rest and end
+    // shutdown: write the rest, and end
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
-// Gives the answers that change nothing, once the row that each was judged on is known to be the
-// newest; only where others write to the store too. Blocks, so it has a thread of its own.
+// Completes read-only requests once the store has confirmed that their row is the newest. Exists
+// only over a shared store. Blocks, so it has its own thread.
 using confirmer_actor = caf::typed_actor<
-    // install: an answer to give, unless the row is old
+    // install: a read to complete, unless its row is outdated
     caf::reacts_to<read_atom, Read>,
-    // itself: what had queued up before this is compared at once
+    // itself: compare the rows that have queued up before this, all at once
     caf::reacts_to<confirm_atom>,
-    // install: passed on to the persister once nothing of the install is left here
+    // install: passed on to the persister once none of the install's reads is left here
     caf::reacts_to<resume_atom, install_actor>, caf::reacts_to<drain_atom, install_actor>,
     // shutdown
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
-// Keeps the store's snapshots close behind its journal, and prunes what is old. Blocks, so it has a
-// thread of its own.
+// Keeps the store's snapshots close behind its journal, and prunes old entries and replay keys.
+// Blocks, so it has its own thread.
 using snapshotter_actor = caf::typed_actor<
-    // persister: so many entries are new
+    // persister: the number of new entries
     caf::reacts_to<stored_atom, std::uint64_t>,
-    // itself: time for a checkpoint, unless there were others than so many before; time to prune
+    // itself: checkpoint, unless the number of checkpoints has changed; prune
     caf::reacts_to<tick_atom, std::uint64_t>, caf::reacts_to<prune_atom>,
-    // shutdown: a last checkpoint, and end
+    // shutdown: checkpoint once more, and end
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
-// Reads for installs what they start with, and what they ask for later. Blocks, so it has a thread
-// of its own; apart from the persister's, so that a cold install does not wait for a sync.
+// Reads rows and replay keys' entries for installs. Blocks, so it has its own thread, separate from
+// the persister's, so that a cold install does not wait for a sync.
 using loader_actor = caf::typed_actor<
-    // install: wants its row; answered by `loaded`
+    // install: a request for its row; answered by `loaded`
     caf::reacts_to<load_atom, std::string, install_actor>,
-    // install: wants to know what these names of its own stand for; answered by `recalled`
+    // install: a request for its entries with these replay keys; answered by `recalled`
     caf::reacts_to<recall_atom, std::string, std::vector<ledger::ReplayKey>, install_actor>,
-    // itself: what had queued up before this is a batch
+    // itself: read the batch of rows that has queued up before this
     caf::reacts_to<tick_atom>,
     // shutdown
     caf::replies_to<close_atom>::with<caf::ok_atom>>;
 
-// Answers operators from the store, without waking an install. Blocks, so it has a thread of its
-// own; apart from the loader's, so that a long listing delays no relay.
+// Answers operators from the store, without waking an install. Blocks, so it has its own thread,
+// separate from the loader's, so that a long listing delays no relay.
 using reporter_actor = caf::typed_actor<
     caf::reacts_to<list_atom, ListRequest>, caf::reacts_to<entries_atom, EntriesRequest>,
     caf::reacts_to<snapshot_atom, SnapshotRequest>, caf::reacts_to<report_atom, ReportRequest>,

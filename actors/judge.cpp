@@ -25,7 +25,7 @@ ReplayKey ended(const std::string& reservation_id) {
   return {ReplayKey::Kind::ended_reservation, reservation_id};
 }
 
-// A commit under the reservation's id as its key settles it too.
+// A commit whose key is the reservation's id settles it too.
 bool is_settled_by(const Entry& end) {
   return end.kind == EntryKind::settle || end.kind == EntryKind::commit;
 }
@@ -145,7 +145,7 @@ class Judge {
     return recorded(answer);
   }
 
-  // Keeps `answer` in the entry that it tells of.
+  // Keeps `answer` in the operation's last entry.
   Answer recorded(const Answer& answer) {
     Recorded kept = context_.record(answer);
     entries_.back().receipt = ledger::Receipt{operation_.request, kept.status, kept.body};
@@ -197,7 +197,7 @@ class Judge {
     return Refused{Refusal::counter_overflow, is_lifetime ? "lifetime" : "monthly"};
   }
 
-  // By what `tier` has left, or the tier that judges where the quota no longer has it.
+  // Names `tier`, or the fallback tier if the quota no longer has `tier`.
   Answer refused_by(const std::string& tier, Refusal reason) const {
     if (is_known(tier)) return Refused{reason, tier};
     return Refused{reason, std::string{ledger::fallback_tier}, tier};

@@ -1,4 +1,4 @@
-// What a relay asks of one install, and what it is answered. No CAF in here: judge() is a pure
+// The operations of a relay on one install, and their answers. No CAF here: judge() is a pure
 // function, so that every decision can be tested without an actor.
 #pragma once
 
@@ -19,20 +19,20 @@ namespace credits::actors {
 // Shows the install; creates nothing.
 struct Get {};
 
-// Shows the install, which is created if it is new.
+// Shows the install, and creates it if it is new.
 struct Create {};
 
-// Says which backend a request may use. Debits nothing, but creates an install that is new.
+// Determines which backend a request may use. Debits nothing, but creates a new install.
 struct Plan {
   std::optional<std::string> tier;   // none: the row's own
   std::optional<bool> has_hardware;  // none: the server's setting
   std::int64_t credits = 1;
 };
 
-// Debits what a backend has been paid for.
+// Debits credits for which a backend has been paid.
 using Commit = ledger::Debit;
 
-// Sets credits aside for a request that is under way.
+// Sets credits aside for a request in progress.
 struct Reserve {
   std::optional<std::string> tier;   // none: the row's own
   std::optional<bool> has_hardware;  // none: the server's setting
@@ -40,14 +40,14 @@ struct Reserve {
   std::chrono::seconds ttl{600};
 };
 
-// Debits what a reservation holds, or a part of it, and frees the rest.
+// Debits all or part of a reservation's credits, and frees the rest.
 struct Settle {
   std::string reservation_id;
   std::optional<ledger::Backend> backend;  // none: the one that was reserved
   std::optional<std::int64_t> credits;     // none: all that is held
 };
 
-// Frees what a reservation holds.
+// Frees a reservation's credits.
 struct Release {
   std::string reservation_id;
 };
@@ -56,20 +56,21 @@ struct Operation {
   std::string install_id;
   std::variant<Get, Create, Plan, Commit, Reserve, Settle, Release> action;
   std::optional<std::string> idempotency_key{};  // of a commit or a reserve
-  // The request in one spelling, equal for equal requests: where it has a key, and of a settle.
+  // The request in canonical form, equal for equal requests; of a settle, and of a request with a
+  // key.
   std::string request{};
 };
 
-// An install as it reads now: rolled over to the current month, with the balance of its own tier.
+// An install as of now: rolled over to the current month, with the balance of its own tier.
 struct InstallView {
-  ledger::Row row;  // without its reservations: many views may wait for their turn
+  ledger::Row row;  // without its reservations, as many views may be queued
   ledger::Balance balance;
-  bool created = false;  // by this very operation, which was asked to
+  bool created = false;  // by this operation, a create
 };
 
 struct PlanView {
   ledger::Plan plan;
-  ledger::Balance balance;  // of the tier that was asked for
+  ledger::Balance balance;  // of the requested tier
 };
 
 struct ReservationView {
@@ -77,11 +78,11 @@ struct ReservationView {
   ledger::Balance balance;  // of the reservation's tier
 };
 
-// An answer that is kept word for word.
+// An answer that is kept verbatim.
 struct Recorded {
   std::int32_t status = 0;
   std::string body;
-  bool replayed = false;  // of an earlier request under the same idempotency key
+  bool replayed = false;  // the answer to an earlier request with the same idempotency key
 };
 
 enum class Refusal : std::uint8_t {
@@ -100,20 +101,20 @@ enum class Refusal : std::uint8_t {
   counter_overflow,
 };
 
-// An operation that did nothing, and why.
+// The operation was refused, and why: nothing was debited or set aside.
 struct Refused {
   Refusal reason = Refusal::unknown_install;
-  std::string value;  // the one at fault
-  // Of what `value` judged in its place, as the quota no longer has it.
+  std::string value;  // at fault
+  // The tier that the quota no longer has, so that `value` was used in its place.
   std::optional<std::string> gone_tier{};
 };
 
-// The store failed; the operation may have been done.
+// The store failed; the outcome of the operation is unknown.
 struct Unavailable {
   std::string reason;
 };
 
-// What is stored of the install is damaged; nothing was done.
+// The install's stored data is damaged; nothing was done.
 struct Damaged {
   std::string reason;
 };
@@ -123,32 +124,32 @@ using Answer =
 
 inline constexpr std::size_t live_reservations_max = 1'000;
 
-// What an operation is judged by, besides the row.
+// The inputs to a judgement besides the row and the operation.
 struct JudgeContext {
   const ledger::Quota& quota;
   ledger::Time now;
   bool has_hardware = false;
-  ledger::MutationId mutation_id{};  // for what it writes
-  // How an answer reads to the client, for one that is to be kept.
+  ledger::MutationId mutation_id{};  // for the entries that it writes
+  // Encodes an answer as the client sees it, so that it can be kept.
   const std::function<Recorded(const Answer&)>& record;
 };
 
-// The entries that names were found to stand for.
+// The entries found for replay keys.
 using Remembered = std::unordered_map<ledger::ReplayKey, ledger::Entry, ledger::ReplayKeyHash>;
 
 struct Verdict {
-  std::vector<ledger::Entry> entries;  // what the operation did to the row, oldest first
+  std::vector<ledger::Entry> entries;  // the operation's effect on the row, oldest first
   Answer answer;
 };
 
 InstallView view_of(const ledger::Row& row, const ledger::Quota& quota, ledger::Time now);
 
-// The names that `operation` on `row` must be told about, if there is something to tell.
+// The replay keys whose entries, if there are any, `operation` on `row` needs.
 std::vector<ledger::ReplayKey> replay_keys_needed(const ledger::Row& row,
                                                   const Operation& operation);
 
-// Runs `operation` on `row` (version 0: the install does not exist yet), which it changes by the
-// entries of the verdict. What mutates also ends the reservations that are due.
+// Runs `operation` on `row` (version 0: the install does not exist yet), and applies the verdict's
+// entries to it. A mutation also ends the reservations that are due.
 Verdict judge(ledger::Row& row, const Operation& operation, const Remembered& remembered,
               const JudgeContext& context);
 

@@ -15,27 +15,27 @@ using namespace std::chrono_literals;
 
 namespace {
 
-// How often the log repeats trouble that lasts.
+// How often the log repeats trouble that persists.
 constexpr std::chrono::seconds reminder_interval{60};
 
-// Nodes whose clocks agree may be so far apart. The alert CreditsdClockBehind begins there too.
+// Clocks this close count as equal. The alert CreditsdClockBehind has the same threshold.
 constexpr std::chrono::seconds clock_tolerance{30};
 
 std::string reason_of(WriteFailure failure) {
   switch (failure) {
     case WriteFailure::conflict:
-      return "someone else wrote the install";
+      return "another writer wrote the install first";
     case WriteFailure::busy:
       return "another transaction holds the install's row; nothing was done";
     case WriteFailure::damaged:
-      return "what is stored of the install is damaged; nothing was done";
+      return "the install's stored data is damaged; nothing was done";
     case WriteFailure::failed:
       break;
   }
   return "a write failed";
 }
 
-// Nothing if it was stored.
+// Nullopt if the mutation was stored.
 std::optional<WriteFailure> failure_of(persistence::Outcome outcome) {
   switch (outcome) {
     case persistence::Outcome::stored:
@@ -49,7 +49,7 @@ std::optional<WriteFailure> failure_of(persistence::Outcome outcome) {
     case persistence::Outcome::damaged:
       return WriteFailure::damaged;
   }
-  throw std::logic_error{"an outcome without a name"};
+  throw std::logic_error{"an unknown outcome"};
 }
 
 }  // namespace
@@ -62,7 +62,7 @@ void PersisterState::append(Append append) {
     return self->send(append.install, dropped_atom::value,
                       Dropped{failure, reason, {{std::move(append.request), mutates}}});
   }
-  // Nothing that a read could wait for is under way: its writer's mutations came before it.
+  // The install has no mutation in the batch, so the read has nothing left to wait for.
   if (!mutates && !is_writer(*append.stats)) return complete_late(std::move(append));
   const std::size_t writer = writer_of(append);
   waiting_.push_back({writer, mutates, std::move(append.request)});
@@ -73,8 +73,8 @@ void PersisterState::append(Append append) {
   write_soon();
 }
 
-// The write that it has waited for may have been done before it was judged, and another node may
-// have written since.
+// The write that the read waited for may have been stored before the read was judged, and another
+// node may have written since.
 void PersisterState::complete_late(Append append) {
   if (!environment->store_is_shared) return append.request.complete();
   const persistence::Stamp stamp = append.stats->durable_stamp;
@@ -92,10 +92,10 @@ void PersisterState::confirm_late_reads() {
 void PersisterState::unconfirmed(Unconfirmed unconfirmed) {
   auto& [install, stats, request, stamp] = unconfirmed.read;
   const bool is_fenced = fenced_.contains(install->id());
-  // The install's own write has replaced the version, so it was the newest until then.
+  // The install's own write replaced this version, which was therefore the newest until then.
   if (stats->durable_version > stamp.version) return request.complete();
   if (!is_fenced && is_writer(*stats)) {
-    // So it will be, if what is in the batch is stored.
+    // The same holds if the batch, which has a write of this install, is stored.
     return waiting_.push_back({stats->place_in_batch, false, std::move(request)});
   }
   const auto failure = unconfirmed.failure.empty() ? WriteFailure::conflict : WriteFailure::failed;
@@ -133,7 +133,7 @@ void PersisterState::add_to_batch(persistence::Mutation mutation, Writer& writer
 void PersisterState::import(ImportRequest request) {
   write();
   const SteadyTime began = std::chrono::steady_clock::now();
-  if (began > request.deadline) return;  // nobody waits for it, so it is not begun
+  if (began > request.deadline) return;  // nobody waits for it any more
   environment->figures.oldest_pending.begin(began);
   try {
     const bool was_empty = store->import(request.mutations);
@@ -154,7 +154,7 @@ void PersisterState::import(ImportRequest request) {
   environment->figures.oldest_pending.end();
 }
 
-// Who was looked for before an import has an actor that may not know of its row.
+// An install looked up before the import has an actor that believes it does not exist.
 void PersisterState::forget(const std::vector<router_actor>& routers) {
   for (const router_actor& router : routers) self->send(router, forget_atom::value);
 }
@@ -181,7 +181,7 @@ std::optional<std::vector<persistence::Appended>> PersisterState::store_batch() 
   }
 }
 
-// The store may be gone, or have come back, without a write that would tell.
+// Notices that the store has become unreachable or has recovered, even when nothing is written.
 void PersisterState::probe() {
   StoreHealth& health = environment->store_health;
   auto part = StoreHealth::Part::reach;
@@ -198,11 +198,11 @@ void PersisterState::probe() {
   }
   remind();
   watch_clock();
-  // Not before, so that a store that takes long to answer is asked in between its writes.
+  // Only now, so that writes get their turn between the probes of a slow store.
   self->delayed_send(self, tuning.probe_interval, probe_atom::value);
 }
 
-// Counted and known to work before an answer shows it.
+// Updates the figures and the store's health before any request is completed.
 std::vector<persistence::Appended> PersisterState::store_and_count(
     const std::vector<persistence::Mutation>& mutations) {
   const SteadyTime began = std::chrono::steady_clock::now();
@@ -216,7 +216,7 @@ std::vector<persistence::Appended> PersisterState::store_and_count(
   };
   if (has_any(Outcome::unknown)) {
     write_failed(persistence::StoreError{persistence::StoreErrorKind::unavailable,
-                                         "the outcome of a part of a batch is unknown"});
+                                         "the outcome of part of a batch is unknown"});
   } else if (has_any(Outcome::stored)) {
     write_worked();
   }
@@ -262,10 +262,10 @@ void PersisterState::watch_clock() {
     environment->report(
         {"clock_behind", "the clock is " + std::to_string(behind / 1s) +
                              " s behind the ledger: installs stay in the month that "
-                             "they have come to; set the clock, or wait"});
+                             "they have reached; set the clock, or wait"});
   } else if (!is_behind && std::exchange(told_of_clock_at_, std::nullopt)) {
     environment->report(
-        {"clock_recovered", "the clock is not behind the ledger any more", Severity::info});
+        {"clock_recovered", "the clock is no longer behind the ledger", Severity::info});
   }
 }
 

@@ -1,15 +1,15 @@
 // The persister actor: makes mutations durable by group commit, without a timer. While one batch is
-// being synced, the next one queues up in the mailbox; a message that it sends itself marks where
-// the queue ended, so a batch is as large as the load makes it, up to a bound.
+// being synced, the next one queues up in the mailbox. A message that the persister sends itself
+// marks the end of the queue, so the load sets the size of a batch, up to a bound.
 //
-// It gives the answers itself: those of a mutation, and those of a read that was judged on one.
-// After a failed write a writer may still have mutations in the mailbox that build on the lost
-// one. The persister fences the writer off: it gives back what comes of it, until the writer says
-// that what follows builds on nothing lost.
+// It completes the requests itself: mutations, and reads that were judged on mutations not yet
+// durable. After a failed write, a writer may still have mutations in the mailbox that build on the
+// lost one. Therefore the persister fences the writer: it gives its messages back until the writer
+// reports that whatever follows does not build on a lost write.
 //
-// Where others write to the store too, a read may have been judged after the write that it waits
-// for was done, so that another node has written since. If it comes when that write is over, it is
-// compared with the store first.
+// Over a shared store, a read may have been judged after the write that it waits for was stored,
+// and another node may have written since. If the read arrives when that write is over, the
+// persister compares it with the store first.
 #pragma once
 
 #include <memory>
@@ -31,7 +31,7 @@ struct PersisterState {
   void import(ImportRequest request);
   void write();
   void probe();
-  // Tells once, and each minute, of a clock that is behind what the ledger has.
+  // Reports a clock that is behind the ledger, at once and then each minute.
   void watch_clock();
   void resume(const install_actor& install);
   void drain(const install_actor& install);
@@ -46,24 +46,24 @@ struct PersisterState {
   Tuning tuning;
 
  private:
-  // An install whose answers wait for this batch.
+  // An install with a mutation in this batch.
   struct Writer {
     install_actor install;
     std::shared_ptr<InstallStats> stats;
-    std::uint64_t version = 0;  // with what of it is in the batch
+    std::uint64_t version = 0;  // including its mutations in this batch
     std::optional<WriteFailure> failure{};
     bool wants_drained = false;
-    std::vector<Unanswered> unanswered{};  // what is to be given back
+    std::vector<Unanswered> unanswered{};  // requests to give back
   };
 
-  // A request whose answer waits for this batch.
+  // A request that waits for this batch.
   struct Waiting {
     std::size_t writer = 0;
     bool mutates = false;
     Request request;
   };
 
-  // Why the writes of a writer are not taken at present.
+  // Why an install's writes are not taken for now.
   struct Fence {
     WriteFailure failure = WriteFailure::failed;
     std::string reason;
@@ -77,7 +77,7 @@ struct PersisterState {
   void write_soon();
   void acknowledge(const std::vector<persistence::Appended>& appended);
   void forget(const std::vector<router_actor>& routers);
-  // Nothing if it has failed, and all has been given back.
+  // Returns nullopt if the write failed; then all requests have been given back.
   std::optional<std::vector<persistence::Appended>> store_batch();
   std::vector<persistence::Appended> store_and_count(
       const std::vector<persistence::Mutation>& mutations);
@@ -96,14 +96,14 @@ struct PersisterState {
                     const std::vector<persistence::Appended>& appended);
 
   std::vector<persistence::Mutation> batch_;
-  std::vector<Waiting> waiting_;  // the mutating ones stand for the mutations of batch_, in order
+  std::vector<Waiting> waiting_;  // the mutating ones match the mutations of batch_, in order
   std::vector<Writer> writers_;
-  std::vector<Read> late_reads_;  // to be compared before the next write
+  std::vector<Read> late_reads_;  // to be compared with the store before the next write
   std::uint64_t batch_number_ = 1;
   std::unordered_map<caf::actor_id, Fence> fenced_;
   bool write_is_due_ = false;
   SteadyTime told_of_trouble_at_{};
-  std::optional<SteadyTime> told_of_clock_at_;  // none: the clock is well
+  std::optional<SteadyTime> told_of_clock_at_;  // none: the clock is right
 };
 
 persister_actor::behavior_type persister(persister_actor::stateful_pointer<PersisterState> self,

@@ -8,7 +8,8 @@ namespace credits::actors {
 
 namespace {
 
-// Every failure of a read passes here, and is counted if it is damage. Returns whether it is.
+// Counts a failure of a read if it is damage, and returns whether it is. Every failure must pass
+// here.
 bool note_damage(Environment& environment, const persistence::StoreError& error) {
   const bool is_damage = error.kind() == persistence::StoreErrorKind::damaged;
   if (is_damage) ++environment.figures.damaged_installs;
@@ -37,7 +38,7 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
   try {
     for (auto& stored : store->load(install_ids)) loaded.push_back({std::move(stored), {}, {}});
     for (std::size_t i = 0; i < install_ids.size(); ++i) {
-      // After the row: what is written in between makes a name too many, which does no harm.
+      // After the row: a write in between only adds a key, which does no harm.
       loaded[i].replay_keys = store->replay_keys(install_ids[i], replay_keys_known_max);
     }
     return loaded;
@@ -46,14 +47,14 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
     if (!is_damage || install_ids.size() == 1)
       return std::vector(install_ids.size(), failed(error));
   }
-  // One of them is damaged; the others need not fail with it.
+  // One of the rows is damaged: read each by itself, so that the others do not fail with it.
   loaded.clear();
   for (std::size_t i = 0; i < install_ids.size(); ++i) {
     loaded.push_back(read_rows(install_ids.subspan(i, 1)).front());
     const auto& failure = loaded.back().failure;
     if (failure && !failure->is_damage) break;
   }
-  // The store itself has failed meanwhile: for the rest too.
+  // The store itself has failed in the meantime, for the remaining installs too.
   if (loaded.size() < install_ids.size()) loaded.resize(install_ids.size(), Loaded{loaded.back()});
   return loaded;
 }
@@ -72,8 +73,9 @@ void LoaderState::recall(const std::string& install_id, std::vector<ledger::Repl
     recalled.replay_keys = std::move(replay_keys);
   } catch (const persistence::StoreError& error) {
     const bool is_damage = note_damage(*environment, error);
-    // Without the install where the store is gone: that is one thing to tell, not one for each.
-    const std::string whose = is_damage ? "a name of install \"" + install_id + "\"" : "a name";
+    // Without the install's id if the store is gone: the log combines equal texts.
+    const std::string whose =
+        is_damage ? "a replay key of install \"" + install_id + "\"" : "a replay key";
     environment->report({"recall_failed", whose + " could not be looked up: " + error.what()});
     recalled.failure = {error.what(), is_damage};
   }

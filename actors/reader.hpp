@@ -30,7 +30,7 @@ struct LoaderState {
   Loaded failed(const persistence::StoreError& error);
 
   std::vector<std::string> install_ids_;
-  std::vector<install_actor> installs_;  // one for each id
+  std::vector<install_actor> installs_;  // one per id
 };
 
 loader_actor::behavior_type loader(loader_actor::stateful_pointer<LoaderState> self,

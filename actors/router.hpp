@@ -1,10 +1,11 @@
-// The router actor: finds or spawns the install actor of an id, and retires those that have been
-// idle for long, or idlest when there are too many.
+// The router actor: finds or spawns the install actor of an id. It retires installs that have been
+// idle for long, and the idlest when there are too many.
 //
-// Retiring loses no message: the router marks the install, keeps what arrives for it, and lets go
-// of it only when the install reports that nothing is unacknowledged; then it spawns the install
-// anew if something was kept. The router decides on idleness, not the install: it sees every
-// message anyhow, so a list in order of last use replaces a timer for each install.
+// Retiring loses no message. The router marks the install and keeps the messages that arrive for
+// it, and drops the actor only when the install reports that it has answered everything; if
+// messages were kept, it then spawns the install again. The router, not the install, decides what
+// is idle: it sees every message anyway, so one list in order of last use replaces a timer for each
+// install.
 #pragma once
 
 #include <list>
@@ -34,7 +35,7 @@ struct RouterState {
   router_actor::stateful_pointer<RouterState> self;
   Environment* environment = nullptr;
   persister_actor persister;
-  confirmer_actor confirmer;  // none: nobody else writes to the store
+  confirmer_actor confirmer;  // none: the store is not shared
   loader_actor loader;
   reporter_actor reporter;
   Tuning tuning;
@@ -46,7 +47,7 @@ struct RouterState {
     caf::actor_clock::time_point last_used_at;
     std::list<const std::string*>::iterator by_use;  // valid unless retiring
     bool retiring = false;
-    std::vector<Request> kept;  // what arrived while retiring
+    std::vector<Request> kept;  // requests that arrived while retiring
   };
 
   Slot& find_or_spawn(const std::string& install_id);

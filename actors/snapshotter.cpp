@@ -45,7 +45,7 @@ void SnapshotterState::checkpoint_worked() {
 
 void SnapshotterState::checkpoint_failed(const std::string& reason) {
   ++environment->figures.checkpoint_failures;
-  const std::string text = "checkpoint failed, will be tried again: " + reason;
+  const std::string text = "a checkpoint failed and will be retried: " + reason;
   if (environment->store_health.failed(StoreHealth::Part::checkpoint, text)) {
     environment->report({"checkpoint_failed", text});
   }
@@ -61,7 +61,7 @@ void SnapshotterState::caught_up_to(SteadyTime time) {
   }
 }
 
-// A part at a time, so that checkpoints get in between.
+// In parts, so that checkpoints can run in between.
 void SnapshotterState::prune() {
   if (prune_some()) return self->send(self, prune_atom::value);
   self->delayed_send(self, tuning.prune_interval, prune_atom::value);
@@ -77,8 +77,7 @@ bool SnapshotterState::prune_some() {
   } catch (const persistence::StoreError& error) {
     if (error.kind() != persistence::StoreErrorKind::broken) {
       environment->report(
-          {"pruning_failed",
-           std::string{"old entries stay, pruning will be tried again: "} + error.what()});
+          {"pruning_failed", std::string{"pruning failed and will be retried: "} + error.what()});
     } else if (environment->store_health.failed_for_good(error.what())) {
       environment->report({"write_failed", std::string{"a write failed: "} + error.what()});
     }
@@ -86,8 +85,8 @@ bool SnapshotterState::prune_some() {
   }
 }
 
-// Of several nodes, one whose clock is ahead must not forget what the others have made: where it
-// is, the clock of their server counts.
+// A node whose clock is ahead must not forget other nodes' entries. Therefore the clock of a shared
+// store's server is an upper bound.
 ledger::Time SnapshotterState::aging_time() {
   ledger::Time now = environment->now();
   if (environment->store_is_shared) now = std::min(now, store->newest_time().value_or(now));

@@ -1,5 +1,5 @@
-// The snapshotter actor: brings the store's snapshots up to date, some time after each write. It
-// waits a little, as a row that is hot is then written once for many commits.
+// The snapshotter actor: brings the store's snapshots up to date, some time after each write. The
+// delay lets it write a hot row once for many commits.
 #pragma once
 
 #include <chrono>
@@ -36,8 +36,8 @@ struct SnapshotterState {
   void caught_up_to(SteadyTime time);
 
   bool is_scheduled_ = false;
-  std::uint64_t checkpoints_ = 0;  // tried so far
-  std::uint64_t entries_ = 0;      // since the last of them
+  std::uint64_t checkpoints_ = 0;  // attempts so far
+  std::uint64_t entries_ = 0;      // since the last attempt
 };
 
 snapshotter_actor::behavior_type snapshotter(

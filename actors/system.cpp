@@ -49,7 +49,7 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
     actors.routers.push_back(system.spawn(router, &environment, actors.persister, actors.confirmer,
                                           actors.loader, actors.reporter, share));
   }
-  // What a crash has left to the snapshots.
+  // A crash may have left rows that the snapshots lack.
   if (store.pending_rows() > 0)
     caf::anon_send(actors.snapshotter, stored_atom::value, store.pending_rows());
   return actors;

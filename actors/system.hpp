@@ -1,4 +1,4 @@
-// Brings the actors of one ledger up, and down again in the order that loses nothing.
+// Starts the actors of one ledger, and stops them in an order that loses nothing.
 #pragma once
 
 #include <chrono>
@@ -12,7 +12,7 @@ namespace credits::actors {
 
 struct LedgerActors {
   persister_actor persister;
-  confirmer_actor confirmer;  // none: nobody else writes to the store
+  confirmer_actor confirmer;  // none: the store is not shared
   snapshotter_actor snapshotter;
   loader_actor loader;
   reporter_actor reporter;
@@ -23,19 +23,20 @@ struct LedgerActors {
 LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
                           Environment& environment, const Tuning& tuning);
 
-// The router that has the install, of so many.
+// The index, among this many routers, of the one responsible for the install.
 std::size_t router_index_of(std::size_t routers, const std::string& install_id);
 const router_actor& router_of(const std::vector<router_actor>& routers,
                               const std::string& install_id);
 
-// Finishes what is under way, writes it, and ends every actor. Nothing may be sent to them any
+// Finishes and writes everything under way, and ends every actor. Nothing may be sent to them any
 // more.
 void close_ledger(caf::scoped_actor& self, LedgerActors& actors);
 
-// No actor takes longer to end: a write and a checkpoint, with all the waits of PROMISES.md.
+// The longest that an actor takes to end: a write and a checkpoint, with all the waits of
+// PROMISES.md.
 inline constexpr std::chrono::seconds closing_max{60};
 
-// Asks one actor to end, and waits until it says that it does.
+// Asks one actor to end, and waits for its confirmation.
 template <class Handle>
 void close_actor(caf::scoped_actor& self, Handle& actor, const char* name) {
   if (!actor) return;

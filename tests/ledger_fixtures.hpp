@@ -79,7 +79,7 @@ inline std::vector<persistence::Outcome> outcomes_of(
   return outcomes;
 }
 
-// A stamp of the version that `mutation` follows: the store's if it has that, else one of no row.
+// The stamp that `mutation` follows: the store's if its version matches, otherwise one of no row.
 inline persistence::Stamp followed_by(const persistence::Mutation& mutation,
                                       persistence::Store& store) {
   const std::uint64_t version = mutation.entries.front().version - 1;
@@ -88,12 +88,12 @@ inline persistence::Stamp followed_by(const persistence::Mutation& mutation,
     if (stored.stamp.version == version) return stored.stamp;
   } catch (const persistence::StoreError& error) {
     if (error.kind() != persistence::StoreErrorKind::damaged) throw;
-    // append() says so
+    // append() reports it
   }
   return {version};
 }
 
-// Appends what was made of the rows of these versions.
+// Appends mutations of rows of these versions.
 inline std::vector<persistence::Outcome> append(persistence::Store& store,
                                                 std::vector<persistence::Mutation> mutations) {
   std::set<std::string> installs;

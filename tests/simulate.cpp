@@ -1,6 +1,5 @@
 // simulate: runs random lives of a whole ledger, one seed after the other, until one has a fault or
-// the time is over. For a fault it prints the seed and the shortest faulty history, and exits
-// with 1.
+// the time is up. For a fault it prints the seed and the shortest faulty history, and exits with 1.
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <cstdint>

@@ -1,6 +1,6 @@
-// Assertions for invariants whose breach would damage the ledger. They hold in release builds too:
-// the process ends by std::terminate(), with file, line and condition in the log, and a new start
-// goes on from what is stored.
+// Assertions for invariants whose breach would damage the ledger. They are active in release builds
+// too: the process ends by std::terminate(), with file, line and condition in the log, and a
+// restart continues from the stored state.
 #pragma once
 
 #include <stdexcept>
@@ -8,7 +8,7 @@
 
 namespace credits::base {
 
-// Nobody catches it: the handler of std::set_terminate() finds it.
+// Nobody catches it; std::set_terminate()'s handler logs it.
 class InvariantBroken : public std::logic_error {
  public:
   using std::logic_error::logic_error;
@@ -33,7 +33,7 @@ namespace detail {
                  : ::credits::base::detail::end_process(__FILE__, __LINE__, \
                                                         kind " does not hold: " #__VA_ARGS__))
 
-// What a function relies on where it begins.
+// A condition that a function relies on when it begins.
 #define CREDITS_EXPECTS(...) CREDITS_ASSERT("a precondition", __VA_ARGS__)
-// What a function has brought about where it ends.
+// A condition that a function guarantees when it ends.
 #define CREDITS_ENSURES(...) CREDITS_ASSERT("a postcondition", __VA_ARGS__)

@@ -14,7 +14,7 @@ namespace credits::base {
 
 namespace {
 
-// What to do about an error of the system's, if that is plain.
+// Advice for a system error; empty if there is none.
 std::string_view remedy_of(int error) {
   switch (error) {
     case ENOSPC:
@@ -39,7 +39,7 @@ std::string_view remedy_of(int error) {
   refuse(path, std::strerror(error) + std::string{remedy_of(error)});
 }
 
-constexpr const char* no_regular_file = "is no regular file";
+constexpr const char* no_regular_file = "is not a regular file";
 
 class File {
  public:
@@ -94,14 +94,14 @@ class File {
   void expect_at_most(std::uint64_t bytes_max, std::uint64_t bytes) const {
     if (bytes <= bytes_max) return;
     refuse(path_,
-           "has more than " + std::to_string(bytes_max >> 20U) + " MiB, the most that is read");
+           "has more than " + std::to_string(bytes_max >> 20U) + " MiB, the largest allowed size");
   }
 
   const std::filesystem::path path_;
   int descriptor_ = -1;
 };
 
-// Waits for no writer of a pipe, nor for anything else that is no file.
+// Does not wait for the writer of a pipe, nor for any other special file.
 File open_to_read(const std::filesystem::path& path) {
   return {path, O_RDONLY | O_NONBLOCK | O_NOCTTY};
 }
@@ -138,7 +138,7 @@ std::string read_secret_file(const std::filesystem::path& path) {
   const File file = open_to_read(path);
   const mode_t mode = file.status().st_mode;
   if (S_ISREG(mode) && (mode & (S_IRWXO | S_IWGRP)) != 0) {
-    refuse(path, "others than its owner may read or change it; chmod 600 it");
+    refuse(path, "users other than its owner may read or change it; chmod 600 it");
   }
   return as_text(path, file.read_all(configured_bytes_max));
 }
@@ -147,7 +147,7 @@ void replace_file(const std::filesystem::path& path, std::string_view content) {
   expect_place_for_file(path);
   std::filesystem::path fresh = path;
   fresh += ".new";
-  ::unlink(fresh.c_str());  // what a crash has left, or what would be waited for
+  ::unlink(fresh.c_str());  // left by a crash, or a special file that open() would wait for
   try {
     {
       const File file{fresh, O_WRONLY | O_CREAT | O_EXCL};
@@ -156,7 +156,7 @@ void replace_file(const std::filesystem::path& path, std::string_view content) {
     }
     if (::rename(fresh.c_str(), path.c_str()) != 0) fail(path);
   } catch (...) {
-    ::unlink(fresh.c_str());  // a disk that is full needs the room
+    ::unlink(fresh.c_str());  // a full disk needs the space
     throw;
   }
   sync_directory(directory_of(path));

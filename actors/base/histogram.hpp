@@ -1,7 +1,7 @@
-// A histogram that any number of threads record into at once without a lock, and that any may read
-// meanwhile. Its buckets are a sixteenth of their values wide, so a quantile is at most 6 % too
-// high; values below 32 are exact. (prometheus-cpp's Summary takes a lock for each value, and its
-// Histogram knows no quantiles.)
+// A histogram that any number of threads record into and read at the same time, without a lock.
+// Each bucket is a sixteenth of its values wide, so a quantile is at most 6 % too high; values
+// below 32 are exact. (prometheus-cpp's Summary takes a lock for each value, and its Histogram has
+// no quantiles.)
 #pragma once
 
 #include <algorithm>
@@ -37,7 +37,7 @@ constexpr std::uint64_t greatest_in(std::size_t index) {
 
 }  // namespace buckets
 
-// What a histogram had recorded when it was read.
+// A copy of a histogram's counts.
 struct Counts {
   std::array<std::uint64_t, buckets::count> of{};
   std::uint64_t sum = 0;
@@ -48,7 +48,7 @@ struct Counts {
     return total;
   }
 
-  // The least value that `share` of all are at most; 0 if there is none.
+  // The smallest bucket bound that at least `share` of the values do not exceed; 0 without values.
   std::uint64_t quantile(double share) const {
     const auto wanted = static_cast<std::uint64_t>(std::ceil(share * static_cast<double>(total())));
     std::uint64_t seen = 0;
@@ -59,7 +59,7 @@ struct Counts {
     return 0;
   }
 
-  // How many are less than `bound`: exactly, if that is a power of two.
+  // The number of values below `bound`; exact if `bound` is a power of two.
   std::uint64_t below(std::uint64_t bound) const {
     std::uint64_t count = 0;
     for (std::size_t i = 0; i < buckets::index_of(bound); ++i) count += of[i];

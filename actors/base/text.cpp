@@ -25,7 +25,7 @@ bool is_nul_at(std::string_view text, std::size_t at) {
 
 bool is_utf32(std::string_view text) {
   if (text.starts_with("\xff\xfe\0\0"sv) || text.starts_with("\0\0\xfe\xff"sv)) return true;
-  // Without a mark: the first character is of ASCII, with three NULs before or behind it.
+  // Without a mark: the first character is ASCII, with three NULs before or after it.
   return is_nul_at(text, 1) && is_nul_at(text, 2) &&
          ((is_nul_at(text, 0) && byte_at(text, 3) != 0) ||
           (byte_at(text, 0) != 0 && is_nul_at(text, 3)));
@@ -37,8 +37,8 @@ bool is_utf16(std::string_view text) {
          (byte_at(text, 0) != 0 && is_nul_at(text, 1));
 }
 
-// How many bytes a character of UTF-8 has that begins with this one, and between what its second
-// byte lies (RFC 3629: no surrogates, none longer than it need be); 0 if none begins so.
+// For the first byte of a UTF-8 character: the character's length, and the range of its second byte
+// (RFC 3629: no surrogates, no overlong forms). Length 0 if no character begins with this byte.
 struct Lead {
   std::size_t bytes;
   std::uint8_t second_min = 0x80;
@@ -99,10 +99,10 @@ std::optional<std::string> fault_of_text(std::string_view text) {
   if (auto fault = fault_of_encoding(text)) return fault;
   for (std::size_t at = 0; at < text.size();) {
     const std::uint8_t byte = byte_at(text, at);
-    if (byte == 0) return "a NUL is no text: " + place_of(text, at);
+    if (byte == 0) return "it contains a NUL, which is not text: " + place_of(text, at);
     const Lead lead = lead_of(byte);
     if (!is_character_at(text, at, lead)) {
-      return "it is not UTF-8, save it as that: " + in_hex(byte) + " at " + place_of(text, at);
+      return "it is not UTF-8; save it as UTF-8: " + in_hex(byte) + " at " + place_of(text, at);
     }
     at += lead.bytes;
   }

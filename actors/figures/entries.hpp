@@ -1,4 +1,4 @@
-// What has become durable, counted by kind of entry, and what was debited by tier and backend.
+// Counts the durable entries by kind, and the debits by tier and backend.
 #pragma once
 
 #include <array>
@@ -15,7 +15,7 @@ namespace credits::actors {
 struct DebitsOfTier {
   std::string tier;
   ledger::Backend backend = ledger::Backend::gemini;
-  std::uint64_t commits = 0;  // without settles
+  std::uint64_t commits = 0;  // excluding settles
   std::uint64_t credits = 0;  // of commits and settles
 };
 
@@ -26,7 +26,7 @@ class StoredEntries {
   std::array<std::uint64_t, kinds> by_kind{};
   std::vector<DebitsOfTier> debits{};
 
-  // Tiers that come after so many others count as one, `other`: rows of an import may have any.
+  // Beyond this many, tiers count as one, `other`: imported rows may have any tier.
   static constexpr std::size_t debits_max = 200;
 
   void add(const ledger::Entry& entry);
@@ -38,7 +38,7 @@ class StoredEntries {
 // Any thread.
 class EntryFigures {
  public:
-  // Calls `work` with the figures, which nobody else sees meanwhile: once for a batch.
+  // Calls `work` with the figures, under the lock: once per batch.
   template <class Work>
   void change(Work work) {
     const std::lock_guard lock{mutex_};

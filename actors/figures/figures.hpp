@@ -1,5 +1,5 @@
-// The live figures of the actors: each is kept by whoever it is about, as it happens, and read
-// without a message to an actor or a look into the store.
+// The live figures of the actors. Each component keeps its own figures up to date, and reading them
+// takes no message to an actor and no access to the store.
 #pragma once
 
 #include <algorithm>
@@ -13,14 +13,14 @@
 
 namespace credits::actors {
 
-// Since when something has been so; the thread that knows sets it.
+// Since when a state has lasted. One thread sets it; any thread may read it.
 class Since {
  public:
   void begin(SteadyTime at) { at_.store(at.time_since_epoch().count(), std::memory_order_relaxed); }
   void end() { at_.store(0, std::memory_order_relaxed); }
   bool has_begun() const { return at_.load(std::memory_order_relaxed) != 0; }
 
-  // For how long; zero if it is not so.
+  // How long the state has lasted; zero if it has not begun.
   std::chrono::milliseconds age(SteadyTime now) const {
     const auto at = at_.load(std::memory_order_relaxed);
     if (at == 0) return {};
@@ -32,7 +32,7 @@ class Since {
   std::atomic<SteadyTime::rep> at_{0};
 };
 
-// The newest time that has been seen. Any thread.
+// The newest time seen so far. Any thread.
 class Newest {
  public:
   void raise(ledger::Time at) {
@@ -52,48 +52,49 @@ struct Figures {
   // Routers.
   std::atomic<std::uint64_t> spawned{0};
   std::atomic<std::uint64_t> passivated{0};
-  Recent<Maximum> mailbox_depth{};  // requests that wait for one install
+  Recent<Maximum> mailbox_depth{};  // requests waiting for one install
   Hottest hottest{};
 
-  // Installs add, the persister subtracts: mutations that are not durable yet.
+  // Mutations that are not durable yet: installs add, the persister subtracts.
   std::atomic<std::int64_t> pending_mutations{0};
 
-  // Installs: the reservations of those that are live, and what they hold. One whose time is over
-  // counts until the next mutation or settle finds it.
+  // Installs: the reservations of live installs, and the credits they hold. An expired reservation
+  // counts until the next mutation or settle ends it.
   std::atomic<std::int64_t> reservations{0};
   std::atomic<std::int64_t> credits_held{0};
 
-  // Installs: rows that the store has in an older version than before, or with another history.
+  // Installs: rows whose stored version is older than before, or has another history.
   std::atomic<std::uint64_t> went_back{0};
 
-  // The newest entry at the start, or over a shared store its server's clock; and the entries that
-  // the persister has written since. A clock that is behind it was set back, or is wrong.
+  // The time of the newest entry at the start, or over a shared store the server's clock, raised by
+  // each entry that the persister writes. A clock behind it was set back, or is wrong.
   Newest newest_time{};
 
   // The persister.
   Measured batch_rows{};
-  Measured sync_us{};  // a durable write, from its first statement to the end of its sync
+  Measured sync_us{};  // of a durable write, from its first statement to the end of its sync
   Since oldest_pending{};
-  std::atomic<std::uint64_t> conflicts{0};      // installs that someone else had written
-  std::atomic<std::uint64_t> busy_installs{0};  // not written, as someone else held them
-  // Times that what is stored of an install was damaged where it was read or written; the readers
-  // add to it too.
+  std::atomic<std::uint64_t> conflicts{0};      // installs that another writer had written
+  std::atomic<std::uint64_t> busy_installs{0};  // not written, as another transaction held them
+  // How often a read or a write met an install with damaged data; the loader and the reporter add
+  // to it too.
   std::atomic<std::uint64_t> damaged_installs{0};
   std::atomic<std::uint64_t> write_failures{0};
   EntryFigures entries{};
-  std::atomic<std::uint64_t> installs{0};  // the snapshotter sets it too, where others create some
-  std::atomic<std::uint64_t> snapshot_pending_rows{0};  // and names; the snapshotter sets it too
+  std::atomic<std::uint64_t> installs{0};  // over a shared store the snapshotter sets it too
+  // Counts replay keys too; the snapshotter sets it too.
+  std::atomic<std::uint64_t> snapshot_pending_rows{0};
   std::atomic<SteadyTime> last_stored_at{SteadyTime{}};
 
   // The snapshotter.
-  Since snapshots_behind{};  // the journal
+  Since snapshots_behind{};  // behind the journal
   std::atomic<std::uint64_t> checkpoint_failures{0};
 
   // The log.
-  std::atomic<std::uint64_t> log_lines_dropped{0};  // as nobody took them in time
+  std::atomic<std::uint64_t> log_lines_dropped{0};  // because they were not taken in time
 
   std::uint64_t live_actors() const {
-    const std::uint64_t ended = passivated;  // first, so that there are no more than were spawned
+    const std::uint64_t ended = passivated;  // read first, so that it is at most `spawned`
     return spawned - ended;
   }
 

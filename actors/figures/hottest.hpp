@@ -1,5 +1,6 @@
-// The live installs with the most requests, in memory that does not grow with their number: each
-// actor counts for itself, and only one that overtakes the least of the hottest takes its place.
+// The live installs with the most requests, in memory that does not grow with the number of
+// installs. Each install has its own counter, and enters the list when it overtakes the last one in
+// it.
 #pragma once
 
 #include <array>
@@ -20,19 +21,20 @@ struct HotInstall {
   std::uint64_t messages_handled = 0;
 };
 
-// Any thread; one at a time for each install.
+// Any thread; for each install one thread at a time.
 class Hottest {
  public:
   static constexpr std::size_t size = 32;
 
-  // The install has received one more request. Takes no lock unless it is among the hottest now.
+  // Called after the install has received a request. Takes a lock only if the install may enter the
+  // list.
   void received(const std::string& install_id, const std::shared_ptr<InstallStats>& stats) {
     if (stats->is_among_hottest.load(std::memory_order_relaxed)) return;
     const std::uint64_t count = stats->received.load(std::memory_order_relaxed);
     if (count > least_.load(std::memory_order_relaxed)) rise(install_id, stats, count);
   }
 
-  // The install's actor has ended.
+  // Called when the install's actor has ended.
   void ended(const InstallStats& stats);
 
   // Hottest first.
@@ -49,8 +51,9 @@ class Hottest {
   std::vector<Place>::iterator least();
 
   mutable std::mutex mutex_;
-  std::vector<Place> places_;            // guarded by mutex_
-  std::atomic<std::uint64_t> least_{0};  // who has no more requests has no place
+  std::vector<Place> places_;  // guarded by mutex_
+  // An install needs more requests than this to enter the list.
+  std::atomic<std::uint64_t> least_{0};
 };
 
 }  // namespace credits::actors

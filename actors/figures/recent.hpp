@@ -1,7 +1,7 @@
-// Figures of the last minute: what has a bad time now must not hide behind a good week.
+// Figures of the last minute, so that current trouble does not hide behind a good week.
 //
-// Time is cut into turns of ten seconds, each with a slot that is cleared when its turn comes round
-// again. No lock, so that a value recorded in the very moment of a turn may be lost.
+// Time is divided into turns of ten seconds, each with a slot that is cleared when its turn comes
+// round again. There is no lock, so a value recorded at the very start of a turn may be lost.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@ using SteadyTime = std::chrono::steady_clock::time_point;
 template <class Slot>
 class Recent {
  public:
-  // The slot for what happens now.
+  // The slot for the present.
   Slot& at(SteadyTime now) {
     const std::int64_t number = number_of(now);
     Turn& turn = turn_of(number);

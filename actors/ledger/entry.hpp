@@ -1,5 +1,5 @@
-// One line of an install's audit trail: what a mutation did. A row is exactly what its entries make
-// of it, one after the other, by apply() in rules.hpp.
+// One line of an install's audit trail: the effect of a mutation. Applying all its entries in
+// order, with apply() of rules.hpp, gives exactly the install's row.
 #pragma once
 
 #include <chrono>
@@ -16,8 +16,8 @@ namespace credits::ledger {
 
 enum class EntryKind : std::uint8_t { create, import, commit, reserve, settle, release, expire };
 
-// Random, so that the entries of one operation can be told from all others, whoever wrote them. A
-// reservation's id is made of it.
+// Random, so that it identifies the entries of one operation, whichever process wrote them. A
+// reservation's id is derived from it.
 struct MutationId {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
@@ -25,7 +25,7 @@ struct MutationId {
   friend bool operator==(const MutationId&, const MutationId&) = default;
 };
 
-// What an import found in the old ledger; of no other kind of entry.
+// The counters in the old ledger. Only import entries have them.
 struct ImportedCounters {
   std::int64_t lifetime_consumed = 0;
   std::int64_t lifetime_gemini_consumed = 0;
@@ -36,9 +36,9 @@ struct ImportedCounters {
   friend bool operator==(const ImportedCounters&, const ImportedCounters&) = default;
 };
 
-// What a request was and what it was answered, word for word, for the one who sends it again.
+// A request and its answer, verbatim, for a client that sends the request again.
 struct Receipt {
-  std::string request;  // as sent, in one spelling: equal for equal requests
+  std::string request;  // in canonical form: equal for equal requests
   std::int32_t status = 0;
   std::string body;
 
@@ -55,7 +55,7 @@ struct Entry {
   Counter counter = Counter::lifetime;
   Month month{};  // that of the hold for settle, release, expire; else the row's after this entry
   std::optional<std::string> idempotency_key;
-  std::optional<std::string> reservation_id;  // the one it begins or ends
+  std::optional<std::string> reservation_id;  // begun or ended by this entry
   std::optional<Time> expires_at;             // of a reserve
   bool keeps_tier = false;                    // of a settle: a debit that began later set the tier
   std::optional<ImportedCounters> imported;   // of an import
@@ -65,8 +65,9 @@ struct Entry {
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
-// Under which an entry is found again: an idempotency key, or the id of a reservation that it
-// ended. They do not get in each other's way: a key may read like a reservation's id.
+// Finds an entry, and thereby its answer, again: an idempotency key, or the id of a reservation
+// that the entry ended. The two kinds do not collide, although a key may look like a reservation's
+// id.
 struct ReplayKey {
   enum class Kind : std::uint8_t { idempotency_key, ended_reservation };
 
@@ -82,7 +83,7 @@ struct ReplayKeyHash {
   }
 };
 
-// How long a name finds its entry, at least.
+// How long, at least, a replay key finds its entry.
 inline constexpr std::chrono::hours replay_keys_remembered_for{24};
 
 std::vector<ReplayKey> replay_keys_of(const Entry& entry);

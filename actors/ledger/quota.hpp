@@ -1,5 +1,4 @@
-// The quota: what each tier may consume. Its file form, and every mistake that one can make in it,
-// is http/codec's business.
+// The quota: the limits of each tier. http/codec reads its file form, and reports mistakes in it.
 #pragma once
 
 #include <cstdint>
@@ -21,12 +20,12 @@ struct TierQuota {
   friend bool operator==(const TierQuota&, const TierQuota&) = default;
 };
 
-// The tier that every quota has, and that a row of an unknown tier is judged by.
+// Every quota has this tier. It applies to rows of a tier that the quota does not have.
 inline constexpr std::string_view fallback_tier = "core";
 
 using Quota = std::map<std::string, TierQuota, std::less<>>;
 
-// The quota of `tier`, or that of `core` where the quota has no such tier.
+// The quota of `tier`, or that of `core` if the quota has no such tier.
 // Precondition: `quota` has `core`.
 const TierQuota& quota_of(const Quota& quota, std::string_view tier);
 

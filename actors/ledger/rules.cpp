@@ -51,7 +51,7 @@ Entry entry_for(const Row& row, EntryKind kind, Time now) {
   entry.at = now;
   entry.kind = kind;
   entry.tier = row.tier_snapshot;
-  // A row that does not exist yet has no month to keep to, whenever it was made.
+  // A row that does not exist yet has no month to keep.
   entry.month = row.version == 0 ? month_of(now) : std::max(row.month, month_of(now));
   return entry;
 }
@@ -71,7 +71,7 @@ bool ends_reservation(const Entry& entry) {
   return entry.reservation_id && entry.kind != EntryKind::reserve;
 }
 
-// The month that the row is in after `entry`, unless it was in a later one already.
+// The month of the row after `entry`, unless it already has a later one.
 Month month_after(const Entry& entry) {
   switch (entry.kind) {
     case EntryKind::settle:
@@ -110,7 +110,7 @@ void apply_import(Row& row, const Entry& entry) {
   bound_counters(row);
 }
 
-// A debit of an earlier month stands in its entry alone: that month's counters are gone.
+// A debit of an earlier month shows only in its entry: that month's counters are gone.
 void apply_debit(Row& row, const Entry& entry) {
   row.last_active_at = entry.at;
   const bool lifetime = entry.counter == Counter::lifetime;
@@ -122,7 +122,7 @@ void apply_debit(Row& row, const Entry& entry) {
   bound_counters(row);
 }
 
-// Those that were reserved before the debit began.
+// Marks the reservations that began before the debit.
 void apply_overtaking(Row& row, const Entry& entry) {
   auto& reservations = row.reservations;
   auto last = reservations.end();
@@ -146,7 +146,7 @@ void apply_end(Row& row, const std::string& reservation_id) {
                 [&](const Reservation& reservation) { return reservation.id == reservation_id; });
 }
 
-// What `entry` lacks to be applied to `row`; empty if nothing.
+// Why `entry` cannot be applied to `row`; empty if it can.
 std::string fault_of(const Row& row, const Entry& entry) {
   if (entry.version != row.version + 1) {
     return "does not follow version " + std::to_string(row.version);
@@ -315,7 +315,7 @@ void apply(Row& row, const Entry& entry) {
   if (const std::string fault = fault_of(row, entry); !fault.empty()) {
     throw std::invalid_argument("entry of version " + std::to_string(entry.version) + " " + fault);
   }
-  if (row.version == 0) {  // whatever the clock said when the row was made
+  if (row.version == 0) {  // the blank row's times do not count
     row.month = entry.month;
     row.last_active_at = entry.at;
   }

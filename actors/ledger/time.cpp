@@ -51,8 +51,8 @@ std::optional<std::chrono::milliseconds> take_time_of_day(std::string_view& text
          std::chrono::milliseconds{milliseconds};
 }
 
-// Appends exactly `digits` decimal digits. (Every answer has a time and a month: printf() was three
-// hundredths of a batch.)
+// Appends exactly `digits` decimal digits. (Every answer has a time and a month: printf() took 3 %
+// of a batch's time.)
 void put(std::string& text, std::int64_t value, std::size_t digits) {
   text.append(digits, '0');
   for (auto digit = text.rbegin(); value > 0 && digits > 0; ++digit, value /= 10, --digits) {

@@ -1,7 +1,7 @@
 // Time as the ledger sees it: UTC, in milliseconds, and calendar months.
 //
-// The rules never read a clock. Whoever calls them passes the time, so that tests and recovery can
-// run any moment again.
+// The rules never read a clock. Callers pass the time, so that tests and recovery can replay any
+// moment.
 #pragma once
 
 #include <chrono>
@@ -23,10 +23,10 @@ std::string format(Time time);
 // `2026-11`.
 std::string format(Month month);
 
-// Reads what format() writes; the milliseconds may be missing. Nothing if it is no such time.
+// Parses the output of format(); the milliseconds are optional. Nullopt if it is not such a time.
 std::optional<Time> parse_time(std::string_view text);
 
-// Reads what format() writes. Nothing if it is no such month.
+// Parses the output of format(). Nullopt if it is not such a month.
 std::optional<Month> parse_month(std::string_view text);
 
 }  // namespace credits::ledger

@@ -1,4 +1,4 @@
-// By which time keys grow old, whatever the wall clock does.
+// The time by which keys age, whatever the wall clock does.
 #include "actors/aging_clock.hpp"
 
 #include <chrono>
@@ -30,14 +30,15 @@ TEST_CASE("a wall clock that steps on makes nothing older") {
   CHECK(clock.time(november + 2min, start + 2min) == november + 2min);
 }
 
-TEST_CASE("what is noted while the wall clock is behind is no older when it steps on again") {
+TEST_CASE(
+    "a time seen while the wall clock is behind is no older when the clock steps forward again") {
   AgingClock clock;
   clock.saw(november, start);
   clock.saw(november - 24h, start + 1min);
   CHECK(clock.time(november + 2min, start + 2min) == november - 24h + 1min);
 }
 
-TEST_CASE("what the wall clock gains is gained within two days") {
+TEST_CASE("the aging clock catches up with the wall clock within two days") {
   AgingClock clock;
   clock.saw(november - 1000h, start);
   CHECK(clock.time(november + 23h, start + 23h) == november - 977h);

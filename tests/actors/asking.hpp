@@ -1,4 +1,4 @@
-// One operation as a request to the actors, and its answer to come.
+// Turns one operation into a request to the actors and a future of its answer.
 #pragma once
 
 #include <chrono>
@@ -17,8 +17,8 @@ class PendingAnswer {
  public:
   explicit PendingAnswer(std::future<std::vector<actors::Answer>> all) : all_{std::move(all)} {}
 
-  // Throws StoreError: `unavailable` if the operation may or may not have been done, `damaged` if
-  // its install is damaged.
+  // Throws StoreError: `unavailable` if the operation's outcome is unknown, `damaged` if its
+  // install is damaged.
   actors::Answer get() {
     actors::Answer answer = all_.get().front();
     const auto* unavailable = std::get_if<actors::Unavailable>(&answer);
@@ -59,7 +59,7 @@ inline std::string spell(const ledger::Balance& balance) {
          std::to_string(balance.gemini_remaining.value_or(-1)) + " " + std::to_string(balance.held);
 }
 
-// An answer that is kept, as something that a test can read: not what a client reads.
+// Encodes an answer for keeping, in a form that tests can read; clients get another.
 inline actors::Recorded record(const actors::Answer& answer) {
   if (const auto* view = std::get_if<actors::ReservationView>(&answer)) {
     return {201, view->reservation.id + " " + std::to_string(view->reservation.credits) + " " +

@@ -1,4 +1,4 @@
-// Chance for tests that live random lives: the same from the same seed.
+// A random generator for tests: the same seed gives the same values.
 #pragma once
 
 #include <algorithm>
@@ -22,7 +22,7 @@ class Dice {
     return list[static_cast<std::size_t>(pick(0, static_cast<int>(std::size(list)) - 1))];
   }
 
-  // One of the last `count`.
+  // One of the last `count` items.
   template <class List>
   const auto& recent(const List& list, int count) {
     const int size = static_cast<int>(std::size(list));

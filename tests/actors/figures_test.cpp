@@ -1,4 +1,4 @@
-// The live figures: how exact a histogram is, what is forgotten after a minute, and who is hottest.
+// The live figures: a histogram's precision, the figures of the last minute, the hottest installs.
 #include "actors/figures/figures.hpp"
 
 #include <chrono>
@@ -27,7 +27,7 @@ Counts counts_of(const std::vector<std::uint64_t>& values) {
   return counts;
 }
 
-TEST_CASE("a bucket's greatest value is in it, and the next one is not") {
+TEST_CASE("a bucket contains its greatest value, and not the next one") {
   for (std::size_t i = 0; i + 1 < base::buckets::count; ++i) {
     INFO(i);
     REQUIRE(base::buckets::index_of(base::buckets::greatest_in(i)) == i);
@@ -56,7 +56,7 @@ TEST_CASE("the quantiles of nothing are 0") {
   CHECK(counts_of({}).total() == 0);
 }
 
-TEST_CASE("what is below a power of two is counted exactly") {
+TEST_CASE("values below a power of two are counted exactly") {
   const Counts counts = counts_of({0, 63, 64, 65, 127, 128, 1'000'000});
   CHECK(counts.below(64) == 2);
   CHECK(counts.below(128) == 5);
@@ -64,7 +64,7 @@ TEST_CASE("what is below a power of two is counted exactly") {
   CHECK(counts.sum == 1'000'447);
 }
 
-TEST_CASE("what many threads record at once is all there") {
+TEST_CASE("values recorded by many threads at once are all counted") {
   const auto measured = std::make_unique<Measured>();
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
@@ -77,12 +77,12 @@ TEST_CASE("what many threads record at once is all there") {
   CHECK(measured->recent(start).total() == 40'000);
 }
 
-TEST_CASE("a minute later the recent figures are gone, and those since the start are not") {
+TEST_CASE("after a minute the recent figures are gone, and those since the start remain") {
   const auto measured = std::make_unique<Measured>();
   measured->record(5, start);
   CHECK(measured->recent(start + 49s).total() == 1);
   CHECK(measured->recent(start + 61s).total() == 0);
-  measured->record(7, start + 81s);  // in the slot that the first was in
+  measured->record(7, start + 81s);  // into the slot of the first value
   CHECK(measured->recent(start + 81s).quantile(1) == 7);
   CHECK(measured->recent(start + 81s).total() == 1);
   CHECK(measured->ever().total() == 2);
@@ -121,7 +121,7 @@ class Installs {
   std::vector<std::shared_ptr<InstallStats>> stats_;
 };
 
-TEST_CASE("the hottest are those with the most requests, whatever the order they came in") {
+TEST_CASE("the hottest installs are those with the most requests, whatever the order of requests") {
   constexpr std::size_t count = 1'000;
   Installs installs{count};
   std::mt19937 random{2};
@@ -142,7 +142,7 @@ TEST_CASE("the hottest are those with the most requests, whatever the order they
   }
 }
 
-TEST_CASE("an install that has ended is not among the hottest, and leaves its place") {
+TEST_CASE("an install that has ended leaves the hottest, and another takes its place") {
   Installs installs{Hottest::size + 1};
   for (std::size_t i = 0; i < Hottest::size; ++i) {
     installs.receive(i);
@@ -185,7 +185,7 @@ TEST_CASE("commits and settles are debits, by tier and backend; each entry count
   CHECK(stored.by_kind[static_cast<std::size_t>(EntryKind::expire)] == 0);
 }
 
-TEST_CASE("what has an age has none before it begins and after it ends") {
+TEST_CASE("a state has no age before it begins and after it ends") {
   Since since;
   CHECK(since.age(start) == 0ms);
   since.begin(start);

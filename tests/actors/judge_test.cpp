@@ -34,7 +34,7 @@ Expected answer_of(ledger::Row& row, const decltype(Operation::action)& action,
   return std::get<Expected>(judge(row, action, context).answer);
 }
 
-TEST_CASE("a get of an install that is not there creates nothing and names it") {
+TEST_CASE("a get of an unknown install creates nothing and names it") {
   ledger::Row row = ledger::blank_row("a", november);
   const Verdict verdict = judge(row, Get{});
   CHECK(verdict.entries.empty());
@@ -43,7 +43,7 @@ TEST_CASE("a get of an install that is not there creates nothing and names it") 
   CHECK(std::get<Refused>(verdict.answer).value == "a");
 }
 
-TEST_CASE("create, plan and commit bring a new install into being with one entry") {
+TEST_CASE("create, plan and commit create a new install with one entry") {
   struct Case {
     decltype(Operation::action) action;
     ledger::EntryKind kind;
@@ -61,7 +61,7 @@ TEST_CASE("create, plan and commit bring a new install into being with one entry
   CHECK(row.version == 1);
 }
 
-TEST_CASE("on an install that is there, only a commit makes an entry") {
+TEST_CASE("on an existing install only a commit makes an entry") {
   ledger::Row row = row_at_version_1();
   CHECK(judge(row, Get{}).entries.empty());
   CHECK(judge(row, Create{}).entries.empty());
@@ -69,7 +69,7 @@ TEST_CASE("on an install that is there, only a commit makes an entry") {
   CHECK_FALSE(judge(row, Commit{ledger::Backend::gemini, "core", 1}).entries.empty());
 }
 
-TEST_CASE("only the operation that created an install says that it did") {
+TEST_CASE("only the operation that created an install reports it as created") {
   ledger::Row row = ledger::blank_row("a", november);
   CHECK(answer_of<InstallView>(row, Create{}).created);
   CHECK_FALSE(answer_of<InstallView>(row, Create{}).created);
@@ -87,7 +87,7 @@ TEST_CASE("a tier that the quota does not have is refused by name and changes no
   CHECK(row == before);
 }
 
-TEST_CASE("a plan is for the tier asked for, else for the install's own") {
+TEST_CASE("a plan is for the requested tier, otherwise for the install's own") {
   ledger::Row row = row_at_version_1();
   row.tier_snapshot = "pro";
   CHECK(answer_of<PlanView>(row, Plan{}).balance.remaining == 1000);
@@ -95,7 +95,7 @@ TEST_CASE("a plan is for the tier asked for, else for the install's own") {
   CHECK(row.tier_snapshot == "pro");
 }
 
-TEST_CASE("a plan takes the server's hardware where the request does not say") {
+TEST_CASE("a plan uses the server's hardware setting if the request has none") {
   ledger::Row row = row_at_version_1();
   row.lifetime_gemini_consumed = 50;
   const JudgeContext with_hardware = at(november, true);
@@ -105,8 +105,7 @@ TEST_CASE("a plan takes the server's hardware where the request does not say") {
   CHECK(answer_of<PlanView>(row, Plan{{}, true, 1}).plan.backend == ledger::Backend::hardware);
 }
 
-TEST_CASE(
-    "what would take a counter past its bound is refused by its window, and changes nothing") {
+TEST_CASE("a debit past a counter's bound is refused, names the counter, and changes nothing") {
   const auto action = GENERATE(values<decltype(Operation::action)>(
       {Commit{ledger::Backend::hardware, "max", 2}, Reserve{"max", {}, 2}}));
   ledger::Row row = row_at_version_1();
@@ -118,7 +117,8 @@ TEST_CASE(
   CHECK(row == before);
 }
 
-TEST_CASE("a commit under a reservation's id may name its tier when the quota has it no more") {
+TEST_CASE(
+    "a commit whose key is a reservation's id may name its tier even if the quota has lost it") {
   ledger::Row row = row_at_version_1();
   reserve(row, "r", 1, "pro");
   row.reservations.back().tier = "gone";
@@ -132,7 +132,7 @@ TEST_CASE("a commit under a reservation's id may name its tier when the quota ha
   CHECK(row.reservations.empty());
 }
 
-TEST_CASE("an install is shown in the current month, whatever month its row is stored in") {
+TEST_CASE("an install is shown in the current month, whatever month its stored row has") {
   ledger::Row row = row_at_version_1();
   commit(row, 7, "pro");
   const ledger::Row stored = row;

@@ -1,5 +1,5 @@
-// Idempotency keys, ended reservations and batches through the actors: whatever becomes of the
-// store, of the actors and of the answers, a key is done once.
+// Idempotency keys, ended reservations and batches through the actors: whatever happens to the
+// store, the actors and the answers, the operation of a key is done once.
 #include <algorithm>
 #include <map>
 #include <memory>
@@ -41,7 +41,7 @@ actors::Tuning tuning_with(std::size_t replay_keys_known_max) {
   return tuning;
 }
 
-TEST_CASE("two requests at once with one key debit once, and are answered the same") {
+TEST_CASE("two simultaneous requests with one key debit once, and get the same answer") {
   ObservedStore store;
   World world{store, tuning_with(GENERATE(0U, 1'024U))};
   auto first = world.send(commit_with("k", 7));
@@ -57,7 +57,7 @@ TEST_CASE("two requests at once with one key debit once, and are answered the sa
   CHECK(consumed(world) == 7);
 }
 
-TEST_CASE("a key is remembered over passivation and restart, however few names an actor knows") {
+TEST_CASE("a key survives passivation and restart, however few replay keys an actor knows") {
   ObservedStore store;
   const std::size_t replay_keys_known_max = GENERATE(0U, 3U, 1'024U);
   auto world = std::make_unique<World>(store, tuning_with(replay_keys_known_max));
@@ -82,7 +82,7 @@ TEST_CASE("a key is remembered over passivation and restart, however few names a
   CHECK(consumed(*world) == 10);
 }
 
-TEST_CASE("an install that knows its names asks the store about old ones only") {
+TEST_CASE("an install that knows its replay keys asks the store about old ones only") {
   ObservedStore store;
   World world{store};
   for (int i = 0; i < 10; ++i) world.ask(commit_with("k" + std::to_string(i)));
@@ -94,14 +94,14 @@ TEST_CASE("an install that knows its names asks the store about old ones only") 
   CHECK(store.recalls == 1);
 }
 
-TEST_CASE("damage that is met where a name is looked up is counted, and its install named") {
-  class DamagedNames : public ObservedStore {
+TEST_CASE("damage found while looking a replay key up is counted, and its install named") {
+  class DamagedReplayKeys : public ObservedStore {
     std::vector<std::optional<ledger::Entry>> recall(const std::string&,
                                                      std::span<const ledger::ReplayKey>) override {
-      throw persistence::StoreError{persistence::StoreErrorKind::damaged, "told to be damaged"};
+      throw persistence::StoreError{persistence::StoreErrorKind::damaged, "damaged on command"};
     }
   };
-  DamagedNames store;
+  DamagedReplayKeys store;
   World world{store};
   world.ask(commit_with("k"));
   world.pass(11min);
@@ -109,10 +109,10 @@ TEST_CASE("damage that is met where a name is looked up is counted, and its inst
         persistence::StoreErrorKind::damaged);
   CHECK(world.environment.figures.damaged_installs == 1);
   REQUIRE(world.warnings.size() == 1);
-  CHECK(world.warnings.front().find("a name of install \"a\"") != std::string::npos);
+  CHECK(world.warnings.front().find("a replay key of install \"a\"") != std::string::npos);
 }
 
-TEST_CASE("operations that wait for the store's memory keep their order, and later ones wait") {
+TEST_CASE("operations that wait for their replay keys keep their order, and later ones wait") {
   ObservedStore store;
   World world{store, tuning_with(0)};
   world.ask(commit_with("k", 1));
@@ -131,7 +131,7 @@ TEST_CASE("operations that wait for the store's memory keep their order, and lat
   CHECK(std::get<Recorded>(answers[4].get()).replayed);
 }
 
-TEST_CASE("a retry after a write of unknown outcome debits once, be it stored or not") {
+TEST_CASE("a retry after a write of unknown outcome debits once, whether it was stored or not") {
   ObservedStore store;
   World world{store, tuning_with(GENERATE(0U, 1'024U))};
   world.commit("a", 1);
@@ -143,7 +143,7 @@ TEST_CASE("a retry after a write of unknown outcome debits once, be it stored or
   CHECK(consumed(world) == 6);
 }
 
-TEST_CASE("a replay that was judged on a lost write is judged anew") {
+TEST_CASE("a replay judged on a lost write is judged again") {
   ObservedStore store;
   World world{store};
   world.commit("a", 1);
@@ -156,7 +156,7 @@ TEST_CASE("a replay that was judged on a lost write is judged anew") {
   CHECK(consumed(world) == 6);
 }
 
-TEST_CASE("when the store's memory cannot be read, what needs it fails and does nothing") {
+TEST_CASE("when replay keys cannot be read, operations that need them fail and do nothing") {
   ObservedStore store;
   World world{store};
   world.ask(commit_with("k", 5));
@@ -168,7 +168,7 @@ TEST_CASE("when the store's memory cannot be read, what needs it fails and does 
   CHECK(consumed(world) == 5);
 }
 
-TEST_CASE("an install that asks the store and is retired meanwhile answers first") {
+TEST_CASE("an install retired while it waits for the store answers first") {
   ObservedStore store;
   actors::Tuning tuning = tuning_with(0);
   tuning.router_shards = 1;
@@ -197,7 +197,7 @@ TEST_CASE("a settle that finds its reservation due is refused once the expiry is
   CHECK(std::get<Refused>(world.ask(settle_of(id))).reason == Refusal::reservation_expired);
 }
 
-TEST_CASE("how a reservation ended is remembered over passivation") {
+TEST_CASE("the end of a reservation is remembered over passivation") {
   ObservedStore store;
   World world{store, tuning_with(GENERATE(0U, 1'024U))};
   const std::string settled = reserve_in(world);
@@ -213,7 +213,7 @@ TEST_CASE("how a reservation ended is remembered over passivation") {
   CHECK(std::get<Refused>(world.ask(settle_of("none"))).reason == Refusal::unknown_reservation);
 }
 
-TEST_CASE("an operation that knows one of its two names asks for both, and is answered") {
+TEST_CASE("an operation of which one of two replay keys is known asks for both, and is answered") {
   ObservedStore store;
   World world{store, tuning_with(GENERATE(0U, 1'024U))};
   const std::string id = reserve_in(world);
@@ -230,8 +230,7 @@ TEST_CASE("an operation that knows one of its two names asks for both, and is an
   CHECK(std::get<Recorded>(commit.get()).replayed);
 }
 
-TEST_CASE(
-    "an install with many holds keeps few copies of its row on their way, and loses nothing") {
+TEST_CASE("an install with many holds has few copies of its row on their way, and loses nothing") {
   ObservedStore store;
   World world{store};
   for (std::size_t i = 0; i < 90; ++i) {
@@ -246,7 +245,7 @@ TEST_CASE(
   CHECK(store.appends - appends_before > 1);
 }
 
-TEST_CASE("a damaged install fails alone, and the operator is told which it is") {
+TEST_CASE("a damaged install fails alone, and the warning names it") {
   ObservedStore store;
   World world{store};
   world.commit("bad");
@@ -263,7 +262,7 @@ TEST_CASE("a damaged install fails alone, and the operator is told which it is")
   CHECK(world.warnings.front().find("install \"bad\" is damaged") != std::string::npos);
 }
 
-TEST_CASE("a live install whose damage a write meets fails alone") {
+TEST_CASE("a live install whose damage is found by a write fails alone") {
   ObservedStore store;
   World world{store};
   world.commit("bad");
@@ -277,7 +276,7 @@ TEST_CASE("a live install whose damage a write meets fails alone") {
   CHECK(world.environment.figures.damaged_installs == 1);
 }
 
-TEST_CASE("a store that cannot be read is asked once for all who wait, and told once") {
+TEST_CASE("a store that cannot be read is asked once for all waiting installs, and reported once") {
   ObservedStore store;
   World world{store};
   store.fail_loads(1);
@@ -296,7 +295,7 @@ TEST_CASE("a store that cannot be read is asked once for all who wait, and told 
   CHECK(world.warnings.size() == 1);
 }
 
-TEST_CASE("a write that fails is told to the operator, once for each reason") {
+TEST_CASE("a failed write is reported to the operator, once for each reason") {
   ObservedStore store;
   World world{store};
   store.fail_appends(2);
@@ -306,7 +305,7 @@ TEST_CASE("a write that fails is told to the operator, once for each reason") {
   CHECK(world.warnings.front().find("append fails") != std::string::npos);
 }
 
-TEST_CASE("trouble lasts until what has failed works again") {
+TEST_CASE("trouble lasts until the same part works again") {
   StoreHealth health;
   CHECK(health.failed(StoreHealth::Part::write, "no room for a write"));
   CHECK_FALSE(health.failed(StoreHealth::Part::write, "no room for a write"));
@@ -319,7 +318,7 @@ TEST_CASE("trouble lasts until what has failed works again") {
   CHECK_FALSE(health.trouble());
 }
 
-TEST_CASE("a failed write is forgotten once a write of the store's own has worked, not before") {
+TEST_CASE("a failed write is trouble until a write of the store's own has worked") {
   ObservedStore store;
   World world{store};
   store.fail_appends(2);
@@ -346,7 +345,7 @@ TEST_CASE("failing checkpoints are trouble by themselves, until one works") {
   CHECK_FALSE(world.environment.store_health.trouble());
 }
 
-TEST_CASE("what nobody waits for any more is not begun") {
+TEST_CASE("a request that nobody waits for any more is not run") {
   ObservedStore store;
   World world{store};
   Question question = question_of(World::commit_of("a"));
@@ -357,7 +356,7 @@ TEST_CASE("what nobody waits for any more is not begun") {
   CHECK_FALSE(store.row("a"));
 }
 
-TEST_CASE("an install that someone else holds fails alone, and goes on once it is let go") {
+TEST_CASE("an install held by another transaction fails alone, and works once it is free") {
   ObservedStore store;
   World world{store};
   world.commit("held");
@@ -375,14 +374,14 @@ TEST_CASE("an install that someone else holds fails alone, and goes on once it i
   CHECK(world.commit("held").row.version == 2);
 }
 
-TEST_CASE("a store that has failed for good stays so, whatever works meanwhile") {
+TEST_CASE("a permanent failure of the store stays, whatever works in the meantime") {
   StoreHealth health;
   health.failed_for_good("broken");
   health.worked(StoreHealth::Part::write);
   CHECK(health.trouble() == "broken");
 }
 
-// Sends `operations` as one batch does.
+// Sends `operations` as one batch.
 std::vector<Answer> ask_batch(World& world, std::vector<Operation> operations) {
   const auto completion = std::make_shared<WaitingCompletion>();
   auto all = completion->answers();
@@ -399,7 +398,7 @@ std::vector<Answer> ask_batch(World& world, std::vector<Operation> operations) {
   return all.get();
 }
 
-TEST_CASE("in a batch, what follows a lost write of its install is not done; others are") {
+TEST_CASE("in a batch, operations after a lost write of their install are not run; others are") {
   ObservedStore store;
   World world{store, tuning_with(GENERATE(0U, 1'024U))};
   world.commit("a", 1);

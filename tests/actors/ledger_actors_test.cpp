@@ -1,5 +1,5 @@
-// The conversation of the actors, message by message: what is answered when, what a failed write
-// does to it, and that nothing is lost when actors come and go.
+// The messages between the actors: when each request is answered, the effects of a failed write,
+// and that nothing is lost when actors come and go.
 #include <set>
 #include <string>
 #include <vector>
@@ -32,7 +32,7 @@ TEST_CASE("a commit on a new install is answered once the store has it") {
   CHECK(view.balance.remaining == 97);
 }
 
-TEST_CASE("an install that is only looked at is not created") {
+TEST_CASE("an install that is only read is not created") {
   ObservedStore store;
   World world{store};
   CHECK(std::holds_alternative<Refused>(world.ask({"a", Get{}})));
@@ -72,7 +72,7 @@ TEST_CASE("a read waits until what it shows is durable") {
   CHECK(view_in(read).row.version == 1);
 }
 
-TEST_CASE("after a failed write, mutations are told so and reads are judged anew") {
+TEST_CASE("after a failed write, mutations get an error and reads are judged again") {
   ObservedStore store;
   World world{store};
   world.commit("a");
@@ -91,7 +91,7 @@ TEST_CASE("after a failed write, mutations are told so and reads are judged anew
   CHECK_FALSE(world.environment.store_health.trouble());
 }
 
-TEST_CASE("what builds on a failed write and is still on its way is not written either") {
+TEST_CASE("mutations on their way that build on a failed write are not written either") {
   ObservedStore store;
   World world{store};
   world.commit("a");
@@ -114,7 +114,7 @@ TEST_CASE("what builds on a failed write and is still on its way is not written 
   CHECK(store.row("a")->lifetime_consumed == 1 + 10 * answered);
 }
 
-TEST_CASE("a write of unknown outcome is said to be so, and is seen once if it was stored") {
+TEST_CASE("a write of unknown outcome gets an error, and counts once if it was stored") {
   ObservedStore store;
   World world{store};
   store.fail_append_after_storing();
@@ -124,7 +124,7 @@ TEST_CASE("a write of unknown outcome is said to be so, and is seen once if it w
   CHECK(world.commit("a", 1).row.lifetime_consumed == 11);
 }
 
-TEST_CASE("when someone else wrote the install, everything unanswered is judged anew on that") {
+TEST_CASE("after a conflict everything unanswered is judged again on the new row") {
   ObservedStore store;
   World world{store};
   world.commit("a");
@@ -138,7 +138,7 @@ TEST_CASE("when someone else wrote the install, everything unanswered is judged 
   CHECK(store.row("a")->version == 3);
 }
 
-TEST_CASE("a row that cannot be loaded is an error for those who wait, and is tried again") {
+TEST_CASE("a row that cannot be loaded fails the waiting requests, and is loaded again later") {
   ObservedStore store;
   World world{store};
   store.fail_loads(1);
@@ -150,7 +150,7 @@ TEST_CASE("a row that cannot be loaded is an error for those who wait, and is tr
   CHECK(world.commit("a").row.version == 1);
 }
 
-TEST_CASE("an install that has been idle for long is retired, and comes back as it was") {
+TEST_CASE("an install that has been idle for long is retired, and comes back unchanged") {
   ObservedStore store;
   World world{store};
   world.commit("a");
@@ -173,7 +173,7 @@ TEST_CASE("an install that is in use is not retired") {
   CHECK(store.loaded_rows == 1);
 }
 
-TEST_CASE("beyond the limit the idlest installs are retired, and nobody notices") {
+TEST_CASE("beyond the limit the idlest installs are retired, unnoticed by clients") {
   ObservedStore store;
   auto tuning = World::small_tuning();
   tuning.router_shards = 1;
@@ -188,7 +188,7 @@ TEST_CASE("beyond the limit the idlest installs are retired, and nobody notices"
   }
 }
 
-TEST_CASE("what arrives while an install retires is kept for its successor") {
+TEST_CASE("requests that arrive while an install retires are kept for its successor") {
   ObservedStore store;
   auto tuning = World::small_tuning();
   tuning.router_shards = 1;
@@ -206,7 +206,7 @@ TEST_CASE("what arrives while an install retires is kept for its successor") {
   }
 }
 
-TEST_CASE("closing answers what is under way, and writes it") {
+TEST_CASE("closing writes and answers the requests under way") {
   ObservedStore store;
   World world{store};
   std::vector<PendingAnswer> answers;
@@ -229,7 +229,7 @@ TEST_CASE("a request that comes after the close is not left waiting") {
   CHECK_THROWS_AS(late.answer.get(), std::future_error);
 }
 
-TEST_CASE("a clock set back over a month's end hands out no credits again") {
+TEST_CASE("a clock set back over the end of a month grants no credits again") {
   ObservedStore store;
   World world{store};
   const Operation spend_all{"a", Commit{ledger::Backend::gemini, "pro", 1000}};
@@ -241,7 +241,7 @@ TEST_CASE("a clock set back over a month's end hands out no credits again") {
   CHECK(plan.plan.denial == ledger::Denial::out_of_credits);
 }
 
-TEST_CASE("a new quota holds from the next request on") {
+TEST_CASE("a new quota applies from the next request on") {
   ObservedStore store;
   World world{store};
   CHECK(world.commit("a").balance.remaining == 99);
@@ -251,7 +251,7 @@ TEST_CASE("a new quota holds from the next request on") {
   CHECK(std::get<InstallView>(world.ask({"a", Get{}})).balance.remaining == 9);
 }
 
-TEST_CASE("snapshots follow a write after a while, once for many writes") {
+TEST_CASE("snapshots follow writes after a delay, once for many writes") {
   ObservedStore store;
   World world{store};
   world.commit("a");
@@ -263,7 +263,7 @@ TEST_CASE("snapshots follow a write after a while, once for many writes") {
   CHECK(store.checkpoints == 1);
 }
 
-TEST_CASE("snapshots follow at once after many entries, and then after a while again") {
+TEST_CASE("snapshots follow at once after many entries, and then after a delay again") {
   ObservedStore store;
   Tuning tuning = World::small_tuning();
   tuning.checkpoint_entries_max = 3;
@@ -278,7 +278,7 @@ TEST_CASE("snapshots follow at once after many entries, and then after a while a
   CHECK(store.checkpoints == 2);
 }
 
-TEST_CASE("a checkpoint that fails is told to the operator and tried again") {
+TEST_CASE("a failed checkpoint is reported to the operator and retried") {
   ObservedStore store;
   World world{store};
   store.checkpoints_to_fail = 2;
@@ -286,7 +286,7 @@ TEST_CASE("a checkpoint that fails is told to the operator and tried again") {
   for (int i = 0; i < 8; ++i) world.pass(1s);
   CHECK(store.checkpoints == 1);
   REQUIRE(world.warnings.size() == 2);
-  check_tells(world.warnings.front(), {"checkpoint failed", "as it was told to"});
+  check_tells(world.warnings.front(), {"checkpoint failed", "fails on command"});
 }
 
 TEST_CASE("the reporter reads the store and wakes no install") {

@@ -1,4 +1,4 @@
-// What the actors tell of themselves while they work, and that asking changes nothing.
+// The figures that the actors report while they work, and that reading them changes nothing.
 #include <chrono>
 #include <future>
 #include <string>
@@ -21,7 +21,7 @@ ledger::Row row_of(const std::string& id, std::int64_t lifetime_consumed) {
   return row;
 }
 
-TEST_CASE("the newest time that is met in the ledger tells how far the clock is behind") {
+TEST_CASE("the newest time in the ledger shows how far the clock is behind") {
   ObservedStore store;
   World world{store};
   world.commit("a");
@@ -34,7 +34,7 @@ TEST_CASE("the newest time that is met in the ledger tells how far the clock is 
   CHECK(restarted.environment.figures.newest_time.ahead_of(restarted.now) == 5s);
 }
 
-TEST_CASE("to ask how an install is wakes nobody") {
+TEST_CASE("a report on an install wakes no actor") {
   ObservedStore store;
   World world{store};
   world.commit("a");
@@ -51,7 +51,7 @@ TEST_CASE("to ask how an install is wakes nobody") {
   CHECK(store.installs() == 1);
 }
 
-TEST_CASE("a live install's stats follow what it does") {
+TEST_CASE("a live install's stats follow its work") {
   ObservedStore store;
   World world{store};
   world.commit("a");
@@ -68,7 +68,7 @@ TEST_CASE("a live install's stats follow what it does") {
   CHECK(report.row->version == 2);
 }
 
-TEST_CASE("what waits for an install and for the disk shows while it does") {
+TEST_CASE("requests that wait for an install or the disk show while they wait") {
   ObservedStore store;
   World world{store};
   auto first = world.send(World::commit_of("a"));
@@ -137,7 +137,7 @@ TEST_CASE("a checkpoint that fails leaves the snapshots behind until one works")
   CHECK(lag() == 0ms);
 }
 
-TEST_CASE("an empty ledger takes another one's rows, whole") {
+TEST_CASE("an empty ledger imports another one's rows completely") {
   ObservedStore store;
   World world{store};
   auto imported = world.import({row_of("a", 7), row_of("b", 8)});
@@ -149,12 +149,12 @@ TEST_CASE("an empty ledger takes another one's rows, whole") {
   CHECK(store.history("a").front().kind == ledger::EntryKind::import);
 }
 
-TEST_CASE("a ledger that has an install takes no other one's rows") {
+TEST_CASE("a ledger with an install imports no rows") {
   ObservedStore store;
   World world{store};
   auto first = world.send(World::commit_of("c"));
   while (world.environment.figures.pending_mutations == 0) REQUIRE(world.run_once());
-  auto imported = world.import({row_of("a", 7)});  // behind the commit that is not stored yet
+  auto imported = world.import({row_of("a", 7)});  // queued behind a commit that is not stored yet
   world.run();
   first.get();
   const Imported told = imported.get();
@@ -163,7 +163,7 @@ TEST_CASE("a ledger that has an install takes no other one's rows") {
   CHECK_FALSE(store.row("a"));
 }
 
-TEST_CASE("who was looked for before an import finds its row after it") {
+TEST_CASE("an install looked up before an import is found after it") {
   ObservedStore store;
   World world{store};
   CHECK(std::holds_alternative<Refused>(world.ask({"a", Get{}})));
@@ -174,7 +174,7 @@ TEST_CASE("who was looked for before an import finds its row after it") {
   CHECK(std::get<InstallView>(world.ask({"a", Get{}})).row.lifetime_consumed == 7);
 }
 
-TEST_CASE("an import that the store fails is told so, and nothing is there") {
+TEST_CASE("an import that fails in the store gets an error, and nothing is stored") {
   ObservedStore store;
   World world{store};
   store.fail_appends(1);

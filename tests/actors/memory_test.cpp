@@ -1,5 +1,5 @@
-// What an install knows of its names without the store, and that it never takes a stored one for
-// new.
+// An install's knowledge of its replay keys: it needs no store for a new one, and never takes a
+// stored one for new.
 #include "actors/memory.hpp"
 
 #include <string>
@@ -18,7 +18,7 @@ ledger::Entry entry_with(const std::string& text, std::uint64_t version = 1) {
   return commit_with_key(row, text).entries.front();
 }
 
-TEST_CASE("of an install with few names, a name is known to be new") {
+TEST_CASE("an install with few replay keys recognises a new one") {
   Memory memory;
   memory.start(std::vector{key("stored")}, 10);
   CHECK(memory.knows(key("new")));
@@ -26,16 +26,16 @@ TEST_CASE("of an install with few names, a name is known to be new") {
   CHECK_FALSE(memory.knows(key("stored")));
 }
 
-TEST_CASE("a key that reads like a reservation's id is another name") {
+TEST_CASE("an idempotency key that equals a reservation's id is another replay key") {
   Memory memory;
   memory.start(std::vector{key("x")}, 10);
   CHECK(memory.knows(ended("x")));
 }
 
-TEST_CASE("of an install with many names, the store is asked for each") {
+TEST_CASE("an install with many replay keys asks the store for each") {
   Memory memory;
   SECTION("from the start") { memory.start(std::nullopt, 2); }
-  SECTION("from the one that was too many") {
+  SECTION("from the first one too many") {
     memory.start(std::vector{key("a"), key("b")}, 2);
     CHECK(memory.knows(key("new")));
     memory.add(entry_with("c"));
@@ -43,7 +43,7 @@ TEST_CASE("of an install with many names, the store is asked for each") {
   CHECK_FALSE(memory.knows(key("new")));
 }
 
-TEST_CASE("an entry on its way is found without the store, and afterwards with it") {
+TEST_CASE("an entry is found without the store while on its way, and afterwards with it") {
   Memory memory;
   memory.start(std::vector<ledger::ReplayKey>{}, 10);
   const ledger::Entry entry = entry_with("k");
@@ -54,7 +54,7 @@ TEST_CASE("an entry on its way is found without the store, and afterwards with i
   CHECK_FALSE(memory.knows(key("k")));
 }
 
-TEST_CASE("what the store has told holds until it is forgotten") {
+TEST_CASE("the store's reply is valid until it is forgotten") {
   Memory memory;
   memory.start(std::nullopt, 10);
   const ledger::Entry entry = entry_with("k");
@@ -66,7 +66,8 @@ TEST_CASE("what the store has told holds until it is forgotten") {
   CHECK_FALSE(memory.knows(key("none")));
 }
 
-TEST_CASE("a name that the store did not have is not new any more once it was added and stored") {
+TEST_CASE(
+    "a replay key unknown to the store is not new any more once it has been added and stored") {
   Memory memory;
   memory.start(std::nullopt, 10);
   memory.learn({key("k")}, {std::nullopt});
@@ -76,7 +77,7 @@ TEST_CASE("a name that the store did not have is not new any more once it was ad
   CHECK_FALSE(memory.knows(key("k")));
 }
 
-TEST_CASE("entries that are on their way are kept however many they are") {
+TEST_CASE("entries on their way are all kept, however many") {
   Memory memory;
   memory.start(std::vector<ledger::ReplayKey>{}, 1'000);
   for (std::uint64_t version = 1; version <= 100; ++version) {

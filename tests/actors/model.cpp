@@ -35,7 +35,7 @@ const ledger::TierQuota& quota_for(std::string_view tier, const ledger::Quota& q
 
 bool is_live(const Reservation& reservation, Time now) { return reservation.expires_at > now; }
 
-// What has been spent and what is held of one counter, as `row` reads now.
+// The credits spent and held on one counter of `row`, as of now.
 struct Used {
   std::int64_t all = 0;
   std::int64_t gemini = 0;
@@ -89,7 +89,7 @@ Recorded recorded(const ledger::Receipt& receipt, bool replayed) {
   return {receipt.status, receipt.body, replayed};
 }
 
-// The entry of a debit or a hold that `reservation` describes.
+// The entry for the debit or hold that `reservation` describes.
 ledger::Entry entry_of(const Reservation& reservation, ledger::EntryKind kind) {
   ledger::Entry entry;
   entry.kind = kind;
@@ -301,7 +301,7 @@ InstallView Model::view(const Surroundings& around) const {
 }
 
 // "To gemini where its cap has room. … A hold on a monthly counter [of an earlier month] changes to
-// gemini only where the tier has no Gemini cap." So does one whose tier counts elsewhere by now.
+// gemini only where the tier has no Gemini cap." The same goes if the tier has another counter now.
 bool Model::has_gemini_room(const Reservation& held, std::int64_t credits,
                             const Surroundings& around) const {
   const auto& limits = quota_for(held.tier, around.quota);
@@ -342,8 +342,8 @@ Answer Model::keep(const Answer& answer, const Operation& operation, Kind how,
   return kept;
 }
 
-// "The first mutation that finds [a reservation due] writes an expire entry for it." The month that
-// a row is looked at in sticks by a mutation.
+// "The first mutation that finds [a reservation due] writes an expire entry for it." A mutation
+// makes the current month the row's.
 void Model::begin_mutation(const Surroundings& around) {
   row_ = row_at(around.now);
   expire_due(around.now);

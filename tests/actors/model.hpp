@@ -1,6 +1,6 @@
 // One install as the wire contract describes it: one thread, no actors, no store, no entries to
-// apply. It shares only plain types with the ledger, none of its rules, so that a rule that was
-// misread there is not misread here in the same way. model_test.cpp compares the two.
+// apply. It shares only plain types with the ledger, and none of its rules, so that it does not
+// repeat the ledger's mistakes. model_test.cpp compares the two.
 #pragma once
 
 #include <cstdint>
@@ -19,13 +19,13 @@
 
 namespace credits::tests {
 
-// What an operation meets.
+// The state of the world when an operation runs.
 struct Surroundings {
   const ledger::Quota& quota;
   ledger::Time now;
   bool has_hardware = false;  // the server's setting
-  // What the ledger called the reservation that it wrote as this version: the one thing that the
-  // contract leaves open.
+  // The id that the ledger gave the reservation written as this version: the contract leaves only
+  // this open.
   const std::function<std::string(std::uint64_t)>& reservation_id_at;
 };
 
@@ -35,17 +35,17 @@ class Model {
 
   actors::Answer run(const actors::Operation& operation, const Surroundings& surroundings);
 
-  // To be told of every time that the clock shows: what is 24 h old may be forgotten from then on.
+  // To be called with each time that the clock shows: anything 24 h old by then may be forgotten.
   void clock_shows(ledger::Time now);
 
-  // The names that `operation` looks up, and that may have been forgotten.
+  // The replay keys that `operation` looks up and that may have been forgotten.
   std::vector<ledger::ReplayKey> doubtful_replay_keys(const actors::Operation& operation) const;
   void forget(const ledger::ReplayKey& name);
 
-  // As the last mutation left it; version 0 if there was none.
+  // The row after the last mutation; version 0 if there was none.
   const ledger::Row& row() const { return row_; }
 
-  // What the audit trail has to say since it was last asked for; without receipts.
+  // The entries since the last call, without receipts.
   std::vector<ledger::Entry> take_trail();
 
   friend bool operator==(const Model&, const Model&) = default;
@@ -53,7 +53,7 @@ class Model {
  private:
   using Kind = ledger::EntryKind;
 
-  // A key that was used, or a reservation that has ended.
+  // A used key, or a reservation that has ended.
   struct Memory {
     ledger::Time since{};
     Kind how = Kind::commit;
@@ -93,7 +93,7 @@ class Model {
   void begin_mutation(const Surroundings& around);
   void expire_due(ledger::Time now);
   void end(const ledger::Reservation& reservation, Kind how, ledger::Time now);
-  // `began`: the version of its reserve, or its own.
+  // `began`: the version of its reserve, otherwise its own.
   void debit(const ledger::Reservation& spent, std::uint64_t began, const Surroundings& around);
   void write(ledger::Entry entry, ledger::Time now);
 
@@ -101,7 +101,7 @@ class Model {
   Memories keys_;
   Memories ended_;
   std::map<std::string, std::uint64_t> began_;  // reservations, by the versions of their reserves
-  std::uint64_t tier_began_ = 0;                // when the debit began that has set the tier
+  std::uint64_t tier_began_ = 0;  // version at which the debit that set the tier began
   std::vector<ledger::Entry> trail_;
 };
 

@@ -1,14 +1,14 @@
-// The actors beside a model of the contract: random lives of one or two installs, in which the same
-// operations run on both and every answer is compared, word for word where it is kept. Caps and
-// TTLs are small, keys and reservations come again and again, the clock jumps and goes back, the
-// quota changes, the store fails, installs are passivated and the ledger restarts.
+// Compares the actors with a model of the contract: random lives of one or two installs, in which
+// the same operations run on both and every answer is compared, verbatim if it is kept. Caps and
+// TTLs are small, keys and reservations are used again and again, the clock jumps and goes back,
+// the quota changes, the store fails, installs are passivated and the ledger restarts.
 //
-// The model (model.hpp) may have to leave open what was done: a write whose outcome is unknown, a
-// name older than a day that may be forgotten. Then it goes on in several versions, of which the
-// answers and the store's rows let one survive.
+// Sometimes the outcome is open: a write may have been stored or not, a replay key older than a day
+// may be forgotten or not. Then the model (model.hpp) continues in several versions, and later
+// answers and the store's rows rule out all but one.
 //
 // A failing seed is printed and can be run again: CREDITS_SEED=17 actors_test "a model*".
-// CREDITS_SIMULATION_STEPS=1000000 runs more of them.
+// CREDITS_SIMULATION_STEPS=1000000 runs more steps.
 #include "tests/actors/model.hpp"
 
 #include <algorithm>
@@ -47,7 +47,7 @@ constexpr std::size_t operations_wanted = 10'000;
 constexpr std::size_t operations_told = 12;
 constexpr int messages_of_a_step = 10'000;
 
-// ---- Readable forms, which are the spellings of requests too
+// ---- Readable forms, which also serve as the canonical form of requests
 
 std::string spell(Backend backend) { return backend == Backend::gemini ? "gemini" : "hardware"; }
 std::string spell(Counter counter) { return counter == Counter::lifetime ? "lifetime" : "monthly"; }
@@ -119,7 +119,7 @@ constexpr std::string_view refusals[]{"unknown_install",       "unknown_tier",
                                       "reservation_settled",   "credits_exceed_hold",
                                       "gemini_cap_exceeded",   "idempotency_key_reused"};
 
-// Two answers are the same if this is: it has all that a client can see of them.
+// Contains everything that a client sees of an answer: equal strings are equal answers.
 struct AnswerSpelling {
   std::string operator()(const InstallView& view) const {
     return (view.created ? "created " : "install ") + spell(view.row) + " " +
@@ -147,7 +147,7 @@ struct AnswerSpelling {
 
 std::string spell(const Answer& answer) { return std::visit(AnswerSpelling{}, answer); }
 
-// What the audit trail shows to operators.
+// An entry as the audit trail shows it to operators.
 std::string spell(const ledger::Entry& entry) {
   static constexpr std::string_view kinds[]{"create", "import",  "commit", "reserve",
                                             "settle", "release", "expire"};
@@ -161,16 +161,16 @@ std::string spell(const ledger::Entry& entry) {
   return text;
 }
 
-// ---- What happens in a life
+// ---- The events of a life
 
 using Dice = tests::Dice<std::mt19937>;
 
-// Thinks of operations that have to do with those before.
+// Makes up operations that relate to earlier ones.
 class Wishes {
  public:
   Wishes(Dice& dice, std::vector<std::string> ids) : dice_{dice}, ids_{std::move(ids)} {}
 
-  // There is such a reservation now.
+  // The reservation with that id now exists.
   void know_reservation(const std::string& install_id, const std::string& reservation_id) {
     reservations_[install_id].push_back(reservation_id);
   }
@@ -229,7 +229,7 @@ class Wishes {
     return operation;
   }
 
-  // The same request, or nearly.
+  // An earlier request again, the same or slightly changed.
   Operation again(Operation operation) {
     if (dice_.chance(60)) return operation;
     if (auto* debit = std::get_if<Commit>(&operation.action)) {
@@ -283,7 +283,7 @@ class Wishes {
     return wish;
   }
 
-  // A recent one, any one, that of another install, or none that ever was.
+  // The id of a recent reservation, of any one, of another install's, or of none.
   std::string reservation(const std::string& id) {
     const auto& owner = dice_.chance(3) ? dice_.one_of(ids_) : id;
     const auto& known = reservations_[owner];
@@ -313,7 +313,7 @@ ledger::Quota random_quota(Dice& dice) {
 
 // ---- A life
 
-// Where the actors and the model part.
+// The actors and the model disagree.
 class Disagreement : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -353,7 +353,7 @@ class Life {
     }
   }
 
-  // For people: the last operations and what became of them.
+  // For people: the last operations and their answers.
   std::string told() const {
     std::ostringstream text;
     for (const auto& line : told_) text << "  " << line << "\n";
@@ -366,7 +366,7 @@ class Life {
   using Models = std::vector<Model>;
 
   struct Install {
-    Models models;  // more than one where it is open what was done
+    Models models;  // more than one if the outcome is open
     Spending spending;
     std::uint64_t entries_seen = 0;
   };
@@ -398,7 +398,7 @@ class Life {
   }
 
   void restart() {
-    tell("restart");
+    note("restart");
     start();
   }
 
@@ -410,7 +410,7 @@ class Life {
       text += " " + tier + " " + spell(limits.counter) + " " + spell(limits.limit) + "/" +
               spell(limits.gemini_cap);
     }
-    tell(text);
+    note(text);
   }
 
   static ledger::Quota usual_quota() {
@@ -423,7 +423,7 @@ class Life {
     world_->now = later();
     for (auto& [id, install] : installs_)
       for (auto& model : install.models) model.clock_shows(world_->now);
-    tell("clock " + format(world_->now));
+    note("clock " + format(world_->now));
   }
 
   ledger::Time later() {
@@ -453,7 +453,7 @@ class Life {
     }
   }
 
-  // Often from its last seconds into its first.
+  // Often from the last seconds of a month into the next.
   ledger::Time around_next_month(ledger::Time now) {
     const ledger::Time begin = next_month(now);
     if (begin - now > 1min && dice_.chance(70))
@@ -466,7 +466,7 @@ class Life {
     return std::chrono::sys_days{month / std::chrono::day{1}};
   }
 
-  // The millisecond that ends one, the one before, or the one after.
+  // The millisecond at which one ends, the one before, or the one after.
   ledger::Time end_of_a_reservation(ledger::Time now) {
     const auto& reservations = installs_.at(dice_.one_of(ids())).models.front().row().reservations;
     if (reservations.empty()) return now;
@@ -493,7 +493,7 @@ class Life {
     if (which < 2) {
       store_.fail_append_after_storing();
       appends_when_armed_ = store_.appends;
-      tell("the next append will be stored, and fail");
+      note("the next append will be stored, and fail");
       return;
     }
     const auto times = static_cast<std::size_t>(dice_.pick(1, 2));
@@ -501,7 +501,7 @@ class Life {
     if (which == 2) store_.fail_appends(times);
     if (which == 3) store_.fail_loads(times);
     if (which == 3 && dice_.chance(50)) start();
-    tell(std::to_string(times) + (which == 2 ? " appends" : " loads") + " will fail");
+    note(std::to_string(times) + (which == 2 ? " appends" : " loads") + " will fail");
   }
 
   bool may_store_and_fail() const { return appends_when_armed_.has_value(); }
@@ -512,7 +512,7 @@ class Life {
     return operations;
   }
 
-  // All at once: they are answered as if one came after the other.
+  // All at once: the answers must be those of one order of the operations.
   void compare(const std::vector<Operation>& operations) {
     std::vector<Asked> asked;
     for (const auto& operation : operations) asked.push_back({operation, world_->send(operation)});
@@ -522,7 +522,7 @@ class Life {
     std::map<std::string, std::vector<Given>> given;
     for (Asked& each : asked) {
       const Answer answer = answer_of(each.pending);
-      tell((asked.size() > 1 ? "+ " : "") + spell(each.operation) + "  ->  " + spell(answer));
+      note((asked.size() > 1 ? "+ " : "") + spell(each.operation) + "  ->  " + spell(answer));
       if (is_unavailable(answer)) look_at_unavailable();
       given[each.operation.install_id].push_back({each.operation, answer});
     }
@@ -538,9 +538,9 @@ class Life {
     int messages = 0;
     while (world_->run_once()) {
       if (++messages < messages_of_a_step) continue;
-      for (const auto& operation : operations) tell("+ " + spell(operation));
-      static_cast<void>(world_.release());  // whose end would come to none either
-      throw Disagreement{"the actors come to no end"};
+      for (const auto& operation : operations) note("+ " + spell(operation));
+      static_cast<void>(world_.release());  // its destructor would not return either
+      throw Disagreement{"the actors never finish"};
     }
   }
 
@@ -559,8 +559,7 @@ class Life {
       throw Disagreement{"unavailable, though the store works"};
   }
 
-  // In the order in which they were asked; but what was judged anew, after a write had failed, may
-  // have come last.
+  // In the order of the requests; but after a failed write, those judged again may come last.
   Models follow_in_some_order(const Models& models, std::vector<Given> answers) {
     const auto failed = [](const Given& given) { return is_unavailable(given.answer); };
     const auto first_failed = std::find_if(answers.begin(), answers.end(), failed);
@@ -587,7 +586,7 @@ class Life {
     return models;
   }
 
-  // Done or not, if the store may have stored it.
+  // With and without the operation, if the store may have stored it.
   Models models_without_answer(const Models& models, const Operation& operation) {
     Models all = models;
     if (!may_store_and_fail()) return all;
@@ -600,7 +599,7 @@ class Life {
     return all;
   }
 
-  // Those models, and those turns that they may have taken, that answer the same.
+  // The models, in all the turns that they may have taken, that give the same answer.
   Models models_that_answer(const Models& models, const Given& given) {
     const std::string real = spell(given.answer);
     Models agreeing;
@@ -619,14 +618,14 @@ class Life {
     return agreeing;
   }
 
-  // What is older than a day may be remembered or not.
+  // Replay keys older than a day may be remembered or forgotten.
   static Models turns(const Model& model, const Operation& operation) {
     Models all{model};
-    for (const auto& name : model.doubtful_replay_keys(operation)) {
+    for (const auto& key : model.doubtful_replay_keys(operation)) {
       const std::size_t count = all.size();
       for (std::size_t i = 0; i < count; ++i) {
         Model forgetful = all[i];
-        forgetful.forget(name);
+        forgetful.forget(key);
         all.push_back(std::move(forgetful));
       }
     }
@@ -642,7 +641,7 @@ class Life {
     return model.run(operation, {quota_, world_->now, has_hardware_, id_at});
   }
 
-  // Lets those models go on that are what the store has.
+  // Keeps the models that match the store.
   void compare_with_store(const std::string& id, Install& install) {
     const auto stored = store_.row(id);
     const std::uint64_t version = stored ? stored->version : 0;
@@ -689,7 +688,7 @@ class Life {
     if (!fault.empty()) throw Disagreement{fault + ": " + id + " " + spell(entry)};
   }
 
-  void tell(std::string text) {
+  void note(std::string text) {
     told_.push_back(std::move(text));
     if (told_.size() > operations_told) told_.pop_front();
   }
@@ -704,7 +703,7 @@ class Life {
   std::uint64_t mutations_ = 0;
   std::map<std::string, Install> installs_;
   bool fails_without_storing_ = false;
-  bool was_unavailable_ = false;  // an answer of the last operations
+  bool was_unavailable_ = false;  // among the answers to the last operations
   std::optional<std::size_t> appends_when_armed_;
   std::deque<std::string> told_;
   std::size_t operations_ = 0;
@@ -732,7 +731,7 @@ std::size_t live(std::uint32_t seed) {
     try {
       life.step();
     } catch (const Disagreement& disagreement) {
-      // Catch would break the lines.
+      // On std::cerr, because Catch would break the lines.
       std::cerr << "seed " << seed << ", step " << step << ": " << disagreement.what()
                 << "\n  what came before, the newest last:\n"
                 << life.told();

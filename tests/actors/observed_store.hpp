@@ -1,4 +1,4 @@
-// A memory store that counts what is asked of it.
+// A memory store that counts its calls.
 #pragma once
 
 #include <atomic>
@@ -47,12 +47,12 @@ class ObservedStore : public persistence::MemoryStore {
     if (checkpoints_to_fail > 0) {
       --checkpoints_to_fail;
       throw persistence::StoreError{persistence::StoreErrorKind::unavailable,
-                                    "observed store: checkpoint fails as it was told to"};
+                                    "observed store: checkpoint fails on command"};
     }
     ++checkpoints;
   }
 
-  // Past the faults that are meant for the actors.
+  // Bypasses the faults meant for the actors.
   std::optional<ledger::Row> row(const std::string& id) {
     const auto rows = list({.after = {}, .prefix = id, .tier = {}, .limit = 1});
     return rows.empty() || rows.front().install_id != id ? std::nullopt

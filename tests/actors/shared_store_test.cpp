@@ -1,5 +1,5 @@
-// Two ledgers of actors over one store, as two creditsd over one database: whatever one has
-// written, the other neither overlooks nor writes over.
+// Two ledgers of actors over one store, like two creditsd over one database: neither overlooks nor
+// overwrites the other's writes.
 #include <functional>
 #include <optional>
 #include <span>
@@ -23,7 +23,7 @@ struct SharedStore : ObservedStore {
   SharedStore() { shared = true; }
 };
 
-// Two nodes that both have the install "a" live.
+// Two nodes, both with a live install "a".
 struct Nodes {
   SharedStore store;
   World first{store};
@@ -45,7 +45,7 @@ Operation commit_with_key_of(std::int64_t credits) {
           "commit " + std::to_string(credits)};
 }
 
-TEST_CASE("what one node has answered, the other shows") {
+TEST_CASE("one node shows whatever the other has answered") {
   Nodes nodes;
   CHECK(shown(nodes.second).version == 3);
   nodes.second.commit("a", 5);
@@ -53,7 +53,7 @@ TEST_CASE("what one node has answered, the other shows") {
   CHECK(nodes.first.environment.figures.conflicts > 0);
 }
 
-TEST_CASE("an install that one node has found missing is found once another has created it") {
+TEST_CASE("an install missing on one node is found once another node has created it") {
   SharedStore store;
   World first{store};
   World second{store};
@@ -72,7 +72,7 @@ TEST_CASE("nodes that commit to one install in turns lose no commit") {
   CHECK(shown(nodes.second).lifetime_consumed == 43);
 }
 
-TEST_CASE("a key that was used on one node is replayed by the other") {
+TEST_CASE("a key used on one node is replayed by the other") {
   Nodes nodes;
   nodes.first.ask(commit_with_key_of(7));
   const auto replayed = nodes.second.ask(commit_with_key_of(7));
@@ -82,7 +82,7 @@ TEST_CASE("a key that was used on one node is replayed by the other") {
   CHECK(shown(nodes.second).lifetime_consumed == 10);
 }
 
-TEST_CASE("credits that one node has reserved, the other does not give away") {
+TEST_CASE("credits reserved on one node are not available on the other") {
   Nodes nodes;
   nodes.first.ask({"a", Reserve{"core", true, 90}});
   CHECK(std::get<Refused>(nodes.second.ask({"a", Reserve{"core", true, 10}})).reason ==
@@ -90,7 +90,7 @@ TEST_CASE("credits that one node has reserved, the other does not give away") {
   CHECK(shown(nodes.second).reservations.empty());  // a view has none
 }
 
-TEST_CASE("what was judged on an old row is judged again in its order, and answered once") {
+TEST_CASE("requests judged on an outdated row are judged again in their order, and answered once") {
   Nodes nodes;
   auto read = nodes.second.send({"a", Get{}});
   auto commit = nodes.second.send(World::commit_of("a", 10));
@@ -101,7 +101,7 @@ TEST_CASE("what was judged on an old row is judged again in its order, and answe
   CHECK(std::get<InstallView>(read_after.get()).row.lifetime_consumed == 13);
 }
 
-// As a failover to a server that lacks what was written since keep().
+// Acts like a failover to a server that lacks the writes since keep().
 struct GoneBack {
   SharedStore store;
   World world{store};
@@ -121,7 +121,7 @@ struct GoneBack {
   }
 };
 
-TEST_CASE("what a failover has lost is not shown, not written over, and told") {
+TEST_CASE("writes lost in a failover are neither shown nor built on, and are reported") {
   GoneBack gone;
   SECTION("by a read") { CHECK(shown(gone.world).lifetime_consumed == 1); }
   SECTION("by a write") { CHECK(gone.world.commit("a", 5).row.lifetime_consumed == 6); }
@@ -132,7 +132,7 @@ TEST_CASE("what a failover has lost is not shown, not written over, and told") {
   gone.check_told("now has version 1");
 }
 
-TEST_CASE("a version that another node has given another history is neither shown nor followed") {
+TEST_CASE("a version with another node's history is neither shown nor followed") {
   GoneBack gone;
   World other{gone.store};
   other.commit("a", 2);
@@ -143,7 +143,7 @@ TEST_CASE("a version that another node has given another history is neither show
   CHECK(shown(other).version == shown(gone.world).version);
 }
 
-TEST_CASE("an install that a failover has lost is not found any more, and can be made anew") {
+TEST_CASE("an install lost in a failover is not found any more, and can be created again") {
   SharedStore store;
   World world{store};
   store.keep();
@@ -154,7 +154,7 @@ TEST_CASE("an install that a failover has lost is not found any more, and can be
   CHECK(world.environment.figures.went_back == 1);
 }
 
-TEST_CASE("a row that cannot be trusted is loaded again once no answer waits to be compared") {
+TEST_CASE("a row that cannot be trusted is loaded again once no read waits for its comparison") {
   for (std::size_t choice = 0; choice < 200; ++choice) {
     Nodes nodes;
     World& world = nodes.second;
@@ -163,7 +163,7 @@ TEST_CASE("a row that cannot be trusted is loaded again once no answer waits to 
     auto broken = world.send(World::commit_of("a", 9));
     auto commit = world.send(World::commit_of("a", 2));
     const auto usual = std::exchange(new_id, [&, calls = 0]() mutable {
-      if (++calls == 2) throw std::runtime_error{"told to throw"};
+      if (++calls == 2) throw std::runtime_error{"throws on command"};
       return ledger::MutationId{2, 1'000 + choice + static_cast<std::size_t>(calls)};
     });
     std::size_t step = choice;
@@ -176,11 +176,11 @@ TEST_CASE("a row that cannot be trusted is loaded again once no answer waits to 
   }
 }
 
-TEST_CASE("answers that wait at the same time are compared at once") {
+TEST_CASE("reads that wait at the same time are compared at once") {
   SharedStore store;
   World world{store};
   std::vector<PendingAnswer> answers;
-  for (int round = 0; round < 2; ++round) {  // the second time all are live
+  for (int round = 0; round < 2; ++round) {  // in the second round all are live
     store.comparisons = 0;
     for (int i = 0; i < 50; ++i) answers.push_back(world.send({"i" + std::to_string(i), Create{}}));
     world.run();
@@ -190,7 +190,7 @@ TEST_CASE("answers that wait at the same time are compared at once") {
   for (auto& answer : answers) CHECK(std::holds_alternative<InstallView>(answer.get()));
 }
 
-TEST_CASE("where an answer cannot be compared it is judged again, and fails as the store does") {
+TEST_CASE("a read that cannot be compared is judged again, and fails if the store does") {
   Nodes nodes;
   nodes.store.fail_loads(2);  // the comparison, and the load after it
   auto read = nodes.second.send({"a", Get{}});
@@ -199,7 +199,7 @@ TEST_CASE("where an answer cannot be compared it is judged again, and fails as t
   CHECK(shown(nodes.second).version == 3);
 }
 
-TEST_CASE("a durable commit is answered although the row of another's read cannot be compared") {
+TEST_CASE("a durable commit is answered although another install's read cannot be compared") {
   Nodes nodes;
   nodes.second.commit("b");
   nodes.store.fail_loads(1);  // the comparison
@@ -210,7 +210,7 @@ TEST_CASE("a durable commit is answered although the row of another's read canno
   CHECK(std::get<InstallView>(read.get()).row.version == 3);
 }
 
-TEST_CASE("a read does not wait while another install's write stands still") {
+TEST_CASE("a read does not wait for another install's stalled write") {
   Nodes nodes;
   shown(nodes.second);  // "a" is live, in its newest version
   nodes.second.stall_writes();
@@ -224,7 +224,7 @@ TEST_CASE("a read does not wait while another install's write stands still") {
   CHECK(std::get<InstallView>(commit.get()).row.version == 1);
 }
 
-TEST_CASE("a read that the install's own next write overtakes shows the row before it") {
+TEST_CASE("a read overtaken by the install's own next write shows the row before it") {
   SharedStore store;
   World world{store};
   for (std::size_t choice = 0; choice < 50; ++choice) {
@@ -238,7 +238,7 @@ TEST_CASE("a read that the install's own next write overtakes shows the row befo
   CHECK(world.environment.figures.conflicts == 0);
 }
 
-// Has `meanwhile` happen once between a write's commit and its return.
+// Calls `meanwhile` once between a write's commit and its return.
 class SlowToReturn : public SharedStore {
  public:
   std::vector<persistence::Appended> append(
@@ -251,7 +251,7 @@ class SlowToReturn : public SharedStore {
   std::function<void()> meanwhile;
 };
 
-TEST_CASE("a read that waits for a write already made shows what another node has written since") {
+TEST_CASE("a read that waits for a write already made shows another node's later write") {
   SlowToReturn store;
   World first{store};
   World second{store};
@@ -263,7 +263,7 @@ TEST_CASE("a read that waits for a write already made shows what another node ha
     first.commit("a", 10);
     read = second.send({"a", Get{}});
     if (writes_on) next = second.send(World::commit_of("a", 200));
-    second.run();  // all but the persister, which is still at it
+    second.run();  // all but the persister, which is still writing
   };
   CHECK(second.commit("a", 100).row.version == 2);
   second.run();
@@ -271,7 +271,7 @@ TEST_CASE("a read that waits for a write already made shows what another node ha
   if (next) CHECK(std::get<InstallView>(next->get()).row.lifetime_consumed == 311);
 }
 
-TEST_CASE("an idle install whose answer is still being compared is not passivated before it") {
+TEST_CASE("an idle install is not passivated while its read is being compared") {
   Nodes nodes;
   auto read = nodes.second.send({"a", Get{}});
   nodes.second.forget();  // retires it at once
@@ -279,8 +279,7 @@ TEST_CASE("an idle install whose answer is still being compared is not passivate
   CHECK(nodes.second.live_installs() == 0);
 }
 
-TEST_CASE(
-    "a store that cannot be reached is known to be so without a write, and known to be back") {
+TEST_CASE("an unreachable store is noticed without a write, and so is its return") {
   SharedStore store;
   World world{store};
   const auto trouble = [&] {
@@ -296,7 +295,7 @@ TEST_CASE(
   CHECK_FALSE(trouble());
 }
 
-TEST_CASE("an import finds what another node has created, and stores nothing") {
+TEST_CASE("an import finds another node's install, and stores nothing") {
   SharedStore store;
   World first{store};
   World second{store};
@@ -308,7 +307,7 @@ TEST_CASE("an import finds what another node has created, and stores nothing") {
   CHECK_FALSE(store.row("b"));
 }
 
-TEST_CASE("a store that is nobody else's is not asked whether a row is old") {
+TEST_CASE("a store that is not shared is not asked whether a row is the newest") {
   ObservedStore store;
   World world{store};
   world.commit("a");

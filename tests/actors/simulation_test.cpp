@@ -1,5 +1,5 @@
 // A thousand random lives of a whole ledger, see simulation.hpp. CREDITS_SEED=17 runs one of them;
-// simulate runs them for as long as one likes.
+// the program simulate runs more.
 #include "tests/actors/simulation.hpp"
 
 #include <cstdlib>
@@ -44,7 +44,7 @@ TEST_CASE("a ledger that lives through faults and crashes answers nothing that i
   }
 }
 
-TEST_CASE("what a life wrote is a ledger with a whole chain") {
+TEST_CASE("a life writes a ledger with an unbroken chain") {
   for (std::uint32_t seed = 1; seed <= 20; ++seed) {
     const TemporaryDirectory directory;
     std::size_t entries_written = 0;

@@ -1,5 +1,5 @@
-// What no entry may break: no gap in the versions, no cap passed by what is held, and no settle of
-// what is not. Knows as little as possible of how the ledger comes to it.
+// Checks the invariants that no entry may break: versions without gaps, no holds beyond a cap, and
+// no settle without a hold. It shares as little as possible with the ledger's own rules.
 #pragma once
 
 #include <cstdint>
@@ -13,11 +13,11 @@
 
 namespace credits::tests {
 
-// Counts what the entries of one install spend and hold, and knows no more of the rules: neither
-// balances nor plans.
+// Counts the credits that the entries of one install spend and hold. It knows no other rules:
+// neither balances nor plans.
 class Spending {
  public:
-  // What is wrong with `entry`, if something is.
+  // Describes the fault of `entry`; empty if it has none.
   std::string add(const ledger::Entry& entry, const ledger::Quota& quota) {
     if (entry.version != ++entries_) return "a gap in the entries";
     switch (entry.kind) {
@@ -63,7 +63,8 @@ class Spending {
   }
 
   std::string hold(const ledger::Entry& entry, const ledger::Quota& quota) {
-    if (!seen_.insert(entry.reservation_id.value()).second) return "a reservation's id came again";
+    if (!seen_.insert(entry.reservation_id.value()).second)
+      return "a reservation's id is used twice";
     const Hold held{budget_of(entry), amount_of(entry)};
     held_.emplace(*entry.reservation_id, held);
     const auto& limits = limits_of(entry, quota);
@@ -77,13 +78,13 @@ class Spending {
 
   std::string settle(const ledger::Entry& entry, const ledger::Quota& quota) {
     const auto found = held_.find(entry.reservation_id.value());
-    if (found == held_.end()) return "a settle of what is not held";
+    if (found == held_.end()) return "a settle without a hold";
     const Hold held = found->second;
     const Amount spent = amount_of(entry);
     held_.erase(found);
     consumed_[held.budget] += spent;
     if (budget_of(entry) != held.budget) return "a settle into another budget";
-    if (spent.all > held.amount.all) return "a settle of more than was held";
+    if (spent.all > held.amount.all) return "a settle of more than the hold";
     const auto& cap = limits_of(entry, quota).gemini_cap;
     const bool changed = spent.gemini > held.amount.gemini;
     if (changed && cap && committed_and_held(held.budget).gemini > *cap)

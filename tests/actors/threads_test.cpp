@@ -50,7 +50,7 @@ Operation commit_of(const std::string& id) {
   return {id, Commit{ledger::Backend::gemini, "core", 1}};
 }
 
-TEST_CASE("nothing is answered while the disk is waited for, and everything once it is done") {
+TEST_CASE("nothing is answered while a write is pending, and everything once it is done") {
   ObservedStore store;
   Running running{store};
   running.send(commit_of("a")).get();
@@ -64,7 +64,7 @@ TEST_CASE("nothing is answered while the disk is waited for, and everything once
   for (const auto& answer : answers) CHECK(answer.wait_for(1ms) == std::future_status::timeout);
   store.release_appends();
   for (auto& answer : answers) CHECK_NOTHROW(answer.get());
-  CHECK(store.appends == 3);  // the first one, the one that was held, and all that had queued up
+  CHECK(store.appends == 3);  // the first one, the held one, and one for all that had queued up
   CHECK(store.row("a")->version == 101);
 }
 
@@ -90,7 +90,7 @@ TEST_CASE("commits from many threads on few installs are each counted once") {
   CHECK(consumed == 2'000);
 }
 
-TEST_CASE("closing under load answers whatever was sent before it") {
+TEST_CASE("closing under load answers every request sent before it") {
   ObservedStore store;
   Running running{store};
   std::vector<PendingAnswer> answers;

@@ -1,5 +1,5 @@
-// A ledger of actors on CAF's testing scheduler: everything runs on the test's own thread, in an
-// order that never changes, at a clock that the test moves.
+// A ledger of actors on CAF's testing scheduler: everything runs on the test's own thread, in a
+// fixed order, by a clock that the test moves.
 #pragma once
 
 #include <algorithm>
@@ -43,7 +43,7 @@ class World {
     return tuning;
   }
 
-  // Puts the request into the mailbox of its router; run() makes something come of it.
+  // Puts the request into its router's mailbox; run() handles it.
   PendingAnswer send(actors::Operation operation) {
     const auto router = router_of(operation.install_id);
     Question question = question_of(std::move(operation));
@@ -53,10 +53,11 @@ class World {
 
   void run() { scheduler_.run(); }
 
-  // One message; false if there is none left.
+  // Handles one message; false if there is none left.
   bool run_once() { return scheduler_.try_run_once(); }
 
-  // One message, to that of the actors with messages that `choice` picks; false if none may run.
+  // Handles one message, of the actor that `choice` selects among those with messages; false if
+  // none may run.
   bool run_one_of(std::size_t choice) {
     auto& jobs = scheduler_.jobs;
     const auto end = std::stable_partition(
@@ -68,7 +69,7 @@ class World {
     return run_once();
   }
 
-  // The persister is in the middle of a write, for run_one_of().
+  // For run_one_of(): the persister is in the middle of a write.
   void stall_writes() {
     stalled_ =
         dynamic_cast<caf::resumable*>(caf::actor_cast<caf::abstract_actor*>(actors_.persister));
@@ -106,7 +107,7 @@ class World {
     return rows.get();
   }
 
-  // How the install's actor is, as an operator is told.
+  // The report on the install that an operator gets.
   actors::InstallReport report(const std::string& id) {
     auto promise = std::make_shared<std::promise<actors::InstallReport>>();
     auto report = promise->get_future();
@@ -116,7 +117,7 @@ class World {
     return report.get();
   }
 
-  // Sends the rows to be imported; run() makes something come of it.
+  // Sends the rows to be imported; run() imports them.
   std::future<actors::Imported> import(const std::vector<ledger::Row>& rows) {
     auto promise = std::make_shared<std::promise<actors::Imported>>();
     auto imported = promise->get_future();
@@ -125,7 +126,7 @@ class World {
     return imported;
   }
 
-  // Has all installs forget what they hold in memory.
+  // Makes all installs drop their rows from memory.
   void forget() {
     for (auto& router : actors_.routers) caf::anon_send(router, actors::forget_atom::value);
     run();
@@ -135,7 +136,7 @@ class World {
     return actors::router_of(actors_.routers, id);
   }
 
-  // What creditsd does at SIGTERM.
+  // As creditsd does at SIGTERM.
   void close() {
     for (auto& router : actors_.routers) close(router);
     close(actors_.confirmer);
@@ -145,8 +146,8 @@ class World {
     close(actors_.reporter);
   }
 
-  ledger::Time now;           // by the wall clock, which is the test's to move
-  actors::SteadyTime steady;  // goes on with pass()
+  ledger::Time now;           // the wall clock, moved by the test
+  actors::SteadyTime steady;  // moved by pass()
   std::vector<std::string> warnings;
   actors::Environment environment{
       [this] { return now; },

@@ -1,4 +1,4 @@
-// Recorded answers of the JSON ledger: the rules must give the same.
+// Recorded answers of the JSON ledger: the rules must give the same answers.
 #include <rapidjson/document.h>
 #include <rapidjson/istreamwrapper.h>
 
