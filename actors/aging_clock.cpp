@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "actors/base/assert.hpp"
 #include "actors/ledger/entry.hpp"
 
 namespace credits::actors {
@@ -30,7 +31,9 @@ ledger::Time AgingClock::time(ledger::Time wall, SteadyTime steady) {
     least_ = wall.time_since_epoch() - since_start_of(steady);
     period_began_ = steady;
   }
-  return ledger::Time{std::min(least_.load(), least_of_last_period_) + since_start_of(steady)};
+  const ledger::Time time{std::min(least_.load(), least_of_last_period_) + since_start_of(steady)};
+  CREDITS_ENSURES(time <= wall);
+  return time;
 }
 
 }  // namespace credits::actors

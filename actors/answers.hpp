@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "actors/base/assert.hpp"
 #include "actors/operation.hpp"
 
 namespace credits::actors {
@@ -39,26 +40,32 @@ class Answers {
   Answers& operator=(const Answers&) = delete;
 
   // Stores an answer in its slot. Until complete(), a later put() replaces it.
-  void put(std::size_t place, Answer answer) { answers_[place] = std::move(answer); }
+  void put(std::size_t place, Answer answer) {
+    CREDITS_EXPECTS(place < answers_.size());
+    answers_[place] = std::move(answer);
+  }
 
   // Makes one more answer final: exactly once for each slot, on any thread.
   void complete() {
-    if (missing_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
-      completion_->answered(std::move(answers_));
-    }
+    const std::size_t missing = missing_.fetch_sub(1, std::memory_order_acq_rel);
+    CREDITS_EXPECTS(missing > 0);
+    if (missing == 1) completion_->answered(std::move(answers_));
   }
 
   // Completes an operation that was not judged or whose outcome is unknown; later operations on its
   // install are then not run. Only the install's own actor calls this and has_failed() for its
   // operations.
   void fail(std::size_t place, Answer answer) {
-    if (!failed_.empty()) failed_[place] = 1;
     put(place, std::move(answer));
+    if (!failed_.empty()) failed_[place] = 1;
     complete();
   }
 
   // Precondition: there is more than one slot.
-  bool has_failed(std::size_t place) const { return failed_[place] != 0; }
+  bool has_failed(std::size_t place) const {
+    CREDITS_EXPECTS(place < failed_.size());
+    return failed_[place] != 0;
+  }
 
  private:
   std::vector<Answer> answers_;

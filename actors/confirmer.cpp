@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "actors/base/assert.hpp"
 #include "actors/handlers.hpp"
 
 namespace credits::actors {
@@ -14,7 +15,9 @@ std::vector<bool> are_current(persistence::Store& store, const std::vector<Read>
   std::vector<persistence::Seen> seen;
   seen.reserve(reads.size());
   for (const Read& read : reads) seen.push_back({read.request.operation.install_id, read.stamp});
-  return store.are_current(seen);
+  auto current = store.are_current(seen);
+  CREDITS_ENSURES(current.size() == reads.size());
+  return current;
 }
 
 }  // namespace

@@ -45,6 +45,7 @@ class QuotaInForce {
 class StoreHealth {
  public:
   enum class Part : std::uint8_t { reach, write, checkpoint };
+  static constexpr std::size_t parts = static_cast<std::size_t>(Part::checkpoint) + 1;
 
   // Both return whether this is news to the operator.
   bool failed(Part part, const std::string& reason) {
@@ -94,8 +95,8 @@ class StoreHealth {
  private:
   std::atomic<bool> has_trouble_{false};
   mutable std::mutex mutex_;
-  std::array<std::string, 3> reasons_;  // guarded by mutex_; empty: no trouble
-  std::string for_good_;                // guarded by mutex_
+  std::array<std::string, parts> reasons_;  // guarded by mutex_; empty: no trouble
+  std::string for_good_;                    // guarded by mutex_
 };
 
 enum class Severity : std::uint8_t { info, warning };

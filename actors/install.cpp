@@ -34,6 +34,7 @@ void InstallState::run(Request request) {
 }
 
 void InstallState::load() {
+  CREDITS_EXPECTS(phase_ == Phase::cold && !stash_.empty());
   phase_ = Phase::loading;
   self->send(loader, load_atom::value, install_id, install_actor{self});
 }
@@ -77,6 +78,7 @@ void InstallState::recall() {
       if (!memory_.knows(needed)) unknown.push_back(std::move(needed));
     }
   }
+  CREDITS_ENSURES(!unknown.empty());
   phase_ = Phase::recalling;
   self->send(loader, recall_atom::value, install_id, std::move(unknown), install_actor{self});
 }
@@ -175,6 +177,7 @@ void InstallState::count_holds() {
   const std::int64_t credits =
       std::accumulate(row_.reservations.begin(), row_.reservations.end(), std::int64_t{0},
                       [](std::int64_t sum, const auto& each) { return sum + each.credits; });
+  CREDITS_EXPECTS(credits >= 0);
   Figures& figures = environment->figures;
   if (count != reservations_counted_) {
     figures.reservations += count - std::exchange(reservations_counted_, count);
@@ -185,6 +188,7 @@ void InstallState::count_holds() {
 }
 
 void InstallState::hand_to_confirmer(Request request) {
+  CREDITS_EXPECTS(is_durable());
   self->send(confirmer, read_atom::value,
              Read{install_actor{self}, stats, std::move(request), stats->durable_stamp});
 }
@@ -234,6 +238,7 @@ void InstallState::dropped(Dropped dropped) {
 }
 
 void InstallState::resumed() {
+  CREDITS_EXPECTS(phase_ == Phase::fenced);
   std::sort(returned_.begin(), returned_.end(),
             [](const Request& a, const Request& b) { return a.order < b.order; });
   stash_.insert(stash_.begin(), std::make_move_iterator(returned_.begin()),
@@ -258,6 +263,7 @@ void InstallState::leave_if_done() {
   if (phase_ == Phase::live && !is_durable()) {
     return self->send(persister, drain_atom::value, install_actor{self});
   }
+  CREDITS_ENSURES(stash_.empty() && returned_.empty());  // no request is lost
   row_.reservations.clear();
   count_holds();
   self->send(router, retired_atom::value, install_id);

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "actors/base/assert.hpp"
+
 namespace credits::actors {
 
 namespace {
@@ -57,6 +59,7 @@ bool Memory::knows(const ledger::ReplayKey& key) const {
 
 void Memory::learn(std::vector<ledger::ReplayKey> replay_keys,
                    std::vector<std::optional<ledger::Entry>> entries) {
+  CREDITS_EXPECTS(entries.size() == replay_keys.size());
   for (std::size_t i = 0; i < replay_keys.size(); ++i) {
     recalled_.insert_or_assign(std::move(replay_keys[i]), std::move(entries[i]));
   }
@@ -67,8 +70,10 @@ Remembered Memory::look_up(const std::vector<ledger::ReplayKey>& replay_keys) co
   for (const ledger::ReplayKey& key : replay_keys) {
     if (const auto entry = on_their_way_.find(key); entry != on_their_way_.end()) {
       remembered.insert(*entry);
-    } else if (const auto told = recalled_.find(key); told != recalled_.end() && told->second) {
-      remembered.emplace(key, *told->second);
+    } else if (const auto recalled = recalled_.find(key); recalled != recalled_.end()) {
+      if (recalled->second) remembered.emplace(key, *recalled->second);
+    } else {
+      CREDITS_EXPECTS(!may_be_stored(key));
     }
   }
   return remembered;

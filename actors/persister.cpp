@@ -58,7 +58,7 @@ void PersisterState::append(Append append) {
   const bool mutates = append.mutation.has_value();
   if (const auto fenced = fenced_.find(append.install->id()); fenced != fenced_.end()) {
     const auto& [failure, reason] = fenced->second;
-    if (mutates) --environment->figures.pending_mutations;
+    if (mutates) count_done(1);
     return self->send(append.install, dropped_atom::value,
                       Dropped{failure, reason, {{std::move(append.request), mutates}}});
   }
@@ -69,6 +69,7 @@ void PersisterState::append(Append append) {
   if (!mutates) return;
   if (batch_.empty()) environment->figures.oldest_pending.begin(append.judged_at);
   add_to_batch(*std::move(append.mutation), writers_[writer]);
+  CREDITS_ENSURES(batch_.size() <= waiting_.size());
   if (batch_.size() >= tuning.batch_mutations_max) return write();
   write_soon();
 }
@@ -96,6 +97,7 @@ void PersisterState::unconfirmed(Unconfirmed unconfirmed) {
   if (stats->durable_version > stamp.version) return request.complete();
   if (!is_fenced && is_writer(*stats)) {
     // The same holds if the batch, which has a write of this install, is stored.
+    CREDITS_EXPECTS(writers_[stats->place_in_batch].install == install);
     return waiting_.push_back({stats->place_in_batch, false, std::move(request)});
   }
   const auto failure = unconfirmed.failure.empty() ? WriteFailure::conflict : WriteFailure::failed;
@@ -120,6 +122,7 @@ std::size_t PersisterState::writer_of(const Append& append) {
     stats.place_in_batch = writers_.size();
     writers_.push_back({append.install, append.stats, stats.durable_stamp.version});
   }
+  CREDITS_ENSURES(writers_[stats.place_in_batch].install == append.install);
   return stats.place_in_batch;
 }
 
@@ -301,8 +304,14 @@ void PersisterState::count_stored(const std::vector<persistence::Mutation>& muta
   if (entries > 0) self->send(snapshotter, stored_atom::value, entries);
 }
 
+void PersisterState::count_done(std::size_t mutations) {
+  const auto done = static_cast<std::int64_t>(mutations);
+  const std::int64_t pending = environment->figures.pending_mutations.fetch_sub(done);
+  CREDITS_EXPECTS(pending >= done);
+}
+
 void PersisterState::batch_is_done_with() {
-  environment->figures.pending_mutations -= static_cast<std::int64_t>(batch_.size());
+  count_done(batch_.size());
   environment->figures.oldest_pending.end();
 }
 
@@ -312,6 +321,7 @@ void PersisterState::acknowledge(const std::vector<persistence::Appended>& appen
     Writer& writer = writers_[waiting.writer];
     if (waiting.mutates) {
       const std::size_t mutation = next_mutation++;
+      CREDITS_EXPECTS(mutation < batch_.size());
       const auto& [outcome, stamp] = appended[mutation];
       if (!writer.failure) writer.failure = failure_of(outcome);
       if (!writer.failure) {
@@ -325,6 +335,7 @@ void PersisterState::acknowledge(const std::vector<persistence::Appended>& appen
       waiting.request.complete();
     }
   }
+  CREDITS_ENSURES(next_mutation == batch_.size());
   for (Writer& writer : writers_) {
     if (!writer.failure) continue;
     count_not_stored(*writer.failure);
@@ -364,7 +375,8 @@ void PersisterState::clear_batch() {
 
 void PersisterState::resume(const install_actor& install) {
   confirm_late_reads();
-  fenced_.erase(install->id());
+  const bool was_fenced = fenced_.erase(install->id()) == 1;
+  CREDITS_EXPECTS(was_fenced);
   self->send(install, resumed_atom::value);
 }
 

@@ -88,6 +88,7 @@ struct PersisterState {
   void give_all_back(const std::string& reason);
   void fence(Writer& writer, WriteFailure failure, const std::string& reason);
   void clear_batch();
+  void count_done(std::size_t mutations);
   void batch_is_done_with();
   void write_worked();
   void count_write(SteadyTime began, std::size_t rows);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "actors/base/assert.hpp"
 #include "actors/handlers.hpp"
 
 namespace credits::actors {
@@ -28,6 +29,7 @@ void LoaderState::read() {
   const auto install_ids = std::exchange(install_ids_, {});
   const auto installs = std::exchange(installs_, {});
   auto loaded = read_rows(install_ids);
+  CREDITS_ENSURES(installs.size() == loaded.size());
   for (std::size_t i = 0; i < installs.size(); ++i) {
     self->send(installs[i], loaded_atom::value, std::move(loaded[i]));
   }
@@ -37,6 +39,7 @@ std::vector<Loaded> LoaderState::read_rows(std::span<const std::string> install_
   std::vector<Loaded> loaded;
   try {
     for (auto& stored : store->load(install_ids)) loaded.push_back({std::move(stored), {}, {}});
+    CREDITS_ENSURES(loaded.size() == install_ids.size());
     for (std::size_t i = 0; i < install_ids.size(); ++i) {
       // After the row: a write in between only adds a key, which does no harm.
       loaded[i].replay_keys = store->replay_keys(install_ids[i], replay_keys_known_max);
@@ -70,6 +73,7 @@ void LoaderState::recall(const std::string& install_id, std::vector<ledger::Repl
   Recalled recalled;
   try {
     recalled.entries = store->recall(install_id, replay_keys);
+    CREDITS_ENSURES(recalled.entries.size() == replay_keys.size());
     recalled.replay_keys = std::move(replay_keys);
   } catch (const persistence::StoreError& error) {
     const bool is_damage = note_damage(*environment, error);

@@ -2,6 +2,7 @@
 
 #include <utility>
 
+#include "actors/base/assert.hpp"
 #include "actors/handlers.hpp"
 #include "actors/install.hpp"
 
@@ -59,6 +60,7 @@ void RouterState::report(ReportRequest request) {
 }
 
 void RouterState::retire(Slot& slot) {
+  CREDITS_EXPECTS(!slot.retiring);
   by_use_.erase(slot.by_use);
   slot.retiring = true;
   self->send(slot.install, retire_atom::value);
@@ -81,6 +83,7 @@ void RouterState::retire_all() {
 
 void RouterState::retired(const std::string& install_id) {
   const auto found = slots_.find(install_id);
+  CREDITS_EXPECTS(found != slots_.end() && found->second.retiring);
   std::vector<Request> kept = std::move(found->second.kept);
   environment->figures.hottest.ended(*found->second.stats);
   ++environment->figures.passivated;
@@ -101,6 +104,7 @@ void RouterState::finish_closing() {
   if (!closing_) return;
   retire_all();
   if (!slots_.empty()) return;
+  CREDITS_ENSURES(by_use_.empty());
   closed_.deliver(caf::ok_atom::value);
   self->quit();
 }

@@ -5,6 +5,7 @@
 #include <random>
 #include <utility>
 
+#include "actors/base/assert.hpp"
 #include "actors/confirmer.hpp"
 #include "actors/persister.hpp"
 #include "actors/reader.hpp"
@@ -56,6 +57,7 @@ LedgerActors spawn_ledger(caf::actor_system& system, persistence::Store& store,
 }
 
 std::size_t router_index_of(std::size_t routers, const std::string& install_id) {
+  CREDITS_EXPECTS(routers > 0);
   return std::hash<std::string>{}(install_id) % routers;
 }
 

@@ -11,6 +11,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 
 namespace credits::base {
 
@@ -34,6 +35,10 @@ constexpr std::uint64_t greatest_in(std::size_t index) {
   const auto shift = static_cast<unsigned>((index >> detail_bits) - 1);
   return ((detail + index % detail + 1) << shift) - 1;
 }
+
+static_assert(index_of(std::numeric_limits<std::uint64_t>::max()) == count - 1);
+static_assert(greatest_in(index_of(2 * detail - 1)) == 2 * detail - 1);  // exact
+static_assert(index_of(greatest_in(count - 1)) == count - 1);
 
 }  // namespace buckets
 

@@ -2,10 +2,14 @@
 
 #include <algorithm>
 
+#include "actors/base/assert.hpp"
+
 namespace credits::actors {
 
 void StoredEntries::add(const ledger::Entry& entry) {
-  ++by_kind[static_cast<std::size_t>(entry.kind)];
+  const auto kind = static_cast<std::size_t>(entry.kind);
+  CREDITS_EXPECTS(kind < kinds);
+  ++by_kind[kind];
   const bool is_commit = entry.kind == ledger::EntryKind::commit;
   if (!is_commit && entry.kind != ledger::EntryKind::settle) return;
   DebitsOfTier& of_tier = debits_of(entry.tier, entry.backend.value());

@@ -48,6 +48,8 @@ class Newest {
   std::atomic<ledger::Time> at_{ledger::Time{}};
 };
 
+static_assert(std::atomic<SteadyTime>::is_always_lock_free);
+
 struct Figures {
   // Routers.
   std::atomic<std::uint64_t> spawned{0};

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "actors/base/assert.hpp"
+
 namespace credits::actors {
 
 namespace {
@@ -24,6 +26,7 @@ void Hottest::rise(const std::string& install_id, const std::shared_ptr<InstallS
   }
   stats->is_among_hottest = true;
   places_.push_back({install_id, stats});
+  CREDITS_ENSURES(places_.size() <= size);
 }
 
 void Hottest::ended(const InstallStats& stats) {

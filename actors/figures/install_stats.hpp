@@ -44,6 +44,8 @@ struct InstallStats {
   }
 };
 
+static_assert(std::atomic<ledger::Time>::is_always_lock_free);
+
 // Increments a counter that only one thread writes: cheaper than an atomic addition.
 inline std::uint64_t add_one(std::atomic<std::uint64_t>& counter) {
   const std::uint64_t value = counter.load(std::memory_order_relaxed) + 1;

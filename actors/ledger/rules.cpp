@@ -5,6 +5,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "actors/base/assert.hpp"
+
 namespace credits::ledger {
 
 namespace {
@@ -26,6 +28,8 @@ Held held_on(std::span<const Reservation> reservations, Counter counter, Month m
     held.on_counter += reservation.credits;
     if (reservation.backend == Backend::gemini) held.on_counter_gemini += reservation.credits;
   }
+  CREDITS_ENSURES(held.on_counter_gemini >= 0 && held.on_counter_gemini <= held.on_counter &&
+                  held.on_counter <= held.all);
   return held;
 }
 
@@ -146,22 +150,41 @@ void apply_end(Row& row, const std::string& reservation_id) {
                 [&](const Reservation& reservation) { return reservation.id == reservation_id; });
 }
 
+bool is_negative(const ImportedCounters& imported) {
+  return std::min({imported.lifetime_consumed, imported.lifetime_gemini_consumed,
+                   imported.monthly_consumed, imported.monthly_gemini_consumed}) < 0;
+}
+
+bool has_negative_counter(const Row& row) {
+  return std::min({row.lifetime_consumed, row.lifetime_gemini_consumed, row.monthly_consumed,
+                   row.monthly_gemini_consumed}) < 0;
+}
+
+std::string fault_of_reserve(const Row& row, const Entry& entry) {
+  if (!entry.backend || !entry.reservation_id || !entry.expires_at) {
+    return "is a reserve without a backend, an id or an end";
+  }
+  return find_reservation(row, *entry.reservation_id)
+             ? "begins a reservation that the row already has"
+             : "";
+}
+
 // Why `entry` cannot be applied to `row`; empty if it can.
 std::string fault_of(const Row& row, const Entry& entry) {
   if (entry.version != row.version + 1) {
     return "does not follow version " + std::to_string(row.version);
   }
+  if (entry.credits < 0) return "has negative credits";
   switch (entry.kind) {
     case EntryKind::create:
       return {};
     case EntryKind::import:
-      return entry.imported ? "" : "is an import without counters";
+      if (!entry.imported) return "is an import without counters";
+      return is_negative(*entry.imported) ? "is an import of negative counters" : "";
     case EntryKind::commit:
       return entry.backend ? "" : "is a commit without a backend";
     case EntryKind::reserve:
-      return entry.backend && entry.reservation_id && entry.expires_at
-                 ? ""
-                 : "is a reserve without a backend, an id or an end";
+      return fault_of_reserve(row, entry);
     case EntryKind::settle:
     case EntryKind::release:
     case EntryKind::expire:
@@ -176,7 +199,10 @@ std::string fault_of(const Row& row, const Entry& entry) {
 
 const TierQuota& quota_of(const Quota& quota, std::string_view tier) {
   const auto found = quota.find(tier);
-  return found != quota.end() ? found->second : quota.find(fallback_tier)->second;
+  if (found != quota.end()) return found->second;
+  const auto fallback = quota.find(fallback_tier);
+  CREDITS_EXPECTS(fallback != quota.end());
+  return fallback->second;
 }
 
 Row blank_row(std::string install_id, Time now) {
@@ -226,15 +252,20 @@ bool has_counter_room(const Row& row, const Debit& debit, const Quota& quota, Ti
     const Held without = held_on({freed, 1}, counter, month, now);
     held.on_counter -= without.on_counter;
     held.on_counter_gemini -= without.on_counter_gemini;
+    CREDITS_EXPECTS(held.on_counter >= 0 && held.on_counter_gemini >= 0);  // it is one of the row's
   }
   const bool is_gemini = debit.backend == Backend::gemini;
   return consumed.all + held.on_counter + debit.credits <= counter_max &&
          (!is_gemini || consumed.gemini + held.on_counter_gemini + debit.credits <= counter_max);
 }
 
-Entry create_entry(const Row& row, Time now) { return entry_for(row, EntryKind::create, now); }
+Entry create_entry(const Row& row, Time now) {
+  CREDITS_EXPECTS(row.version == 0);
+  return entry_for(row, EntryKind::create, now);
+}
 
 Entry commit_entry(const Row& row, const Debit& debit, const Quota& quota, Time now) {
+  CREDITS_EXPECTS(debit.credits >= 0);
   Entry entry = entry_for(row, EntryKind::commit, now);
   entry.tier = debit.tier;
   entry.backend = debit.backend;
@@ -263,6 +294,7 @@ Entry reserve_entry(const Row& row, const Debit& hold, std::string reservation_i
 
 Entry settle_entry(const Row& row, const Reservation& reservation, Backend backend,
                    std::int64_t credits, Time now) {
+  CREDITS_EXPECTS(credits >= 0 && credits <= reservation.credits);
   Entry entry = entry_for(row, EntryKind::settle, reservation, now);
   entry.backend = backend;
   entry.credits = credits;
@@ -315,6 +347,7 @@ void apply(Row& row, const Entry& entry) {
   if (const std::string fault = fault_of(row, entry); !fault.empty()) {
     throw std::invalid_argument("entry of version " + std::to_string(entry.version) + " " + fault);
   }
+  const std::uint64_t version = row.version;
   if (row.version == 0) {  // the blank row's times do not count
     row.month = entry.month;
     row.last_active_at = entry.at;
@@ -341,6 +374,8 @@ void apply(Row& row, const Entry& entry) {
   if (ends_reservation(entry)) apply_end(row, *entry.reservation_id);
   if (sets_tier(entry)) row.tier_snapshot = entry.tier;
   row.version = entry.version;
+  CREDITS_ENSURES(row.version == version + 1);
+  CREDITS_ENSURES(!has_negative_counter(row));
 }
 
 std::vector<ReplayKey> replay_keys_of(const Entry& entry) {

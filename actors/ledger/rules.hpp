@@ -60,7 +60,8 @@ Balance balance_of(const Row& row, std::string_view tier, const Quota& quota, Ti
 Plan plan(const Balance& balance, bool has_hardware, std::int64_t credits);
 
 // Whether each counter of `row` that `debit`, or a hold of it, affects at `now` stays within
-// counter_max, including the credits held there. `freed`, unless nullptr, counts as no longer held.
+// counter_max, including the credits held there. `freed`, unless nullptr, counts as no longer held;
+// it must be one of the row's.
 bool has_counter_room(const Row& row, const Debit& debit, const Quota& quota, Time now,
                       const Reservation* freed = nullptr);
 
@@ -81,7 +82,8 @@ Entry import_entry(const Row& row, Time now);
 Entry reserve_entry(const Row& row, const Debit& hold, std::string reservation_id, Time expires_at,
                     const Quota& quota, Time now);
 
-// The entry that debits `credits` of `reservation` on `backend`, and frees the rest.
+// The entry that debits `credits` of `reservation` on `backend`, and frees the rest. Precondition:
+// `credits` is at most the reservation's.
 Entry settle_entry(const Row& row, const Reservation& reservation, Backend backend,
                    std::int64_t credits, Time now);
 

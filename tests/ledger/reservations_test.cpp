@@ -141,9 +141,12 @@ TEST_CASE("an entry that does not fit its row is refused and changes nothing") {
   unknown.reservation_id = "unknown";
   Entry endless = reserve_entry(row, {Backend::gemini, "core", 1}, "x", november, quota, november);
   endless.expires_at.reset();
+  const Entry repeated =
+      reserve_entry(row, {Backend::gemini, "core", 1}, held.id, november, quota, november);
   const Row before = row;
   CHECK_THROWS_AS(apply(row, unknown), std::invalid_argument);
   CHECK_THROWS_AS(apply(row, endless), std::invalid_argument);
+  CHECK_THROWS_AS(apply(row, repeated), std::invalid_argument);
   CHECK(row == before);
   CHECK_THROWS_AS(apply(ended, expire_entry(ended, held, november)), std::invalid_argument);
 }

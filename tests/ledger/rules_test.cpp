@@ -195,7 +195,12 @@ TEST_CASE("an entry that does not fit a row is refused and leaves it unchanged")
   unknown_kind.kind = static_cast<EntryKind>(200);
   Entry no_counters = commit_entry(row, {Backend::gemini, "core", 1}, quota, november);
   no_counters.kind = EntryKind::import;
-  for (const Entry& entry : {skips, repeats, unknown_kind, no_counters}) {
+  Entry negative = commit_entry(row, {Backend::gemini, "core", 1}, quota, november);
+  negative.credits = -1;
+  Entry negative_counter = import_entry(row, november);
+  negative_counter.imported->monthly_consumed = -1;
+  for (const Entry& entry :
+       {skips, repeats, unknown_kind, no_counters, negative, negative_counter}) {
     CHECK_THROWS_AS(apply(row, entry), std::invalid_argument);
     CHECK(row == before);
   }
