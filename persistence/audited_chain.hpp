@@ -1,6 +1,6 @@
-// What a check of a ledger demands of each install, whatever the engine: that every entry follows
-// the one before it, by its version, its hash and the rules, and that the row is what the entries
-// make of it.
+// The rules that a check applies to each install, for every engine: each entry follows the one
+// before it by its version, its hash and the ledger's rules, and the row is the result of its
+// entries.
 #pragma once
 
 #include <optional>
@@ -14,8 +14,8 @@ namespace credits::persistence {
 
 class AuditedChain {
  public:
-  // Applies `entry` to the row, and takes its hash for the newest; what is wrong with it, if
-  // anything. The row's id must be there.
+  // Applies `entry` to the row, and makes its hash the newest. Returns the fault of the entry;
+  // empty if it has none. The row must have its id.
   std::string follow(ledger::Row& row, std::optional<Hash>& newest, const ledger::Entry& entry,
                      const std::optional<Hash>& hash);
 
@@ -23,8 +23,8 @@ class AuditedChain {
   Hasher hasher_;
 };
 
-// Whether a stored row is what its entries make. 1.0.0 stored no marks of overtaken reservations,
-// so that fewer of these than computed are no fault.
+// Whether a stored row is the result of its entries. 1.0.0 did not store which reservations were
+// overtaken, so fewer marks than computed are no fault.
 bool agrees(const ledger::Row& stored, ledger::Row computed);
 
 std::string difference_between(const ledger::Row& stored, const ledger::Row& computed);

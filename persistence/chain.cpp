@@ -25,7 +25,7 @@ void encode(Encoder& out, const ledger::Receipt& receipt) {
   out.text(receipt.body);
 }
 
-// Files keep this spelling: a change of it makes every chain look broken.
+// Ledgers keep hashes of this encoding: a change of it makes every chain look broken.
 void encode(Encoder& out, const ledger::Entry& entry) {
   const auto text = [&out](const std::string& value) { out.text(value); };
   const auto part = [&out](const auto& value) { encode(out, value); };
@@ -50,7 +50,7 @@ void encode(Encoder& out, const ledger::Entry& entry) {
 
 void check(bool worked) {
   if (!worked)
-    throw StoreError{StoreErrorKind::refused, "OpenSSL's libcrypto does not give SHA-256"};
+    throw StoreError{StoreErrorKind::refused, "OpenSSL's libcrypto does not provide SHA-256"};
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
-// What makes the audit trail tamper-evident: each entry carries a SHA-256 over its content and the
-// hash of the entry before it of the same install, and the row carries the newest. So whoever
-// changes, adds or removes an entry has to change every later one and the row too.
+// Makes the audit trail tamper-evident: each entry carries a SHA-256 over its content and the hash
+// of the install's previous entry, and the row carries the newest hash. To change, add or remove an
+// entry, an attacker must therefore change every later one and the row too.
 #pragma once
 
 #include <memory>
@@ -21,13 +21,14 @@ class Hasher {
  public:
   Hasher();
 
-  // The hash of `entry`, whose predecessor has the hash `before`; none: there is no predecessor, or
-  // one that was written before entries had hashes. It covers the install's id and every field of
-  // the entry.
+  // The hash of `entry`, over the install's id, every field of the entry and `before`, the hash of
+  // its predecessor. `before` is none if there is no predecessor, or one that was written before
+  // entries had hashes.
   Hash operator()(const std::optional<Hash>& before, const std::string& install_id,
                   const ledger::Entry& entry);
 
-  // Whether `stored` is that hash; none fits all: the entry was written before entries had hashes.
+  // Whether `stored` is that hash. None always fits: the entry was written before entries had
+  // hashes.
   bool fits(const std::optional<Hash>& stored, const std::optional<Hash>& before,
             const std::string& install_id, const ledger::Entry& entry);
 

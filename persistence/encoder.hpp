@@ -1,7 +1,7 @@
-// Values as bytes, for what has no column of its own and for what is hashed.
+// Encodes values as bytes, for data without a column of its own and for hashes.
 //
-// Integers are 8 bytes, least significant first; a string is its length and its bytes; a list is
-// its length and its members; what may be absent is a 0, or a 1 and the value.
+// An integer is 8 bytes, least significant first; a string is its length and its bytes; a list is
+// its length and its members; an optional value is a 0, or a 1 and the value.
 #pragma once
 
 #include <array>
@@ -44,7 +44,7 @@ class Encoder {
     bytes_ += value;
   }
 
-  // `encode_value` is called with the value, if there is one.
+  // Calls `encode_value` with the value, if there is one.
   template <class Value, class EncodeValue>
   void optional(const std::optional<Value>& value, EncodeValue encode_value) {
     integer(std::uint64_t{value.has_value()});
@@ -58,7 +58,7 @@ class Encoder {
   std::string bytes_;
 };
 
-// Throws std::out_of_range if the bytes are not what an Encoder made.
+// Throws std::out_of_range if an Encoder cannot have made the bytes.
 class Decoder {
  public:
   explicit Decoder(std::string_view bytes) : rest_{bytes} {}

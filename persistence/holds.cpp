@@ -29,13 +29,13 @@ ledger::Reservation decode_reservation(Decoder& in) {
   reservation.backend = static_cast<ledger::Backend>(in.integer());
   reservation.counter = static_cast<ledger::Counter>(in.integer());
   reservation.credits = in.integer();
-  if (reservation.credits < 0) throw std::out_of_range{"a reservation of less than no credits"};
+  if (reservation.credits < 0) throw std::out_of_range{"a reservation of negative credits"};
   reservation.month = in.month();
   reservation.expires_at = in.time();
   return reservation;
 }
 
-// A debit overtakes all that were reserved before it, so they are the first ones.
+// A debit overtakes every reservation made before it, so the overtaken ones come first.
 std::uint64_t overtaken_of(const ledger::Row& row) {
   const auto& all = row.reservations;
   const auto is_overtaken = [](const ledger::Reservation& each) { return each.is_overtaken; };

@@ -1,4 +1,4 @@
-// The reservations of a row as one value, for a column.
+// Encodes the reservations of a row as one value, for a column.
 #pragma once
 
 #include <string>
@@ -8,10 +8,11 @@
 
 namespace credits::persistence {
 
-// Empty: there are none.
+// Returns an empty string if the row has none.
 std::string encode_holds(const ledger::Row& row);
 
-// Adds them to `row`. Throws std::out_of_range if the bytes are not what encode_holds() made.
+// Adds the reservations to `row`. Throws std::out_of_range if encode_holds() cannot have made the
+// bytes.
 void decode_holds(std::string_view bytes, ledger::Row& row);
 
 }  // namespace credits::persistence

@@ -1,4 +1,4 @@
-// The quota's place in a data directory, unless --quota names another file.
+// The quota's file in a data directory, unless --quota names another one.
 #pragma once
 
 namespace credits::persistence {

@@ -1,5 +1,5 @@
-// The numbers by which an entry's kind and other enums are stored and hashed, in both engines. A
-// kind has the number of its enum, except a settle that keeps the row's tier, which came later.
+// The numbers by which enums are stored and hashed, in both engines. An entry's kind is stored as
+// the number of its enum, except for a settle that keeps the row's tier, which was added later.
 #pragma once
 
 #include <cstdint>
@@ -10,7 +10,7 @@ namespace credits::persistence {
 
 inline constexpr std::int64_t settle_that_keeps_tier = 7;
 
-// A change of order would corrupt every ledger.
+// Reordering an enum would corrupt every ledger.
 static_assert(static_cast<int>(ledger::EntryKind::create) == 0);
 static_assert(static_cast<int>(ledger::EntryKind::import) == 1);
 static_assert(static_cast<int>(ledger::EntryKind::commit) == 2);

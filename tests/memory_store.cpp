@@ -31,7 +31,7 @@ bool take_one(std::size_t& faults) {
 
 std::vector<StampedRow> MemoryStore::load(std::span<const std::string> ids) {
   const std::lock_guard lock{mutex_};
-  fail_read_if_told();
+  fail_read_on_command();
   std::vector<StampedRow> rows;
   for (const std::string& id : ids) {
     expect_whole(id);
@@ -42,9 +42,9 @@ std::vector<StampedRow> MemoryStore::load(std::span<const std::string> ids) {
   return rows;
 }
 
-void MemoryStore::fail_read_if_told() {
+void MemoryStore::fail_read_on_command() {
   if (take_one(loads_to_fail_))
-    throw StoreError{StoreErrorKind::unavailable, "memory store: a read fails as it was told to"};
+    throw StoreError{StoreErrorKind::unavailable, "memory store: a read fails on command"};
 }
 
 void MemoryStore::expect_whole(const std::string& install_id) const {
@@ -56,7 +56,7 @@ void MemoryStore::expect_whole(const std::string& install_id) const {
 std::optional<std::vector<ledger::ReplayKey>> MemoryStore::replay_keys(
     const std::string& install_id, std::size_t limit) {
   const std::lock_guard lock{mutex_};
-  fail_read_if_told();
+  fail_read_on_command();
   std::vector<ledger::ReplayKey> replay_keys;
   const auto found = installs_.find(install_id);
   if (found == installs_.end()) return replay_keys;
@@ -67,7 +67,7 @@ std::optional<std::vector<ledger::ReplayKey>> MemoryStore::replay_keys(
 std::vector<std::optional<ledger::Entry>> MemoryStore::recall(
     const std::string& install_id, std::span<const ledger::ReplayKey> replay_keys) {
   const std::lock_guard lock{mutex_};
-  fail_read_if_told();
+  fail_read_on_command();
   std::vector<std::optional<ledger::Entry>> recalled(replay_keys.size());
   const auto found = installs_.find(install_id);
   if (found == installs_.end()) return recalled;
@@ -87,9 +87,9 @@ std::vector<Appended> MemoryStore::append(std::span<const Mutation> mutations) {
   held_or_released_.wait(lock, [this] { return !holds_appends_; });
   is_holding_ = false;
   if (take_one(appends_to_fail_))
-    throw StoreError{StoreErrorKind::unavailable, "memory store: append fails as it was told to"};
+    throw StoreError{StoreErrorKind::unavailable, "memory store: append fails on command"};
   std::vector<Appended> appended;
-  std::map<std::string, std::pair<Outcome, std::uint64_t>> installs;  // and the version reached
+  std::map<std::string, std::pair<Outcome, std::uint64_t>> installs;  // with the version reached
   for (const Mutation& mutation : mutations) {
     const std::string& id = mutation.after.install_id;
     const auto [found, is_first] = installs.try_emplace(id);
@@ -102,7 +102,7 @@ std::vector<Appended> MemoryStore::append(std::span<const Mutation> mutations) {
   }
   if (std::exchange(fails_after_storing_, false)) {
     throw StoreError{StoreErrorKind::unavailable,
-                     "memory store: the outcome of the append is unknown, as it was told to be"};
+                     "memory store: the outcome of the append is unknown, on command"};
   }
   ensure_answered(mutations, appended);
   return appended;
@@ -145,7 +145,7 @@ Stamp MemoryStore::store(const Mutation& mutation) {
 
 std::vector<bool> MemoryStore::are_current(std::span<const Seen> seen) {
   const std::lock_guard lock{mutex_};
-  fail_read_if_told();
+  fail_read_on_command();
   std::vector<bool> current;
   for (const Seen& one : seen) current.push_back(newest(one.install_id) == one.stamp);
   return current;
@@ -154,7 +154,7 @@ std::vector<bool> MemoryStore::are_current(std::span<const Seen> seen) {
 void MemoryStore::probe_write() {
   const std::lock_guard lock{mutex_};
   if (appends_to_fail_ > 0)
-    throw StoreError{StoreErrorKind::unavailable, "memory store: append fails as it was told to"};
+    throw StoreError{StoreErrorKind::unavailable, "memory store: append fails on command"};
 }
 
 std::vector<ledger::Row> MemoryStore::list(const ListQuery& query) {

@@ -1,4 +1,4 @@
-// A store in memory, with faults on command: for tests of what stands on a store. Any thread.
+// A store in memory that fails on command, for tests of the layers above a store. Thread-safe.
 #pragma once
 
 #include <condition_variable>
@@ -25,7 +25,7 @@ class MemoryStore : public Store {
   std::vector<Appended> append(std::span<const Mutation> mutations) override;
   bool import(std::span<const Mutation> mutations) override;
   std::vector<bool> are_current(std::span<const Seen> seen) override;
-  // Fails as long as appends do.
+  // Fails while appends fail.
   void probe_write() override;
   std::vector<ledger::Row> list(const ListQuery& query) override;
   std::vector<ledger::Entry> entries(const std::string& install_id, std::uint64_t before_version,
@@ -38,34 +38,34 @@ class MemoryStore : public Store {
   std::optional<ledger::Time> newest_time() override;
   std::string_view engine() const override { return "memory"; }
 
-  // The next `count` appends throw, having stored nothing.
+  // The next `count` appends store nothing and throw.
   void fail_appends(std::size_t count);
 
-  // The next append stores everything, and throws all the same: the outcome is unknown.
+  // The next append stores everything and then throws: the outcome is unknown.
   void fail_append_after_storing();
 
-  // The next `count` reads for an install that starts or recalls throw.
+  // The next `count` reads by an install that starts or recalls throw.
   void fail_loads(std::size_t count);
 
-  // Whoever else holds an install keeps it from being written, until it is let go.
+  // Acts like another transaction that holds the install's row: appends find it busy.
   void hold_install(const std::string& id);
   void let_go_of_install(const std::string& id);
 
-  // What is stored of it is damaged from now on.
+  // Damages the install's stored data.
   void damage_install(const std::string& id);
 
-  // go_back() takes the ledger to where it was at keep(): what was stored since is lost, as by a
-  // failover to a server that lacks it.
+  // go_back() restores the ledger as of keep(): later writes are lost, as by a failover to a server
+  // that lacks them.
   void keep();
   void go_back();
 
-  // Past the faults.
+  // Ignores the faults.
   Stamp stamp(const std::string& id);
 
-  // Takes back the faults that have not come yet.
+  // Cancels the faults that have not happened yet.
   void heal();
 
-  // Appends wait, until they are released.
+  // Appends wait until they are released.
   void hold_appends();
   void wait_for_held_append();
   void release_appends();
@@ -79,13 +79,13 @@ class MemoryStore : public Store {
         replay_keys;  // to versions
   };
 
-  void fail_read_if_told();
+  void fail_read_on_command();
   void expect_whole(const std::string& install_id) const;
   Stamp newest(const std::string& install_id) const;
   Outcome outcome_of(const std::string& install_id, const Stamp& follows) const;
   Stamp store(const Mutation& mutation);
 
-  std::mutex mutex_;  // guards all below
+  std::mutex mutex_;  // guards all members below
   std::condition_variable held_or_released_;
   std::map<std::string, Install> installs_;
   std::map<std::string, Install> kept_;

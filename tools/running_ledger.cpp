@@ -19,15 +19,16 @@ actors::Tuning on_every_core(actors::Tuning tuning) {
 }  // namespace
 
 std::unique_ptr<persistence::Store> open_store(
-    const std::string& store, const std::filesystem::path& data_dir, const persistence::Tell& tell,
+    const std::string& store, const std::filesystem::path& data_dir,
+    const persistence::Report& report,
     std::function<void(std::uint64_t, std::uint64_t)> report_replay) {
   if (persistence::is_postgres_uri(store)) {
     persistence::PostgresOptions options;
-    options.tell = tell;
+    options.report = report;
     return persistence::open_postgres_store(store, options);
   }
   persistence::SqliteOptions options;
-  options.tell = tell;
+  options.report = report;
   options.report_replay = std::move(report_replay);
   return persistence::open_sqlite_store(data_dir, options);
 }

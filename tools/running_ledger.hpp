@@ -17,11 +17,11 @@
 namespace credits {
 
 // Opens the ledger that `store` names: `sqlite` in `data_dir`, or a PostgreSQL URI. The engine
-// passes events to `tell`, and the numbers of replayed and of all entries to `report_replay`.
+// passes events to `report`, and the numbers of replayed and of all entries to `report_replay`.
 // Errors: as open_sqlite_store() and open_postgres_store().
 std::unique_ptr<persistence::Store> open_store(
     const std::string& store, const std::filesystem::path& data_dir,
-    const persistence::Tell& tell = {},
+    const persistence::Report& report = {},
     std::function<void(std::uint64_t, std::uint64_t)> report_replay = {});
 
 class RunningLedger {

@@ -10,7 +10,6 @@
 
 #include "actors/base/files.hpp"
 #include "actors/ledger/rules.hpp"
-#include "persistence/kept_text.hpp"
 #include "persistence/postgres/audit.hpp"
 #include "persistence/postgres/columns.hpp"
 #include "persistence/postgres/schema.hpp"
@@ -21,6 +20,7 @@
 #include "persistence/sqlite/file.hpp"
 #include "persistence/sqlite/journal.hpp"
 #include "persistence/sqlite/snapshots.hpp"
+#include "persistence/valid_text.hpp"
 
 namespace credits::persistence {
 
@@ -44,7 +44,7 @@ void compare(const AuditReport& copy, std::uint64_t entries, std::uint64_t insta
 
 // --- from files to a database
 
-// Writes in one transaction, a part at a time.
+// Writes everything in one transaction, in parts.
 class IntoPostgres {
  public:
   explicit IntoPostgres(const std::string& uri) : connection_{uri} {
@@ -66,7 +66,7 @@ class IntoPostgres {
   }
 
   void add_entry(const JournalRecord& record) {
-    if (const auto what = what_is_no_text(record.entry)) refuse(record, *what);
+    if (const auto what = find_invalid_text(record.entry)) refuse(record, *what);
     ChainedRow& stored = rows_[record.install_id];
     stored.row.install_id = record.install_id;
     ledger::apply(stored.row, record.entry);
@@ -100,13 +100,13 @@ class IntoPostgres {
 
  private:
   [[noreturn]] static void refuse(const JournalRecord& record, const std::string& what) {
-    throw StoreError{StoreErrorKind::refused, "install \"" + record.install_id + "\", version " +
-                                                  std::to_string(record.entry.version) + ": its " +
-                                                  what +
-                                                  " is not UTF-8, or has a NUL, which PostgreSQL "
-                                                  "cannot keep; nothing was copied. Take the "
-                                                  "ledger over without its entries: creditsctl "
-                                                  "export, correct the tier there, and import"};
+    throw StoreError{StoreErrorKind::refused,
+                     "install \"" + record.install_id + "\", version " +
+                         std::to_string(record.entry.version) + ": its " + what +
+                         " is not UTF-8, or contains a NUL, and PostgreSQL "
+                         "cannot store it; nothing was copied. Take the "
+                         "ledger over without its entries: creditsctl "
+                         "export, correct the tier there, and import"};
   }
 
   template <class Arrays>
@@ -132,7 +132,7 @@ class IntoPostgres {
 
 // --- from a database to files
 
-// Its entries follow each other as in a journal that was written by one creditsd.
+// Writes the entries in one sequence, like a journal that one creditsd has written.
 class IntoSqlite {
  public:
   explicit IntoSqlite(const std::filesystem::path& data_dir)
@@ -185,7 +185,7 @@ std::vector<ChainedEntry> fetch_entries(Connection& connection) {
   return entries;
 }
 
-// What was not there before goes again if the copying fails.
+// Removes the files of an unfinished copy.
 class FreshDirectory {
  public:
   explicit FreshDirectory(const std::filesystem::path& directory) : directory_{directory} {
@@ -193,14 +193,14 @@ class FreshDirectory {
       if (std::filesystem::exists(directory / file)) {
         throw StoreError{
             StoreErrorKind::refused,
-            (directory / file).string() + " is there already; name a directory without a ledger"};
+            (directory / file).string() + " already exists; name a directory without a ledger"};
       }
     }
     std::error_code error;
     std::filesystem::create_directories(directory, error);
     if (error)
       throw StoreError{StoreErrorKind::refused,
-                       "cannot make " + directory.string() + ": " + error.message()};
+                       "cannot create " + directory.string() + ": " + error.message()};
   }
   ~FreshDirectory() {
     if (is_kept_) return;
@@ -226,7 +226,7 @@ class FreshDirectory {
 
 AuditReport migrate_to_postgres(const std::filesystem::path& data_dir, const std::string& uri,
                                 const ReportMigrated& report) {
-  // What is damaged is not carried on.
+  // A damaged ledger is not copied.
   const AuditReport source = audit(data_dir);
   if (source.fault) return source;
   const DirectoryLock lock{data_dir};
@@ -256,7 +256,7 @@ AuditReport migrate_to_sqlite(const std::string& uri, const std::filesystem::pat
   FreshDirectory fresh{data_dir};
   const DirectoryLock lock{data_dir};
   Connection connection{uri};
-  connection.run_script(postgres::sql::stand_still);
+  connection.run_script(postgres::sql::begin_snapshot);
   std::size_t installs = 0;
   {
     IntoSqlite into{data_dir};

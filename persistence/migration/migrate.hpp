@@ -1,9 +1,10 @@
 // Copies a whole ledger from one engine to the other: entries with their hashes, keys and answers,
-// reservations, and the rows that pruned entries led to. The copy is checked, and has another
-// ledger id.
+// reservations, and the rows that stand for pruned entries. The copy is checked, and gets a ledger
+// id of its own.
 //
-// Nobody may write meanwhile: of files that is made sure, of a database the operator has to stop
-// its nodes. Names that the source has forgotten may be remembered again for a while.
+// Nothing may write to the source meanwhile. A data directory is locked; the nodes of a database
+// must be stopped by the operator. Names that the source has forgotten may be remembered again for
+// a while.
 #pragma once
 
 #include <cstdint>
@@ -15,17 +16,17 @@
 
 namespace credits::persistence {
 
-// Called now and then with the entries that have been copied, and with those there are.
+// Called from time to time with the number of entries copied so far and the total.
 using ReportMigrated = std::function<void(std::uint64_t done, std::uint64_t total)>;
 
-// Into a database that has no installs yet, in one transaction. Returns what the check of the copy
-// says. Throws StoreError: the ledger is in use or damaged, the database has installs, or cannot be
-// written.
+// Copies into a database without installs, in one transaction. Returns the report on the copy's
+// check. Throws StoreError if the ledger is in use or damaged, or the database has installs or
+// cannot be written.
 AuditReport migrate_to_postgres(const std::filesystem::path& data_dir, const std::string& uri,
                                 const ReportMigrated& report = {});
 
-// Into a directory without a ledger, which is made if it is missing. Throws StoreError; what was
-// written of the copy is removed then.
+// Copies into a directory without a ledger, and creates it if it is missing. Throws StoreError,
+// after removing the unfinished copy.
 AuditReport migrate_to_sqlite(const std::string& uri, const std::filesystem::path& data_dir,
                               const ReportMigrated& report = {});
 

@@ -23,20 +23,20 @@ using postgres::Result;
 
 constexpr std::uint64_t entries_between_reports = 1'000;
 
-// By which an entry is found.
+// A name, and the version of the entry that it finds.
 struct Found {
   ledger::ReplayKey key;
   std::uint64_t version = 0;
 };
 
-// The names of one install after the other, in the order of their ids.
+// Reads the names of all installs, in the order of their ids.
 class ReplayKeyCursor {
  public:
   explicit ReplayKeyCursor(Connection& connection) : connection_{connection} {
     connection_.run_script(postgres::sql::select_all_names);
   }
 
-  // Those of `install_id`; `stray` is called with the install of each that comes before it.
+  // The names of `install_id`. Calls `stray` with the install of each name that precedes it.
   template <class Stray>
   std::vector<Found> of(const std::string& install_id, const Stray& stray) {
     std::vector<Found> found;
@@ -74,7 +74,7 @@ class PostgresAudit {
   PostgresAudit(const std::string& uri, const ReportAudited& report_audited)
       : connection_{uri}, report_audited_{report_audited} {
     postgres::expect_schema(connection_);
-    connection_.run_script(postgres::sql::stand_still);
+    connection_.run_script(postgres::sql::begin_snapshot);
     total_ =
         static_cast<std::uint64_t>(connection_.run(postgres::sql::count_entries).integer(0, 0));
     replay_keys_.emplace(connection_);
@@ -136,7 +136,7 @@ class PostgresAudit {
     }
   }
 
-  // Compares the names of the install whose entries have been followed.
+  // Checks the names of the current install, after its entries.
   void finish_install() {
     if (current_.empty()) return;
     for (const Found& found :
@@ -158,7 +158,7 @@ class PostgresAudit {
   }
 
   void stray_replay_key(const std::string& id) {
-    fault(id, 0, "a name leads to an entry that is not there");
+    fault(id, 0, "a name leads to an entry that is missing");
   }
 
   void compare_rows() {
@@ -200,7 +200,7 @@ class PostgresAudit {
   AuditedChain chain_;
   std::unordered_map<std::string, ChainedRow> computed_;
   std::unordered_set<std::string> seen_;
-  std::string current_;  // whose entries are being followed
+  std::string current_;  // the install whose entries are being followed
   std::unordered_map<ledger::ReplayKey, Newest, ledger::ReplayKeyHash> newest_;  // of that install
   AuditReport report_;
 };

@@ -1,7 +1,6 @@
-// Checks a whole ledger in PostgreSQL against itself, as audit.hpp does one in files: that each row
-// is what the install's entries make of it, that no entry is missing, that every hash of the chain
-// is right, and that each name finds its entry. Reads one point in time, and may run beside the
-// nodes.
+// Checks a whole ledger in PostgreSQL against itself, as sqlite/audit.hpp does in files: each row
+// is the result of the install's entries, no entry is missing, every hash of the chain is right,
+// and each name finds its entry. It reads one point in time, and may run beside the nodes.
 #pragma once
 
 #include <string>
@@ -10,7 +9,7 @@
 
 namespace credits::persistence {
 
-// Keeps a row of each install in memory. Throws StoreError if it cannot be read.
+// Keeps one row of each install in memory. Throws StoreError if the ledger cannot be read.
 AuditReport audit_postgres(const std::string& uri, const ReportAudited& report = {});
 
 }  // namespace credits::persistence

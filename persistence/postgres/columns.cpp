@@ -25,7 +25,7 @@ std::string_view bytes_of(const Hash& hash) {
 [[noreturn]] void throw_damaged(const std::string& what, const std::string& install_id) {
   throw StoreError{StoreErrorKind::damaged,
                    "PostgreSQL has damaged " + what + " of install \"" + install_id +
-                       "\"; creditsctl check tells more, restore the ledger from a backup"};
+                       "\"; creditsctl check reports more, restore the ledger from a backup"};
 }
 
 std::string encode_imported(const ledger::ImportedCounters& imported) {

@@ -1,5 +1,5 @@
-// Rows, entries and names as columns of the PostgreSQL engine's tables: as arrays that a statement
-// takes, and read from its result. The order is that of the tables in postgres_sql.hpp.
+// Converts rows, entries and names to arrays for a statement's columns, and reads them from a
+// result. The order of the columns is that of the tables in sql.hpp.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,7 @@ struct ChainedRow {
 class RowArrays {
  public:
   void add(const ledger::Row& row, const std::optional<Hash>& hash);
-  // For the statement `append`, whose guard needs the hash that is replaced too.
+  // For the statement `append`, whose guard also needs the replaced hash.
   void add_guarded(const ledger::Row& row, const Hash& hash, const std::optional<Hash>& replaced);
   void add_to(Parameters& parameters) const;
 
@@ -80,7 +80,7 @@ class EntryArrays {
   Parameters::Array hashes_ = Parameters::Array::of_bytes();
 };
 
-// Of two entries of one install with one name the newer counts.
+// If two entries of an install have the same name, the newer one counts.
 class ReplayKeyArrays {
  public:
   void add(const std::string& install_id, const ledger::Entry& entry);
@@ -91,19 +91,19 @@ class ReplayKeyArrays {
       newest_;
 };
 
-// An entry with what comes of the chain around it.
+// An entry with its hash and that of the entry before.
 struct ChainedEntry {
   std::string install_id;
   ledger::Entry entry;
   std::optional<Hash> hash{};
   std::optional<Hash> hash_before{};
-  int columns = 0;  // that were read
+  int columns = 0;  // number of columns read
 };
 
 // Throws StoreError if a value is damaged.
 ChainedEntry read_entry(const Result& result, int at);
 
-// As read_entry(), compared with its hash.
+// The same as read_entry(), and compares the entry with its hash.
 ChainedEntry read_whole_entry(const Result& result, int at, Hasher& hasher);
 
 Parameters::Array texts_of(std::span<const std::string> texts);

@@ -35,13 +35,13 @@ bool is_one_of(std::string_view code, const std::array<std::string_view, count>&
   return std::find(codes.begin(), codes.end(), code) != codes.end();
 }
 
-// Whether the server, or what is between, ends the connection by an error with that code.
+// Whether an error with that code, from the server or a pooler, ends the connection.
 bool ends_connection(std::string_view code) {
   constexpr std::array<std::string_view, 5> ends{"57P01", "57P02", "57P03", "57P04", "57P05"};
   return code.starts_with("08") || is_one_of(code, ends);
 }
 
-// A prepared statement that is not there any more, or is there before it is made.
+// A prepared statement that is missing, or exists before it is prepared.
 bool is_of_another_session(std::string_view code) {
   return is_one_of(code, std::array<std::string_view, 2>{"26000", "42P05"});
 }
@@ -51,7 +51,7 @@ StoreErrorKind kind_of(const std::string& code) {
   return is_passing(code) ? StoreErrorKind::unavailable : StoreErrorKind::refused;
 }
 
-// Of libpq's messages the last line break goes.
+// Joins the lines of libpq's message.
 std::string trimmed(std::string text) {
   while (!text.empty() && (text.back() == '\n' || text.back() == ' ')) text.pop_back();
   std::replace(text.begin(), text.end(), '\n', ' ');
@@ -68,7 +68,7 @@ std::string field_of(const PGresult* notice, int code) {
   return value ? value : "";
 }
 
-// That a commit no longer waits for its standby. The text may be in the server's language.
+// Whether a commit no longer waits for its standby. The text may be in the server's language.
 bool ends_wait_for_standby(const PGresult* notice) {
   return field_of(notice, PG_DIAG_SOURCE_FUNCTION) == "SyncRepWaitForLSN" ||
          field_of(notice, PG_DIAG_MESSAGE_PRIMARY).find("synchronous replication") !=
@@ -86,7 +86,7 @@ bool StatementError::is_transient() const {
   return std::find(transient.begin(), transient.end(), code_) != transient.end();
 }
 
-// Values as libpq takes them; no longer than the parameters that they are of.
+// Values in libpq's form. The parameters must outlive them.
 struct Connection::Packed {
   explicit Packed(const Parameters& parameters) {
     for (const auto& value : parameters.values_) {
@@ -149,7 +149,7 @@ std::string Connection::parameter(const char* name) const {
   return value ? value : "";
 }
 
-// When the call that begins has to be at its end.
+// Returns the deadline of the call that begins.
 Connection::Time Connection::begin() const {
   if (!is_broken()) return steady_clock::now() + deadline_;
   throw NotDoneError{"the connection to PostgreSQL at " + server_ + " has been given up"};
@@ -198,11 +198,11 @@ Result Connection::answer(int is_sent, Sent sent, Time until) {
   }
   Result result = collect(sent, until);
   if (!doubt_.empty()) fail_doubtful();
-  tell_warnings();
+  report_warnings();
   return result;
 }
 
-// A statement's result comes before its commit, so that it is not its last.
+// A statement's result arrives before its commit, so it is not the last message.
 Result Connection::collect(Sent sent, Time until) {
   flush(until);
   std::optional<Result> last;
@@ -223,7 +223,7 @@ Result Connection::collect(Sent sent, Time until) {
       default:
         give_up();
         throw StoreError{StoreErrorKind::refused,
-                         "PostgreSQL at " + server_ + " has answered a statement by a copy"};
+                         "PostgreSQL at " + server_ + " has answered a statement with a COPY"};
     }
     if (is_broken()) break;
   }
@@ -232,12 +232,12 @@ Result Connection::collect(Sent sent, Time until) {
   return std::move(*last);
 }
 
-// Reads too, as a server that cannot send may not read.
+// Also reads, as a server that cannot send may not read.
 void Connection::flush(Time until) {
   for (;;) {
     const int is_left = ::PQflush(connection_.get());
     if (is_left == 0) return;
-    // What the server has said before it closed can still be read.
+    // A message that the server sent before closing can still be read.
     if (is_left < 0) return;
     wait(POLLIN | POLLOUT, until);
     if (::PQconsumeInput(connection_.get()) == 0) return;
@@ -275,9 +275,9 @@ void Connection::hear(const PGresult* notice) {
   }
 }
 
-void Connection::tell_warnings() {
+void Connection::report_warnings() {
   for (const std::string& warning : std::exchange(warnings_, {})) {
-    if (tell_) tell_("database_warning", "PostgreSQL at " + server_ + ": " + warning);
+    if (report_) report_("database_warning", "PostgreSQL at " + server_ + ": " + warning);
   }
 }
 
@@ -285,62 +285,62 @@ void Connection::expect_writable() {
   if (run(sql::takes_writes).integer(0, 0) != 0) return;
   give_up();
   throw NotDoneError{"PostgreSQL at " + server_ +
-                     " takes no writes (it is read-only or a standby)"};
+                     " accepts no writes (it is read-only or a standby)"};
 }
 
 bool Connection::is_usable() {
   pollfd socket{::PQsocket(connection_.get()), POLLIN, 0};
   while (!is_broken() && !has_ended_ && ::poll(&socket, 1, 0) > 0) {
     if (::PQconsumeInput(connection_.get()) == 0) break;
-    ::PQisBusy(connection_.get());  // takes it in
+    ::PQisBusy(connection_.get());  // parses the input
   }
   if (has_ended_) give_up();
   return !is_broken();
 }
 
-// `is_certain`: the statement was not yet executed when it failed.
+// `is_certain`: the statement failed before it was executed.
 void Connection::fail(const Result& failed, bool is_certain) {
   const std::string code = failed.field(PG_DIAG_SQLSTATE);
   if (code.empty()) fail_lost();
   if (!doubt_.empty()) fail_doubtful();
   const std::string severity = failed.field(PG_DIAG_SEVERITY_NONLOCALIZED);
-  std::string told = "PostgreSQL at " + server_ + ": " + trimmed(failed.message());
+  std::string text = "PostgreSQL at " + server_ + ": " + trimmed(failed.message());
   if (code == read_only) {
     give_up();
-    throw NotDoneError{told + " (it takes no writes: it is read-only or a standby)"};
+    throw NotDoneError{text + " (it accepts no writes: it is read-only or a standby)"};
   }
   if (is_of_another_session(code)) {
     give_up();
-    throw NotDoneError{told + ": " + pooler_advice};
+    throw NotDoneError{text + ": " + pooler_advice};
   }
   if (severity != "FATAL" && severity != "PANIC" && !ends_connection(code)) {
-    throw StatementError{told, code};
+    throw StatementError{text, code};
   }
   give_up();
   const bool was_not_done =
       trusts_errors_ && (code == idle_too_long || (code == shutting_down && is_certain));
-  if (was_not_done) throw NotDoneError{told};
-  throw ConnectionError{told.append(maybe_done)};
+  if (was_not_done) throw NotDoneError{text};
+  throw ConnectionError{text.append(maybe_done)};
 }
 
 void Connection::fail_silent() {
   was_silent_ = true;
   give_up();
-  std::string told = "no answer from PostgreSQL at " + server_ + " within " + text_of(deadline_);
-  throw ConnectionError{told.append(maybe_done)};
+  std::string text = "no answer from PostgreSQL at " + server_ + " within " + text_of(deadline_);
+  throw ConnectionError{text.append(maybe_done)};
 }
 
 void Connection::fail_lost() {
   if (!doubt_.empty()) fail_doubtful();
-  std::string told = "the connection to PostgreSQL at " + server_ +
+  std::string text = "the connection to PostgreSQL at " + server_ +
                      " is lost: " + trimmed(::PQerrorMessage(connection_.get()));
   give_up();
-  throw ConnectionError{told.append(maybe_done)};
+  throw ConnectionError{text.append(maybe_done)};
 }
 
 void Connection::fail_doubtful() {
   give_up();
-  throw ConnectionError{"what was under way was committed on PostgreSQL at " + server_ +
+  throw ConnectionError{"a transaction was committed on PostgreSQL at " + server_ +
                         ", but may not be on its standby (" + doubt_ + "): its outcome is unknown"};
 }
 

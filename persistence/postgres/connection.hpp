@@ -1,4 +1,4 @@
-// One connection to PostgreSQL by libpq. It waits for no answer without end.
+// One connection to PostgreSQL through libpq. Every wait for an answer has a deadline.
 //
 // Every function throws StoreError; the text names the server, never a password.
 #pragma once
@@ -19,81 +19,83 @@
 
 namespace credits::persistence::postgres {
 
-// How long a call waits for its answer, unless it says otherwise: longer than the statement_timeout
-// that the server is given, so that only a server that does not answer is given up.
+// The default deadline of a call: longer than the statement_timeout that the connection sets, so
+// that only a server that does not answer is given up.
 inline constexpr std::chrono::milliseconds answer_within{12'000};
-// The same for connections that read or write a whole ledger.
+// The deadline on connections that read or write a whole ledger.
 inline constexpr std::chrono::milliseconds whole_ledger_within{600'000};
 
-// Ends the text of an error that leaves this open.
-inline constexpr std::string_view maybe_done = "; what was under way may have been done";
+// Ends the text of an error whose statement has an unknown outcome.
+inline constexpr std::string_view maybe_done = "; the statement under way may have taken effect";
 
-// The connection is lost, or could not be made: what was under way may have been done.
+// The connection is lost or could not be made; the statement under way may have taken effect.
 class ConnectionError : public StoreError {
  public:
   explicit ConnectionError(const std::string& text)
       : StoreError{StoreErrorKind::unavailable, text} {}
 };
 
-// The same where nothing was done: of a statement, or of the transaction that it was a part of.
+// The same, but the statement and its transaction have certainly not taken effect.
 class NotDoneError : public ConnectionError {
  public:
   using ConnectionError::ConnectionError;
 };
 
-// The server has refused a statement, and has done nothing of it; `code` is the SQLSTATE.
+// The server has refused a statement, which had no effect; `code` is the SQLSTATE.
 class StatementError : public StoreError {
  public:
   StatementError(const std::string& text, std::string code);
 
   const std::string& code() const { return code_; }
-  // Of two transactions that got into each other's way, which may be tried again.
+  // Whether two transactions collided, so that the statement may be tried again.
   bool is_transient() const;
 
  private:
   std::string code_;
 };
 
-// One thread at a time. Once it is broken it stays so.
+// For one thread at a time. A broken connection stays broken.
 class Connection {
  public:
-  // To the first server of `uri`, as libpq takes it, that takes writes. It waits for answers as
-  // whole_ledger_within says.
+  // Connects to the first server of the libpq URI that accepts writes. The deadline is
+  // whole_ledger_within.
   explicit Connection(const std::string& uri);
   Connection(const Hosts& hosts, const Host& host);
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  // Prepared at the first use on this connection; `statement` must live as long as it.
+  // Runs a statement, and prepares it at its first use. `statement` must outlive the connection.
   Result run(const char* statement, const Parameters& parameters = {});
-  // Without being prepared, for what is seldom asked.
+  // Runs a rare statement without preparing it.
   Result run_once(const char* statement);
-  // Several statements, without values.
+  // Runs several statements without parameters.
   void run_script(const std::string& statements);
 
-  // Past it a call throws ConnectionError, and the connection is broken.
+  // Sets the time after which a call throws ConnectionError and the connection is broken.
   void set_deadline(std::chrono::milliseconds deadline) { deadline_ = deadline; }
-  // Gets the server's warnings from now on.
-  void set_tell(Tell tell) { tell_ = std::move(tell); }
-  // Says that no pooler is in between, whose errors read like the server's.
+  // Sets the receiver of the server's warnings.
+  void set_report(Report report) { report_ = std::move(report); }
+  // Declares that no pooler is in between; its errors look like the server's.
   void trust_errors() { trusts_errors_ = true; }
 
-  // Throws NotDoneError, and breaks the connection, if the server takes no writes (any more).
+  // Throws NotDoneError, and breaks the connection, if the server does not accept writes.
   void expect_writable();
 
-  // Whether it can be used, without asking: looks at what the server has sent, such as its end.
+  // Whether the connection can be used. Sends nothing; only reads what the server has sent, such as
+  // its end.
   bool is_usable();
   bool is_broken() const { return ::PQstatus(connection_.get()) != CONNECTION_OK; }
   bool is_in_transaction() const {
     return ::PQtransactionStatus(connection_.get()) != PQTRANS_IDLE;
   }
-  // Whether it broke because no answer came in time.
+  // Whether it broke because an answer did not come in time.
   bool was_silent() const { return was_silent_; }
 
   std::string parameter(const char* name) const;
   int backend_id() const { return ::PQbackendPID(connection_.get()); }
-  // The server's host and port, for people; and the one of the URI that led there.
+  // The server's host and port, for people.
   const std::string& server() const { return server_; }
+  // The host of the URI that led to the server.
   const Host& host() const { return host_; }
 
  private:
@@ -118,7 +120,7 @@ class Connection {
   PGresult* next_result(Time until);
   void wait(short events, Time until);
   void hear(const PGresult* notice);
-  void tell_warnings();
+  void report_warnings();
 
   void give_up() { connection_.reset(); }
   [[noreturn]] void fail(const Result& failed, bool is_certain);
@@ -131,11 +133,11 @@ class Connection {
   std::string server_;
   std::vector<const char*> prepared_;
   std::chrono::milliseconds deadline_ = whole_ledger_within;
-  Tell tell_;
-  std::vector<std::string> warnings_;  // not told yet
-  std::string doubt_;  // why what was committed may not be where it should be; empty: none
+  Report report_;
+  std::vector<std::string> warnings_;  // not reported yet
+  std::string doubt_;  // why a commit may be missing on the standby; empty: it is not
   bool trusts_errors_ = false;
-  bool has_ended_ = false;  // the server has said so
+  bool has_ended_ = false;  // the server has announced the end of the session
   bool was_silent_ = false;
 };
 

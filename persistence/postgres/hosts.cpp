@@ -22,7 +22,7 @@ std::vector<std::string> split(const std::string& list) {
   return parts;
 }
 
-// Where the lists do not fit each other libpq says so.
+// Lists of different lengths are passed on unsplit, and libpq reports them.
 std::vector<Host> hosts_of(const std::string& names, const std::string& addresses,
                            const std::string& ports) {
   auto name_list = split(names);
@@ -47,7 +47,7 @@ std::string take(std::map<std::string, std::string>& options, const std::string&
   return node.empty() ? std::string{} : node.mapped();
 }
 
-// 0 would be for ever.
+// 0 would mean no timeout.
 std::string shorter_timeout(const std::string& wanted) {
   int seconds = 0;
   std::from_chars(wanted.data(), wanted.data() + wanted.size(), seconds);
@@ -60,9 +60,8 @@ std::string shorter_timeout(const std::string& wanted) {
 Hosts::Hosts(const std::string& uri) {
   auto options = options_of(uri);
   if (!options) {
-    throw StoreError{
-        StoreErrorKind::refused,
-        "that is no URI of PostgreSQL; one reads like postgresql://USER@HOST:5432/DATABASE"};
+    throw StoreError{StoreErrorKind::refused,
+                     "not a URI of PostgreSQL, such as postgresql://USER@HOST:5432/DATABASE"};
   }
   options_ = std::move(*options);
   const std::string names = take(options_, "host");
@@ -98,7 +97,7 @@ std::map<std::string, std::string> Hosts::parameters_of(const Host& host) const 
   return parameters;
 }
 
-// As in "-c search_path=a,b -c …"; a backslash takes the next character as it is.
+// Parses "-c search_path=a,b -c …"; a backslash escapes the next character.
 std::string Hosts::search_path() const {
   constexpr std::string_view name = "search_path=";
   const auto options = options_.find("options");

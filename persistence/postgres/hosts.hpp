@@ -1,5 +1,5 @@
-// The servers that a URI names. libpq would go through them by itself, but always in the URI's
-// order, so that each new connection would wait again for a server that hangs.
+// The servers that a URI names. libpq could try them itself, but always in the URI's order, so each
+// new connection would wait again for a server that hangs.
 #pragma once
 
 #include <map>
@@ -8,7 +8,7 @@
 
 namespace credits::persistence::postgres {
 
-// As the URI has them; what is empty is left to libpq.
+// A host as the URI names it; empty fields are left to libpq.
 struct Host {
   std::string name;
   std::string address;
@@ -17,22 +17,22 @@ struct Host {
   bool operator==(const Host&) const = default;
 };
 
-// One thread at a time.
+// For one thread at a time.
 class Hosts {
  public:
-  // Throws StoreError if that is no URI.
+  // Throws StoreError if `uri` is not a URI of PostgreSQL.
   explicit Hosts(const std::string& uri);
 
-  // In the order in which they are to be tried.
+  // The hosts in the order in which to try them.
   const std::vector<Host>& in_order() const { return hosts_; }
   void put_first(const Host& host);
   void put_last(const Host& host);
 
-  // libpq's parameters of a connection to `host`. What the URI leaves open is set so that a failed
-  // server is noticed, and so that only one that takes writes will do.
+  // libpq's parameters of a connection to `host`. Defaults for options that the URI leaves open
+  // make libpq notice a failed server, and reject one that does not accept writes.
   std::map<std::string, std::string> parameters_of(const Host& host) const;
 
-  // That the URI's options set; empty: none.
+  // The search path that the URI's options set; empty: none.
   std::string search_path() const;
 
  private:

@@ -12,9 +12,9 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds backoff_min{50};
 constexpr milliseconds backoff_max{1'000};
-// A try that takes longer has met a server that hangs.
+// An attempt that takes longer has met a hanging server.
 constexpr milliseconds try_slow{1'500};
-constexpr std::size_t told_max = 100;
+constexpr std::size_t reported_max = 100;
 
 }  // namespace
 
@@ -67,8 +67,8 @@ std::unique_ptr<Connection> Pool::connect_to(const Hosts& hosts, const Host& hos
                                              Generation& generation) {
   auto connection = std::make_unique<Connection>(hosts, host);
   connection->set_deadline(deadline_);
-  connection->set_tell(
-      [this](std::string_view name, const std::string& text) { tell_once(name, text); });
+  connection->set_report(
+      [this](std::string_view name, const std::string& text) { report_once(name, text); });
   connection->run_script(set_up_);
   const Server server = ask_server(*connection);
   if (is_behind_pooler(*connection, server)) {
@@ -85,7 +85,8 @@ std::unique_ptr<Connection> Pool::connect_to(const Hosts& hosts, const Host& hos
   return connection;
 }
 
-// Once for each server; a pooler may be set otherwise while it runs, but its sessions then end.
+// Checked once for each server: a pooler may be reconfigured while it runs, but its sessions then
+// end.
 void Pool::expect_sessions(const Hosts& hosts, const Host& host, Connection& connection) {
   {
     const std::lock_guard lock{mutex_};
@@ -107,7 +108,7 @@ void Pool::expect_sessions(const Hosts& hosts, const Host& host, Connection& con
 void Pool::give_back(std::unique_ptr<Connection> connection, Generation generation) {
   if (!connection) return;
   const bool is_whole = !connection->is_broken();
-  if (is_whole && connection->is_in_transaction()) return;  // which ends with it
+  if (is_whole && connection->is_in_transaction()) return;  // closing it ends the transaction
   connection->set_deadline(deadline_);
   const std::lock_guard lock{mutex_};
   if (connection->was_silent()) hosts_.put_last(connection->host());
@@ -138,7 +139,7 @@ void Pool::succeed(const Host& host) {
   hosts_.put_first(host);
 }
 
-// Nodes that have lost their server at once do not come back at once.
+// Nodes that lose their server at the same moment do not all reconnect at the same moment.
 void Pool::fail(std::exception_ptr failure) {
   const std::lock_guard lock{mutex_};
   backoff_ = std::clamp(backoff_ * 2, backoff_min, backoff_max);
@@ -178,18 +179,18 @@ Pool::Generation Pool::note(const Server& server) {
     }
     generation = generation_;
   }
-  if (tell_ && is_first) tell_("database_connected", describe(server));
-  if (tell_ && !changed.empty()) tell_("database_changed", changed);
+  if (report_ && is_first) report_("database_connected", describe(server));
+  if (report_ && !changed.empty()) report_("database_changed", changed);
   return generation;
 }
 
-// There may be a warning for each statement.
-void Pool::tell_once(std::string_view name, const std::string& text) {
+// A server may send a warning with each statement.
+void Pool::report_once(std::string_view name, const std::string& text) {
   {
     const std::lock_guard lock{mutex_};
-    if (told_.size() == told_max || !told_.insert(text).second) return;
+    if (reported_.size() == reported_max || !reported_.insert(text).second) return;
   }
-  if (tell_) tell_(name, text);
+  if (report_) report_(name, text);
 }
 
 }  // namespace credits::persistence::postgres

@@ -1,5 +1,5 @@
-// Connections that several threads share, made again with backoff, to whichever server takes
-// writes.
+// Connections shared by several threads, to whichever server accepts writes. Lost ones are made
+// again, with backoff.
 //
 // Every function throws StoreError; the text names the server, never a password.
 #pragma once
@@ -24,29 +24,27 @@
 
 namespace credits::persistence::postgres {
 
-// Connections that threads take and give back. One that the server has ended meanwhile is not lent.
-// When one breaks, all that were made before it are given up, and a new generation begins: what was
-// read in an earlier one may not be so any more, as another server may answer now. So it does
-// where another one is seen to answer.
+// Threads borrow connections and return them. A connection that the server has ended meanwhile is
+// not lent. When one breaks, or another server is found to answer, all older connections are given
+// up and a new generation begins: data read in an earlier one may be out of date.
 //
-// What a new connection shows is durable: before it is lent, a commit of its own has come through,
-// to the standbys too that the server waits for. It is refused if the server takes no writes, has
-// another ledger than the one before, or a newer schema.
+// A new connection shows only durable data: before it is lent, a commit of its own must complete,
+// also on the standbys that the server waits for. It is refused if the server does not accept
+// writes, or has another ledger than before or a newer schema.
 class Pool {
  public:
   using Generation = std::uint64_t;
 
-  // `set_up` are statements that each new connection begins with. `tell` gets who
-  // answers as "database_connected" and, when it is another one, "database_changed"; and each
-  // warning of a server once, as "database_warning". `deadline` is that
-  // of each call on its connections.
-  Pool(const std::string& uri, std::string set_up, Tell tell = {},
+  // Each new connection begins with the statements `set_up`. `report` receives the server as
+  // "database_connected", a change of server as "database_changed", and each different warning of a
+  // server once, as "database_warning". `deadline` applies to each call on a connection.
+  Pool(const std::string& uri, std::string set_up, Report report = {},
        std::chrono::milliseconds deadline = answer_within)
-      : set_up_{std::move(set_up)}, tell_{std::move(tell)}, deadline_{deadline}, hosts_{uri} {}
+      : set_up_{std::move(set_up)}, report_{std::move(report)}, deadline_{deadline}, hosts_{uri} {}
 
-  // Runs `work` on a connection; twice if the first turns out to be lost with nothing done. So it
-  // is one transaction, or can be repeated. Where no connection can be made it fails at once until
-  // some time has passed since the last try, longer each time.
+  // Runs `work` on a connection, and once more if the first one proves lost without an effect.
+  // `work` must therefore be one transaction, or repeatable. After a failure to connect, calls fail
+  // immediately for a time that grows with each failure.
   template <class Work>
   auto with(const Work& work) {
     for (bool is_last = false;; is_last = true) {
@@ -59,7 +57,7 @@ class Pool {
     }
   }
 
-  // A new connection that is the caller's, and goes before the pool does.
+  // A new connection that belongs to the caller. The pool must outlive it.
   std::unique_ptr<Connection> separate();
 
   Generation generation() const;
@@ -90,12 +88,12 @@ class Pool {
   void put_last(const Host& host);
   Generation note(const Server& server);
   void expect_same_ledger(const Server& server);
-  void tell_once(std::string_view name, const std::string& text);
+  void report_once(std::string_view name, const std::string& text);
 
   const std::string set_up_;
-  const Tell tell_;
+  const Report report_;
   const std::chrono::milliseconds deadline_;
-  mutable std::mutex mutex_;  // guards all below
+  mutable std::mutex mutex_;  // guards all members below
   Hosts hosts_;
   Generation generation_ = 1;
   std::vector<std::unique_ptr<Connection>> idle_;  // of this generation
@@ -103,10 +101,10 @@ class Pool {
   std::chrono::milliseconds backoff_{0};
   std::exception_ptr last_failure_;
   std::minstd_rand jitter_{std::random_device{}()};
-  std::optional<Server> server_;        // that answered last
-  std::string ledger_id_;               // the first that was seen
-  std::set<std::string> has_sessions_;  // poolers that give each connection its own
-  std::set<std::string> told_;
+  std::optional<Server> server_;        // the last one that answered
+  std::string ledger_id_;               // of the first ledger that was seen
+  std::set<std::string> has_sessions_;  // poolers that give each connection its own session
+  std::set<std::string> reported_;
 };
 
 }  // namespace credits::persistence::postgres

@@ -17,11 +17,11 @@ using postgres::Parameters;
 std::string read(Connection& connection) {
   const auto result = connection.run(postgres::sql::select_quota);
   if (result.rows() == 0)
-    throw StoreError{StoreErrorKind::refused, "the ledger in PostgreSQL has no quota any more"};
+    throw StoreError{StoreErrorKind::refused, "the ledger in PostgreSQL has lost its quota"};
   return result.text(0, 0);
 }
 
-// Returns how many rows were written: one or none.
+// Returns the number of rows written: one or none.
 std::int64_t write(Connection& connection, const char* statement,
                    std::initializer_list<std::string_view> texts) {
   Parameters parameters;

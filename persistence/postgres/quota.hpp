@@ -1,7 +1,6 @@
-// The quota of a ledger in PostgreSQL, one for all its nodes. What is in it is its callers'
-// business.
+// The quota of a ledger in PostgreSQL, one for all its nodes. Its content is up to the callers.
 //
-// Any thread may use it. Every function throws StoreError; of a write whose connection is lost the
+// Thread-safe. Every function throws StoreError. If the connection is lost during a write, the
 // outcome is unknown.
 #pragma once
 
@@ -17,18 +16,18 @@ class Pool;
 
 class PostgresQuota {
  public:
-  // Of a database in which the store has made its tables. Connects at the first use.
+  // The store must have created its tables in the database. Connects at the first use.
   explicit PostgresQuota(const std::string& uri);
   ~PostgresQuota();
   PostgresQuota(const PostgresQuota&) = delete;
   PostgresQuota& operator=(const PostgresQuota&) = delete;
 
-  // The quota; `first` where there is none yet, and from then on.
+  // Returns the quota. If there is none yet, stores `first` and returns that.
   std::string read_or_keep(std::string_view first);
   std::string read();
   void replace(std::string_view quota);
-  // The same if the stored text is `old`; returns whether it was. The database decides: of several
-  // such calls at once, on any nodes, one succeeds.
+  // Replaces the quota if the stored text is `old`; returns whether it was. The database decides:
+  // of several such calls at once, on any nodes, one succeeds.
   bool replace_if(std::string_view old, std::string_view quota);
 
  private:

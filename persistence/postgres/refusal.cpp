@@ -19,7 +19,7 @@ using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds wait_max{5};
 
-// Waits for the server; whether it has done something before `deadline`.
+// Waits for the server. Returns whether it has reacted before `deadline`.
 bool wait_for(PGconn* connection, PostgresPollingStatusType status,
               steady_clock::time_point deadline) {
   pollfd socket{::PQsocket(connection),
@@ -29,7 +29,7 @@ bool wait_for(PGconn* connection, PostgresPollingStatusType status,
   return left > 0 && ::poll(&socket, 1, static_cast<int>(left)) > 0;
 }
 
-// Why no connection can be made, in libpq's words; empty if one can be, or nobody answers in time.
+// libpq's reason why no connection can be made; empty if one can be, or nothing answers in time.
 std::string failure_of(const std::string& uri) {
   const std::array<const char*, 2> keywords{"dbname", nullptr};
   const std::array<const char*, 2> values{uri.c_str(), nullptr};
@@ -47,7 +47,7 @@ std::string failure_of(const std::string& uri) {
   return status == PGRES_POLLING_FAILED ? ::PQerrorMessage(connection.get()) : "";
 }
 
-// The user or its password, the database, the right to connect.
+// The server refuses the user or its password, the database, or the right to connect.
 bool is_refusal(std::string_view code) {
   return code.starts_with("28") || code == "3D000" || code == "42501";
 }

@@ -32,9 +32,9 @@ bool has_schema(Connection& connection) {
   return connection.run_once(sql::has_schema).integer(0, 0) != 0;
 }
 
-// Where the tables are, or are to be.
+// The schema of the tables, existing or new.
 struct Place {
-  std::string schema;  // these two quoted
+  std::string schema;  // both are quoted identifiers
   std::string user;
 };
 
@@ -42,9 +42,8 @@ Place find_place(Connection& connection) {
   const Result found = connection.run_once(sql::current_schema);
   if (!found.is_null(0, 0)) return {found.text(0, 0), found.text(0, 1)};
   throw StoreError{StoreErrorKind::refused,
-                   "no schema of the search path (" + found.text(0, 2) +
-                       ") is there for the user " + found.text(0, 1) + " in PostgreSQL at " +
-                       connection.server() +
+                   "no schema of the search path (" + found.text(0, 2) + ") exists for the user " +
+                       found.text(0, 1) + " in PostgreSQL at " + connection.server() +
                        "; create one, or GRANT CREATE, USAGE ON SCHEMA … TO " + found.text(0, 1)};
 }
 
@@ -54,46 +53,46 @@ void make_tables(Connection& connection, const Place& place) {
   } catch (const StatementError& error) {
     if (error.code() != permission_denied) throw;
     throw StoreError{StoreErrorKind::refused, std::string{error.what()} +
-                                                  "; let an administrator do: GRANT CREATE, USAGE "
+                                                  "; ask an administrator for: GRANT CREATE, USAGE "
                                                   "ON SCHEMA " +
                                                   place.schema + " TO " + place.user};
   }
 }
 
-void tell_other_schema(Connection& connection, const Place& place, const Tell& tell) {
+void report_other_schema(Connection& connection, const Place& place, const Report& report) {
   const Result other = connection.run_once(sql::other_schema);
-  if (other.rows() == 0 || !tell) return;
-  tell("ledger_in_other_schema", "a ledger is made in the schema " + place.schema +
-                                     ", the first of the search path; the one in the schema " +
-                                     other.text(0, 0) + " is left alone");
+  if (other.rows() == 0 || !report) return;
+  report("ledger_in_other_schema", "a ledger is created in the schema " + place.schema +
+                                       ", the first of the search path; the one in the schema " +
+                                       other.text(0, 0) + " is left alone");
 }
 
 }  // namespace
 
-void check_server(Connection& connection, const Tell& tell) {
+void check_server(Connection& connection, const Report& report) {
   if (connection.parameter("server_encoding") != "UTF8") {
     throw StoreError{StoreErrorKind::refused, "the PostgreSQL database has the encoding " +
                                                   connection.parameter("server_encoding") +
                                                   "; make one with UTF8"};
   }
   if (connection.run_once("SHOW fsync").text(0, 0) != "on") {
-    throw StoreError{
-        StoreErrorKind::refused,
-        "the PostgreSQL server has fsync off, so a crash loses what was answered; turn it on"};
+    throw StoreError{StoreErrorKind::refused,
+                     "the PostgreSQL server has fsync off, and a crash would lose acknowledged "
+                     "writes; turn it on"};
   }
   const Result timeout = connection.run_once(sql::short_statement_timeout);
-  if (timeout.rows() == 0 || !tell) return;
-  tell("statement_timeout_short",
-       "the user or the database in PostgreSQL has a statement_timeout of " + timeout.text(0, 0) +
-           ", in which large batches may not be done; set it to 5s or more, or to 0");
+  if (timeout.rows() == 0 || !report) return;
+  report("statement_timeout_short",
+         "the user or the database in PostgreSQL has a statement_timeout of " + timeout.text(0, 0) +
+             ", which may be too short for large batches; set it to 5s or more, or to 0");
 }
 
-void make_schema(Connection& connection, const Tell& tell) {
+void make_schema(Connection& connection, const Report& report) {
   const Place place = find_place(connection);
   connection.run_script(sql::begin_durable);
   connection.run(sql::lock_schema);
   if (!has_schema(connection)) {
-    tell_other_schema(connection, place, tell);
+    report_other_schema(connection, place, report);
     make_tables(connection, place);
   }
   const auto found = read_ledger(connection).schema_version;

@@ -1,22 +1,22 @@
-// The tables of the PostgreSQL engine in a database.
+// Checks and creates the PostgreSQL engine's tables in a database.
 #pragma once
 
 #include "persistence/postgres/connection.hpp"
 
 namespace credits::persistence::postgres {
 
-// Throws StoreError if the database cannot keep what is promised; tells what may be in the way.
-void check_server(Connection& connection, const Tell& tell = {});
+// Throws StoreError if the database cannot keep the store's promises. Reports doubtful settings.
+void check_server(Connection& connection, const Report& report = {});
 
-// Makes the tables in the first schema of the search path if they are missing there; whoever does
-// so at the same time waits. Tells if a schema after it has a ledger, which is left alone. Throws
-// StoreError if they are of a newer schema.
-void make_schema(Connection& connection, const Tell& tell = {});
+// Creates the tables in the first schema of the search path if they are missing there; concurrent
+// callers wait. Reports a ledger in a later schema of the path, which is left alone. Throws
+// StoreError if the tables have a newer schema version.
+void make_schema(Connection& connection, const Report& report = {});
 
-// Throws StoreError if there are none, or of another schema.
+// Throws StoreError if there are no tables, or they have a newer schema version.
 void expect_schema(Connection& connection);
 
-// Of the ledger that is there. Throws a StoreError that is `broken` if its schema is newer than
+// The id of the existing ledger. Throws a StoreError of kind `broken` if its schema is newer than
 // this program.
 std::string read_ledger_id(Connection& connection);
 

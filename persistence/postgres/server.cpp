@@ -26,7 +26,7 @@ std::string with_timeline(const std::string& text, const std::string& timeline) 
   return timeline.empty() ? text : text + ", timeline " + std::to_string(number_of(timeline));
 }
 
-// Not all that speak PostgreSQL's protocol have timelines.
+// Not every database that speaks PostgreSQL's protocol has timelines.
 std::string ask_timeline(Connection& connection) {
   try {
     return connection.run_once(sql::timeline).text(0, 0);
@@ -35,7 +35,7 @@ std::string ask_timeline(Connection& connection) {
   }
 }
 
-// As PgBouncer says it, which then closes the connection.
+// PgBouncer's wording; it then closes the connection.
 bool refuses_transactions(const StoreError& error) {
   return std::string_view{error.what()}.find("statement pooling") != std::string_view::npos;
 }
@@ -104,9 +104,9 @@ void pass_barrier(Connection& connection) {
 }
 
 std::string reason_of(const ConnectionError& error) {
-  std::string_view told = error.what();
-  if (told.ends_with(maybe_done)) told.remove_suffix(maybe_done.size());
-  return std::string{told};
+  std::string_view text = error.what();
+  if (text.ends_with(maybe_done)) text.remove_suffix(maybe_done.size());
+  return std::string{text};
 }
 
 std::string difference(const Server& before, const Server& now) {
@@ -118,10 +118,10 @@ std::string difference(const Server& before, const Server& now) {
       "PostgreSQL at " + now.address + (is_same_place ? " was started again" : " answers now"),
       now.timeline);
   if (is_same_place) return text;
-  const char* const warning =
-      timeline_now < timeline_before
-          ? "; it is one that another has been promoted over, and may lack what was answered since"
-          : "";
+  const char* const warning = timeline_now < timeline_before
+                                  ? "; another server has been promoted over it, and it may lack "
+                                    "the writes acknowledged since"
+                                  : "";
   return text + " (before: " + with_timeline(before.address, before.timeline) + ")" + warning;
 }
 

@@ -1,7 +1,7 @@
 // All SQL of the PostgreSQL engine.
 //
-// Months are YYYYMM, times milliseconds since 1970, kinds, backends and counters the numbers of
-// their enums in actors/ledger. Ids compare byte by byte (COLLATE "C"), as everywhere else.
+// Months are YYYYMM; times are milliseconds since 1970; kinds, backends and counters are the
+// numbers of stored_kind.hpp. Ids compare byte by byte (COLLATE "C"), as everywhere else.
 #pragma once
 
 namespace credits::persistence::postgres::sql {
@@ -9,31 +9,31 @@ namespace credits::persistence::postgres::sql {
 inline constexpr int schema_version = 1;
 #define CREDITS_SCHEMA_VERSION "1"
 
-// For the advisory locks of this program, whatever else uses the database.
+// The advisory locks of this program; the numbers avoid those of other programs.
 inline constexpr const char* lock_schema = "SELECT pg_advisory_xact_lock(7247262851001)";
 inline constexpr const char* try_lock_pruning = "SELECT pg_try_advisory_xact_lock(7247262851002)";
 
-// By a look at the catalogue: to_regclass() may remember what was before a lock was waited for.
+// Reads the catalogue: to_regclass() may return its result from before the wait for a lock.
 #define CREDITS_HAS_LEDGER                                                       \
   "EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace" \
   " WHERE c.relname = 'credits_ledger' AND n.nspname = current_schema())"
 
-// A commit is answered when it is durable, on the standbys too that the server waits for; where the
-// server has it stronger it stays so. For a transaction or, if not `is_local`, for the session.
+// Makes the server answer a commit only when it is durable, also on the standbys that it waits for.
+// A stronger setting is kept. Applies to a transaction or, if not `is_local`, to the session.
 #define CREDITS_DURABLE(is_local)                           \
   "SELECT set_config('synchronous_commit', 'on', " is_local \
   ")"                                                       \
   " WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');"
 inline constexpr const char* begin_durable = "BEGIN;" CREDITS_DURABLE("true");
-// The same, whatever isolation the server has as its default: a statement that has waited for
-// another transaction goes on with what that one has committed, and does not fail.
+// The same, whatever the server's default isolation: after waiting for another transaction, a
+// statement continues with the data which that one has committed, and does not fail.
 inline constexpr const char* begin_durable_read_committed =
     "BEGIN ISOLATION LEVEL READ COMMITTED;" CREDITS_DURABLE("true");
 
-// No statement waits for ever, and nothing is held for a node that has stopped. Statements are
-// short, so that it never pays to compile them. A plan that was made while a table was empty must
-// not read all of it later: without the last setting the plans of select_names, select_page,
-// forget_names and delete_pruned would, until the table is analyzed.
+// No statement waits for ever, and no lock is kept for a node that has stopped. Statements are too
+// short for compiling them to pay off. A plan made while a table was empty must not scan the whole
+// table later: without the last setting, select_names, select_page, forget_names and delete_pruned
+// would, until the table is analyzed.
 inline constexpr const char* set_up = CREDITS_DURABLE("false")
     "SELECT set_config(name, at_most, false)"
     " FROM (VALUES ('statement_timeout', '10s'), ('lock_timeout', '5s'),"
@@ -54,8 +54,9 @@ inline constexpr const char* timeline =
     "SELECT CASE WHEN pg_is_in_recovery() THEN ''"
     " ELSE substr(pg_walfile_name(pg_current_wal_lsn()), 1, 8) END";
 
-// Waits as every commit does, for an entry in the server's log that says nothing. One that nobody
-// waits for any more would go on waiting for its standby, with a connection of the server's.
+// Commits an entry without content in the server's log, and waits as every commit does. A barrier
+// that nobody waits for any more would still wait for its standby, and occupy a connection of the
+// server.
 inline constexpr const char* barrier = "BEGIN;" CREDITS_DURABLE("true")
     "SELECT pg_logical_emit_message(true, 'creditsd', '');"
     "COMMIT";
@@ -65,8 +66,8 @@ inline constexpr const char* end_forgotten_barriers =
     " AND query LIKE '%pg_logical_emit_message(true, ''creditsd''%'"
     " AND query_start < clock_timestamp() - interval '15 s'";
 
-// In the first schema of the search path, where tables are made: a ledger in another one is not
-// this one.
+// Looks in the first schema of the search path, where tables are created; a ledger in another
+// schema is a different one.
 inline constexpr const char* has_schema = "SELECT " CREDITS_HAS_LEDGER;
 inline constexpr const char* other_schema =
     "SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace"
@@ -79,9 +80,8 @@ inline constexpr const char* short_statement_timeout =
     " WHERE name = 'statement_timeout' AND setting::bigint BETWEEN 1 AND 4999";
 inline constexpr const char* select_ledger = "SELECT schema_version, ledger_id FROM credits_ledger";
 
-// The columns of a row: in the table of installs, and in that of the baselines that pruned entries
-// led to. Reservations are in `holds`, see holds.hpp; `hash` is that of the newest entry, see
-// chain.hpp.
+// The columns of a row, in the table of installs and in that of the baselines. `holds` has the
+// reservations, see holds.hpp; `hash` is that of the newest entry, see chain.hpp.
 #define CREDITS_ROW_DEFINITION                  \
   "install_id text COLLATE \"C\" PRIMARY KEY, " \
   "tier_snapshot text NOT NULL, "               \
@@ -109,8 +109,8 @@ inline constexpr const char* select_ledger = "SELECT schema_version, ledger_id F
   "holds = EXCLUDED.holds"
 #define CREDITS_ROW_REPLACED CREDITS_ROW_REPLACED_BUT_HASH ", hash = EXCLUDED.hash"
 
-// `replaced_version` is the version that the last write of a row replaced: with it the guard of
-// that write is a part of it.
+// `replaced_version` is the version that the last write of a row replaced. As a column, it lets the
+// guard of that write be a part of the statement.
 inline constexpr const char* schema = R"(
   CREATE TABLE credits_ledger (ledger_id text NOT NULL, schema_version integer NOT NULL);
   INSERT INTO credits_ledger VALUES (md5(random()::text || clock_timestamp()::text), 1);
@@ -131,7 +131,7 @@ inline constexpr const char* schema = R"(
     idempotency_key text,
     reservation_id text,
     expires_at_ms bigint,
-    imported bytea,              -- of an import: what the old ledger had
+    imported bytea,              -- for an import: the counters of the old ledger
     request text,                -- with status and answer: the entry's receipt
     status integer,
     answer text,
@@ -140,7 +140,7 @@ inline constexpr const char* schema = R"(
     PRIMARY KEY (install_id, version)
   );
   CREATE INDEX credits_entries_by_age ON credits_entries USING brin (at_ms);
-  CREATE TABLE credits_names (   -- by which entries are found
+  CREATE TABLE credits_names (   -- names by which entries are found
     install_id text COLLATE "C" NOT NULL,
     kind smallint NOT NULL,
     name text COLLATE "C" NOT NULL,
@@ -149,7 +149,7 @@ inline constexpr const char* schema = R"(
     PRIMARY KEY (install_id, kind, name)
   );
   CREATE INDEX credits_names_by_age ON credits_names USING brin (at_ms);
-  CREATE TABLE credits_baselines (  -- the rows that the pruned entries led to
+  CREATE TABLE credits_baselines (  -- rows that stand for pruned entries
 )" CREDITS_ROW_DEFINITION R"(
   );
   CREATE TABLE credits_quota (   -- one row
@@ -167,18 +167,18 @@ inline constexpr const char* replace_quota =
 inline constexpr const char* replace_this_quota =
     "UPDATE credits_quota SET quota = $2 WHERE quota = $1";
 
-// One statement for a batch. Rows are locked in the order of their ids, so that two batches never
-// wait for each other; and not for long, as one row that somebody holds would hold up the rest:
-// less than the statement may take, so that it is known to be the lock.
+// Writes a batch in one statement. Rows are locked in the order of their ids, so two batches never
+// deadlock. The lock timeout is short, as one held row would delay the others, and shorter than the
+// statement timeout, so that the error shows that a lock was the reason.
 //
-// Of an install whose version or history is not the one that is replaced nothing is written. What
-// the batch has as an install's `hash` is the new one, and behind it the one that is replaced:
-// ON CONFLICT sees no other values than those of the table's columns. An install that should be
-// there and is gone would be inserted anew; then the statement fails with division_by_zero.
+// An install is written only if its version and hash are those that the batch replaces. The batch's
+// `hash` is the new hash followed by the replaced one, as ON CONFLICT sees only values of the
+// table's columns. An install that should exist but is gone would be inserted again; the statement
+// then fails with division_by_zero.
 //
-// What the commit needs is set inside the transaction, as the session may not be ours alone. A
-// schema that a newer program has upgraded meanwhile fails the statement with
-// invalid_argument_for_logarithm, as this program would drop what it does not know.
+// Settings for the commit are made inside the transaction, as the session may be shared. If a newer
+// program has upgraded the schema meanwhile, the statement fails with
+// invalid_argument_for_logarithm, as this program would lose data that it does not know.
 inline constexpr const char* append = R"(
   WITH settings AS MATERIALIZED (
     SELECT set_config('lock_timeout',
@@ -218,17 +218,17 @@ inline constexpr const char* append = R"(
   SELECT install_id FROM written
 )";
 
-// A row without an id stands for a server that takes no writes, so whose rows may be old.
+// A row without an id means that the server does not accept writes; its rows may be stale.
 inline constexpr const char* select_stamps =
     "SELECT install_id, version, hash FROM credits_installs WHERE install_id = ANY($1)"
     " UNION ALL SELECT NULL, 0, NULL WHERE current_setting('transaction_read_only') = 'on'";
 
-// Of these installs the ones that nobody else holds, which nobody else can take any more.
+// Locks those of the installs that no other transaction holds.
 inline constexpr const char* lock_free_installs =
     "SELECT install_id FROM credits_installs WHERE install_id = ANY($1)"
     " ORDER BY install_id FOR UPDATE SKIP LOCKED";
 
-// What a write needs of the disk; to be taken back.
+// Takes as much room on the disk as a write needs; to be rolled back.
 inline constexpr const char* insert_blank_entries = R"(
   INSERT INTO credits_entries
   SELECT '', version, 0, 0, repeat('x', 1000), NULL, 0, 0, 0, NULL, NULL, NULL, NULL, NULL, NULL,
@@ -242,7 +242,7 @@ inline constexpr const char* select_page =
     " FROM credits_installs"
     " WHERE install_id > $1 AND install_id >= $2 AND starts_with(install_id, $2)"
     " AND ($3::text IS NULL OR tier_snapshot = $3) ORDER BY install_id LIMIT $4";
-// Exact where there are few; else an estimate, as the server's VACUUM and ANALYZE keep it.
+// Exact for few installs; otherwise the estimate that the server's VACUUM and ANALYZE maintain.
 inline constexpr const char* count_installs = R"(
   SELECT CASE WHEN reltuples > 10000 THEN reltuples::bigint
     ELSE (SELECT count(*) FROM (SELECT FROM credits_installs LIMIT 10001) counted) END
@@ -254,7 +254,7 @@ inline constexpr const char* has_installs = "SELECT EXISTS (SELECT FROM credits_
   "e.install_id, e.version, e.at_ms, e.kind, e.tier, e.backend, e.credits, e.counter, e.month, " \
   "e.idempotency_key, e.reservation_id, e.expires_at_ms, e.imported, e.request, e.status, "      \
   "e.answer, e.mutation_id, e.hash"
-// The last column is the hash of the entry before.
+// The last column is the hash of the previous entry.
 #define CREDITS_ENTRY_COLUMNS CREDITS_ENTRY ", coalesce(before.hash, base.hash)"
 #define CREDITS_BEFORE                                                      \
   " LEFT JOIN credits_entries before"                                       \
@@ -264,7 +264,7 @@ inline constexpr const char* has_installs = "SELECT EXISTS (SELECT FROM credits_
 inline constexpr const char* select_entries =
     "SELECT " CREDITS_ENTRY_COLUMNS " FROM credits_entries e" CREDITS_BEFORE
     " WHERE e.install_id = $1 AND e.version < $2 ORDER BY e.version DESC LIMIT $3";
-// In the order of the names.
+// `place` is the position of the name in the query.
 inline constexpr const char* select_recalled =
     "SELECT " CREDITS_ENTRY_COLUMNS
     ", asked.place"
@@ -277,8 +277,8 @@ inline constexpr const char* select_names =
 inline constexpr const char* forget_names =
     "DELETE FROM credits_names WHERE ctid = ANY (ARRAY("
     " SELECT ctid FROM credits_names WHERE at_ms < $1 LIMIT $2))";
-// The oldest of an install, up to the first that is younger or that a name finds. In order, so that
-// of an install that does not fit in whole its oldest are among them.
+// The oldest entries of each install, up to the first that is younger or that a name finds. In
+// order, so that an install beyond the limit contributes its oldest entries.
 inline constexpr const char* select_prunable =
     "SELECT " CREDITS_ENTRY
     ", NULL::bytea FROM credits_entries e WHERE at_ms < $1 AND e.install_id <> ALL($3)"
@@ -297,9 +297,9 @@ inline constexpr const char* delete_pruned =
     "DELETE FROM credits_entries e USING unnest($1, $2) AS gone (install_id, version)"
     " WHERE e.install_id = gone.install_id AND e.version <= gone.version";
 
-// --- for what reads or writes a whole ledger
+// --- reading and writing whole ledgers
 
-inline constexpr const char* stand_still = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+inline constexpr const char* begin_snapshot = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 inline constexpr const char* count_entries = "SELECT count(*) FROM credits_entries";
 inline constexpr const char* select_all_baselines =
     "SELECT " CREDITS_ROW_COLUMNS " FROM credits_baselines ORDER BY install_id";
@@ -310,7 +310,7 @@ inline constexpr const char* fetch_rows = "FETCH 2000 FROM credits_rows";
 inline constexpr const char* select_entries_by_install =
     "DECLARE credits_all_entries NO SCROLL CURSOR FOR SELECT " CREDITS_ENTRY
     ", NULL::bytea FROM credits_entries e ORDER BY e.install_id, e.version";
-// As they were written, as far as their times tell, and each install's in order.
+// In the order of writing, as far as their times show it, and in order within each install.
 inline constexpr const char* select_entries_by_time =
     "DECLARE credits_all_entries NO SCROLL CURSOR FOR SELECT " CREDITS_ENTRY
     ", NULL::bytea FROM (SELECT *, max(at_ms) OVER (PARTITION BY install_id ORDER BY version)"

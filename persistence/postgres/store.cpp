@@ -15,7 +15,6 @@
 #include "actors/base/text.hpp"
 #include "actors/ledger/rules.hpp"
 #include "persistence/chain.hpp"
-#include "persistence/kept_text.hpp"
 #include "persistence/postgres/columns.hpp"
 #include "persistence/postgres/connection.hpp"
 #include "persistence/postgres/pool.hpp"
@@ -23,6 +22,7 @@
 #include "persistence/postgres/schema.hpp"
 #include "persistence/postgres/server.hpp"
 #include "persistence/postgres/sql.hpp"
+#include "persistence/valid_text.hpp"
 
 namespace credits::persistence {
 
@@ -43,22 +43,23 @@ using postgres::to_hash;
 using postgres::to_ms;
 using Array = Parameters::Array;
 
-// How much one call of prune() looks at.
+// The numbers of names and entries that one call of prune() looks at.
 constexpr std::int64_t forgotten_at_once = 20'000;
 constexpr std::int64_t pruned_at_once = 2'000;
 
 constexpr std::size_t installs_in_a_statement = 8'192;
-constexpr int tries_max = 5;  // of a statement that met another transaction
+constexpr int tries_max = 5;  // of a statement that collided with another transaction
 
-// An install whose row somebody held is taken to be held for so long, unless a look finds it free:
-// a batch looks before it writes, instead of waiting for what is held.
+// An install whose row was held counts as held for this long, unless a check finds it free: a batch
+// checks before it writes, instead of waiting for held rows.
 constexpr std::chrono::seconds held_for{60};
-constexpr std::chrono::seconds new_held_for{1};  // one that is being created cannot be looked at
+constexpr std::chrono::seconds new_held_for{
+    1};  // an install that is being created cannot be checked
 
-// How long an append goes on dividing its batch.
+// How long an append continues to divide its batch.
 constexpr std::chrono::seconds dividing_max{8};
 
-// SQLSTATEs of statements that did nothing, as some of their installs stood in the way.
+// SQLSTATEs of statements that had no effect because of some of their installs.
 constexpr std::string_view lock_not_available = "55P03";
 constexpr std::string_view query_canceled = "57014";                  // by statement_timeout
 constexpr std::string_view division_by_zero = "22012";                // a row is gone
@@ -66,18 +67,18 @@ constexpr std::string_view invalid_argument_for_logarithm = "2201E";  // the sch
 
 bool is_damage(std::string_view code) { return code == "XX001" || code == "XX002"; }
 
-// A value that the server cannot take or read, of the call or of the rows that it needs: the server
-// itself is well.
+// The server cannot accept or read a value, of the call or of the rows that it needs. The server
+// itself works.
 bool is_data_exception(std::string_view code) { return code.starts_with("22"); }
 
-// Whether the values or the rows of some install are what the server cannot take or read.
+// Whether the server cannot accept or read the values or rows of some install.
 bool is_of_one_install(std::string_view code) {
   const bool is_ours = code == division_by_zero || code == invalid_argument_for_logarithm;
   return !is_ours && (code.starts_with("22") || code.starts_with("23") || code.starts_with("54") ||
                       is_damage(code));
 }
 
-// The mutations of one install in a batch, as one.
+// The mutations of one install in a batch, merged.
 struct Merged {
   Stamp follows;
   std::vector<std::size_t> places;  // of the mutations
@@ -97,7 +98,7 @@ class PostgresCursor : public RowCursor {
   explicit PostgresCursor(std::unique_ptr<Connection> connection)
       : connection_{std::move(connection)} {
     connection_->set_deadline(page_within);
-    connection_->run_script(postgres::sql::stand_still);
+    connection_->run_script(postgres::sql::begin_snapshot);
     connection_->run_script(postgres::sql::select_all_rows);
   }
 
@@ -122,10 +123,10 @@ class PostgresCursor : public RowCursor {
 class PostgresStore : public Store {
  public:
   PostgresStore(const std::string& uri, const PostgresOptions& options)
-      : tell_{options.tell}, pool_{uri, postgres::sql::set_up, options.tell} {
+      : report_{options.report}, pool_{uri, postgres::sql::set_up, options.report} {
     pool_.with([&](Connection& connection) {
-      postgres::check_server(connection, options.tell);
-      postgres::make_schema(connection, options.tell);
+      postgres::check_server(connection, options.report);
+      postgres::make_schema(connection, options.report);
       count_installs(connection);
     });
   }
@@ -197,7 +198,7 @@ class PostgresStore : public Store {
         return one.second->outcome != Outcome::unknown;
       };
       if (std::none_of(installs.begin(), installs.end(), has_outcome)) throw;
-      tell("append_in_part", std::string{"a batch was written in part: "} + error.what());
+      report("append_in_part", std::string{"a batch was written in part: "} + error.what());
     }
     std::vector<Appended> appended(mutations.size());
     for (const auto& [id, install] : installs) {
@@ -212,13 +213,13 @@ class PostgresStore : public Store {
   }
 
   bool import(std::span<const Mutation> mutations) override {
-    expect_text(mutations);
+    expect_valid_text(mutations);
     auto merged = merge(mutations);
     Installs installs;
     for (auto& [id, install] : merged) installs.emplace_back(&id, &install);
     const bool was_empty = pool_.with([&](Connection& connection) {
       const Transaction transaction{connection};
-      // Before the lock, for which the writes of all nodes would wait.
+      // Checked before taking the lock, for which the writes of all nodes wait.
       if (connection.run(postgres::sql::has_installs).integer(0, 0) != 0) return false;
       connection.run(postgres::sql::lock_installs);
       if (connection.run(postgres::sql::has_installs).integer(0, 0) != 0) return false;
@@ -317,7 +318,7 @@ class PostgresStore : public Store {
   std::string_view engine() const override { return "postgresql"; }
 
  private:
-  // Is rolled back unless it is committed.
+  // Rolls back unless committed.
   class Transaction {
    public:
     explicit Transaction(Connection& connection) : connection_{connection} {
@@ -328,7 +329,7 @@ class PostgresStore : public Store {
       try {
         connection_.run_script("ROLLBACK");
       } catch (const StoreError&) {
-        // the connection is broken now, and is given up
+        // The connection is broken now, and the pool gives it up.
       }
     }
     Transaction(const Transaction&) = delete;
@@ -353,8 +354,9 @@ class PostgresStore : public Store {
     return more_replay_keys || more_entries;
   }
 
-  // Others create some too. What is created meanwhile here may be missing until the next time. Too
-  // large a ledger for the server's statement_timeout is no reason to refuse to serve it.
+  // Other nodes create installs too. Those that this node creates meanwhile may be missing until
+  // the next count. A ledger that cannot be counted within the server's statement_timeout is still
+  // served.
   void count_installs(Connection& connection) {
     try {
       installs_ =
@@ -364,7 +366,7 @@ class PostgresStore : public Store {
     }
   }
 
-  // What only reads is tried once more where its connection turns out to be lost.
+  // Runs `work`, which only reads, and once more if its connection proves lost.
   template <class Work>
   void read(const Work& work) {
     try {
@@ -379,11 +381,11 @@ class PostgresStore : public Store {
     }
   }
 
-  void tell(std::string_view name, const std::string& text) const {
-    if (tell_) tell_(name, text);
+  void report(std::string_view name, const std::string& text) const {
+    if (report_) report_(name, text);
   }
 
-  // The same, of a server that takes writes: the rows of another may be old.
+  // The same, from a server that accepts writes: the rows of another may be stale.
   template <class Work>
   void read_newest(const Work& work) {
     read([&](Connection& connection) {
@@ -411,7 +413,7 @@ class PostgresStore : public Store {
     return rows;
   }
 
-  // By install, with the hashes of their entries.
+  // Merges the mutations of each install, and computes the hashes of their entries.
   std::map<std::string, Merged> merge(std::span<const Mutation> mutations) {
     std::map<std::string, Merged> merged;
     for (std::size_t i = 0; i < mutations.size(); ++i) {
@@ -435,7 +437,7 @@ class PostgresStore : public Store {
     return merged;
   }
 
-  // Of each; version 0: there is no such install.
+  // The newest stamp of each install; version 0: there is no such install.
   std::unordered_map<std::string, Stamp> read_stamps(std::span<const std::string> ids) {
     std::unordered_map<std::string, Stamp> stamps;
     read([&](Connection& connection) {
@@ -455,7 +457,7 @@ class PostgresStore : public Store {
 
   using Installs = std::vector<std::pair<const std::string*, Merged*>>;
 
-  // Those whose outcome is still open.
+  // The installs whose outcome is still unknown.
   static Installs undecided(const Installs& installs) {
     Installs open;
     std::copy_if(installs.begin(), installs.end(), std::back_inserter(open),
@@ -463,9 +465,9 @@ class PostgresStore : public Store {
     return open;
   }
 
-  // Writes those of `all` whose outcomes are open, and sets these. What keeps some of them from
-  // being written keeps the others only until these have been found. Where it throws, some may have
-  // been written.
+  // Writes the installs of `all` whose outcomes are unknown, and sets their outcomes. An obstacle
+  // to some of them delays the others only until those affected are found. If it throws, some may
+  // have been written.
   void write(std::span<const Mutation> mutations, const Installs& all) {
     bool is_held_up = false;
     for (int tried = 1;; ++tried) {
@@ -481,7 +483,7 @@ class PostgresStore : public Store {
           continue;
         }
         if (error.code() == invalid_argument_for_logarithm) expect_schema();
-        if (error.code() == division_by_zero) return write_what_is_there(mutations, installs);
+        if (error.code() == division_by_zero) return write_existing(mutations, installs);
         if (is_of_one_install(error.code())) return write_apart(mutations, installs, error);
         if (error.code() == query_canceled && installs.size() > 1) {
           return write_halves(mutations, installs);
@@ -493,7 +495,7 @@ class PostgresStore : public Store {
     }
   }
 
-  // So that what nobody foresaw of locks and time-outs costs no more than that.
+  // Bounds the cost of unforeseen locks and time-outs.
   void expect_time_left() const {
     if (std::chrono::steady_clock::now() < append_until_) return;
     throw StoreError{
@@ -531,22 +533,23 @@ class PostgresStore : public Store {
       try {
         write(mutations, half);
       } catch (const StatementError&) {
-        failure = std::current_exception();  // of that half alone
+        failure = std::current_exception();  // affects this half alone
       }
     }
     if (failure) std::rethrow_exception(failure);
   }
 
-  // One of them has values or rows that the server cannot take or read.
+  // Divides the installs until the one whose values or rows the server cannot accept or read is
+  // found.
   void write_apart(std::span<const Mutation> mutations, const Installs& installs,
                    const StatementError& error) {
     if (installs.size() > 1) return write_halves(mutations, installs);
     installs.front().second->outcome = Outcome::damaged;
-    tell("install_damaged", "install \"" + *installs.front().first + "\": " + error.what());
+    report("install_damaged", "install \"" + *installs.front().first + "\": " + error.what());
   }
 
-  // Those that somebody holds are busy, and the rest is written. What is found held for the first
-  // time is waited for once more: a write of another node ends soon.
+  // Writes the installs whose rows are free; held ones become busy. A row found held for the first
+  // time is waited for once more, as a write of another node ends soon.
   void write_free(std::span<const Mutation> mutations, const Installs& installs) {
     Installs held;
     if (!write_unless_held(mutations, installs, held)) return write_new_apart(mutations, installs);
@@ -555,8 +558,8 @@ class PostgresStore : public Store {
     if (!found_now.empty()) wait_for_held(mutations, found_now);
   }
 
-  // Writes what nobody holds, in one transaction; false, and nothing is done, if somebody is
-  // creating one of them, whose row cannot be seen yet.
+  // Writes the installs whose rows are free, in one transaction. Returns false, without an effect,
+  // if another transaction is creating one of them: its row is not visible yet.
   bool write_unless_held(std::span<const Mutation> mutations, const Installs& installs,
                          Installs& held) {
     Installs free;
@@ -573,7 +576,7 @@ class PostgresStore : public Store {
         transaction.commit();
       });
     } catch (const StatementError& error) {
-      // Before that it is the table that is locked, or one that is no install's.
+      // Before the rows are locked, the table or another lock was the reason.
       if (error.code() != lock_not_available || !has_seen_all) throw;
       return false;
     }
@@ -587,7 +590,7 @@ class PostgresStore : public Store {
     try {
       return write_at_once(mutations, found_now);
     } catch (const StatementError&) {
-      held = found_now;  // nothing was done
+      held = found_now;  // it had no effect
     }
     try {
       if (!write_unless_held(mutations, found_now, held)) held = found_now;
@@ -597,7 +600,7 @@ class PostgresStore : public Store {
     note_held(held, held_for);
   }
 
-  // Those that exist have been locked before, so one that is new is what is waited for.
+  // Existing installs were locked before, so the write waits for a new one.
   void write_new_apart(std::span<const Mutation> mutations, const Installs& installs) {
     Installs existing;
     Installs created;
@@ -624,8 +627,8 @@ class PostgresStore : public Store {
     find_held_among_new(mutations, {middle, created.end()});
   }
 
-  // Rows of `free` are locked until the end of the transaction; what is new counts as free, unless
-  // somebody was found to be creating it.
+  // Locks the rows of `free` until the end of the transaction. A new install counts as free, unless
+  // another transaction is known to be creating it.
   void split(Connection& connection, const Installs& installs, Installs& free, Installs& held) {
     std::vector<std::string> ids;
     for (const auto& [id, install] : installs) ids.push_back(*id);
@@ -666,16 +669,16 @@ class PostgresStore : public Store {
     for (const auto& [id, install] : installs) {
       install->outcome = Outcome::busy;
       const auto [held, is_news] = held_until_.try_emplace(*id, until);
-      // One that is being created has not been looked at, so that it has to be tried again.
+      // An install that is being created cannot be checked, so it must be tried again.
       if (!install->is_new()) held->second = until;
       if (!is_news) continue;
-      tell("install_held", "another transaction holds the row of install \"" + *id +
-                               "\"; its commits are refused until it lets go, see pg_locks");
+      report("install_held", "another transaction holds the row of install \"" + *id +
+                                 "\"; its commits are refused until that one ends, see pg_locks");
     }
   }
 
-  // Those whose rows are gone conflict, and the rest is written.
-  void write_what_is_there(std::span<const Mutation> mutations, const Installs& installs) {
+  // Installs whose rows are gone conflict; the others are written.
+  void write_existing(std::span<const Mutation> mutations, const Installs& installs) {
     std::vector<std::string> ids;
     for (const auto& [id, install] : installs) ids.push_back(*id);
     const auto newest = read_stamps(ids);
@@ -690,7 +693,7 @@ class PostgresStore : public Store {
     }
     if (there.size() == installs.size()) {
       throw StoreError{StoreErrorKind::unavailable,
-                       "PostgreSQL took a row for one that is gone, but all are there"};
+                       "PostgreSQL reported a missing row, but all rows exist"};
     }
     write(mutations, there);
   }
@@ -742,8 +745,8 @@ class PostgresStore : public Store {
     return connection.run(postgres::sql::forget_names, parameters).affected() == forgotten_at_once;
   }
 
-  // Folds the entries that go into the rows that stand for them. What is damaged stays, and what
-  // comes after it of the same install.
+  // Folds pruned entries into the baselines that stand for them. A damaged entry stays, and so do
+  // the install's later ones.
   bool prune(Connection& connection, ledger::Time before) {
     Parameters parameters;
     parameters.add(to_ms(before));
@@ -766,7 +769,7 @@ class PostgresStore : public Store {
         if (error.kind() != StoreErrorKind::damaged) throw;
         unprunable_.push_back(id);
         baselines.erase(id);
-        tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
+        report("install_damaged", std::string{"damaged entries are not pruned: "} + error.what());
       }
     }
     write_pruned(connection, baselines);
@@ -821,12 +824,12 @@ class PostgresStore : public Store {
     connection.run(postgres::sql::delete_pruned, deleted);
   }
 
-  const Tell tell_;
+  const Report report_;
   Pool pool_;
-  Hasher hasher_;  // append()'s alone, as are the next two
+  Hasher hasher_;  // for append() alone, like the next two
   std::unordered_map<std::string, std::chrono::steady_clock::time_point> held_until_;
   std::chrono::steady_clock::time_point append_until_{};
-  std::vector<std::string> unprunable_;  // prune()'s alone: installs with damaged entries
+  std::vector<std::string> unprunable_;  // for prune() alone: installs with damaged entries
   std::atomic<std::uint64_t> installs_{0};
 };
 

@@ -1,4 +1,3 @@
-// URIs of PostgreSQL, as libpq takes them.
 #include "persistence/postgres/uri.hpp"
 
 #include <libpq-fe.h>
@@ -30,11 +29,12 @@ bool is_postgres_uri(std::string_view store) {
 std::optional<std::string> fault_of_postgres_uri(const std::string& uri) {
   const auto options = postgres::options_of(uri);
   if (!options) {
-    return "that is no URI of PostgreSQL; one reads like postgresql://USER@HOST:5432/DATABASE";
+    return "not a URI of PostgreSQL, such as postgresql://USER@HOST:5432/DATABASE";
   }
   const auto password = options->find("password");
   if (password == options->end() || password->second.empty()) return std::nullopt;
-  return "the URI has a password, which lists of processes show; give it by PGPASSWORD, PGPASSFILE "
+  return "the URI has a password, which process lists would show; pass it by PGPASSWORD, "
+         "PGPASSFILE "
          "or a service file (PGSERVICEFILE)";
 }
 

@@ -1,4 +1,4 @@
-// What a URI of PostgreSQL says, as libpq reads it.
+// Parses URIs of PostgreSQL as libpq does.
 #pragma once
 
 #include <map>
@@ -7,7 +7,7 @@
 
 namespace credits::persistence::postgres {
 
-// By libpq's keywords, those that the URI sets; nothing if it is none.
+// The options that the URI sets, by libpq's keywords; nullopt if it is not a URI of PostgreSQL.
 std::optional<std::map<std::string, std::string>> options_of(const std::string& uri);
 
 }  // namespace credits::persistence::postgres

@@ -8,7 +8,7 @@ namespace credits::persistence::postgres {
 
 namespace {
 
-// pg_type's numbers, which never change.
+// Numbers from pg_type, which never change.
 constexpr Oid int8_type = 20;
 constexpr Oid text_type = 25;
 constexpr Oid bytea_type = 17;
@@ -16,7 +16,7 @@ constexpr Oid int8_array_type = 1016;
 constexpr Oid text_array_type = 1009;
 constexpr Oid bytea_array_type = 1001;
 
-// Network order, as PostgreSQL's binary format wants it.
+// PostgreSQL's binary format uses network byte order.
 template <class Integer>
 void append_integer(std::string& bytes, Integer value) {
   for (int shift = static_cast<int>(sizeof(Integer)) * 8 - 8; shift >= 0; shift -= 8) {
@@ -45,7 +45,7 @@ void Parameters::add(const Array& array) {
   append_integer(bytes, static_cast<std::int32_t>(array.element_type_));
   if (array.count_ > 0) {
     append_integer(bytes, static_cast<std::int32_t>(array.count_));
-    append_integer(bytes, std::int32_t{1});  // the first one's index
+    append_integer(bytes, std::int32_t{1});  // the index of the first element
   }
   values_.push_back({array.array_type_, bytes + array.elements_});
 }

@@ -1,5 +1,5 @@
-// What goes to PostgreSQL with a statement and comes back from it: values and arrays in its binary
-// format, and rows of results. Errors: StoreError.
+// The parameters and results of PostgreSQL's statements: values and arrays in its binary format,
+// and rows of results.
 #pragma once
 
 #include <libpq-fe.h>
@@ -22,7 +22,7 @@ class Parameters {
   void add(std::string_view value);
   void add(const std::optional<std::string>& value);
 
-  // Arrays, of elements that may be absent.
+  // An array, whose elements may be null.
   class Array;
   void add(const Array& array);
 
@@ -37,7 +37,7 @@ class Parameters {
   std::vector<Value> values_;
 };
 
-// An array of one type, element by element.
+// An array of one type, built element by element.
 class Parameters::Array {
  public:
   static Array of_integers();  // int8[]
@@ -45,7 +45,7 @@ class Parameters::Array {
   static Array of_bytes();     // bytea[]
 
   void add(std::int64_t value);
-  void add(std::string_view value);  // of texts and bytes
+  void add(std::string_view value);  // for texts and bytes
   void add_null();
 
   template <class Value>
@@ -71,7 +71,7 @@ class Result {
 
   ExecStatusType status() const { return ::PQresultStatus(result_.get()); }
   std::string message() const { return ::PQresultErrorMessage(result_.get()); }
-  // Of an error: one of PG_DIAG_…; empty if there is none.
+  // A field of an error, by its PG_DIAG_… code; empty if there is none.
   std::string field(int code) const;
   int rows() const { return ::PQntuples(result_.get()); }
   std::int64_t affected() const { return std::atoll(::PQcmdTuples(result_.get())); }

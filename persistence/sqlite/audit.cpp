@@ -31,7 +31,7 @@ class Audit {
         report_audited_{report_audited} {
     // In this order: the journal is never behind the rows.
     if (rows_) progress_ = rows_->progress();
-    journal_.stand_still();
+    journal_.begin_snapshot();
     if (rows_ && rows_->ledger_id() != journal_.ledger_id()) {
       throw StoreError{
           StoreErrorKind::refused,
@@ -53,8 +53,8 @@ class Audit {
     });
     expected_sequence_ = report_.pruned_sequence + 1;
     counted_after_ = std::max(progress_.forgotten_sequence, report_.pruned_sequence);
-    // Of what lies before, pruning has left what a name finds, what is dated ahead or damaged, and
-    // what follows it.
+    // Before that sequence, pruning has left entries that a name finds, that are dated ahead or
+    // damaged, and those that follow them.
     journal_.visit_after(0, [this](const JournalRecord& record) {
       if (record.sequence > progress_.sequence) compare_rows();
       if (!report_.fault) follow(record);
@@ -79,12 +79,12 @@ class Audit {
 
   void show_progress(bool is_at_end) const {
     if (!report_audited_ || (!is_at_end && report_.entries % entries_between_reports != 0)) return;
-    // The journal may have grown since it was asked how much there is.
+    // The journal may have grown since its end was read.
     const auto total = last_sequence_ - report_.pruned_sequence;
     report_audited_(report_.entries, std::max(total, report_.entries));
   }
 
-  // Where a name of an entry leads, if that is a newer entry.
+  // An entry's name that leads to a newer entry.
   struct LedTo {
     std::string install_id;
     std::uint64_t version = 0;
@@ -108,7 +108,7 @@ class Audit {
     follow_replay_keys(record);
   }
 
-  // Sequence numbers have no gap either. Told last: what else the gap leads to says more.
+  // Sequence numbers have no gap either. Reported last, as other faults of the same gap say more.
   void follow_sequence(const JournalRecord& record) {
     if (record.sequence <= report_.pruned_sequence) return;
     if (record.sequence != expected_sequence_ && !missing_) {
@@ -120,8 +120,8 @@ class Audit {
     expected_sequence_ = record.sequence + 1;
   }
 
-  // A name that is not forgotten finds its entry, or a newer one that has it too. Entries of schema
-  // version 1 had no names.
+  // A name that is not forgotten finds its entry, or a newer one with the same name. Entries of
+  // schema version 1 have no names.
   void follow_replay_keys(const JournalRecord& record) {
     if (!rows_ || !record.hash || record.sequence <= progress_.forgotten_sequence ||
         record.sequence > progress_.sequence) {
@@ -149,18 +149,18 @@ class Audit {
     }
   }
 
-  // Each name was found by its newest entry, so that there are no others.
+  // The newest entry of each name has counted it, so the file must have no other names.
   void compare_replay_keys() {
     if (!rows_ || report_.fault) return;
     const std::uint64_t replay_keys = rows_->replay_keys_after(counted_after_);
     if (replay_keys == replay_keys_found_) return;
-    throw StoreError{StoreErrorKind::refused,
-                     std::string{snapshots_file} + " has " + std::to_string(replay_keys) +
-                         " names that entries are remembered by; the entries have " +
-                         std::to_string(replay_keys_found_)};
+    throw StoreError{StoreErrorKind::refused, std::string{snapshots_file} + " has " +
+                                                  std::to_string(replay_keys) +
+                                                  " names of entries; the entries have " +
+                                                  std::to_string(replay_keys_found_)};
   }
 
-  // Told last: what else is wrong then says more.
+  // Reported last, as any other fault says more.
   void compare_ends() const {
     if (report_.fault || progress_.sequence <= last_sequence_) return;
     throw StoreError{StoreErrorKind::refused, std::string{journal_file} + " ends at entry " +
@@ -174,7 +174,7 @@ class Audit {
     fault(by.install_id, by.version, "the entry is not found by its " + in_words(by.key));
   }
 
-  // Applies the entry; what is wrong with it, if anything.
+  // Applies the entry. Returns its fault; empty if it has none.
   std::string fault_of(StoredRow& before, const JournalRecord& record) {
     if (record.previous_sequence != before.last_sequence) {
       return "the entry before it is missing, or one is there twice";
@@ -182,7 +182,7 @@ class Audit {
     return chain_.follow(before.row, before.hash, record.entry, record.hash);
   }
 
-  // Once, when the entries have come to where the rows are.
+  // Called once, when the entries have reached the sequence number of the rows.
   void compare_rows() {
     if (std::exchange(compared_, true) || !rows_) return;
     std::uint64_t rows = 0;
@@ -202,7 +202,8 @@ class Audit {
 
   void find_missing_row() {
     for (const auto& [id, computed] : computed_) {
-      if (computed.last_sequence > progress_.sequence) continue;  // pruned before it got a row
+      if (computed.last_sequence > progress_.sequence)
+        continue;  // pruned before the file had its row
       if (!seen_.contains(id)) return fault(id, computed.row.version, "the row is missing");
     }
   }
@@ -215,7 +216,7 @@ class Audit {
     }
     const StoredRow& computed = found->second;
     seen_.insert(id);
-    if (computed.last_sequence > progress_.sequence) return;  // a baseline that is newer
+    if (computed.last_sequence > progress_.sequence) return;  // a newer baseline
     if (!agrees(stored.row, computed.row)) {
       fault(id, stored.row.version, difference_between(stored.row, computed.row));
     } else if (stored.last_sequence != computed.last_sequence || stored.hash != computed.hash) {
@@ -223,7 +224,7 @@ class Audit {
     }
   }
 
-  const std::unique_ptr<SnapshotCursor> rows_;  // none: there are no snapshots
+  const std::unique_ptr<SnapshotCursor> rows_;  // null: there are no snapshots
   JournalReader journal_;
   const ReportAudited& report_audited_;
   Progress progress_{};
@@ -232,7 +233,7 @@ class Audit {
   std::optional<AuditFault> missing_;
   std::unordered_map<std::uint64_t, std::vector<LedTo>> led_to_;  // by sequence number
   std::uint64_t replay_keys_found_ = 0;
-  std::uint64_t counted_after_ = 0;  // what pruning has been through may have names left
+  std::uint64_t counted_after_ = 0;  // entries that pruning has passed may still have names
   AuditedChain chain_;
   std::unordered_map<std::string, StoredRow> computed_;
   std::unordered_set<std::string> seen_;
@@ -254,7 +255,7 @@ std::optional<AuditFault> find_mistyped(const std::filesystem::path& path,
   return std::nullopt;
 }
 
-// That SQLite finds its own structures in order: pages, and the order of what is on them.
+// Lets SQLite check its own structures: pages, and the order of their contents.
 void check_pages(const std::filesystem::path& path) {
   SQLite::Database database = open_reader(path);
   const std::string found = database.execAndGet("PRAGMA quick_check(1)").getString();

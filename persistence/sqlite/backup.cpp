@@ -13,15 +13,15 @@ namespace {
 
 constexpr int pages_at_once = 256;
 
-// Its reader must not move on: SQLite starts a copy anew when it sees a change.
-SQLite::Database open_standing_still(const std::filesystem::path& journal) {
+// The connection reads one snapshot: SQLite restarts a copy when it sees a change.
+SQLite::Database open_snapshot(const std::filesystem::path& journal) {
   SQLite::Database database = open_reader(journal);
   database.exec("BEGIN");
-  read_ledger_id(database);  // the first look decides what is seen
+  read_ledger_id(database);  // the first read takes the snapshot
   return database;
 }
 
-// Whoever wants the file kept syncs it, and nobody keeps it if the copying ends early.
+// The caller syncs the finished file; an unfinished one is of no use.
 SQLite::Database open_copy(const std::filesystem::path& file) {
   SQLite::Database database{file.string(), SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE};
   database.exec("PRAGMA journal_mode = OFF");
@@ -31,7 +31,7 @@ SQLite::Database open_copy(const std::filesystem::path& file) {
 
 void copy_pages(const std::filesystem::path& from, const std::filesystem::path& to,
                 const ReportCopied& report) {
-  SQLite::Database journal = open_standing_still(from);
+  SQLite::Database journal = open_snapshot(from);
   SQLite::Database copy = open_copy(to);
   SQLite::Backup copying{copy, journal};
   for (int result = SQLITE_OK; result != SQLITE_DONE;) {
@@ -44,11 +44,11 @@ void copy_pages(const std::filesystem::path& from, const std::filesystem::path& 
   }
 }
 
-// A start knows then that no other file is of it.
+// The mark lets a start refuse other files beside the backup.
 void mark_as_backup(const std::filesystem::path& file) {
   SQLite::Database copy{file.string(), SQLite::OPEN_READWRITE};
   copy.exec("PRAGMA synchronous = OFF");
-  copy.exec("PRAGMA journal_mode = DELETE");  // no log is of it either
+  copy.exec("PRAGMA journal_mode = DELETE");  // so that no log can belong to it
   copy.exec("PRAGMA journal_mode = OFF");
   write_mark(copy, Mark::backup);
 }

@@ -33,7 +33,7 @@ std::string holder_of(int descriptor) {
 }  // namespace
 
 DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {
-  // What is in it may be writable all the same, for the first while.
+  // Its files may be writable although the directory is not, and then fail later.
   if (::access(directory.c_str(), W_OK | X_OK) != 0) refuse(directory);
   const std::filesystem::path path = directory / lock_file;
   descriptor_ = ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600);
@@ -48,7 +48,7 @@ DirectoryLock::DirectoryLock(const std::filesystem::path& directory) {
                          "; stop that one first, or choose another directory"};
   }
   const std::string owner = "the process with pid " + std::to_string(::getpid());
-  // In this order, so that a file that is there needs no more room than it has.
+  // Written before it is truncated: an existing file then needs no more room.
   const auto size = static_cast<ssize_t>(owner.size());
   if (::pwrite(descriptor_, owner.data(), owner.size(), 0) != size ||
       ::ftruncate(descriptor_, size) != 0) {
@@ -67,14 +67,14 @@ Ground::Ground(const std::filesystem::path& directory, const std::vector<std::st
     hold(directory);
     for (const std::string& file : files) hold(directory / file);
   } catch (...) {
-    let_go();
+    release();
     throw;
   }
 }
 
-Ground::~Ground() { let_go(); }
+Ground::~Ground() { release(); }
 
-// Only as a path: closing any other descriptor of a file lets go of SQLite's locks on it.
+// O_PATH: closing any other descriptor of a file would release SQLite's locks on it.
 void Ground::hold(const std::filesystem::path& path) {
   const int descriptor = ::open(path.c_str(), O_PATH | O_CLOEXEC);
   if (descriptor < 0)
@@ -82,7 +82,7 @@ void Ground::hold(const std::filesystem::path& path) {
   held_.push_back({path, descriptor});
 }
 
-void Ground::let_go() {
+void Ground::release() {
   for (const Held& held : held_) ::close(held.descriptor);
 }
 

@@ -1,6 +1,6 @@
-// One owner for a data directory: two would each believe their own version of every row. And a look
-// whether the directory and its files are still where they were: what is removed or replaced
-// beneath a process still takes all that it writes, and nobody will ever read it.
+// Gives a data directory one owner: two would each trust their own version of every row. Also
+// checks whether the directory and its files are still in place: a file that is removed or replaced
+// still accepts the writes of a process that has it open, and nobody will ever read them.
 #pragma once
 
 #include <filesystem>
@@ -12,10 +12,10 @@ namespace credits::persistence {
 
 inline constexpr const char* lock_file = "lock";
 
-// Holds the directory as long as it lives. The kernel lets go of it even after SIGKILL.
+// Locks the directory for its own lifetime. The kernel releases the lock even after SIGKILL.
 class DirectoryLock {
  public:
-  // Throws StoreError that says who holds the directory.
+  // Throws a StoreError that names the process holding the directory.
   explicit DirectoryLock(const std::filesystem::path& directory);
   ~DirectoryLock();
   DirectoryLock(const DirectoryLock&) = delete;
@@ -25,30 +25,30 @@ class DirectoryLock {
   int descriptor_ = -1;
 };
 
-// The files that a ledger stands on. Any thread may look at them.
+// The directory and the files of an open ledger. Any thread may check them.
 class Ground {
  public:
-  // What `directory` and these files in it are now. Throws StoreError.
+  // Remembers the current `directory` and these files in it. Throws StoreError.
   Ground(const std::filesystem::path& directory, const std::vector<std::string>& files);
   ~Ground();
   Ground(const Ground&) = delete;
   Ground& operator=(const Ground&) = delete;
 
-  // What has been removed, moved or replaced since, in words; nothing if all is in its place.
-  // Throws StoreError if that cannot be told.
+  // Describes the first file that has been removed, moved or replaced since; nullopt if all are in
+  // place. Throws StoreError if it cannot find out.
   std::optional<std::string> find_loss() const;
 
-  // The same of what has no name at all any more, in a few microseconds.
+  // The same, but only for files that have no name any more. Takes a few microseconds.
   std::optional<std::string> find_removed() const;
 
  private:
   struct Held {
     std::filesystem::path path;
-    int descriptor = -1;  // keeps its inode from being used again
+    int descriptor = -1;  // keeps its inode from being reused
   };
 
   void hold(const std::filesystem::path& path);
-  void let_go();
+  void release();
 
   std::vector<Held> held_;
 };

@@ -17,7 +17,8 @@ namespace credits::persistence {
 namespace {
 
 constexpr int busy_timeout_ms = 5'000;
-constexpr std::uintmax_t log_bytes_kept = 32 * 1024 * 1024;  // twice what a checkpoint is made at
+constexpr std::uintmax_t log_bytes_kept =
+    32 * 1024 * 1024;  // twice the size that triggers a checkpoint
 
 void create_file(SQLite::Database& database, const sql::Schema& schema,
                  const std::string& ledger_id) {
@@ -27,7 +28,7 @@ void create_file(SQLite::Database& database, const sql::Schema& schema,
   insert.exec();
 }
 
-// Makes the file, or upgrades it, whole or not at all. Version 0: there is none yet.
+// Creates or upgrades the file in one transaction. Version 0: the file is still empty.
 void bring_up_to_date(SQLite::Database& database, int version, const sql::Schema& schema,
                       const std::string& ledger_id) {
   if (version == schema.version()) return;
@@ -62,9 +63,9 @@ bool is_on_read_only_mount(const std::filesystem::path& path) {
   return ::access(directory.c_str(), W_OK) != 0 && errno == EROFS;
 }
 
-// Whether nobody writes to the file: it is on a mount that is read-only, and has no log. SQLite
-// would make files beside it to read it, which cannot be there. Where it has a log without its
-// index, only a copy can be read.
+// Whether the file cannot change: it is on a read-only mount, and has no log. To read it normally,
+// SQLite would create files beside it, which is impossible there. A file with a log but without the
+// log's index can be read only from a copy.
 bool is_frozen(const std::filesystem::path& path) {
   if (!is_on_read_only_mount(path) || std::filesystem::exists(path.string() + "-shm")) return false;
   std::error_code no_log;
@@ -88,8 +89,8 @@ std::string uri_of_frozen(const std::filesystem::path& path) {
   return uri + "?immutable=1";
 }
 
-// What the system said the last time that SQLite's log of this file failed, or 0. (SQLite 3.40's
-// sqlite3_system_errno() knows nothing of a commit that failed.)
+// The system's error at the last failure of this file's log, or 0. (SQLite 3.40's
+// sqlite3_system_errno() does not report a failed commit.)
 int system_error_of(SQLite::Database& database) {
   ::sqlite3_file* log = nullptr;
   ::sqlite3_file_control(database.getHandle(), "main", SQLITE_FCNTL_JOURNAL_POINTER, &log);
@@ -113,7 +114,7 @@ void expect_writable(const std::filesystem::path& path, SQLite::Database& databa
                      const std::function<void()>& write) {
   if (::sqlite3_db_readonly(database.getHandle(), "main") != 0) {
     throw StoreError{StoreErrorKind::refused,
-                     path.string() + " may only be read; make it writable for this user"};
+                     path.string() + " is read-only; make it writable for this user"};
   }
   on_file(path, database, [&] {
     try {
@@ -141,8 +142,8 @@ void empty_log(const std::filesystem::path& path) {
   });
 }
 
-void begin_log_anew(SQLite::Database& database) {
-  database.setBusyTimeout(0);  // whoever reads it is not waited for
+void restart_log(SQLite::Database& database) {
+  database.setBusyTimeout(0);  // does not wait for readers
   try {
     database.exec("PRAGMA wal_checkpoint(RESTART)");
   } catch (const SQLite::Exception&) {
@@ -204,18 +205,18 @@ SQLite::Database open_writer(const std::filesystem::path& path, const sql::Schem
   on_file(path, database, [&] {
     leave_log(database, true);
     ::sqlite3_extended_result_codes(database.getHandle(), 1);
-    // Before anything is written: a foreign file must stay as it is.
+    // Before anything is written: a foreign file must not be changed.
     const int version = database.execAndGet("PRAGMA user_version").getInt();
     const bool blank = is_blank(database);
     if (!blank) check_version(path, version, schema);
     expect_whole_pages(path, database);
-    // What these two write is in the file itself, before there is a log.
+    // These two write to the file itself, as there is no log yet.
     if (blank) bring_up_to_date(database, version, schema, ledger_id);
-    // It has no log yet: the first write will say that it is in use.
+    // The first write will mark it as in use.
     if (read_mark(database) == Mark::backup) write_mark(database, Mark::closed);
     database.exec("PRAGMA journal_mode = WAL");
     if (!blank) bring_up_to_date(database, version, schema, ledger_id);
-    // When the log begins anew, what it has taken of the disk beyond that is given back.
+    // A restarted log gives back the room that it has taken beyond this.
     database.exec("PRAGMA journal_size_limit = " + std::to_string(log_bytes_kept));
   });
   return database;
@@ -239,7 +240,7 @@ bool is_for_good(const SQLite::Exception& error) {
     case SQLITE_IOERR_FSYNC:
     case SQLITE_IOERR_DIR_FSYNC:
     case SQLITE_IOERR_CORRUPTFS:
-    case SQLITE_IOERR:  // of an unknown kind
+    case SQLITE_IOERR:  // of unknown kind
       return true;
     default:
       return false;
@@ -255,11 +256,11 @@ StoreError to_damaged_error(const std::filesystem::path& path, const std::string
                             const std::string& what) {
   return StoreError{StoreErrorKind::damaged,
                     path.string() + ": " + whose + ": " + what +
-                        "; creditsctl check tells more, restore the ledger from a backup"};
+                        "; creditsctl check reports more, restore the ledger from a backup"};
 }
 
-StoreErrorKind kind_of_system_error(int reason) {
-  switch (reason) {
+StoreErrorKind kind_of_system_error(int error) {
+  switch (error) {
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
@@ -276,7 +277,7 @@ StoreErrorKind kind_of_system_error(int reason) {
 }
 
 StoreErrorKind kind_of(const SQLite::Exception& error) {
-  // The index of the log, which SQLite failed to make larger.
+  // SQLite failed to grow the log's index.
   if (error.getExtendedErrorCode() == SQLITE_IOERR_SHMSIZE) return StoreErrorKind::full;
   switch (primary_code_of(error)) {
     case SQLITE_FULL:

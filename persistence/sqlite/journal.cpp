@@ -146,7 +146,8 @@ JournalReader::JournalReader(const std::filesystem::path& path)
       select_entry_{prepare(path_, database_, sql::select_entry)},
       select_hash_{prepare(path_, database_, sql::select_hash)} {}
 
-// What select_entry_ stands on, which keeps what select_hash_ reads from being pruned meanwhile.
+// While select_entry_ is open, its read transaction keeps the hash of the entry before from being
+// pruned.
 ledger::Entry JournalReader::selected_entry() {
   ledger::Entry entry = read_entry(select_entry_);
   const auto stored = read_hash(select_entry_.getColumn(hash));
@@ -161,7 +162,7 @@ void JournalReader::throw_selected_damaged() {
       path_.string() + ": entry " + std::to_string(unsigned_of(select_entry_, sequence)) +
           ", version " + std::to_string(unsigned_of(select_entry_, version)) + " of install \"" +
           select_entry_.getColumn(install_id).getString() +
-          "\", is damaged; creditsctl check tells more, restore the ledger from a backup"};
+          "\", is damaged; creditsctl check reports more, restore the ledger from a backup"};
 }
 
 bool JournalReader::select(const std::string& id, std::uint64_t wanted) {
@@ -249,11 +250,11 @@ void JournalReader::visit_baselines(const std::function<void(StoredRow)>& visit)
   });
 }
 
-void JournalReader::stand_still() {
+void JournalReader::begin_snapshot() {
   const std::lock_guard lock{mutex_};
   on_file(path_, [this] {
     database_.exec("BEGIN");
-    read_pruned_sequence(database_);  // the first look decides what is seen
+    read_pruned_sequence(database_);  // the first read takes the snapshot
   });
 }
 
@@ -266,8 +267,8 @@ void expect_own_files(const std::filesystem::path& data_dir) {
   throw StoreError{
       StoreErrorKind::refused,
       journal.string() + " is a backup, and " + snapshots.string() +
-          " is of another journal.db, that was here before; remove snapshots.db, "
-          "snapshots.db-wal and snapshots.db-shm, the start makes them from the backup"};
+          " belongs to another journal.db that was here before; remove snapshots.db, "
+          "snapshots.db-wal and snapshots.db-shm, and the start creates them from the backup"};
 }
 
 void expect_entries_without_log(const std::filesystem::path& path, std::uint64_t last_sequence) {
@@ -292,7 +293,7 @@ Journal::Journal(const std::filesystem::path& path, const std::string& ledger_id
       insert_entry_{prepare(path_, writer_, sql::insert_entry)},
       insert_import_{prepare(path_, writer_, sql::insert_import)},
       pruning_reader_{open_reader(path)} {
-  // A commit is synced before it returns. The log is folded into the file when it has 16 MiB.
+  // A commit is synced before it returns. The log is moved into the file when it reaches 16 MiB.
   writer_.exec("PRAGMA synchronous = FULL");
   writer_.exec("PRAGMA wal_autocheckpoint = 4096");
   if (is_log_missing_) expect_entries_without_log(path_, last_sequence());
@@ -310,7 +311,7 @@ Journal::~Journal() {
 void Journal::expect_writable() {
   persistence::expect_writable(path_, writer_, [this] {
     write_mark(writer_, Mark::in_use);
-    writer_.exec("PRAGMA wal_checkpoint(PASSIVE)");  // so that the file has it without its log
+    writer_.exec("PRAGMA wal_checkpoint(PASSIVE)");  // so that the mark is in the file itself
   });
   is_in_use_ = true;
 }
@@ -338,7 +339,7 @@ void Journal::probe() {
 
 void Journal::shrink_log() {
   if (!is_log_large(path_)) return;
-  guarded([this] { begin_log_anew(writer_); });
+  guarded([this] { restart_log(writer_); });
 }
 
 template <class Work>
@@ -379,7 +380,7 @@ void Journal::expect_unbroken() const {
 void Journal::insert(const JournalRecord& record) {
   const ledger::Entry& entry = record.entry;
   const Rewind rewind{insert_entry_};
-  // A statement's parameters are its columns, counted from 1.
+  // The parameters are the columns, counted from 1.
   insert_entry_.bind(1 + sequence, to_integer(record.sequence));
   insert_entry_.bind(1 + previous_sequence, to_integer(record.previous_sequence));
   insert_entry_.bindNoCopy(1 + install_id, record.install_id);
@@ -414,7 +415,7 @@ std::uint64_t Journal::pruned_sequence() {
 }
 
 Pruned Journal::prune(std::uint64_t after, std::size_t limit, const JudgeRecord& judge,
-                      const TellDamaged& tell_damaged) {
+                      const ReportDamaged& report_damaged) {
   std::unordered_map<std::string, StoredRow> baselines;
   std::unordered_set<std::string> damaged;
   std::unordered_set<std::string> folded;
@@ -445,7 +446,7 @@ Pruned Journal::prune(std::uint64_t after, std::size_t limit, const JudgeRecord&
       } catch (const StoreError& error) {
         if (error.kind() != StoreErrorKind::damaged) throw;
         damaged.insert(record.install_id);
-        tell_damaged(record.install_id, error);
+        report_damaged(record.install_id, error);
       }
       last = record.sequence;
       ++visited;

@@ -18,14 +18,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Of SQLite's format of files, https://sqlite.org/fileformat2.html; numbers are big-endian.
+// SQLite's file format, https://sqlite.org/fileformat2.html; numbers are big-endian.
 constexpr std::string_view magic{"SQLite format 3\0", 16};
 constexpr std::size_t header_bytes = 100;
 constexpr std::size_t read_version_at = 19;
 constexpr char with_log = 2;
 constexpr std::size_t schema_cookie_at = 40;
 constexpr std::size_t application_id_at = 68;
-constexpr std::int64_t lock_byte = 0x40000000;  // the page that has it is never used
+constexpr std::int64_t lock_byte = 0x40000000;  // the page that contains it is never used
 
 constexpr std::size_t log_header_bytes = 32;
 constexpr std::size_t log_salts_at = 16;
@@ -42,15 +42,15 @@ std::uint32_t number_at(const std::array<char, size>& bytes, std::size_t at) {
   return number;
 }
 
-// What a file says by itself, whatever its log has.
+// The header of a file, regardless of its log.
 struct Header {
-  bool has_log = false;  // or had one, and has not been closed since
+  bool has_log = false;  // or had one, and was not closed since
   bool is_blank = false;
   Mark mark = Mark::none;
 };
 
-// Nothing if it is empty, or no file of SQLite's. By means of SQLite, as whoever closes a file that
-// SQLite has open in the same process lets go of SQLite's locks on it.
+// Returns nullopt if the file is empty or not SQLite's. Reads through SQLite: closing another
+// descriptor of a file that SQLite has open in this process would release SQLite's locks on it.
 std::optional<Header> read_header(const fs::path& path) {
   SQLite::Database database = open_reader(path);
   ::sqlite3_file* file = nullptr;
@@ -65,14 +65,14 @@ std::optional<Header> read_header(const fs::path& path) {
                 static_cast<Mark>(number_at(bytes, application_id_at))};
 }
 
-// 0: there is none, or nothing in it.
+// 0: the log is missing or empty.
 std::uintmax_t log_bytes(const fs::path& path) {
   std::error_code missing;
   const auto bytes = fs::file_size(log_of(path), missing);
   return missing ? 0 : bytes;
 }
 
-// Those whose frames SQLite may read: they have the salts of the log's head.
+// The pages whose frames SQLite may read: those with the salts of the log's header.
 std::unordered_set<std::int64_t> pages_in_log(const fs::path& path, std::int64_t page_bytes) {
   std::unordered_set<std::int64_t> pages;
   std::ifstream log{log_of(path), std::ios::binary};
@@ -101,7 +101,7 @@ Mark read_mark(SQLite::Database& database) {
 fs::path log_of(const fs::path& path) { return path.string() + "-wal"; }
 
 void expect_own_log(const fs::path& path) {
-  // In this order: before a log gets something, its file says that it has one.
+  // In this order: a file's header says that it has a log before anything is written to the log.
   if (log_bytes(path) == 0 || !fs::exists(path)) return;
   const auto header = read_header(path);
   if (!header || header->has_log) return;
@@ -127,7 +127,7 @@ void expect_whole_pages(const fs::path& path, SQLite::Database& database) {
   const auto pages = database.execAndGet("PRAGMA page_count").getInt64();
   const auto bytes = static_cast<std::int64_t>(fs::file_size(path));
   if (log_bytes(path) == 0) {
-    // SQLite reads what is missing of a page as zeros, and says nothing.
+    // SQLite reads the missing part of a page as zeros, without an error.
     if (bytes % page_bytes == 0) return;
     throw StoreError{StoreErrorKind::refused,
                      path.string() + " was cut short; restore it from a backup"};

@@ -1,5 +1,5 @@
-// Whether a file of SQLite's and the log beside it, FILE-wal, are of each other. SQLite applies
-// whatever log it finds to whatever file, and takes a file without its log for a whole one.
+// Checks whether an SQLite file and the log beside it, FILE-wal, belong together. SQLite applies
+// any log that it finds to the file, and takes a file without its log for a complete one.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -9,11 +9,11 @@
 
 namespace credits::persistence {
 
-// What journal.db says of itself, as its application_id.
+// The state of journal.db, stored as its application_id.
 enum class Mark : std::int32_t {
   none = 0,             // written by a release that had no marks
-  in_use = 0x52434c6f,  // a creditsd has it, or has ended without closing it: the log belongs to it
-  closed = 0x52434c63,  // whole without a log
+  in_use = 0x52434c6f,  // a creditsd has it open, or ended without closing it: it needs its log
+  closed = 0x52434c63,  // complete without a log
   backup = 0x52434c62,  // a copy that no creditsd has opened yet
 };
 
@@ -22,22 +22,22 @@ Mark read_mark(SQLite::Database& database);
 
 std::filesystem::path log_of(const std::filesystem::path& path);
 
-// Throws StoreError if the log beside the file, which may be missing, cannot be its own. Looks
-// only.
+// Throws StoreError if the log beside the file cannot be its own. The file may be missing. Only
+// reads.
 void expect_own_log(const std::filesystem::path& path);
 
-// Throws StoreError if there is a log, but the file is missing or empty: SQLite would remove the
+// Throws StoreError if there is a log but the file is missing or empty: SQLite would remove the
 // log.
 void expect_file_of_log(const std::filesystem::path& path);
 
-// Throws StoreError if a page is neither in the file nor in its log.
+// Throws StoreError if a page is in neither the file nor its log.
 void expect_whole_pages(const std::filesystem::path& path, SQLite::Database& database);
 
-// Whether it is one, and has not been opened by a creditsd since it was made. Looks only.
+// Whether the file is a backup that no creditsd has opened yet. Only reads.
 bool is_backup(const std::filesystem::path& path);
 
-// Whether the file had a log that is not there any more, or has nothing in it. Throws StoreError if
-// all that it had was in the log. Looks only.
+// Whether the file had a log that is now missing or empty. Throws StoreError if all its content was
+// in the log. Only reads.
 bool is_log_missing(const std::filesystem::path& path);
 
 }  // namespace credits::persistence

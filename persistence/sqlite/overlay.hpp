@@ -1,5 +1,5 @@
-// Rows that the journal has and snapshots.db has not, found by the ids that they have themselves:
-// there are hundreds of thousands, so an id is kept once.
+// Rows that are in the journal but not yet in snapshots.db. They are looked up by the ids that they
+// contain: there are hundreds of thousands, so each id is stored once.
 #pragma once
 
 #include <functional>
@@ -20,13 +20,13 @@ class Overlay {
   auto begin() const { return rows_.begin(); }
   auto end() const { return rows_.end(); }
 
-  // Null if there is none.
+  // Returns null if there is none.
   const PendingRow* find(std::string_view id) const {
     const auto found = rows_.find(id);
     return found == rows_.end() ? nullptr : found->get();
   }
 
-  // Made if it is missing. It stays where it is, and its id as it is.
+  // Creates the row if it is missing. Its address and its id never change.
   PendingRow& at(const std::string& id) {
     if (const auto found = rows_.find(id); found != rows_.end()) return **found;
     auto added = std::make_unique<PendingRow>();

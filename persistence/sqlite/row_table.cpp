@@ -47,7 +47,7 @@ std::int64_t checksum_of(const StoredRow& stored, std::string_view row_holds) {
   out.integer(row.version);
   out.integer(stored.last_sequence);
   out.text(row_holds);
-  // Rows of schema version 1 have no hash, and a checksum that says nothing of one.
+  // Rows of schema version 1 have no hash, and their checksum does not cover one.
   if (stored.hash) {
     out.bytes({reinterpret_cast<const char*>(stored.hash->data()), stored.hash->size()});
   }
@@ -76,7 +76,7 @@ StoredRow read_columns(SQLite::Statement& from) {
   throw StoreError{StoreErrorKind::damaged,
                    path.string() + ": the row of install \"" + row.install_id + "\", version " +
                        std::to_string(row.version) +
-                       ", does not match its checksum; creditsctl check tells more, restore the "
+                       ", does not match its checksum; creditsctl check reports more, restore the "
                        "ledger from a backup"};
 }
 

@@ -12,12 +12,12 @@ namespace credits::persistence {
 
 namespace {
 
-// Ids are printable ASCII without space, so these are the least and the greatest byte that can
-// follow one.
+// Ids are printable ASCII without space: an id continued by the least byte, or by one beyond every
+// byte, bounds all ids that begin with it.
 constexpr const char* least_byte = "!";
 constexpr const char* beyond_every_byte = "\x7f";
 
-// The first parameters of every statement about a name.
+// Binds the first parameters of every statement about a name.
 void bind_replay_key(SQLite::Statement& statement, const std::string& install_id,
                      const ledger::ReplayKey& key) {
   statement.bindNoCopy(1, install_id);
@@ -37,14 +37,15 @@ std::optional<std::uint64_t> find_replay_key(SQLite::Statement& select,
 Progress read_progress(SQLite::Database& database, const std::filesystem::path& path) {
   SQLite::Statement select{database, sql::select_progress};
   if (!select.executeStep())
-    throw StoreError{StoreErrorKind::refused, path.string() + " does not say how far it is"};
+    throw StoreError{StoreErrorKind::refused,
+                     path.string() + " does not record how much of the journal it covers"};
   const auto column = [&select](int index) {
     return static_cast<std::uint64_t>(select.getColumn(index).getInt64());
   };
   return {column(0), column(1), column(2)};
 }
 
-// A temporary file, which has no name and goes with its connection.
+// Opens a temporary file, which has no name and disappears with its connection.
 SQLite::Database open_rest() {
   SQLite::Database rest{"", SQLite::OPEN_READWRITE | SQLite::OPEN_CREATE};
   rest.exec("PRAGMA journal_mode = OFF");
@@ -118,7 +119,8 @@ SnapshotWriter::SnapshotWriter(const std::filesystem::path& path, const std::str
       upsert_row_{prepare(path_, database_, sql::upsert_row)},
       upsert_name_{prepare(path_, database_, sql::upsert_name)},
       update_progress_{prepare(path_, database_, sql::update_progress)} {
-  // The file is whole after a power cut, if perhaps a little older: the journal has the rest.
+  // After a power cut the file is consistent but may be slightly out of date: the journal has the
+  // rest.
   database_.exec("PRAGMA synchronous = NORMAL");
   database_.exec("PRAGMA wal_autocheckpoint = 4096");
 }
@@ -172,7 +174,7 @@ void SnapshotWriter::forget(const std::vector<OldReplayKey>& replay_keys,
 
 void SnapshotWriter::shrink_log() {
   if (!is_log_large(path_)) return;
-  on_file(path_, database_, [this] { begin_log_anew(database_); });
+  on_file(path_, database_, [this] { restart_log(database_); });
 }
 
 void SnapshotWriter::execute(const char* statement, std::uint64_t parameter) {
@@ -195,7 +197,7 @@ SnapshotCursor::SnapshotCursor(const std::filesystem::path& path,
       hold_until_{std::chrono::steady_clock::now() + hold_max} {
   on_part(path_, "the first row", [this] {
     database_.exec("BEGIN");
-    read_on();  // from here on, the file stands still for this connection
+    read_on();  // from here on, this connection reads one snapshot
   });
 }
 
@@ -205,7 +207,7 @@ void SnapshotCursor::read_on() {
   has_row_ = select_.executeStep();
 }
 
-void SnapshotCursor::let_go() {
+void SnapshotCursor::release_file() {
   hold_until_ += hold_to_the_end;
   try {
     auto rest = std::make_unique<Rest>();
@@ -220,7 +222,7 @@ void SnapshotCursor::let_go() {
     has_row_ = rest->select.executeStep();
     rest_ = std::move(rest);
   } catch (const std::exception&) {
-    // No room, or a damaged row: that is told where it stands.
+    // No room, or a damaged row: next_stored() throws when it comes to that row.
     return on_part(path_, "a row after install \"" + last_id_ + "\"", [this] { read_on(); });
   }
   select_.reset();
@@ -228,7 +230,7 @@ void SnapshotCursor::let_go() {
 }
 
 std::optional<StoredRow> SnapshotCursor::next_stored() {
-  if (!rest_ && std::chrono::steady_clock::now() >= hold_until_) let_go();
+  if (!rest_ && std::chrono::steady_clock::now() >= hold_until_) release_file();
   if (!has_row_) return std::nullopt;
   return on_part(path_, "a row after install \"" + last_id_ + "\"", [this] {
     SQLite::Statement& select = rest_ ? rest_->select : select_;

@@ -1,7 +1,7 @@
-// snapshots.db: the row of each install as of some sequence number of the journal, which the file
-// remembers. It lags behind the journal and is brought up to date in large batches, so that a row
-// that is hot is written once for many commits. Beside the rows it has the names that entries are
-// remembered by, and where in the journal those are.
+// snapshots.db: the row of each install as of a sequence number of the journal, which the file
+// stores. It lags behind the journal and is updated in large batches, so that a hot row is written
+// once for many commits. Beside the rows it has the names by which entries are remembered, with the
+// entries' sequence numbers.
 #pragma once
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -24,41 +24,41 @@ namespace credits::persistence {
 
 inline constexpr const char* snapshots_file = "snapshots.db";
 
-// What the journal knows of an install and the file does not yet.
+// The part of an install that is in the journal but not yet in the file.
 struct PendingRow {
   StoredRow stored;
   std::unordered_map<ledger::ReplayKey, std::uint64_t, ledger::ReplayKeyHash>
       replay_keys{};  // to sequence numbers
 };
 
-// How far the file has come.
+// How much of the journal the file covers.
 struct Progress {
   std::uint64_t sequence = 0;  // every entry up to this one is in the rows
   std::uint64_t installs = 0;
-  // The names of entries up to this one are forgotten, but for some that were dated ahead.
+  // The names of entries up to this one are forgotten, except for some that were dated ahead.
   std::uint64_t forgotten_sequence = 0;
 };
 
-// A name that may be forgotten, unless an entry after `sequence` has it.
+// A name to forget, unless an entry after `sequence` has it.
 struct OldReplayKey {
   std::string install_id;
   ledger::ReplayKey key;
   std::uint64_t sequence = 0;
 };
 
-// Reads rows through a connection of its own. Any thread; one at a time gets on. What is damaged is
-// a StoreError of that kind, which names the install, be it one of a page of many.
+// Reads rows through its own connection. Thread-safe; calls are serialised. Damage throws a
+// StoreError of kind `damaged` that names the install, even in a page of many.
 class SnapshotReader {
  public:
   explicit SnapshotReader(const std::filesystem::path& path);
 
   std::optional<StoredRow> load(const std::string& install_id);
-  // `work` loads from one read transaction, which is cheaper for many rows. While it runs, no
-  // other thread may use this reader.
+  // Runs `work`, which loads from one read transaction: cheaper for many rows. Meanwhile no other
+  // thread may use this reader.
   template <class Work>
   void at_once(Work work) {
     on_file(path_, [&] {
-      const SQLite::Transaction standing_still{database_};
+      const SQLite::Transaction snapshot{database_};
       work();
     });
   }
@@ -66,7 +66,7 @@ class SnapshotReader {
 
   // The sequence number of the name's newest entry.
   std::optional<std::uint64_t> find(const std::string& install_id, const ledger::ReplayKey& key);
-  // `limit` of the install's names at most.
+  // At most `limit` of the install's names.
   std::vector<ledger::ReplayKey> replay_keys(const std::string& install_id, std::size_t limit);
 
  private:
@@ -82,25 +82,25 @@ class SnapshotReader {
 // Writes rows. One thread at a time.
 class SnapshotWriter {
  public:
-  // Makes the file, with `ledger_id`, if it is missing. Throws StoreError.
+  // Creates the file, with `ledger_id`, if it is missing. Throws StoreError.
   SnapshotWriter(const std::filesystem::path& path, const std::string& ledger_id);
 
   std::string ledger_id();
   Progress progress();
 
-  // All rows with their names and the new sequence and installs of the progress, or nothing. A
-  // power cut may take the last of these back, which does no harm, as the journal has it. Throws
-  // StoreError.
+  // Writes the rows with their names, and the sequence number and installs of `progress`, in one
+  // transaction. A power cut may undo the latest transactions, which does no harm: the journal has
+  // their content. Throws StoreError.
   void write(const std::vector<const PendingRow*>& rows, const Progress& progress);
 
-  // All names and the new mark, durably, or nothing: what they have named may be pruned then.
-  // Throws StoreError.
+  // Forgets the names and stores the new mark, in one durable transaction; the entries may then be
+  // pruned. Throws StoreError.
   void forget(const std::vector<OldReplayKey>& replay_keys, std::uint64_t forgotten_sequence);
 
   void expect_writable() {
     persistence::expect_writable(path_, database_, [this] { write_again(database_); });
   }
-  // To be asked now and then: the log is small again when nobody keeps it from that. Throws
+  // Shrinks a large log unless there is a reader. To be called from time to time. Throws
   // StoreError.
   void shrink_log();
   void leave_log() { persistence::leave_log(database_, true); }
@@ -115,9 +115,9 @@ class SnapshotWriter {
   SQLite::Statement update_progress_;
 };
 
-// All rows as of now, through a connection of its own. While it reads the file, the log of the file
-// grows with each write; so after `hold_max` it takes what is left to a temporary file of SQLite's,
-// and lets go. Where that cannot be made it reads on.
+// All rows as of now, through its own connection. While the cursor reads the file, the file's log
+// grows with each write. After `hold_max` it therefore copies the remaining rows to a temporary
+// file of SQLite's and releases the file. If that fails, it reads on.
 class SnapshotCursor : public RowCursor {
  public:
   static constexpr std::chrono::milliseconds hold_to_the_end = std::chrono::hours{24 * 365};
@@ -131,11 +131,11 @@ class SnapshotCursor : public RowCursor {
   std::string ledger_id();
   // The sequence number of the name's newest entry.
   std::optional<std::uint64_t> find(const std::string& install_id, const ledger::ReplayKey& key);
-  // How many names lead to entries after `sequence`.
+  // The number of names that lead to entries after `sequence`.
   std::uint64_t replay_keys_after(std::uint64_t sequence);
 
  private:
-  // What was left when the cursor let go of the file.
+  // The rows that remained when the cursor released the file.
   struct Rest {
     Rest();
     SQLite::Database database;
@@ -143,9 +143,9 @@ class SnapshotCursor : public RowCursor {
     SQLite::Statement select;
   };
 
-  // Goes on behind the last row that was returned.
+  // Continues after the last row that was returned.
   void read_on();
-  void let_go();
+  void release_file();
 
   const std::filesystem::path path_;
   SQLite::Database database_;

@@ -1,8 +1,8 @@
 // All SQL of the SQLite engine.
 //
-// Months are YYYYMM, times milliseconds since 1970, kinds, backends and counters the numbers of
-// their enums in actors/ledger. A file's schema version is its user_version; a new file gets the
-// schema of version 1 and every upgrade since, as an old one does.
+// Months are YYYYMM; times are milliseconds since 1970; kinds, backends and counters are the
+// numbers of stored_kind.hpp. A file's schema version is its user_version; a new file gets the
+// schema of version 1 and then every upgrade, as an old one does.
 #pragma once
 
 #include <string>
@@ -10,8 +10,7 @@
 
 namespace credits::persistence::sql {
 
-// The statements that make a file of version 1, and those that make a file of each version one of
-// the next.
+// The statements that create a file of version 1, and those that upgrade each version to the next.
 struct Schema {
   const char* first;
   std::vector<const char*> upgrades;
@@ -47,7 +46,7 @@ inline constexpr const char* journal_schema_1 = R"(
   );
 )";
 
-// What entries got with version 2: reservations, receipts, the chain of hashes, and pruning.
+// Version 2 added reservations, receipts, the chain of hashes, and pruning.
 inline constexpr const char* journal_upgrade_2 = R"(
   ALTER TABLE entries ADD COLUMN expires_at_ms INTEGER;
   ALTER TABLE entries ADD COLUMN request TEXT;   -- with status and answer: the entry's receipt
@@ -95,7 +94,7 @@ inline constexpr const char* snapshots_schema_1 = R"(
   ) WITHOUT ROWID;
 )";
 
-// The chain of hashes, and the names by which entries are found.
+// Version 2 added the chain of hashes, and the names by which entries are found.
 inline constexpr const char* snapshots_upgrade_2 = R"(
   ALTER TABLE rows ADD COLUMN hash BLOB;         -- of the newest entry, see chain.hpp
   CREATE TABLE names (
@@ -134,7 +133,7 @@ inline constexpr const char* delete_imports = "DELETE FROM imports WHERE sequenc
 inline constexpr const char* upsert_baseline =
     "INSERT OR REPLACE INTO baselines VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 inline constexpr const char* select_baseline = "SELECT * FROM baselines WHERE install_id = ?";
-// Of the entry of that number, or of the baseline that stands for it.
+// The hash of the entry with that number, or of the baseline that stands for it.
 inline constexpr const char* select_hash =
     "SELECT coalesce((SELECT hash FROM entries WHERE sequence = ?1),"
     " (SELECT hash FROM baselines WHERE install_id = ?2))";
@@ -166,8 +165,8 @@ inline constexpr const char* delete_name =
     "DELETE FROM names WHERE install_id = ? AND kind = ? AND name = ? AND sequence <= ?";
 inline constexpr const char* update_forgotten = "UPDATE progress SET forgotten_sequence = ?";
 
-// For the audit: SQLite keeps a value of any type in any column, and reads one type as another, so
-// that a value can be changed and read as if it were not.
+// For the audit: SQLite stores a value of any type in any column, and converts it when it is read,
+// so a changed value may read as if it were unchanged.
 inline constexpr const char* select_mistyped_entries = R"(
   SELECT install_id, version FROM entries WHERE
     (typeof(previous_sequence), typeof(version), typeof(at_ms), typeof(kind), typeof(credits),
@@ -188,7 +187,7 @@ inline constexpr const char* select_mistyped_imports = R"(
      typeof(monthly_gemini_consumed), typeof(last_active_at_ms))
       <> ('integer', 'integer', 'integer', 'integer', 'integer')
 )";
-// Of the table rows, or of baselines, which has the same columns.
+// For the table `rows`, or `baselines`, which has the same columns.
 inline std::string select_mistyped(const std::string& table) {
   return "SELECT install_id, version FROM " + table + R"( WHERE
     (typeof(lifetime_consumed), typeof(lifetime_gemini_consumed), typeof(month),

@@ -16,19 +16,18 @@
 
 #include "actors/base/files.hpp"
 #include "actors/ledger/rules.hpp"
-#include "persistence/kept_text.hpp"
 #include "persistence/sqlite/directory_lock.hpp"
 #include "persistence/sqlite/file.hpp"
 #include "persistence/sqlite/journal.hpp"
 #include "persistence/sqlite/overlay.hpp"
 #include "persistence/sqlite/snapshots.hpp"
+#include "persistence/valid_text.hpp"
 
 namespace credits::persistence {
 
 namespace {
 
-// Makes the directory, durably and with those above it, if it is missing. Returns false, with
-// errno, if it cannot.
+// Creates the directory and its missing parents durably. Returns false, with errno, if it cannot.
 bool make_directory(const std::filesystem::path& directory) {
   std::error_code error;
   if (std::filesystem::exists(directory, error)) return true;
@@ -43,7 +42,7 @@ const std::filesystem::path& prepare_directory(const std::filesystem::path& dire
   if (!make_directory(whole.has_filename() ? whole : whole.parent_path())) {
     throw StoreError{kind_of_system_error(errno),
                      "cannot make the data directory " + directory.string() + ": " +
-                         std::strerror(errno) + "; choose one that this user may make"};
+                         std::strerror(errno) + "; choose one that this user may create"};
   }
   if (!std::filesystem::is_directory(directory)) {
     throw StoreError{StoreErrorKind::refused,
@@ -56,17 +55,17 @@ Stamp stamp_of(const StoredRow& stored) {
   return {stored.row.version, stored.hash, stored.last_sequence};
 }
 
-// Random, so that a stamp which an earlier opening of the ledger gave is of none of its periods.
+// Random, so that a stamp from an earlier opening of the ledger belongs to none of its periods.
 std::uint64_t first_period() {
   std::random_device random;
   return (std::uint64_t{random()} << 31U) + 1;
 }
 
-// How much one call of prune() looks at.
+// The number of entries that one call of prune() looks at.
 constexpr std::size_t forgotten_at_once = 20'000;
 constexpr std::size_t pruned_at_once = 2'000;
 
-// Rows of a file, and newer ones in the place of some of them or beside them.
+// The rows of a file, merged with newer ones.
 class MergedCursor : public RowCursor {
  public:
   // `newer` is in id order.
@@ -118,7 +117,7 @@ class SqliteStore : public Store {
     recover();
   }
 
-  // Files that are not in their places any more are not closed in good order.
+  // Files that are no longer in place are closed as a crash would leave them.
   ~SqliteStore() override {
     try {
       expect_ground();
@@ -134,7 +133,7 @@ class SqliteStore : public Store {
     std::vector<StampedRow> rows;
     rows.reserve(ids.size());
     for (const std::string& id : ids) {
-      const std::uint64_t known_since = period();  // before it is looked for
+      const std::uint64_t known_since = period();  // read before the row
       auto stored = find(id, loader_);
       StampedRow& row = rows.emplace_back();
       if (stored) row = {std::move(stored->row), stamp_of(*stored)};
@@ -174,7 +173,7 @@ class SqliteStore : public Store {
     wait_for_room();
     Plan plan = plan_append(mutations);
     if (!plan.records.empty()) journal_.append(plan.records);
-    // After it: until here, what is gone now may have taken the write.
+    // After the write, which may have gone into a removed file.
     if (const auto removed = ground_.find_removed()) give_up(*removed);
     publish(mutations, plan);
     ensure_answered(mutations, plan.appended);
@@ -182,7 +181,7 @@ class SqliteStore : public Store {
   }
 
   bool import(std::span<const Mutation> mutations) override {
-    expect_text(mutations);
+    expect_valid_text(mutations);
     return Store::import(mutations);
   }
 
@@ -225,7 +224,7 @@ class SqliteStore : public Store {
     try {
       has_more = prune_part(horizon);
     } catch (const StoreError& error) {
-      // The logs may be what fills the disk.
+      // The logs may fill the disk.
       if (error.kind() == StoreErrorKind::full) try_to_shrink_logs();
       throw;
     }
@@ -248,31 +247,31 @@ class SqliteStore : public Store {
   std::string_view engine() const override { return "sqlite"; }
 
  private:
-  // How far names have been forgotten, and whether more may be.
+  // How far names have been forgotten, and whether more can be.
   struct Forgotten {
     std::uint64_t sequence = 0;
     bool more = false;
   };
 
-  // What an append will do to an install.
+  // The plan of an append for one install.
   struct Planned {
     const std::string& id;
-    Stamp newest;                       // with what is planned
-    std::uint64_t version = 0;          // with what will not be stored too
+    Stamp newest;                       // including the planned entries
+    std::uint64_t version = 0;          // including mutations that will not be stored
     Outcome outcome = Outcome::stored;  // of its next mutation
-    PendingRow* pending = nullptr;      // once its first mutation is published
+    PendingRow* pending = nullptr;      // set when its first mutation is published
   };
 
-  // What an append will do.
+  // The plan of a whole append.
   struct Plan {
     std::vector<Planned> installs;
-    std::vector<std::size_t> install_of;  // each mutation: its place in installs
+    std::vector<std::size_t> install_of;  // for each mutation: its place in installs
     std::vector<Appended> appended;
     std::vector<JournalRecord> records;
   };
 
-  // Without its log a file is not what was written, and without the index of the log two processes
-  // do not know of each other.
+  // A file without its log lacks the newest writes; without the log's index, two processes do not
+  // notice each other.
   static std::vector<std::string> ground_files() {
     std::vector<std::string> files{lock_file};
     for (const char* file : {journal_file, snapshots_file}) {
@@ -287,7 +286,7 @@ class SqliteStore : public Store {
 
   [[noreturn]] void give_up(const std::string& loss) {
     journal_.give_up(loss +
-                     " while the ledger was open, so nothing is stored any more; put the data "
+                     " while the ledger was open, and nothing more is stored; put the data "
                      "directory back, or restore it from a backup, and start again");
   }
 
@@ -301,7 +300,7 @@ class SqliteStore : public Store {
     return rows;
   }
 
-  // What checkpoint() does. checkpoint_mutex_ is held, here and in what follows.
+  // Makes a checkpoint. The caller holds checkpoint_mutex_.
   void write_pending() {
     Progress progress;
     {
@@ -327,7 +326,7 @@ class SqliteStore : public Store {
     has_room_.notify_all();
   }
 
-  // A disk that takes no rows keeps nobody from reading them.
+  // A failed checkpoint does not prevent reading.
   bool try_checkpoint() {
     try {
       write_pending();
@@ -337,7 +336,7 @@ class SqliteStore : public Store {
     }
   }
 
-  // Of what the snapshots lack.
+  // The rows that the snapshots lack.
   std::vector<ledger::Row> pending_rows_in_order() {
     std::vector<ledger::Row> rows;
     {
@@ -349,7 +348,7 @@ class SqliteStore : public Store {
     return rows;
   }
 
-  // A page of what the snapshots have and what they lack.
+  // A page of the rows that the snapshots have and those that they lack.
   std::vector<ledger::Row> merged_page(const ListQuery& query) {
     std::vector<ledger::Row> stored;
     ListQuery next = query;
@@ -362,7 +361,7 @@ class SqliteStore : public Store {
     }
   }
 
-  // Nothing if it takes more of `stored`.
+  // Nullopt if the page needs more of `stored`.
   std::optional<std::vector<ledger::Row>> merged(const std::vector<ledger::Row>& stored,
                                                  bool has_more, const ListQuery& query) {
     const std::lock_guard lock{mutex_};
@@ -390,9 +389,9 @@ class SqliteStore : public Store {
               record.entry.at >= horizon.replay_keys_before) &&
              !ledger::replay_keys_of(record.entry).empty();
     };
-    const auto tell_once = [this](const std::string& id, const StoreError& error) {
-      if (!told_damaged_.insert(id).second) return;
-      tell("install_damaged", std::string{"what is damaged is not pruned: "} + error.what());
+    const auto report_once = [this](const std::string& id, const StoreError& error) {
+      if (!reported_damaged_.insert(id).second) return;
+      report("install_damaged", std::string{"damaged entries are not pruned: "} + error.what());
     };
     if (looked_through_ == 0) looked_through_ = journal_.pruned_sequence();
     const Pruned aged = journal_.prune(
@@ -403,12 +402,12 @@ class SqliteStore : public Store {
           }
           return is_remembered(record) ? Fate::stays : Fate::goes;
         },
-        tell_once);
+        report_once);
     looked_through_ = aged.sequence;
-    // Once more what stayed: when its names have been forgotten, and then daily.
+    // Looks at kept entries again: when their names have been forgotten, and then daily.
     const ledger::Time now = horizon.replay_keys_before + ledger::replay_keys_remembered_for;
     if (horizon.replay_keys_before >= look_anew_at_ ||
-        now < look_anew_at_) {  // or the clock went back
+        now < look_anew_at_) {  // or the clock was set back
       looked_again_through_ = 0;
       look_anew_at_ = now;
     }
@@ -424,7 +423,7 @@ class SqliteStore : public Store {
           }
           return Fate::goes;
         },
-        tell_once);
+        report_once);
     looked_again_through_ = again.sequence;
     if (!gone.empty()) writer_.forget(gone, forgotten.sequence);
     return forgotten.more || aged.has_more || again.has_more;
@@ -434,13 +433,13 @@ class SqliteStore : public Store {
     try {
       shrink_logs();
     } catch (const StoreError&) {
-      // the reason is told already
+      // The caller reports the reason.
     }
   }
 
-  // What grew while somebody read long, and is not written to any more.
+  // Shrinks logs that grew during a long read, even if nothing is written to them any more.
   void shrink_logs() {
-    expect_ground();  // a connection is made by the file's name
+    expect_ground();  // a connection is opened by the file's name
     for (const char* file : {journal_file, snapshots_file}) {
       if (is_log_large(data_dir_ / file)) empty_log(data_dir_ / file);
     }
@@ -448,7 +447,7 @@ class SqliteStore : public Store {
     writer_.shrink_log();
   }
 
-  // What could not be written waits for the next checkpoint. What is active already is newer.
+  // Rows that could not be written wait for the next checkpoint. Those in active_ are newer.
   void take_back_flushing() {
     const std::lock_guard lock{mutex_};
     for (const auto& pending : flushing_) {
@@ -461,9 +460,9 @@ class SqliteStore : public Store {
     flushing_ = {};
   }
 
-  // Entries from this time on are dated ahead, by a clock that has been set back since: nothing
-  // that comes later waits for them. Unless the newest is one too: then it is the clock that is
-  // behind.
+  // Entries from this time on are dated ahead, by a clock that has been set back since; later
+  // entries do not wait for them. If the newest entry is dated ahead too, the clock itself is
+  // behind, and no entry counts as dated ahead.
   ledger::Time ahead_of_clock(const Horizon& horizon) {
     const auto from = std::max(horizon.entries_before,
                                horizon.replay_keys_before + ledger::replay_keys_remembered_for);
@@ -481,9 +480,8 @@ class SqliteStore : public Store {
     return last_sequence_;
   }
 
-  // Forgets the names of the oldest entries, up to the first that is not before `before` or is not
-  // in the snapshots yet: its names would come after it. Those of entries that are dated ahead
-  // stay.
+  // Forgets the names of the oldest entries, up to the first that is not before `before` or not yet
+  // in the snapshots, as its names would be written later. Names of entries dated ahead stay.
   Forgotten forget_replay_keys(ledger::Time before, ledger::Time ahead_from) {
     const Progress progress = writer_.progress();
     std::uint64_t forgotten = progress.forgotten_sequence;
@@ -504,7 +502,7 @@ class SqliteStore : public Store {
     return {forgotten, visited == forgotten_at_once};
   }
 
-  // A time that was never written must not keep what comes after it for ever.
+  // A damaged entry's time must not keep later names for ever.
   bool is_damaged(const JournalRecord& record) {
     try {
       history_.entry(record.install_id, record.sequence);
@@ -526,7 +524,7 @@ class SqliteStore : public Store {
     return Journal{path, random_ledger_id()};
   }
 
-  // What the snapshots do not have yet of an install, newest first. Holds as long as mutex_ is
+  // The parts of an install that the snapshots do not have yet, newest first. Valid while mutex_ is
   // held.
   std::vector<const PendingRow*> pending_of(const std::string& id) const {
     std::vector<const PendingRow*> pending;
@@ -536,7 +534,7 @@ class SqliteStore : public Store {
     return pending;
   }
 
-  // Likewise; null if the snapshots have all of it.
+  // The newest of these; null if the snapshots have everything.
   const PendingRow* newest_pending(const std::string& id) const {
     for (const Overlay* overlay : {&active_, &flushing_}) {
       if (const PendingRow* const found = overlay->find(id)) return found;
@@ -584,7 +582,7 @@ class SqliteStore : public Store {
     }
   }
 
-  // A name takes about as much room as a row.
+  // A name takes about as much memory as a row.
   std::size_t overlay_size() const { return active_.size() + active_replay_keys_; }
 
   std::uint64_t period() {
@@ -616,8 +614,8 @@ class SqliteStore : public Store {
     }
   }
 
-  // Whether what each install's first mutation follows is the newest. Without a look at the files,
-  // but for an install that nobody has loaded or written since the last checkpoint.
+  // Checks that each install's first mutation follows its newest stamp. Reads the file only for an
+  // install that was neither loaded nor written since the last checkpoint.
   void compare_stamps(Plan& plan) {
     std::vector<Planned*> on_file;
     {
@@ -637,8 +635,7 @@ class SqliteStore : public Store {
     });
   }
 
-  // Of an install that has nothing pending: whether it can have been written since it had this
-  // stamp.
+  // For an install with nothing pending: whether this must still be its newest stamp.
   bool is_known_newest(const Stamp& stamp) const {
     return stamp.period >= first_period_in_memory_ && stamp.period <= period_;
   }
@@ -657,7 +654,7 @@ class SqliteStore : public Store {
   void chain(std::span<const Mutation> mutations, Plan& plan) {
     plan.appended.reserve(mutations.size());
     plan.records.reserve(mutations.size());
-    std::uint64_t sequence = last_sequence_;  // changed by this thread alone
+    std::uint64_t sequence = last_sequence_;  // only this thread changes it
     for (std::size_t i = 0; i < mutations.size(); ++i) {
       const Mutation& mutation = mutations[i];
       Planned& install = plan.installs[plan.install_of[i]];
@@ -681,14 +678,14 @@ class SqliteStore : public Store {
     }
   }
 
-  // What could not be copied to a database: alike in all engines.
+  // Text that a database could not store is refused by every engine.
   bool is_refused(const Mutation& mutation) const {
-    const auto fault = what_is_no_text(mutation);
-    if (fault) tell("install_damaged", *fault);
+    const auto fault = find_invalid_text(mutation);
+    if (fault) report("install_damaged", *fault);
     return fault.has_value();
   }
 
-  // Makes what the journal has now visible.
+  // Makes the entries that are now in the journal visible.
   void publish(std::span<const Mutation> mutations, Plan& plan) {
     const std::lock_guard lock{mutex_};
     auto record = plan.records.begin();
@@ -705,7 +702,7 @@ class SqliteStore : public Store {
     if (!plan.records.empty()) last_sequence_ = plan.records.back().sequence;
   }
 
-  // Member by member, so that the strings keep their memory.
+  // Assigns each member, so that the strings reuse their memory.
   static void store(const ledger::Row& row, const Stamp& stamp, StoredRow& stored) {
     CREDITS_EXPECTS(row.version == stamp.version && stamp.sequence > stored.last_sequence);
     stored.row = row;
@@ -721,7 +718,7 @@ class SqliteStore : public Store {
     }
   }
 
-  // Brings the rows from where the snapshots are to where the journal is.
+  // Brings the rows from the state of the snapshots to that of the journal.
   void recover() {
     if (writer_.ledger_id() != journal_.ledger_id()) {
       throw StoreError{StoreErrorKind::refused,
@@ -740,7 +737,7 @@ class SqliteStore : public Store {
     }
     expect_one_history(progress);
     if (journal_.is_log_missing()) {
-      tell("log_missing", missing_log_in_words(data_dir_ / journal_file));
+      report("log_missing", missing_log_in_words(data_dir_ / journal_file));
     }
     journal_.expect_writable();
     writer_.expect_writable();
@@ -750,7 +747,7 @@ class SqliteStore : public Store {
     const std::uint64_t pruned = journal.pruned_sequence();
     const std::uint64_t first = std::max(progress.sequence, pruned);
     ReplayClock clock{options_, journal_end - first};
-    // Rows that a power cut has taken back, or that were lost, may have lost their entries since.
+    // Rows that a power cut undid, or that were lost, may need entries that are pruned by now.
     if (pruned > progress.sequence) {
       journal.visit_baselines([&](StoredRow baseline) {
         restore(std::move(baseline));
@@ -769,19 +766,19 @@ class SqliteStore : public Store {
     last_sequence_ = journal_end;
   }
 
-  // Two files of the same ledger have gone on apart if one of them was restored without the other.
+  // The two files of a ledger have diverged if one was restored without the other.
   void expect_one_history(const Progress& progress) {
     if (progress.sequence == 0 || agree_at(progress.sequence)) return;
     throw StoreError{
         StoreErrorKind::refused,
         snapshots_path_.string() + " has seen another entry " + std::to_string(progress.sequence) +
             " than journal.db in " + data_dir_.string() +
-            " has; remove snapshots.db, snapshots.db-wal and snapshots.db-shm, the start "
-            "makes them from journal.db"};
+            " has; remove snapshots.db, snapshots.db-wal and snapshots.db-shm, and the start "
+            "creates them from journal.db"};
   }
 
-  // Whether the row that the last entry of the snapshots led to is that of the journal's entry. Of
-  // what is pruned or damaged that cannot be told.
+  // Whether the journal's entry at the snapshots' mark led to the row in the snapshots. Assumed if
+  // the entry is pruned or damaged.
   bool agree_at(std::uint64_t sequence) {
     bool agree = true;
     try {
@@ -793,12 +790,12 @@ class SqliteStore : public Store {
         return false;
       });
     } catch (const StoreError&) {
-      // Whoever needs it is told.
+      // A call that needs the row reports it.
     }
     return agree;
   }
 
-  // When the replay has to be reported and kept next.
+  // The times of the next report and the next checkpoint of a replay.
   struct ReplayClock {
     using Clock = std::chrono::steady_clock;
 
@@ -817,8 +814,8 @@ class SqliteStore : public Store {
     if (overlay_size() >= options_.overlay_rows_max) {
       checkpoint();
     } else if (now >= clock.checkpoint_at) {
-      keep_what_there_is_room_for();
-      // Counted from here: with a slow disk too, most of the time is the replay's.
+      try_to_keep_replayed();
+      // Counted from the end of the checkpoint, so that a slow disk does not take most of the time.
       clock.checkpoint_at = ReplayClock::Clock::now() + options_.replay_checkpoint_interval;
     }
     if (now < clock.report_at || !options_.report_replay) return;
@@ -826,8 +823,8 @@ class SqliteStore : public Store {
     clock.report_at = ReplayClock::Clock::now() + options_.replay_report_interval;
   }
 
-  // A start needs no room on the disk as long as there is some in memory.
-  void keep_what_there_is_room_for() {
+  // A start needs no room on the disk as long as the rows fit in memory.
+  void try_to_keep_replayed() {
     const std::lock_guard one_at_a_time{checkpoint_mutex_};
     try_checkpoint();
   }
@@ -842,23 +839,23 @@ class SqliteStore : public Store {
     }
   }
 
-  // The row that the entry changes; nothing if it is damaged. Then it stays so, and is told
-  // whenever it is asked for, whatever the replay makes of the others.
+  // The row that the entry changes; nullopt if the row is damaged. The replay then skips the
+  // install, and every later call for it reports the damage.
   std::optional<StoredRow> row_to_replay_on(const std::string& id) {
     try {
       return find(id, guard_).value_or(StoredRow{});
     } catch (const StoreError& error) {
       if (error.kind() != StoreErrorKind::damaged) throw;
-      tell("install_damaged", error.what());
+      report("install_damaged", error.what());
       return std::nullopt;
     }
   }
 
-  void tell(std::string_view name, const std::string& text) const {
-    if (options_.tell) options_.tell(name, text);
+  void report(std::string_view name, const std::string& text) const {
+    if (options_.report) options_.report(name, text);
   }
 
-  // Whether the row could take the entry.
+  // Applies the entry to its row. Returns false if the row is damaged.
   bool replay(const JournalRecord& record) {
     auto found = row_to_replay_on(record.install_id);
     if (!found) return false;
@@ -870,7 +867,7 @@ class SqliteStore : public Store {
       }
       ledger::apply(stored.row, record.entry);
       if (!hasher_.fits(record.hash, stored.hash, record.install_id, record.entry)) {
-        throw std::invalid_argument{"it is damaged, as its hash tells"};
+        throw std::invalid_argument{"it is damaged, as its hash shows"};
       }
     } catch (const std::invalid_argument& error) {
       throw StoreError{
@@ -897,28 +894,29 @@ class SqliteStore : public Store {
   const DirectoryLock lock_;
   Journal journal_;
   JournalReader history_;     // for operators
-  JournalReader remembered_;  // for recall(), so that it waits for no operator
+  JournalReader remembered_;  // for recall(), so that it does not wait for operators
   JournalReader pruning_;     // for prune()
   SnapshotWriter writer_;     // guarded by checkpoint_mutex_
   SnapshotReader loader_;     // for load()
-  SnapshotReader guard_;      // for append(), so that it waits for no reader
+  SnapshotReader guard_;      // for append(), so that it does not wait for readers
   SnapshotReader lister_;     // for operators
   const Ground ground_;
-  Hasher hasher_;  // append()'s alone
+  Hasher hasher_;  // for append() alone
 
   std::mutex checkpoint_mutex_;
-  std::unordered_set<std::string> told_damaged_;  // guarded by checkpoint_mutex_; by prune()
-  // How far prune() has looked, likewise.
+  std::unordered_set<std::string>
+      reported_damaged_;  // guarded by checkpoint_mutex_; used by prune()
+  // How far prune() has looked; guarded by checkpoint_mutex_.
   std::uint64_t looked_through_ = 0;
   std::uint64_t looked_again_through_ = 0;
   ledger::Time look_anew_at_{};
-  std::mutex mutex_;  // guards all below; never held while the disk is waited for
+  std::mutex mutex_;  // guards all members below; never held during disk I/O
   std::condition_variable has_room_;
-  Overlay active_;  // rows that the journal has and snapshots.db has not
+  Overlay active_;  // rows that are in the journal but not in snapshots.db
   std::size_t active_replay_keys_ = 0;
-  Overlay flushing_;  // those that a checkpoint is writing: nobody changes them
-  // Each checkpoint begins a period. Whatever was written since the first of those in memory is in
-  // the overlays.
+  Overlay flushing_;  // rows that a checkpoint is writing; they do not change
+  // Each checkpoint begins a period. The overlays have every row written since the beginning of
+  // first_period_in_memory_.
   std::uint64_t period_ = first_period();
   std::uint64_t first_period_in_memory_ = period_;
   std::uint64_t last_sequence_ = 0;

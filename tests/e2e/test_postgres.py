@@ -526,7 +526,7 @@ def test_an_impossible_migration_is_refused(filled, server, uri, start, tmp_path
     check_failed(creditsctl.run("migrate", directory, empty), 1, str(running.process.pid))
     running.stop()
     check_failed(creditsctl.run("migrate", directory, uri), 1, "installs already")
-    check_failed(creditsctl.run("migrate", uri, directory), 1, "is there already")
+    check_failed(creditsctl.run("migrate", uri, directory), 1, "already exists")
     for one, other in ((uri, empty), (directory, tmp_path / "other")):
         check_failed(creditsctl.run("migrate", one, other), 2, "postgresql://")
     check_failed(creditsctl.run("check", "postgresql://u:secret@h/d"), 2, "PGPASSFILE")

@@ -1,5 +1,5 @@
-// A ledger is checked against itself: a whole one passes, and whatever is changed in the files is
-// named, with the install and the version.
+// The check of a ledger: an intact one passes, and any change in the files is reported with the
+// install and the version.
 #include "persistence/sqlite/audit.hpp"
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -25,7 +25,7 @@ void execute(const fs::path& file, const std::string& sql) {
   database.exec(sql);
 }
 
-// Installs `a`, of all kinds of entries and version 9, and `b`, at version 1.
+// A ledger of the installs `a`, with all kinds of entries and version 9, and `b`, at version 1.
 void make_ledger(const fs::path& directory) {
   const auto store = open_sqlite_store(directory);
   auto a = ledger::blank_row("a", november);
@@ -46,7 +46,7 @@ void copy_ledger(const fs::path& from, const fs::path& to) {
   for (const char* name : {"journal.db", "snapshots.db"}) fs::copy_file(from / name, to / name);
 }
 
-TEST_CASE("a whole ledger passes, with its numbers") {
+TEST_CASE("an intact ledger passes, with its numbers") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
   const AuditReport report = audit(directory.path());
@@ -104,7 +104,7 @@ TEST_CASE("a name that no entry has is found, and so are snapshots from the futu
   }
 }
 
-TEST_CASE("a ledger that was pruned passes, and what is kept is still checked") {
+TEST_CASE("a pruned ledger passes, and its remaining entries are still checked") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
   {
@@ -122,7 +122,7 @@ TEST_CASE("a ledger that was pruned passes, and what is kept is still checked") 
   CHECK(audit(directory.path()).fault->version == 9);
 }
 
-TEST_CASE("whatever is changed in the journal is named") {
+TEST_CASE("any change in the journal is reported") {
   struct Case {
     const char* sql;
     std::uint64_t version;
@@ -160,7 +160,7 @@ TEST_CASE("whatever is changed in the journal is named") {
   CHECK_FALSE(report.fault->what.empty());
 }
 
-TEST_CASE("a row that is not what its entries make of it is named, whoever wrote it") {
+TEST_CASE("a row that is not the result of its entries is named, whoever wrote it") {
   const TemporaryDirectory directory;
   const TemporaryDirectory forged;
   make_ledger(directory.path());
@@ -195,7 +195,7 @@ TEST_CASE("a row that is missing, and one without entries, are named") {
   CHECK(report.fault->version == 1);
 }
 
-TEST_CASE("a value of another type is named, though it reads the same") {
+TEST_CASE("a value of another type is named, although it reads the same") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
   execute(directory.path() / "snapshots.db",
@@ -206,7 +206,7 @@ TEST_CASE("a value of another type is named, though it reads the same") {
   CHECK(report.fault->version == 1);
 }
 
-TEST_CASE("a name that does not find its entry any more is named") {
+TEST_CASE("a name that no longer finds its entry is reported") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
   const auto [sql, version] = GENERATE(table<const char*, std::uint64_t>({
@@ -224,7 +224,7 @@ TEST_CASE("a name that does not find its entry any more is named") {
   CHECK(report.fault->version == version);
 }
 
-TEST_CASE("an entry at another place of the journal is named, even the newest") {
+TEST_CASE("an entry at a wrong position in the journal is named, even the newest") {
   const TemporaryDirectory directory;
   {
     const auto store = open_sqlite_store(directory.path());
@@ -239,7 +239,7 @@ TEST_CASE("an entry at another place of the journal is named, even the newest") 
   CHECK(report.fault->what.find("number 4") != std::string::npos);
 }
 
-TEST_CASE("the progress ends with all entries") {
+TEST_CASE("the progress ends at the total") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
   std::vector<std::uint64_t> told;
@@ -257,7 +257,7 @@ TEST_CASE("a row that does not match its checksum is named with its version") {
   check_tells(told_by<StoreError>([&] { audit(directory.path()); }), {"\"a\", version 9"});
 }
 
-TEST_CASE("what is no ledger, or an old one, is told what to do") {
+TEST_CASE("the check of no ledger, or an old one, says what to do") {
   const TemporaryDirectory directory;
   check_tells(told_by<StoreError>([&] { audit(directory.path()); }),
               {directory.path().string(), "journal.db"});
@@ -286,7 +286,7 @@ TEST_CASE("a ledger of schema version 1 is upgraded when it is opened, and nothi
   CHECK(report.entries_unhashed == 9);
 }
 
-// 1.0.0 stored no marks of reservations that a later debit has overtaken.
+// 1.0.0 did not store which reservations a later debit had overtaken.
 TEST_CASE("a row whose reservations are not marked as overtaken passes") {
   const TemporaryDirectory directory;
   auto row = ledger::blank_row("a", november);

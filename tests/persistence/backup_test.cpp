@@ -1,5 +1,5 @@
-// A backup is the ledger as it was at one moment: whatever is written meanwhile, whatever was
-// pruned before, and with all that is remembered.
+// A backup is the ledger as of one moment, with everything that it remembers, whatever is written
+// meanwhile or was pruned before.
 #include "persistence/sqlite/backup.hpp"
 
 #include <SQLiteCpp/SQLiteCpp.h>
@@ -30,7 +30,7 @@ ledger::Row load(Store& store, const std::string& id) {
   return store.load(std::vector<std::string>{id}).front().row.value();
 }
 
-// Puts a backup of the ledger in `from` where a ledger has its journal.
+// Restores a backup of the ledger in `from` as a new ledger.
 void restore(const fs::path& from, const fs::path& to) {
   backup(from, to / "journal.db", nobody_looks);
   const AuditReport report = audit(to);
@@ -70,7 +70,7 @@ TEST_CASE("a backup has rows, reservations, names and entries") {
     const std::vector replay_keys{key("k"), ended("r")};
     CHECK(copy->recall("a", replay_keys) == store->recall("a", replay_keys));
   }
-  // It goes on where it was.
+  // The restored ledger continues.
   auto row = load(*copy, "a");
   CHECK(append(*copy, std::vector{settle(row, "s", 1)}) == std::vector{Outcome::stored});
   copy->checkpoint();
@@ -124,7 +124,7 @@ TEST_CASE("a backup under writes has all that was stored before, and then a pref
   CHECK(versions == std::vector<std::uint64_t>(rows.size(), versions.front()));
 }
 
-TEST_CASE("a backup of many pages is made in steps, and writes do not start it anew") {
+TEST_CASE("a backup of many pages is made in steps, and writes do not restart it") {
   const TemporaryDirectory directory;
   const TemporaryDirectory restored;
   const auto store = open_sqlite_store(directory.path());
@@ -150,7 +150,7 @@ TEST_CASE("a backup of many pages is made in steps, and writes do not start it a
   CHECK_FALSE(copy->load(std::vector<std::string>{"late"}).front().row);
 }
 
-TEST_CASE("what is no ledger cannot be backed up, and is told so") {
+TEST_CASE("a directory without a ledger cannot be backed up, and the error says so") {
   const TemporaryDirectory directory;
   const TemporaryDirectory to;
   const auto file = to.path() / "backup.db";

@@ -1,5 +1,4 @@
-// What the SQLite engine does on a disk that has no room, fails, may not be written, or goes away
-// beneath it.
+// The SQLite engine on a disk that is full, fails, is read-only, or disappears.
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -28,7 +27,7 @@ std::optional<ledger::Row> load(Store& store, const std::string& id) {
   return store.load(std::vector{id}).front().row;
 }
 
-TEST_CASE("a write that finds no room, whatever the system calls it, does not break the journal") {
+TEST_CASE("a lack of room, whatever the system calls it, does not break the journal") {
   const int error = GENERATE(ENOSPC, EDQUOT, EFBIG);
   INFO(std::strerror(error));
   const TemporaryDirectory directory;
@@ -56,7 +55,7 @@ TEST_CASE("a write that finds no room, whatever the system calls it, does not br
   CHECK(load(*open_sqlite_store(directory.path()), "a") == a);
 }
 
-TEST_CASE("a checkpoint that finds no room says so, and works when there is some") {
+TEST_CASE("a checkpoint without room says so, and works once there is some") {
   const int error = GENERATE(ENOSPC, EDQUOT, EFBIG);
   const TemporaryDirectory directory;
   auto a = row_of("a");
@@ -77,7 +76,7 @@ std::vector<ledger::Row> rows_of(RowCursor& cursor) {
   return rows;
 }
 
-TEST_CASE("pages and snapshots have all that was stored, also while no checkpoint works") {
+TEST_CASE("pages and snapshots are complete, even while checkpoints fail") {
   const TemporaryDirectory directory;
   const auto store = open_sqlite_store(directory.path());
   std::vector<ledger::Row> rows;
@@ -119,8 +118,8 @@ TEST_CASE("pages and snapshots have all that was stored, also while no checkpoin
   CHECK(snapshot.size() == 60);
 }
 
-// SQLite makes its index of the log larger after it has written and synced a transaction.
-TEST_CASE("an index of the log that finds no room does not break the journal") {
+// SQLite grows the log's index after it has written and synced a transaction.
+TEST_CASE("a lack of room for the log's index does not break the journal") {
   const TemporaryDirectory directory;
   auto a = row_of("a");
   const auto large_commit = [&](ledger::Row& row) {
@@ -155,7 +154,7 @@ TEST_CASE("an index of the log that finds no room does not break the journal") {
   CHECK(load(*open_sqlite_store(directory.path()), "a") == a);
 }
 
-TEST_CASE("after a write that failed the journal goes on, as only a sync says what is lost") {
+TEST_CASE("after a failed write the journal goes on, as only a failed sync loses data") {
   const TemporaryDirectory directory;
   auto a = row_of("a");
   const auto first = create(a);
@@ -174,7 +173,7 @@ TEST_CASE("after a write that failed the journal goes on, as only a sync says wh
   CHECK_FALSE(audit(directory.path()).fault);
 }
 
-TEST_CASE("a probe of the journal is a write that is synced, and leaves all as it is") {
+TEST_CASE("a probe of the journal is a synced write that changes nothing") {
   const TemporaryDirectory directory;
   auto a = row_of("a");
   {
@@ -192,7 +191,7 @@ TEST_CASE("a probe of the journal is a write that is synced, and leaves all as i
   CHECK_FALSE(audit(directory.path()).fault);
 }
 
-TEST_CASE("a file that may only be read is found at the start, with what to do") {
+TEST_CASE("a read-only file is refused at the start, with advice") {
   const TemporaryDirectory directory;
   const bool is_new = GENERATE(false, true);
   if (!is_new) open_sqlite_store(directory.path());
@@ -204,7 +203,7 @@ TEST_CASE("a file that may only be read is found at the start, with what to do")
               {directory.path().string(), "writable for this user"});
 }
 
-TEST_CASE("a ledger on a disk without room is opened, and its rows are there") {
+TEST_CASE("a ledger on a full disk is opened, and its rows can be read") {
   const TemporaryDirectory directory;
   auto a = row_of("a");
   append(*open_sqlite_store(directory.path()), std::vector{create(a)});
@@ -215,7 +214,7 @@ TEST_CASE("a ledger on a disk without room is opened, and its rows are there") {
               {"journal.db", "make room"});
 }
 
-// The files of an open ledger as a crash at this moment would leave them.
+// Copies the files of an open ledger as a crash at this moment would leave them.
 void copy_as_after_a_crash(const fs::path& from, const fs::path& to) {
   fs::create_directories(to);
   for (const auto& file : fs::directory_iterator{from}) {
@@ -223,7 +222,7 @@ void copy_as_after_a_crash(const fs::path& from, const fs::path& to) {
   }
 }
 
-TEST_CASE("nothing is acknowledged that went into a file without a name") {
+TEST_CASE("a write to a removed file is not acknowledged") {
   const TemporaryDirectory directory;
   auto a = row_of("a");
   const auto store = open_sqlite_store(directory.path());
@@ -242,7 +241,7 @@ TEST_CASE("nothing is acknowledged that went into a file without a name") {
   CHECK(told_as(StoreErrorKind::broken, [&] { store->probe_write(); }) == told);
 }
 
-TEST_CASE("a look at the ground finds what was removed, moved or replaced, and ends all writes") {
+TEST_CASE("a file that was removed, moved or replaced is noticed, and ends all writes") {
   const TemporaryDirectory parent;
   const auto directory = parent.path() / "data";
   auto a = row_of("a");
@@ -261,14 +260,14 @@ TEST_CASE("a look at the ground finds what was removed, moved or replaced, and e
   const auto told = told_as(StoreErrorKind::broken, [&] { store->ping(); });
   check_tells(told, {path.string(), is_replaced ? "was replaced" : "moved away", "start again"});
   CHECK(told_as(StoreErrorKind::broken, [&] { append(*store, std::vector{commit(a)}); }) == told);
-  // What was moved back is not trusted either: others may have written to it.
+  // A file that was moved back is not trusted either: others may have written to it.
   fs::remove_all(path);
   fs::rename(away, path);
   CHECK(told_as(StoreErrorKind::broken, [&] { store->ping(); }) == told);
   CHECK(load(*store, "a").value().version == 1);
 }
 
-TEST_CASE("a ledger that came into the place of an open one keeps its logs when that is closed") {
+TEST_CASE("a ledger that replaces an open one keeps its logs when that one is closed") {
   const TemporaryDirectory parent;
   const auto directory = parent.path() / "data";
   auto old = open_sqlite_store(directory);

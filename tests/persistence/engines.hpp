@@ -1,4 +1,4 @@
-// The engines that every test of what a store promises runs on, each with a ledger of its own.
+// The engines on which every test of a store's promises runs, each with a ledger of its own.
 #pragma once
 
 #include <filesystem>
@@ -15,15 +15,15 @@
 
 namespace credits::tests {
 
-// go_back() takes each ledger to where it was at keep(), behind the back of whoever holds stamps of
-// it: as a failover does to a server that lacks the last writes, or a restored backup.
+// go_back() restores each ledger as of keep() without telling the holders of its stamps: as a
+// failover to a server that lacks the last writes does, or a restored backup.
 
 class Memory {
  public:
   persistence::MemoryStore& store() { return store_; }
   void keep() { store_.keep(); }
   void go_back() { store_.go_back(); }
-  // The next append is stored, and its outcome is lost.
+  // The next append is stored, but its outcome is lost.
   void lose_next_outcome() { store_.fail_append_after_storing(); }
 
  private:

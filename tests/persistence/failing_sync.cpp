@@ -18,7 +18,7 @@ int sync_or_fail(long number, int descriptor) {
 
 }  // namespace
 
-// A program's own functions go before those of the C library, for the libraries that it loads too.
+// A program's own functions precede those of the C library, also for the libraries that it loads.
 extern "C" int fsync(int descriptor) { return sync_or_fail(SYS_fsync, descriptor); }
 extern "C" int fdatasync(int descriptor) { return sync_or_fail(SYS_fdatasync, descriptor); }
 

@@ -1,4 +1,4 @@
-// Makes fsync() and fdatasync() of this program fail on command: what a broken disk does.
+// Makes fsync() and fdatasync() fail in this program on command, as on a broken disk.
 #pragma once
 
 namespace credits::tests {

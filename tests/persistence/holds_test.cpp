@@ -1,4 +1,4 @@
-// Reservations that were damaged where they are stored.
+// Damaged reservations.
 #include "persistence/holds.hpp"
 
 #include <stdexcept>
@@ -9,7 +9,7 @@
 namespace credits::persistence {
 namespace {
 
-TEST_CASE("a stored reservation of less than no credits is damage") {
+TEST_CASE("a stored reservation of negative credits is damage") {
   ledger::Row row;
   row.reservations.push_back({"r", "pro", ledger::Backend::gemini, ledger::Counter::lifetime, 5});
   std::string bytes = encode_holds(row);

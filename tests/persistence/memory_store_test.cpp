@@ -1,4 +1,4 @@
-// The faults that tests of other layers rely on.
+// The faults on which the tests of other layers rely.
 #include "tests/memory_store.hpp"
 
 #include <string>
@@ -12,7 +12,7 @@ namespace {
 
 using namespace credits::tests;
 
-TEST_CASE("an append that is told to fail stores nothing, and the next one works") {
+TEST_CASE("an append that fails on command stores nothing, and the next one works") {
   MemoryStore store;
   auto row = ledger::blank_row("a", november);
   const auto creation = create(row);
@@ -22,7 +22,7 @@ TEST_CASE("an append that is told to fail stores nothing, and the next one works
   CHECK(append(store, std::vector{creation}).front() == Outcome::stored);
 }
 
-TEST_CASE("an append of unknown outcome has stored what it was given") {
+TEST_CASE("an append of unknown outcome has stored its mutations") {
   MemoryStore store;
   auto row = ledger::blank_row("a", november);
   store.fail_append_after_storing();
@@ -30,7 +30,7 @@ TEST_CASE("an append of unknown outcome has stored what it was given") {
   CHECK(store.load(std::vector<std::string>{"a"}).front().row == row);
 }
 
-TEST_CASE("a load that is told to fail throws, and the next one works") {
+TEST_CASE("a load that fails on command throws, and the next one works") {
   MemoryStore store;
   store.fail_loads(1);
   CHECK_THROWS_AS(store.load(std::vector<std::string>{"a"}), StoreError);

@@ -1,4 +1,4 @@
-// Connections to PostgreSQL on bad days: servers that hang, end, change, or take no writes.
+// Connections to PostgreSQL on bad days: servers that hang, end, change, or accept no writes.
 #include <chrono>
 #include <stdexcept>
 #include <string>
@@ -33,7 +33,7 @@ const std::string& server_uri() {
 std::size_t port_begin() { return server_uri().rfind(':') + 1; }
 int server_port() { return std::stoi(server_uri().substr(port_begin())); }
 
-// The server by these ports instead of its own.
+// A URI with these ports instead of the server's own.
 std::string by_way_of(const std::vector<int>& ports) {
   const std::string end = server_uri().substr(server_uri().find('/', port_begin()));
   std::string uri = "postgresql://postgres@";
@@ -56,7 +56,7 @@ void wait_until(const Condition& is_so) {
   }
 }
 
-// Ends a session from outside, and returns when the server has.
+// Ends a session from outside, and returns when the server has ended it.
 void terminate(std::int64_t backend) {
   Connection admin{server_uri()};
   Parameters parameters;
@@ -71,14 +71,14 @@ void wait_until_busy(std::int64_t backend, const char* state_query) {
   wait_until([&] { return admin.run(state_query, parameters).rows() != 0; });
 }
 
-class Told {
+class Reports {
  public:
-  Tell tell() {
+  Report receiver() {
     return [this](std::string_view name, const std::string& text) {
       lines_.push_back(std::string{name} + ": " + text);
     };
   }
-  // Those of that name.
+  // The reports with that name.
   std::vector<std::string> lines(const std::string& name) const {
     std::vector<std::string> found;
     for (const std::string& line : lines_) {
@@ -91,7 +91,7 @@ class Told {
   std::vector<std::string> lines_;
 };
 
-// Of a server's setting, until the end of the test.
+// Changes a setting of the server until the end of the test.
 class Setting {
  public:
   Setting(std::string name, const std::string& value) : name_{std::move(name)} {
@@ -126,7 +126,7 @@ TEST_CASE("a statement that is not answered in time ends, and its connection wit
   relay.freeze();
   const std::string told = told_by<ConnectionError>([&] { connection.run("SELECT 1"); });
   check_tells(told, {"no answer from PostgreSQL at 127.0.0.1:" + std::to_string(relay.port()),
-                     "within 200 ms", "may have been done"});
+                     "within 200 ms", "may have taken effect"});
   CHECK(connection.is_broken());
   CHECK(connection.was_silent());
   CHECK_THROWS_AS(connection.run("SELECT 1"), NotDoneError);
@@ -139,7 +139,7 @@ TEST_CASE("a script that is not answered in time ends too") {
   CHECK(connection.is_broken());
 }
 
-TEST_CASE("a server that takes connections and says nothing is no server") {
+TEST_CASE("a server that accepts connections but never answers counts as unreachable") {
   Relay relay{server_port()};
   relay.freeze();
   const std::string told =
@@ -147,7 +147,7 @@ TEST_CASE("a server that takes connections and says nothing is no server") {
   check_tells(told, {"cannot connect to PostgreSQL", std::to_string(relay.port())});
 }
 
-TEST_CASE("of several servers one that hangs is passed over") {
+TEST_CASE("a hanging server among several is passed over") {
   Relay hanging{server_port()};
   hanging.freeze();
   Connection connection{by_way_of({hanging.port(), server_port()})};
@@ -155,7 +155,7 @@ TEST_CASE("of several servers one that hangs is passed over") {
   CHECK(hanging.accepted() == 1);
 }
 
-TEST_CASE("where no server can be reached, each is named") {
+TEST_CASE("if no server can be reached, each is named") {
   Relay first{server_port()};
   Relay second{server_port()};
   first.close();
@@ -166,14 +166,14 @@ TEST_CASE("where no server can be reached, each is named") {
   check_tells(told, {std::to_string(first.port()), std::to_string(second.port()), "refused"});
 }
 
-TEST_CASE("what is large is sent while answers come") {
+TEST_CASE("a large statement is sent while answers arrive") {
   Connection connection{server_uri()};
   connection.set_deadline(long_enough);
   const std::string large(16'000'000, 'x');
   Parameters parameters;
   parameters.add(std::string_view{large});
   CHECK(connection.run("SELECT $1 || $1", parameters).bytes(0, 0).size() == 2 * large.size());
-  // Its notices fill what lies between before the statement has been read.
+  // The notices fill the socket's buffers before the server has read the statement.
   connection.run_script(
       "DO $$ BEGIN FOR i IN 1 .. 20 LOOP RAISE NOTICE '%', repeat('x', 1000000);"
       " END LOOP; END $$; SELECT '" +
@@ -181,14 +181,14 @@ TEST_CASE("what is large is sent while answers come") {
   CHECK(connection.run_once("SELECT 1").integer(0, 0) == 1);
 }
 
-TEST_CASE("a refused statement leaves its connection") {
+TEST_CASE("a refused statement leaves its connection usable") {
   Connection connection{server_uri()};
   CHECK_THROWS_AS(connection.run_once("SELECT 1 / 0"), StatementError);
   CHECK_THROWS_AS(connection.run_script("SELECT 1; SELECT 1 / 0; SELECT 2"), StatementError);
   CHECK(connection.run_once("SELECT 1").integer(0, 0) == 1);
 }
 
-TEST_CASE("an error at the commit is a statement's") {
+TEST_CASE("an error at the commit is a statement error") {
   Connection connection{server_uri()};
   connection.run_script(
       "CREATE TEMP TABLE once (n integer UNIQUE DEFERRABLE INITIALLY DEFERRED);"
@@ -202,16 +202,16 @@ TEST_CASE("a server that has become read-only is given up") {
   connection.run_script("SET default_transaction_read_only = on");
   SECTION("when it is asked") {
     check_tells(told_by<NotDoneError>([&] { connection.expect_writable(); }),
-                {"takes no writes", "127.0.0.1"});
+                {"accepts no writes", "127.0.0.1"});
   }
   SECTION("when it refuses a write") {
     check_tells(told_by<NotDoneError>([&] { connection.run("CREATE TABLE refused (n integer)"); }),
-                {"takes no writes", "read-only"});
+                {"accepts no writes", "read-only"});
   }
   CHECK(connection.is_broken());
 }
 
-TEST_CASE("of a statement that its server ended it is known whether it was done") {
+TEST_CASE("whether a statement that the server ended took effect is known") {
   for (const bool is_trusted : {true, false}) {
     Connection connection{server_uri()};
     if (is_trusted) connection.trust_errors();
@@ -234,7 +234,7 @@ TEST_CASE("of a statement that its server ended it is known whether it was done"
   }
 }
 
-TEST_CASE("a script that its server ended may have been done") {
+TEST_CASE("a script that the server ended may have taken effect") {
   Connection connection{server_uri()};
   connection.trust_errors();
   const auto backend = backend_of(connection);
@@ -246,10 +246,10 @@ TEST_CASE("a script that its server ended may have been done") {
   const std::string told =
       told_by<ConnectionError>([&] { connection.run_script("SELECT 1; SELECT pg_sleep(60)"); });
   other.join();
-  check_tells(told, {"may have been done"});
+  check_tells(told, {"may have taken effect"});
 }
 
-TEST_CASE("a commit that stops waiting for its standby is of unknown outcome") {
+TEST_CASE("a commit that stops waiting for its standby has an unknown outcome") {
   Connection writer{server_uri()};
   writer.run_script("CREATE TABLE IF NOT EXISTS doubtful (n integer)");
   const auto backend = backend_of(writer);
@@ -289,7 +289,7 @@ TEST_CASE("a connection that was ended while it was idle is not lent") {
   CHECK(pool.generation() == generation);
 }
 
-TEST_CASE("a session that was idle for too long is not lent") {
+TEST_CASE("a session that the server ended for idling is not lent") {
   Pool pool{server_uri(), std::string{sql::set_up} + "; SET idle_session_timeout = '50ms'"};
   const auto backend = pool.with(backend_of);
   Connection admin{server_uri()};
@@ -301,7 +301,7 @@ TEST_CASE("a session that was idle for too long is not lent") {
   CHECK(pool.with(backend_of) != backend);
 }
 
-TEST_CASE("what certainly was not done is done on another connection, once") {
+TEST_CASE("work that certainly had no effect is done once more, on another connection") {
   Pool pool{server_uri(), sql::set_up};
   int runs = 0;
   const auto write = [&](Connection& connection) {
@@ -321,7 +321,7 @@ TEST_CASE("what certainly was not done is done on another connection, once") {
   CHECK(runs == 4);
 }
 
-TEST_CASE("a connection that comes back within a transaction is not lent again") {
+TEST_CASE("a connection that is returned inside a transaction is not lent again") {
   Pool pool{server_uri(), sql::set_up};
   const auto first = pool.with([](Connection& connection) {
     connection.run_script("BEGIN");
@@ -330,17 +330,17 @@ TEST_CASE("a connection that comes back within a transaction is not lent again")
   CHECK(pool.with(backend_of) != first);
 }
 
-TEST_CASE("a deadline that one call has is not the next one's") {
+TEST_CASE("a deadline set for one call does not apply to the next") {
   Pool pool{server_uri(), sql::set_up, {}, long_enough};
   pool.with([](Connection& connection) { connection.set_deadline(0ms); });
   pool.with([](Connection& connection) { connection.run("SELECT 1"); });
 }
 
-TEST_CASE("a pool goes on with another server, and tells it") {
+TEST_CASE("a pool goes on with another server, and reports it") {
   Relay first{server_port()};
   Relay second{server_port()};
-  Told told;
-  Pool pool{by_way_of({first.port(), second.port()}), sql::set_up, told.tell(), 1'000ms};
+  Reports reports;
+  Pool pool{by_way_of({first.port(), second.port()}), sql::set_up, reports.receiver(), 1'000ms};
   pool.with(backend_of);
   const auto generation = pool.generation();
   const bool does_hang = GENERATE(false, true);
@@ -354,26 +354,26 @@ TEST_CASE("a pool goes on with another server, and tells it") {
   }
   pool.with(backend_of);
   CHECK(pool.generation() != generation);
-  REQUIRE(told.lines("database_changed").size() == 1);
-  check_tells(told.lines("database_changed").front(),
+  REQUIRE(reports.lines("database_changed").size() == 1);
+  check_tells(reports.lines("database_changed").front(),
               {"database_changed: PostgreSQL at 127.0.0.1:" + std::to_string(second.port()) +
                    " answers now, timeline 1",
                "before: 127.0.0.1:" + std::to_string(first.port())});
 }
 
-TEST_CASE("who answers is told at first, with the schema") {
+TEST_CASE("the first server is reported, with the schema") {
   const TemporarySchema schema;
-  Told told;
-  Pool pool{schema.uri(), sql::set_up, told.tell()};
+  Reports reports;
+  Pool pool{schema.uri(), sql::set_up, reports.receiver()};
   terminate(pool.with(backend_of));
   pool.with(backend_of);
-  REQUIRE(told.lines("database_connected").size() == 1);
+  REQUIRE(reports.lines("database_connected").size() == 1);
   const std::string name = schema.uri().substr(schema.uri().rfind("3D") + 2);
-  check_tells(told.lines("database_connected").front(),
+  check_tells(reports.lines("database_connected").front(),
               {"PostgreSQL 1", "at 127.0.0.1:", ", schema " + name + ", timeline 1"});
 }
 
-TEST_CASE("after a failure a pool waits a moment, and fails at once until then") {
+TEST_CASE("after a failure a pool fails immediately for a moment") {
   Relay relay{server_port()};
   Pool pool{by_way_of({relay.port()}), sql::set_up};
   pool.with(backend_of);
@@ -383,7 +383,7 @@ TEST_CASE("after a failure a pool waits a moment, and fails at once until then")
   CHECK(told_by<NotDoneError>([&] { pool.with(backend_of); }) == first);
 }
 
-TEST_CASE("what a new connection shows is on the standby, or it is not shown") {
+TEST_CASE("a new connection shows only data that is on the standby") {
   Pool pool{server_uri(), sql::set_up, {}, 500ms};
   {
     const Setting setting{"synchronous_standby_names", "nobody"};
@@ -410,7 +410,7 @@ TEST_CASE("a pool's connections are set up whatever the server's settings are") 
   CHECK(shown("jit") == "off");
 }
 
-TEST_CASE("a plan that is made for empty tables reads by index") {
+TEST_CASE("a plan made for empty tables uses the index") {
   const TemporarySchema schema;
   Pool pool{schema.uri(), sql::set_up};
   pool.with([](Connection& connection) {
@@ -436,7 +436,7 @@ TEST_CASE("a plan that is made for empty tables reads by index") {
   });
 }
 
-TEST_CASE("a transaction's commit is durable, or more where the server has it so") {
+TEST_CASE("a transaction's commit is durable, or stronger if the server says so") {
   for (const auto& [wanted, found] :
        {std::pair{"off", "on"}, {"remote_write", "on"}, {"remote_apply", "remote_apply"}}) {
     Connection connection{server_uri()};
@@ -448,21 +448,21 @@ TEST_CASE("a transaction's commit is durable, or more where the server has it so
   }
 }
 
-TEST_CASE("a warning of the server is told once") {
-  Told told;
-  Pool pool{server_uri(), sql::set_up, told.tell()};
+TEST_CASE("a warning of the server is reported once") {
+  Reports reports;
+  Pool pool{server_uri(), sql::set_up, reports.receiver()};
   for (int i = 0; i < 3; ++i) {
     pool.with([](Connection& connection) {
       connection.run_script("DO $$ BEGIN RAISE WARNING 'the ice is thin'; END $$");
     });
   }
-  REQUIRE(told.lines("database_warning").size() == 1);
-  check_tells(told.lines("database_warning").front(), {"database_warning: ", "the ice is thin"});
+  REQUIRE(reports.lines("database_warning").size() == 1);
+  check_tells(reports.lines("database_warning").front(), {"database_warning: ", "the ice is thin"});
 }
 
 // --- the ledger in it
 
-TEST_CASE("a server that has another ledger than before is refused") {
+TEST_CASE("a server with another ledger than before is refused") {
   const TemporarySchema schema;
   Pool pool{schema.uri(), sql::set_up};
   pool.with([](Connection& connection) { make_schema(connection); });
@@ -473,7 +473,7 @@ TEST_CASE("a server that has another ledger than before is refused") {
               {"another ledger (other)", "restart"});
 }
 
-TEST_CASE("a schema that has become newer is not written to any more") {
+TEST_CASE("a schema that has become newer is no longer written to") {
   const TemporarySchema schema;
   Pool pool{schema.uri(), sql::set_up};
   pool.with([](Connection& connection) { make_schema(connection); });
@@ -494,24 +494,24 @@ TEST_CASE("the ledger is that of the first schema in the search path") {
   Connection connection{both};
   check_tells(told_by<StoreError>([&] { expect_schema(connection); }),
               {"no ledger in that database, in the schema " + name});
-  Told told;
-  make_schema(connection, told.tell());
-  REQUIRE(told.lines("ledger_in_other_schema").size() == 1);
-  check_tells(told.lines("ledger_in_other_schema").front(),
+  Reports reports;
+  make_schema(connection, reports.receiver());
+  REQUIRE(reports.lines("ledger_in_other_schema").size() == 1);
+  check_tells(reports.lines("ledger_in_other_schema").front(),
               {"ledger_in_other_schema: ", name, "is left alone"});
   expect_schema(connection);
   CHECK(ask_server(connection).schema == name);
-  make_schema(connection, told.tell());
-  CHECK(told.lines("ledger_in_other_schema").size() == 1);
+  make_schema(connection, reports.receiver());
+  CHECK(reports.lines("ledger_in_other_schema").size() == 1);
 }
 
-TEST_CASE("a search path that leads nowhere is told") {
+TEST_CASE("a search path that leads nowhere is refused") {
   Connection connection{server_uri() + "?options=-csearch_path%3Dnowhere"};
   check_tells(told_by<StoreError>([&] { make_schema(connection); }),
               {"search path (nowhere)", "GRANT CREATE, USAGE"});
 }
 
-TEST_CASE("a user who may not make tables learns what would help") {
+TEST_CASE("a user who may not create tables learns what would help") {
   const TemporarySchema schema;
   const std::string name = schema.uri().substr(schema.uri().rfind("3D") + 2);
   schema.run(
@@ -528,19 +528,19 @@ TEST_CASE("a user who may not make tables learns what would help") {
   schema.run("DROP OWNED BY \"a guest\"; DROP ROLE \"a guest\"");
 }
 
-TEST_CASE("a statement_timeout that is short is told") {
+TEST_CASE("a short statement_timeout is reported") {
   for (const auto& [timeout, count] : {std::pair{"50", 1U}, {"5000", 0U}, {"0", 0U}}) {
     Connection connection{server_uri() + "?options=-cstatement_timeout%3D" + timeout};
-    Told told;
-    check_server(connection, told.tell());
-    CHECK(told.lines("statement_timeout_short").size() == count);
+    Reports reports;
+    check_server(connection, reports.receiver());
+    CHECK(reports.lines("statement_timeout_short").size() == count);
     if (count == 1)
-      check_tells(told.lines("statement_timeout_short").front(),
+      check_tells(reports.lines("statement_timeout_short").front(),
                   {"statement_timeout_short: ", "50ms"});
   }
 }
 
-TEST_CASE("a statement that the server refuses for want of room says so") {
+TEST_CASE("a statement refused for lack of room says so") {
   const StatementError full{"could not extend file", "53100"};
   CHECK(full.kind() == StoreErrorKind::full);
   check_tells(full.what(), {"could not extend file", "make room"});
@@ -548,7 +548,7 @@ TEST_CASE("a statement that the server refuses for want of room says so") {
   CHECK(StatementError{"permission denied", "42501"}.kind() == StoreErrorKind::refused);
 }
 
-TEST_CASE("who answers is told by what has changed") {
+TEST_CASE("a change of server is described") {
   const Server before{"a:1", "15", 5, "0000000A", 1, "public", "x"};
   CHECK(difference(before, {"a:1", "15", 5, "0000000A", 2, "public", "x"}).empty());
   CHECK(difference(before, {"a:1", "15", 6, "0000000A", 2, "public", "x"}) ==

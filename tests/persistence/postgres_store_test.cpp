@@ -1,5 +1,6 @@
-// What the PostgreSQL engine promises where others work on the same tables: rows that somebody
-// holds, rows and histories that change behind a node's back, and short time-outs.
+// The PostgreSQL engine's promises while others work on the same tables: rows that another
+// transaction holds, rows and histories that change without the node's knowledge, and short
+// time-outs.
 #include <chrono>
 #include <memory>
 #include <string>
@@ -24,7 +25,7 @@ using namespace credits::tests;
 using namespace std::chrono_literals;
 using Outcomes = std::vector<Outcome>;
 
-// Two nodes over one ledger, and a session that is nobody's node.
+// Two nodes over one ledger, and a session beside them.
 struct Nodes {
   TemporarySchema schema;
   std::unique_ptr<Store> first = open_postgres_store(schema.uri());
@@ -47,7 +48,7 @@ ledger::Row load(Store& store, const std::string& id) {
   return store.load(std::vector{id}).front().row.value();
 }
 
-TEST_CASE("a row that somebody holds is busy, and the rest of the batch is written") {
+TEST_CASE("a held row is busy, and the rest of the batch is written") {
   Nodes nodes;
   std::vector<ledger::Row> rows{row_of("a"), row_of("b"), row_of("c")};
   append(*nodes.first, std::vector{create(rows[0]), create(rows[1]), create(rows[2])});
@@ -64,7 +65,9 @@ TEST_CASE("a row that somebody holds is busy, and the rest of the batch is writt
   CHECK(append(*nodes.first, commit(rows[1])) == Outcome::stored);
 }
 
-TEST_CASE("an install that somebody is creating is busy, and the rest of the batch is written") {
+TEST_CASE(
+    "an install that another transaction is creating is busy, and the rest of the batch is "
+    "written") {
   Nodes nodes;
   nodes.other.run_script(
       "BEGIN; INSERT INTO credits_installs VALUES ('b', 'core', 0, 0, 202611, 0, 0, 0, 1,"
@@ -83,7 +86,7 @@ TEST_CASE("an install that somebody is creating is busy, and the rest of the bat
   CHECK(outcome == Outcome::stored);
 }
 
-TEST_CASE("a table that somebody locks fails a batch as a whole, and does not divide it") {
+TEST_CASE("a locked table fails a batch as a whole, and does not divide it") {
   Nodes nodes;
   std::vector<ledger::Row> rows;
   std::vector<Mutation> mutations;
@@ -95,7 +98,7 @@ TEST_CASE("a table that somebody locks fails a batch as a whole, and does not di
   CHECK(append(*nodes.first, mutations) == Outcomes(rows.size(), Outcome::stored));
 }
 
-TEST_CASE("an install whose entry is there already is damaged, and the rest is written") {
+TEST_CASE("an install whose entry exists already is damaged, and the rest is written") {
   Nodes nodes;
   std::vector<ledger::Row> rows{row_of("a"), row_of("b"), row_of("c")};
   append(*nodes.first, std::vector{create(rows[0]), create(rows[1]), create(rows[2])});
@@ -107,8 +110,9 @@ TEST_CASE("an install whose entry is there already is damaged, and the rest is w
         Outcomes{Outcome::stored, Outcome::damaged, Outcome::stored});
 }
 
-// 1.0.0 took such tiers into files.
-TEST_CASE("a ledger with what PostgreSQL cannot keep is not copied, and its install is named") {
+// 1.0.0 accepted such tiers into files.
+TEST_CASE(
+    "a ledger with text that PostgreSQL cannot store is not copied, and the install is named") {
   const TemporaryDirectory directory;
   const TemporarySchema schema;
   auto row = row_of("a");
@@ -123,7 +127,7 @@ TEST_CASE("a ledger with what PostgreSQL cannot keep is not copied, and its inst
   CHECK(open_postgres_store(schema.uri())->list({}).empty());
 }
 
-TEST_CASE("pruning passes over an install with a damaged entry, and prunes the others") {
+TEST_CASE("pruning skips an install with a damaged entry, and prunes the others") {
   Nodes nodes;
   std::vector<ledger::Row> rows{row_of("a"), row_of("b")};
   for (ledger::Row& row : rows) append(*nodes.first, create(row));
@@ -138,7 +142,7 @@ TEST_CASE("pruning passes over an install with a damaged entry, and prunes the o
   CHECK(nodes.value("SELECT count(*)::text FROM credits_baselines") == "1");
 }
 
-TEST_CASE("a row that is held for a moment is written all the same") {
+TEST_CASE("a row that is held only for a moment is written") {
   Nodes nodes;
   auto row = row_of("a");
   append(*nodes.first, create(row));
@@ -151,7 +155,7 @@ TEST_CASE("a row that is held for a moment is written all the same") {
   releases.join();
 }
 
-TEST_CASE("an import beside another node's commit is whole, or nothing of it is stored") {
+TEST_CASE("an import beside another node's commit is stored as a whole or not at all") {
   Nodes nodes;
   auto other = row_of("i00500");
   append(*nodes.second, create(other));
@@ -164,7 +168,7 @@ TEST_CASE("an import beside another node's commit is whole, or nothing of it is 
   CHECK(nodes.value("SELECT count(*)::text FROM credits_installs") == "1");
 }
 
-TEST_CASE("an import of more installs than a statement takes is stored whole") {
+TEST_CASE("an import of more installs than fit in a statement is stored whole") {
   Nodes nodes;
   std::vector<Mutation> mutations;
   for (int i = 0; i < 20'000; ++i) {
@@ -192,7 +196,7 @@ TEST_CASE("a batch that is too large for the server's statement_timeout is writt
   CHECK(append(*store, mutations) == Outcomes(rows.size(), Outcome::stored));
 }
 
-TEST_CASE("what a commit needs is set inside its own transaction") {
+TEST_CASE("a commit's settings are made inside its own transaction") {
   Nodes nodes;
   nodes.other.run_script(
       "CREATE TABLE seen (settings text);"
@@ -215,7 +219,7 @@ TEST_CASE("a node does not write to a schema that a newer program has upgraded m
   CHECK(load(*nodes.first, "a").version == 1);
 }
 
-TEST_CASE("a write of the store's own needs what a write needs, and leaves nothing") {
+TEST_CASE("the store's own write needs as much as any write, and leaves nothing") {
   Nodes nodes;
   nodes.first->probe_write();
   CHECK(nodes.value("SELECT count(*)::text FROM credits_entries") == "0");

@@ -26,8 +26,8 @@ bool is_refused(int descriptor) {
 
 }  // namespace
 
-// A program's own functions go before those of the C library, for the libraries that it loads too.
-// These are what SQLite calls.
+// A program's own functions precede those of the C library, also for the libraries that it loads.
+// SQLite calls these.
 extern "C" ssize_t pwrite64(int descriptor, const void* bytes, size_t count, off64_t offset) {
   if (!is_refused(descriptor)) return ::syscall(SYS_pwrite64, descriptor, bytes, count, offset);
   errno = write_error;

@@ -1,12 +1,12 @@
-// Makes writing or opening files of this program fail on command: what a disk does that has no
-// room, or that may only be read.
+// Makes writing or opening files fail in this program on command, as on a full or read-only disk.
 #pragma once
 
 #include <string>
 
 namespace credits::tests {
 
-// While it lives, a write to a file whose path contains `name` fails with `error`. One at a time.
+// During its lifetime, a write to a file whose path contains `name` fails with `error`. One object
+// at a time.
 class RefusingDisk {
  public:
   RefusingDisk(const std::string& name, int error);
@@ -15,8 +15,8 @@ class RefusingDisk {
   RefusingDisk& operator=(const RefusingDisk&) = delete;
 };
 
-// While it lives, SQLite opens a file whose path ends with `name` for reading or not at all. One at
-// a time.
+// During its lifetime, SQLite opens a file whose path ends with `name` only for reading. One object
+// at a time.
 class ReadOnlyFile {
  public:
   explicit ReadOnlyFile(const std::string& name);

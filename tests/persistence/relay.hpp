@@ -1,5 +1,5 @@
-// What stands between a client and a server on loopback, to be frozen and closed as networks and
-// servers are: a frozen one still takes connections, as the kernel does for a process that hangs.
+// A relay between a client and a server on loopback. A test can freeze or close it, as networks and
+// servers do: a frozen relay still accepts connections, as the kernel does for a hanging process.
 #pragma once
 
 #include <arpa/inet.h>
@@ -39,10 +39,10 @@ class Relay {
   int port() const { return port_; }
   int accepted() const { return accepted_; }
   void freeze() { is_frozen_ = true; }
-  // The connection on which the next answer comes ends instead.
+  // Ends the connection on which the next answer arrives, without the answer.
   void lose_next_answer() { loses_next_answer_ = true; }
 
-  // Refuses connections from now on, and ends those that there are.
+  // Refuses connections from now on, and ends the existing ones.
   void close() {
     if (!thread_.joinable()) return;
     is_closed_ = true;
@@ -121,7 +121,7 @@ class Relay {
   std::atomic<bool> is_frozen_{false};
   std::atomic<bool> loses_next_answer_{false};
   std::atomic<bool> is_closed_{false};
-  std::list<Pair> pairs_;  // the thread's, until it has ended
+  std::list<Pair> pairs_;  // owned by the thread until it has ended
   std::thread thread_;
 };
 

@@ -1,5 +1,5 @@
-// What the SQLite engine promises beyond the suite for all engines: that it comes back after a
-// crash, and that it refuses files that it cannot trust.
+// The SQLite engine's promises beyond the suite for all engines: it recovers from a crash, and
+// refuses files that it cannot trust.
 #include <SQLiteCpp/SQLiteCpp.h>
 #include <unistd.h>
 
@@ -33,7 +33,7 @@ std::optional<ledger::Row> load(Store& store, const std::string& id) {
   return store.load(std::vector{id}).front().row;
 }
 
-// The files of an open ledger as a crash at this moment would leave them.
+// Copies the files of an open ledger as a crash at this moment would leave them.
 void copy_as_after_a_crash(const fs::path& from, const fs::path& to) {
   fs::create_directories(to);
   for (const auto& file : fs::directory_iterator{from}) {
@@ -52,7 +52,7 @@ void execute(const fs::path& file, const std::string& sql) {
   database.exec(sql);
 }
 
-// A ledger of the install `a` at version 3, closed in good order.
+// A ledger of the install `a` at version 3, closed normally.
 ledger::Row make_ledger(const fs::path& directory, const std::string& id = "a") {
   auto row = row_of(id);
   const auto store = open_sqlite_store(directory);
@@ -78,7 +78,7 @@ TEST_CASE("a ledger that was closed reads the same when it is opened again") {
   CHECK(store->entries("a", any_version, 10).size() == 2);
 }
 
-TEST_CASE("what append() returned from is there after a crash, whatever the snapshots lack") {
+TEST_CASE("acknowledged appends survive a crash, whatever the snapshots lack") {
   const TemporaryDirectory directory;
   const fs::path alive = directory.path() / "alive";
   const fs::path crashed = directory.path() / "crashed";
@@ -99,7 +99,7 @@ TEST_CASE("what append() returned from is there after a crash, whatever the snap
   CHECK(reopened->entries("a", any_version, 10).size() == a.version);
 }
 
-TEST_CASE("an import is there after a crash") {
+TEST_CASE("an import survives a crash") {
   const TemporaryDirectory directory;
   auto old = row_of("a");
   old.tier_snapshot = "retired";
@@ -112,7 +112,7 @@ TEST_CASE("an import is there after a crash") {
   CHECK(load(*open_sqlite_store(directory.path() / "crashed"), "a") == row);
 }
 
-TEST_CASE("snapshots that are gone are made again from the journal") {
+TEST_CASE("lost snapshots are created again from the journal") {
   const TemporaryDirectory directory;
   const auto row = make_ledger(directory.path());
   fs::remove(directory.path() / "snapshots.db");
@@ -121,7 +121,7 @@ TEST_CASE("snapshots that are gone are made again from the journal") {
   CHECK(store->installs() == 1);
 }
 
-TEST_CASE("names are there after a crash, whatever the snapshots lack") {
+TEST_CASE("names survive a crash, whatever the snapshots lack") {
   const TemporaryDirectory directory;
   const fs::path alive = directory.path() / "alive";
   const fs::path crashed = directory.path() / "crashed";
@@ -157,7 +157,7 @@ TEST_CASE("a checkpoint that fails keeps the names for the next one") {
   CHECK(load(*store, "a") == row);
 }
 
-TEST_CASE("after pruning, rows that the snapshots lack are made from baselines and entries") {
+TEST_CASE("after pruning, rows that the snapshots lack are computed from baselines and entries") {
   const TemporaryDirectory directory;
   const fs::path alive = directory.path() / "alive";
   const fs::path crashed = directory.path() / "crashed";
@@ -186,7 +186,7 @@ TEST_CASE("after pruning, rows that the snapshots lack are made from baselines a
         std::vector{Outcome::stored, Outcome::stored});
 }
 
-TEST_CASE("what pruning has passed over is there after a crash, whatever the snapshots lack") {
+TEST_CASE("entries that pruning has passed over survive a crash, whatever the snapshots lack") {
   const TemporaryDirectory directory;
   const fs::path alive = directory.path() / "alive";
   const fs::path crashed = directory.path() / "crashed";
@@ -233,7 +233,7 @@ TEST_CASE("what pruning has passed over is there after a crash, whatever the sna
   CHECK_FALSE(audit(crashed).fault);
 }
 
-TEST_CASE("baselines that are more than the memory for them are restored, and writes go on") {
+TEST_CASE("more baselines than fit in memory are restored, and writes go on") {
   const TemporaryDirectory directory;
   std::vector<Mutation> mutations;
   std::vector<ledger::Row> rows;
@@ -255,13 +255,13 @@ TEST_CASE("baselines that are more than the memory for them are restored, and wr
   CHECK(store->list({}).size() == 25);
 }
 
-TEST_CASE("a data directory is made with those above it, with or without a slash at its end") {
+TEST_CASE("a data directory is created with its parents, with or without a slash at its end") {
   const TemporaryDirectory directory;
   const std::string deep = (directory.path() / "a" / "b").string() + GENERATE("", "/");
   CHECK(open_sqlite_store(deep));
 }
 
-TEST_CASE("a file that cannot be opened any more is a failure of the store that names it") {
+TEST_CASE("a file that can no longer be opened is named") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
   const auto store = open_sqlite_store(directory.path());
@@ -283,7 +283,7 @@ TEST_CASE("a journal whose entries are all pruned goes on where it was") {
   CHECK(store->entries("a", any_version, 10).size() == 1);
 }
 
-TEST_CASE("a replay that is larger than the memory for it makes its checkpoints on the way") {
+TEST_CASE("a replay of more rows than fit in memory makes checkpoints on the way") {
   const TemporaryDirectory directory;
   std::vector<Mutation> mutations;
   for (int i = 0; i < 25; ++i) {
@@ -297,7 +297,7 @@ TEST_CASE("a replay that is larger than the memory for it makes its checkpoints 
   CHECK(store->list({}).size() == 25);
 }
 
-// A ledger of 25 installs and 50 entries that were never written to the snapshots; its rows.
+// Creates a ledger of 25 installs and 50 entries that are not in the snapshots. Returns its rows.
 std::vector<ledger::Row> make_ledger_to_replay(const fs::path& directory) {
   std::vector<Mutation> mutations;
   std::vector<ledger::Row> rows;
@@ -310,7 +310,7 @@ std::vector<ledger::Row> make_ledger_to_replay(const fs::path& directory) {
   return rows;
 }
 
-// Reports and keeps each entry that is replayed.
+// Reports and saves each replayed entry.
 SqliteOptions replay_step_by_step(std::function<void(std::uint64_t, std::uint64_t)> report) {
   SqliteOptions options;
   options.report_replay = std::move(report);
@@ -319,7 +319,7 @@ SqliteOptions replay_step_by_step(std::function<void(std::uint64_t, std::uint64_
   return options;
 }
 
-TEST_CASE("a start that was ended in its replay goes on from there the next time") {
+TEST_CASE("a start after an interrupted replay continues from there") {
   struct Ended {};
   const TemporaryDirectory directory;
   const auto rows = make_ledger_to_replay(directory.path());
@@ -362,7 +362,7 @@ TEST_CASE("a start that was ended in its replay goes on from there the next time
   CHECK_FALSE(audit(directory.path()).fault);
 }
 
-TEST_CASE("a replay passes over an install whose row is damaged, and tells which that is") {
+TEST_CASE("a replay skips an install whose row is damaged, and names it") {
   const TemporaryDirectory directory;
   auto a = make_ledger(directory.path(), "a");
   auto b = row_of("b");
@@ -371,7 +371,7 @@ TEST_CASE("a replay passes over an install whose row is damaged, and tells which
   execute(directory.path() / "snapshots.db", "UPDATE rows SET lifetime_consumed = 0");
   std::vector<std::string> told;
   auto options = replay_step_by_step({});
-  options.tell = [&](std::string_view name, const std::string& text) {
+  options.report = [&](std::string_view name, const std::string& text) {
     told.push_back(std::string{name} + ": " + text);
   };
   for (int round = 0; round < 2; ++round) {
@@ -385,7 +385,8 @@ TEST_CASE("a replay passes over an install whose row is damaged, and tells which
   check_tells(told.front(), {"install_damaged: ", "install \"a\"", "backup"});
 }
 
-TEST_CASE("append() waits for snapshots that lag too far, and fails rather than grow for ever") {
+TEST_CASE(
+    "append() waits for snapshots that lag too far, and fails rather than grow without bound") {
   const TemporaryDirectory directory;
   const auto store = open_sqlite_store(
       directory.path(), {.overlay_rows_max = 2, .overlay_wait_max = std::chrono::milliseconds{10}});
@@ -401,7 +402,7 @@ TEST_CASE("append() waits for snapshots that lag too far, and fails rather than 
   CHECK(append(*store, std::vector{creation}).front() == Outcome::stored);
 }
 
-TEST_CASE("a data directory has one owner, and the second one is told who it is") {
+TEST_CASE("a data directory has one owner, and a second one learns who that is") {
   const TemporaryDirectory directory;
   {
     const auto owner = open_sqlite_store(directory.path());
@@ -412,7 +413,7 @@ TEST_CASE("a data directory has one owner, and the second one is told who it is"
   CHECK(open_sqlite_store(directory.path()));
 }
 
-TEST_CASE("after a sync that failed the journal takes nothing more until it is opened anew") {
+TEST_CASE("after a failed sync the journal accepts nothing until it is opened again") {
   const TemporaryDirectory directory;
   auto a = row_of("a");
   const auto first = create(a);
@@ -428,7 +429,7 @@ TEST_CASE("after a sync that failed the journal takes nothing more until it is o
     check_tells(told_as(StoreErrorKind::broken, [&] { append(*store, std::vector{second}); }),
                 {"journal.db", "a sync has failed", "start again"});
   }
-  // Whether the second one was stored is unknown; what builds on it must not be taken for certain.
+  // It is unknown whether the second mutation was stored; nothing may rely on it.
   const auto store = open_sqlite_store(directory.path());
   const auto version = load(*store, "a").value().version;
   CHECK((version == 1 || version == 2));
@@ -436,7 +437,7 @@ TEST_CASE("after a sync that failed the journal takes nothing more until it is o
   CHECK(append(*store, std::vector{next}).front() == Outcome::stored);
 }
 
-TEST_CASE("a data directory is made, for its owner alone") {
+TEST_CASE("a data directory is created for its owner alone") {
   const TemporaryDirectory parent;
   const fs::path directory = parent.path() / "a" / "b";
   open_sqlite_store(directory);
@@ -520,7 +521,7 @@ std::vector<ledger::Row> rows_of(RowCursor& cursor) {
   return rows;
 }
 
-// Each time, every row is written.
+// Writes every row in each round.
 class GrowingLedger {
  public:
   explicit GrowingLedger(Store& store) : store_{store} {
@@ -577,7 +578,7 @@ TEST_CASE(
       readers.back().exec("BEGIN; SELECT ledger_id FROM ledger");
     }
     while (size("journal.db") <= small_log || size("snapshots.db") <= small_log) ledger.write(1);
-    CHECK_FALSE(forget_nothing());  // it waits for nobody
+    CHECK_FALSE(forget_nothing());  // it does not wait
     CHECK(size("journal.db") > small_log);
     CHECK(append(*store, std::vector{commit(ledger.rows.front())}).front() == Outcome::stored);
   }
@@ -588,7 +589,7 @@ TEST_CASE(
 }
 
 // Files of an earlier release had no marks, and its backups expect a log.
-TEST_CASE("a page that is neither in the file nor in its log is found at the start") {
+TEST_CASE("a page that is in neither the file nor its log is found at the start") {
   const TemporaryDirectory directory;
   const fs::path ledger = directory.path() / "ledger";
   const fs::path crashed = directory.path() / "crashed";
@@ -623,7 +624,7 @@ TEST_CASE("snapshots that have seen other entries than the journal has are refus
   CHECK(load(*open_sqlite_store(one), "a").value().version == 4);
 }
 
-TEST_CASE("a log whose journal is gone is left where it is") {
+TEST_CASE("a log whose journal is gone is left alone") {
   const TemporaryDirectory directory;
   const fs::path crashed = directory.path() / "crashed";
   const bool is_empty = GENERATE(false, true);
@@ -665,7 +666,7 @@ TEST_CASE("a row that does not match its checksum is not served") {
   check_refused([&] { store->snapshot()->next(); });
 }
 
-TEST_CASE("an entry that is not what was written is not served") {
+TEST_CASE("a changed entry is not served") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
   auto b = row_of("b");
@@ -692,7 +693,7 @@ TEST_CASE("an entry that is not what was written is not served") {
         StoreErrorKind::damaged);
 }
 
-TEST_CASE("an entry that is missing or is another's is damage, not an install without a history") {
+TEST_CASE("a missing entry, or one of another install, is damage and not an empty history") {
   const TemporaryDirectory directory;
   const std::string change = GENERATE(values<std::string>({
       "DELETE FROM entries WHERE sequence = 2",
@@ -733,7 +734,7 @@ TEST_CASE("a name that leads to an entry of another name is damage") {
   CHECK(store->recall("a", std::vector{key("l")}).front());
 }
 
-TEST_CASE("of a batch, what is of a damaged install is not stored, and the rest is") {
+TEST_CASE("a damaged install in a batch is not stored, and the others are") {
   const TemporaryDirectory directory;
   auto a = make_ledger(directory.path(), "a");
   auto b = row_of("b");
@@ -749,7 +750,7 @@ TEST_CASE("of a batch, what is of a damaged install is not stored, and the rest 
   CHECK(kind_thrown_by([&] { load(*store, "a"); }) == StoreErrorKind::damaged);
 }
 
-TEST_CASE("a page of a file that is damaged is the damage of the installs that are on it") {
+TEST_CASE("a damaged page damages the installs that are on it") {
   const TemporaryDirectory directory;
   const std::string padding(100, 'x');
   const auto id = [&](int n) { return std::to_string(1000 + n) + padding; };
@@ -791,7 +792,7 @@ TEST_CASE("a page of a file that is damaged is the damage of the installs that a
   check_tells(told_as(StoreErrorKind::damaged, [&] { store->list({}); }), {"after install"});
 }
 
-TEST_CASE("entries whose predecessors are pruned are compared with the hash of the baseline") {
+TEST_CASE("an entry after pruned ones is compared with the hash of the baseline") {
   const TemporaryDirectory directory;
   auto a = row_of("a");
   const auto store = open_sqlite_store(directory.path());
@@ -803,7 +804,7 @@ TEST_CASE("entries whose predecessors are pruned are compared with the hash of t
   CHECK(kind_thrown_by([&] { store->entries("a", any_version, 10); }) == StoreErrorKind::damaged);
 }
 
-TEST_CASE("pruning passes over what is damaged, tells whose it is, and goes on with the others") {
+TEST_CASE("pruning skips a damaged install, names it, and goes on with the others") {
   const std::string change = GENERATE(values<std::string>({
       "credits = credits + 1",
       "kind = 99",
@@ -815,7 +816,7 @@ TEST_CASE("pruning passes over what is damaged, tells whose it is, and goes on w
   const TemporaryDirectory directory;
   std::vector<std::string> told;
   SqliteOptions options;
-  options.tell = [&](std::string_view, const std::string& text) { told.push_back(text); };
+  options.report = [&](std::string_view, const std::string& text) { told.push_back(text); };
   auto a = row_of("a");
   auto b = row_of("b");
   std::vector<Mutation> mutations{create(a), create(b)};
@@ -842,7 +843,7 @@ TEST_CASE("pruning passes over what is damaged, tells whose it is, and goes on w
     prune_all(*store);
     CHECK(store->entries("b", any_version, 10).empty());
     CHECK(kind_thrown_by([&] { store->entries("a", any_version, 10); }) == StoreErrorKind::damaged);
-    // Both go on, with numbers that no entry had.
+    // Both continue, with sequence numbers that no entry had.
     CHECK(append(*store, std::vector{commit(a), commit_with_key(b, "k" + std::to_string(round))}) ==
           std::vector{Outcome::stored, Outcome::stored});
     store->checkpoint();
@@ -857,7 +858,7 @@ TEST_CASE("pruning passes over what is damaged, tells whose it is, and goes on w
   CHECK(load(*open_sqlite_store(directory.path()), "b") == b);
 }
 
-TEST_CASE("a replay does not take an entry that does not match its hash") {
+TEST_CASE("a replay refuses an entry that does not match its hash") {
   const TemporaryDirectory directory;
   make_ledger(directory.path());
   execute(directory.path() / "journal.db", "UPDATE entries SET tier = 'max' WHERE version = 3");
@@ -881,7 +882,7 @@ TEST_CASE("a data directory that cannot be one says so") {
   check_tells(refusal_of(directory.path() / "file" / "below"), {"cannot make the data directory"});
 }
 
-TEST_CASE("the newest time is that of the newest entry which pruning has left") {
+TEST_CASE("the newest time is that of the newest entry that pruning has left") {
   const TemporaryDirectory directory;
   const auto store = open_sqlite_store(directory.path());
   CHECK_FALSE(store->newest_time());

@@ -1,5 +1,5 @@
-// A mutation is stored if it follows the newest stamp of its install, and not otherwise: whoever
-// holds the stamp, and whatever became of the ledger behind his back. One suite for all engines.
+// A mutation is stored if and only if it follows the newest stamp of its install, regardless of who
+// holds the stamp, and of changes to the ledger meanwhile. One suite for all engines.
 #include <string>
 #include <vector>
 
@@ -28,7 +28,7 @@ Mutation following(const Stamp& stamp, Mutation mutation) {
   return mutation;
 }
 
-// One that must be stored; its stamp.
+// Appends a mutation that must be stored. Returns its stamp.
 Stamp stored(Store& store, const Stamp& stamp, const Mutation& mutation) {
   const auto appended = store.append(std::vector{following(stamp, mutation)});
   REQUIRE(appended.front().outcome == Outcome::stored);
@@ -36,13 +36,13 @@ Stamp stored(Store& store, const Stamp& stamp, const Mutation& mutation) {
   return appended.front().stamp;
 }
 
-// One that must not be stored.
+// Appends a mutation that must not be stored.
 void check_conflict(Store& store, const Stamp& stamp, const Mutation& mutation) {
   const auto appended = store.append(std::vector{following(stamp, mutation)});
   CHECK(appended.front().outcome == Outcome::conflict);
 }
 
-EVERY_ENGINE("a row comes with its stamp, and an install that does not exist with one too") {
+EVERY_ENGINE("a row comes with its stamp, and so does an install that does not exist") {
   TestType engine;
   CHECK(load(engine.store(), "a").row == std::nullopt);
   CHECK(load(engine.store(), "a").stamp == Stamp{});
@@ -58,7 +58,8 @@ EVERY_ENGINE("a row comes with its stamp, and an install that does not exist wit
   }
 }
 
-EVERY_ENGINE("what follows the newest stamp is stored, whether that was loaded or given back") {
+EVERY_ENGINE(
+    "a mutation of the newest stamp is stored, whether a load or an append returned the stamp") {
   TestType engine;
   auto row = row_of("a");
   Stamp stamp;
@@ -72,7 +73,7 @@ EVERY_ENGINE("what follows the newest stamp is stored, whether that was loaded o
   CHECK(entries_of(engine.store(), "a") == 12);
 }
 
-EVERY_ENGINE("what follows an old stamp conflicts, whatever was written since") {
+EVERY_ENGINE("a mutation of an old stamp conflicts, whatever was written since") {
   TestType engine;
   auto row = row_of("a");
   std::vector<std::pair<Stamp, ledger::Row>> old{{load(engine.store(), "a").stamp, row}};
@@ -91,7 +92,7 @@ EVERY_ENGINE("what follows an old stamp conflicts, whatever was written since") 
   CHECK(entries_of(engine.store(), "a") == 2);
 }
 
-EVERY_ENGINE("an install that was looked for before it was created conflicts") {
+EVERY_ENGINE("an install that was loaded before it was created conflicts") {
   TestType engine;
   const Stamp none = load(engine.store(), "a").stamp;
   auto row = row_of("a");
@@ -124,7 +125,7 @@ EVERY_ENGINE("a version that was replaced by another history conflicts, and a lo
   CHECK(load(engine.store(), "a").row == kept);
 }
 
-EVERY_ENGINE("an install that is gone conflicts, and is not made anew") {
+EVERY_ENGINE("an install that is gone conflicts, and is not created again") {
   TestType engine;
   auto row = row_of("a");
   auto other = row_of("b");
@@ -179,7 +180,7 @@ EVERY_ENGINE("mutations of one install in a batch follow each other, and each ha
   stored(engine.store(), appended[3].stamp, commit(b));
 }
 
-EVERY_ENGINE("a conflict in the middle of a batch concerns its install alone, and all of that") {
+EVERY_ENGINE("a conflict in the middle of a batch affects its install alone, and all of it") {
   TestType engine;
   auto a = row_of("a");
   auto b = row_of("b");

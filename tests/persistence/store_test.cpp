@@ -1,4 +1,4 @@
-// What every engine promises. One suite for all of them.
+// The promises of every engine, in one suite for all of them.
 #include "persistence/store.hpp"
 
 #include <algorithm>
@@ -53,7 +53,7 @@ EVERY_ENGINE("an empty ledger has nothing") {
   engine.store().checkpoint();
 }
 
-EVERY_ENGINE("what was appended is loaded, field by field, before a checkpoint and after it") {
+EVERY_ENGINE("an appended row is loaded, field by field, before a checkpoint and after it") {
   TestType engine;
   auto row = row_of("a");
   row.reservations = {
@@ -69,7 +69,7 @@ EVERY_ENGINE("what was appended is loaded, field by field, before a checkpoint a
   CHECK(engine.store().installs() == 1);
 }
 
-EVERY_ENGINE("rows are loaded in the order that was asked for, with a gap for each unknown id") {
+EVERY_ENGINE("rows are loaded in the order of the ids, with a gap for each unknown one") {
   TestType engine;
   auto a = row_of("a");
   auto b = row_of("b");
@@ -104,7 +104,7 @@ EVERY_ENGINE("a mutation of another version than the stored one conflicts and st
   CHECK(engine.store().entries("a", any_version, 10).size() == 2);
 }
 
-EVERY_ENGINE("a conflict drags along what follows it in its install, and nothing else") {
+EVERY_ENGINE("a conflict affects the later mutations of its install, and nothing else") {
   TestType engine;
   auto a = row_of("a");
   auto b = row_of("b");
@@ -142,7 +142,7 @@ EVERY_ENGINE("entries are read newest first, page by page, without a gap") {
   CHECK(paged == expected);
 }
 
-EVERY_ENGINE("an entry keeps all that it says") {
+EVERY_ENGINE("an entry keeps all its fields") {
   TestType engine;
   auto row = row_of("a");
   row.tier_snapshot = "retired";
@@ -212,7 +212,7 @@ EVERY_ENGINE("an entry is found by its key and by the reservation that it ended"
   }
 }
 
-EVERY_ENGINE("of several entries with one name the newest is found") {
+EVERY_ENGINE("a name that several entries have finds the newest") {
   TestType engine;
   auto row = row_of("a");
   append(engine.store(), std::vector{commit_with_key(row, "k")});
@@ -224,7 +224,7 @@ EVERY_ENGINE("of several entries with one name the newest is found") {
   CHECK(engine.store().replay_keys("a", 10) == std::vector{key("k")});
 }
 
-EVERY_ENGINE("an install's names are told, unless they are too many") {
+EVERY_ENGINE("an install's names are returned, unless there are too many") {
   TestType engine;
   auto row = row_of("a");
   CHECK(engine.store().replay_keys("a", 0) == std::vector<ledger::ReplayKey>{});
@@ -240,7 +240,7 @@ EVERY_ENGINE("an install's names are told, unless they are too many") {
   CHECK(engine.store().replay_keys("b", 0) == std::vector<ledger::ReplayKey>{});
 }
 
-EVERY_ENGINE("pruning forgets the oldest entries and leaves the rows, and no gap") {
+EVERY_ENGINE("pruning deletes the oldest entries, and leaves the rows and no gap") {
   TestType engine;
   auto row = row_of("a");
   auto idle = row_of("b");
@@ -260,7 +260,7 @@ EVERY_ENGINE("pruning forgets the oldest entries and leaves the rows, and no gap
   CHECK(engine.store().installs() == 2);
 }
 
-EVERY_ENGINE("an entry that a name still finds is kept, and what comes after it") {
+EVERY_ENGINE("an entry that a name still finds is kept, and so are later ones") {
   TestType engine;
   auto row = row_of("a");
   const auto remembered = commit_with_key(row, "k");
@@ -278,7 +278,7 @@ EVERY_ENGINE("an entry that a name still finds is kept, and what comes after it"
   CHECK(engine.store().replay_keys("a", 10) == std::vector<ledger::ReplayKey>{});
 }
 
-TEMPLATE_TEST_CASE("what no engine can keep as text fails alone", "", Sqlite, Postgres) {
+TEMPLATE_TEST_CASE("an install with invalid text fails alone", "", Sqlite, Postgres) {
   TestType engine;
   const std::string tier = GENERATE(as<std::string>{}, std::string{"a\0b", 3}, "\xff", "\xc3",
                                     "\xc0\xaf", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\x80");
@@ -299,8 +299,8 @@ TEMPLATE_TEST_CASE("what no engine can keep as text fails alone", "", Sqlite, Po
         Outcome::stored);
 }
 
-TEMPLATE_TEST_CASE("an import of what no engine can keep names the install and stores nothing", "",
-                   Sqlite, Postgres) {
+TEMPLATE_TEST_CASE("an import with invalid text names the install and stores nothing", "", Sqlite,
+                   Postgres) {
   TestType engine;
   auto a = row_of("a");
   auto b = row_of("b");
@@ -311,7 +311,7 @@ TEMPLATE_TEST_CASE("an import of what no engine can keep names the install and s
   CHECK(engine.store().list({}).empty());
 }
 
-EVERY_ENGINE("what one install keeps from being pruned keeps no other") {
+EVERY_ENGINE("the entries that one install keeps do not keep those of others") {
   TestType engine;
   const auto now = november + std::chrono::hours{1};
   const auto ahead = now + std::chrono::hours{24 * 365};
@@ -340,7 +340,7 @@ EVERY_ENGINE("what one install keeps from being pruned keeps no other") {
     CHECK(kept("c") == std::vector<std::uint64_t>{2, 1});
     CHECK(engine.store().recall("b", std::vector{key("k")}).front());
   }
-  SECTION("for ever if it is dated ahead") {}
+  SECTION("for ever, if it is dated ahead") {}
   prune(now);
   CHECK(kept("a") == std::vector<std::uint64_t>{2, 1});
   CHECK(kept("b").empty());
@@ -354,7 +354,7 @@ EVERY_ENGINE("what one install keeps from being pruned keeps no other") {
                                            commit(other)}) == Outcomes(3, Outcome::stored));
 }
 
-EVERY_ENGINE("a name that is used again is remembered as long as its newest entry") {
+EVERY_ENGINE("a reused name is remembered as long as its newest entry") {
   TestType engine;
   auto row = row_of("a");
   const auto later = november + std::chrono::hours{1};
@@ -369,7 +369,7 @@ EVERY_ENGINE("a name that is used again is remembered as long as its newest entr
   CHECK(engine.store().recall("a", std::vector{key("k")}).front() == second.entries.front());
 }
 
-EVERY_ENGINE("a list is in id order, and its filters hold together") {
+EVERY_ENGINE("a list is in id order, and its filters combine") {
   TestType engine;
   std::vector<Mutation> mutations;
   for (const std::string id : {"b/2", "b/1", "a", "c", "~", "!"}) {
@@ -394,7 +394,7 @@ EVERY_ENGINE("a list is in id order, and its filters hold together") {
   CHECK(list({.after = {}, .prefix = "'; --", .tier = "%", .limit = 9}) == Ids{});
 }
 
-EVERY_ENGINE("a snapshot stands still while the ledger goes on") {
+EVERY_ENGINE("a snapshot does not change while the ledger does") {
   TestType engine;
   auto a = row_of("a");
   auto b = row_of("b");
@@ -409,7 +409,7 @@ EVERY_ENGINE("a snapshot stands still while the ledger goes on") {
 }
 
 // Appends batches of random mutations, some of them stale, and keeps a plain model beside them.
-EVERY_ENGINE("after any history, the rows are what their entries make of them") {
+EVERY_ENGINE("after any history, the rows are the results of their entries") {
   TestType engine;
   const auto seed = GENERATE(range(1U, 6U));
   INFO("seed " << seed);

@@ -1,4 +1,4 @@
-// A schema of a PostgreSQL database that a test has to itself and that goes with it.
+// A schema in PostgreSQL for one test, dropped at its end.
 #pragma once
 
 #include <cstdlib>
@@ -20,7 +20,7 @@ class TemporarySchema {
     try {
       run("DROP SCHEMA " + name_ + " CASCADE");
     } catch (const persistence::StoreError&) {
-      // the server is the test's own, and goes too
+      // the server belongs to the test run, and ends with it
     }
   }
   TemporarySchema(const TemporarySchema&) = delete;
@@ -28,7 +28,7 @@ class TemporarySchema {
 
   std::string uri() const { return server() + "?options=-csearch_path%3D" + name_; }
 
-  // By this port instead of the server's own.
+  // The same through this port instead of the server's own.
   std::string uri_by_way_of(int port) const {
     const std::string own = ":" + std::to_string(server_port());
     return uri().replace(uri().rfind(own + "/"), own.size(), ":" + std::to_string(port));
