@@ -6,7 +6,6 @@
 #include <openssl/ssl.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -30,13 +29,10 @@ Connection::Progress progress_of_errno() {
 
 }  // namespace
 
-Connection::Connection(int socket, TlsSession session)
-    : socket_{socket}, session_{std::move(session)} {}
+Connection::Connection(Descriptor socket, TlsSession session)
+    : socket_{std::move(socket)}, session_{std::move(session)} {}
 
-Connection::~Connection() {
-  ::ERR_clear_error();
-  ::close(socket_);
-}
+Connection::~Connection() { ::ERR_clear_error(); }
 
 Connection::Progress Connection::handshake() {
   if (!session_) return Progress::done;
@@ -52,7 +48,7 @@ std::string Connection::client() const {
   socklen_t size = sizeof(storage);
   std::array<char, NI_MAXHOST> host{};
   std::array<char, NI_MAXSERV> port{};
-  const bool is_known = ::getpeername(socket_, address, &size) == 0 &&
+  const bool is_known = ::getpeername(descriptor(), address, &size) == 0 &&
                         storage.ss_family != AF_UNIX &&
                         ::getnameinfo(address, size, host.data(), host.size(), port.data(),
                                       port.size(), NI_NUMERICHOST | NI_NUMERICSERV) == 0;
@@ -62,7 +58,7 @@ std::string Connection::client() const {
 }
 
 Connection::Received Connection::receive_raw(std::span<char> buffer) {
-  const ssize_t got = ::recv(socket_, buffer.data(), buffer.size(), MSG_DONTWAIT);
+  const ssize_t got = ::recv(descriptor(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (got < 0) return {progress_of_errno()};
   if (got == 0) return {Progress::ended};
   const auto count = static_cast<std::size_t>(got);
@@ -90,7 +86,7 @@ Connection::Progress Connection::send() {
                           static_cast<int>(std::min(rest.size(), tls_record_bytes)));
       progress = progress_of_tls(static_cast<int>(count));
     } else {
-      count = ::send(socket_, rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      count = ::send(descriptor(), rest.data(), rest.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (count < 0) progress = progress_of_errno();
     }
     if (count > 0) sent_ += static_cast<std::size_t>(count);
@@ -105,13 +101,13 @@ Connection::Progress Connection::send() {
 
 std::size_t Connection::unsent_bytes() const {
   int in_socket = 0;
-  if (::ioctl(socket_, SIOCOUTQ, &in_socket) != 0) in_socket = 0;
+  if (::ioctl(descriptor(), SIOCOUTQ, &in_socket) != 0) in_socket = 0;
   return output_.size() - sent_ + static_cast<std::size_t>(in_socket);
 }
 
 void Connection::end_with_reset() {
   const linger at_once{1, 0};
-  ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+  ::setsockopt(descriptor(), SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
 }
 
 Connection::Progress Connection::shut_down() {
@@ -121,7 +117,7 @@ Connection::Progress Connection::shut_down() {
     if (result < 0 && progress_of_tls(result) == Progress::would_block)
       return Progress::would_block;
   }
-  ::shutdown(socket_, SHUT_WR);
+  ::shutdown(descriptor(), SHUT_WR);
   return Progress::done;
 }
 

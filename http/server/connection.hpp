@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "http/server/descriptor.hpp"
 #include "http/server/tls.hpp"
 
 namespace credits::http {
@@ -26,14 +27,13 @@ class Connection {
     bool may_have_more = false;  // without another event on the socket
   };
 
-  // Takes ownership of `socket`, which must be non-blocking. Without `session` the connection is
-  // plain.
-  Connection(int socket, TlsSession session);
+  // `socket` must be non-blocking. Without `session` the connection is plain.
+  Connection(Descriptor socket, TlsSession session);
   ~Connection();
   Connection(const Connection&) = delete;
   Connection& operator=(const Connection&) = delete;
 
-  int descriptor() const { return socket_; }
+  int descriptor() const { return socket_.get(); }
   bool is_secure() const { return session_ != nullptr; }
 
   // Performs the TLS handshake, if the connection uses TLS.
@@ -66,7 +66,7 @@ class Connection {
   // Interprets the result of an OpenSSL call.
   Progress progress_of_tls(int result);
 
-  const int socket_;
+  const Descriptor socket_;
   const TlsSession session_;
   std::string output_;
   std::size_t sent_ = 0;  // of output_

@@ -2,19 +2,22 @@
 
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <cstdint>
 #include <list>
 #include <mutex>
 #include <new>
 #include <set>
+#include <system_error>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 #include <vector>
+
+#include "http/server/descriptor.hpp"
 
 namespace credits::http {
 
@@ -40,7 +43,6 @@ class Inbox {
   };
 
   Inbox() = default;
-  ~Inbox() { ::close(event_); }
   Inbox(const Inbox&) = delete;
   Inbox& operator=(const Inbox&) = delete;
 
@@ -49,7 +51,7 @@ class Inbox {
     const std::lock_guard lock{mutex_};
     const bool was_empty = content_.is_empty();
     put(content_);
-    if (was_empty && std::this_thread::get_id() != reader_) ::eventfd_write(event_, 1);
+    if (was_empty && std::this_thread::get_id() != reader_) ::eventfd_write(event(), 1);
   }
 
   Content take() {
@@ -68,15 +70,15 @@ class Inbox {
     reader_ = reader;
   }
 
-  int event() const { return event_; }
+  int event() const { return event_.get(); }
 
   void clear_event() const {
     eventfd_t ignored = 0;
-    ::eventfd_read(event_, &ignored);
+    ::eventfd_read(event(), &ignored);
   }
 
  private:
-  const int event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  const Descriptor event_ = checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
   std::mutex mutex_;
   Content content_;         // guarded by mutex_
   std::thread::id reader_;  // guarded by mutex_
@@ -117,12 +119,12 @@ struct Member {
 class EventLoop::Impl {
  public:
   Impl(const SessionLimits& limits, Service& service, ServerFigures& figures, WorkerPool& workers)
-      : poller_{::epoll_create1(EPOLL_CLOEXEC)},
-        context_{limits, service, figures, workers, buffer_, {}, steady_clock::now(), false} {
-    watch(inbox_->event(), inbox_number, EPOLLIN);
+      : context_{limits, service, figures, workers, buffer_, {}, steady_clock::now(), false} {
+    if (!watch(inbox_->event(), inbox_number, EPOLLIN)) {
+      throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
+    }
     thread_ = std::thread{[this] { run(); }};
   }
-  ~Impl() { ::close(poller_); }
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
@@ -137,7 +139,7 @@ class EventLoop::Impl {
     inbox_->set_reader(std::this_thread::get_id());
     std::array<epoll_event, 256> events{};
     while (!context_.is_ending || !members_.empty()) {
-      const int ready = ::epoll_wait(poller_, events.data(), static_cast<int>(events.size()),
+      const int ready = ::epoll_wait(poller_.get(), events.data(), static_cast<int>(events.size()),
                                      has_work() ? 0 : milliseconds_to_deadline());
       update_clocks();
       for (int i = 0; i < ready; ++i) handle(events[static_cast<std::size_t>(i)]);
@@ -198,18 +200,21 @@ class EventLoop::Impl {
     const int descriptor = connection->descriptor();
     members_.try_emplace(number, std::move(connection), context_,
                          std::make_shared<InboxLink>(inbox_, number));
-    watch(descriptor, number, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET);
+    if (!watch(descriptor, number, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET)) {
+      return with(number, [](Session& session) { session.out_of_memory(); });
+    }
     with(number, [this](Session& session) {
       session.advance(true);
       if (context_.is_ending) session.end_soon();
     });
   }
 
-  void watch(int descriptor, std::uint64_t number, std::uint32_t events) const {
+  // False, with the reason in errno, if the system lacks memory for it.
+  bool watch(int descriptor, std::uint64_t number, std::uint32_t events) const {
     epoll_event event{};
     event.events = events;
     event.data.u64 = number;
-    ::epoll_ctl(poller_, EPOLL_CTL_ADD, descriptor, &event);
+    return ::epoll_ctl(poller_.get(), EPOLL_CTL_ADD, descriptor, &event) == 0;
   }
 
   std::vector<std::uint64_t> numbers() const {
@@ -235,7 +240,7 @@ class EventLoop::Impl {
     }
     if (session.phase() == Phase::closed) {
       unlist(found->second);
-      ::epoll_ctl(poller_, EPOLL_CTL_DEL, session.descriptor(), nullptr);
+      ::epoll_ctl(poller_.get(), EPOLL_CTL_DEL, session.descriptor(), nullptr);
       members_.erase(found);
       --context_.figures.connections;
     } else {
@@ -295,7 +300,7 @@ class EventLoop::Impl {
     return waiting_[static_cast<std::size_t>(phase)];
   }
 
-  const int poller_;
+  const Descriptor poller_ = checked(::epoll_create1(EPOLL_CLOEXEC), "epoll_create1");
   const std::shared_ptr<Inbox> inbox_ = std::make_shared<Inbox>();
   std::array<char, buffer_bytes> buffer_{};
   SessionContext context_;

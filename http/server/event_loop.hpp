@@ -10,7 +10,8 @@ namespace credits::http {
 
 class EventLoop {
  public:
-  // All arguments must outlive the loop.
+  // All of it must outlive the loop. Throws std::system_error if the system has no descriptors,
+  // memory or thread for it.
   EventLoop(const SessionLimits& limits, Service& service, ServerFigures& figures,
             WorkerPool& workers);
   // Only after join().

@@ -11,12 +11,12 @@
 #include <cerrno>
 #include <chrono>
 #include <cstring>
-#include <filesystem>
 #include <memory>
 #include <stdexcept>
 #include <string>
 #include <thread>
-#include <utility>
+
+#include "http/server/descriptor.hpp"
 
 namespace credits::http {
 
@@ -24,26 +24,9 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// Another creditsd locks the directory only briefly.
-constexpr std::chrono::seconds directory_wait_max{5};
-constexpr std::chrono::milliseconds directory_interval{10};
-
-class Descriptor {
- public:
-  explicit Descriptor(int number) : number_{number} {}
-  ~Descriptor() {
-    if (number_ >= 0) ::close(number_);
-  }
-  Descriptor(Descriptor&& other) noexcept : number_{other.release()} {}
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-
-  int get() const { return number_; }
-  int release() { return std::exchange(number_, -1); }
-
- private:
-  int number_;
-};
+// Another creditsd has the lock for a moment only.
+constexpr std::chrono::seconds lock_wait_max{5};
+constexpr std::chrono::milliseconds lock_interval{10};
 
 [[noreturn]] void refuse(const Address& address, const std::string& reason,
                          const std::string& advice = "") {
@@ -104,20 +87,22 @@ int port_of(int socket) {
                                            : reinterpret_cast<sockaddr_in&>(taken).sin_port);
 }
 
-// Until the descriptor is closed, no other creditsd makes or removes a socket in the directory.
-Descriptor lock_directory(const Address& address) {
-  const auto directory = std::filesystem::path{address.socket_path}.parent_path();
+// No other creditsd makes or removes a socket there until the descriptor is closed. The file stays:
+// if it were removed, two processes could lock two files of that name.
+Descriptor lock_path(const Address& address) {
+  const std::string path = address.socket_path + ".lock";
   const auto fail = [&](const std::string& reason) {
-    refuse(address, "its directory " + directory.string() + ": " + reason,
-           "make it a directory that this user can read and write, or ");
+    refuse(address, "its lock file " + path + ": " + reason,
+           "see that its directory is there and writable, and the lock file this user's, or ");
   };
-  Descriptor held{::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  Descriptor held{
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR)};
   if (held.get() < 0) fail(std::strerror(errno));
-  const auto end = steady_clock::now() + directory_wait_max;
+  const auto end = steady_clock::now() + lock_wait_max;
   while (::flock(held.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK && errno != EINTR) fail(std::strerror(errno));
     if (steady_clock::now() > end) fail("another process keeps it locked");
-    std::this_thread::sleep_for(directory_interval);
+    std::this_thread::sleep_for(lock_interval);
   }
   return held;
 }
@@ -160,8 +145,23 @@ void remove_stale_socket(const Address& address) {
   }
 }
 
-Descriptor listen_on_unix(const Address& address, mode_t mode) {
-  const Descriptor directory = lock_directory(address);
+// Opens the file that bind() has just made, and stores its identity in `found`.
+Descriptor open_bound_file(const Address& address, struct ::stat& found) {
+  Descriptor file{::open(address.socket_path.c_str(), O_PATH | O_NOFOLLOW | O_CLOEXEC)};
+  if (file.get() < 0 || ::fstat(file.get(), &found) != 0) refuse(address, std::strerror(errno));
+  if (!S_ISSOCK(found.st_mode) || found.st_uid != ::geteuid()) {
+    refuse(address, "another file has taken the place of the socket");
+  }
+  return file;
+}
+
+// Changes the mode of that file, even if another file has taken its name.
+bool set_mode(const Descriptor& file, mode_t mode) {
+  return ::chmod(("/proc/self/fd/" + std::to_string(file.get())).c_str(), mode) == 0;
+}
+
+Descriptor listen_on_unix(const Address& address, mode_t mode, struct ::stat& found) {
+  const Descriptor lock = lock_path(address);
   remove_stale_socket(address);
   Descriptor socket = new_socket(AF_UNIX);
   if (socket.get() < 0) refuse(address, std::strerror(errno));
@@ -170,7 +170,8 @@ Descriptor listen_on_unix(const Address& address, mode_t mode) {
   if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&here), sizeof(here)) != 0) {
     refuse(address, std::strerror(errno), "make its directory writable for this user, or ");
   }
-  if (::listen(socket.get(), SOMAXCONN) != 0 || ::chmod(address.socket_path.c_str(), mode) != 0) {
+  const Descriptor file = open_bound_file(address, found);
+  if (::listen(socket.get(), SOMAXCONN) != 0 || !set_mode(file, mode)) {
     const std::string reason = std::strerror(errno);
     ::unlink(address.socket_path.c_str());
     refuse(address, reason);
@@ -182,8 +183,7 @@ Descriptor listen_on_unix(const Address& address, mode_t mode) {
 
 ListeningSocket::ListeningSocket(const Address& address, mode_t mode) : address_{address} {
   if (address.is_unix()) {
-    descriptor_ = listen_on_unix(address, mode).release();
-    ::lstat(address.socket_path.c_str(), &file_);
+    descriptor_ = listen_on_unix(address, mode, file_).release();
   } else {
     descriptor_ = listen_on_tcp(address).release();
     address_.port = port_of(descriptor_);

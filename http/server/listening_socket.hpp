@@ -3,8 +3,9 @@
 // The file of a Unix socket is made for its owner alone, and gets its mode once the socket listens:
 // at no moment does it allow more. The stale socket of an ended process is replaced; any other file
 // at the path is an error, and stays. Processes of creditsd do this one at a time, because each
-// locks the directory (flock). Other programs ignore the lock: a file that one puts at the path
-// between the check and the removal is lost; a later one makes the start fail.
+// locks the file `<path>.lock` (flock), which only its owner can open. Other programs ignore the
+// lock: a file that one puts at the path between the check and the removal is lost; a later one
+// makes the start fail.
 #pragma once
 
 #include <sys/stat.h>

@@ -3,18 +3,19 @@
 #include <poll.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
-#include <system_error>
 #include <thread>
 #include <utility>
 
+#include "http/server/descriptor.hpp"
 #include "http/server/event_loop.hpp"
 #include "http/server/listening_socket.hpp"
 
@@ -28,9 +29,21 @@ constexpr int accepts_in_a_row = 32;
 // Gives the operating system time to free files or memory.
 constexpr int accept_pause_ms = 100;
 
+// Reads from a refused connection; together more than the largest head.
+constexpr int drains_max = 5;
+
 std::size_t loops_of(const ServerOptions& options) {
   if (options.loops > 0) return options.loops;
   return std::max(1U, std::thread::hardware_concurrency());
+}
+
+// Reads what has arrived: unread bytes would make the kernel reset the connection and lose the
+// answer.
+void drain(int socket) {
+  std::array<char, 16 * 1'024> room{};
+  for (int i = 0; i < drains_max; ++i) {
+    if (::recv(socket, room.data(), room.size(), MSG_DONTWAIT) <= 0) return;
+  }
 }
 
 class Loops {
@@ -57,10 +70,7 @@ class Loops {
 class Server::Impl {
  public:
   Impl(ServerOptions options, ServerFigures& figures, Service& service)
-      : options_{std::move(options)}, figures_{figures}, service_{service} {
-    if (stop_event_ < 0) throw std::system_error{errno, std::generic_category(), "eventfd"};
-  }
-  ~Impl() { ::close(stop_event_); }
+      : options_{std::move(options)}, figures_{figures}, service_{service} {}
   Impl(const Impl&) = delete;
   Impl& operator=(const Impl&) = delete;
 
@@ -84,7 +94,7 @@ class Server::Impl {
     }
   }
 
-  void stop() const { ::eventfd_write(stop_event_, 1); }
+  void stop() const { ::eventfd_write(stop_event_.get(), 1); }
 
  private:
   void start_threads() {
@@ -97,7 +107,7 @@ class Server::Impl {
 
   // Returns the error after which no connection can be accepted; 0 after stop().
   int accept_until_stopped() {
-    std::vector<pollfd> watched{{stop_event_, POLLIN, 0}};
+    std::vector<pollfd> watched{{stop_event_.get(), POLLIN, 0}};
     for (const auto& one : listening_) watched.push_back({one->descriptor(), POLLIN, 0});
     while (true) {
       if (::poll(watched.data(), watched.size(), -1) < 0) {
@@ -115,11 +125,11 @@ class Server::Impl {
   // Returns a permanent error; 0 if there is none.
   int accept_from(const ListeningSocket& listening) {
     for (int i = 0; i < accepts_in_a_row; ++i) {
-      const int socket =
-          ::accept4(listening.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (socket >= 0) {
-        take_in(socket, listening.address().is_unix() ? nullptr : options_.tls);
-        continue;
+      Descriptor socket{
+          ::accept4(listening.descriptor(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC)};
+      if (socket.get() >= 0) {
+        if (take_in_or_drop(std::move(socket), listening)) continue;
+        return 0;
       }
       switch (const int error = errno) {
         case EAGAIN:
@@ -144,21 +154,40 @@ class Server::Impl {
     options_.report(
         "accept_failed",
         std::string{"no connection can be accepted, so new ones wait: "} + std::strerror(error));
-    pollfd stopped{stop_event_, POLLIN, 0};
+    pause_accepting();
+  }
+
+  void pause_accepting() const {
+    pollfd stopped{stop_event_.get(), POLLIN, 0};
     ::poll(&stopped, 1, accept_pause_ms);
   }
 
-  void take_in(int socket, const Tls* tls) {
+  // False if there was no memory for the connection, which is closed then.
+  bool take_in_or_drop(Descriptor socket, const ListeningSocket& listening) {
+    try {
+      take_in(std::move(socket), listening.address().is_unix() ? nullptr : options_.tls);
+      return true;
+    } catch (const std::bad_alloc&) {
+      ++figures_.out_of_memory;
+      pause_accepting();
+      return false;
+    }
+  }
+
+  void take_in(Descriptor socket, const Tls* tls) {
     if (figures_.connections >= static_cast<std::int64_t>(options_.connections_max)) {
-      return shed(socket, tls);
+      return shed(socket.get(), tls);
     }
     TlsSession session;
-    if (tls && !(session = tls->begin(socket))) {
-      ::close(socket);
-      return;
-    }
+    if (tls && !(session = tls->begin(socket.get()))) return;
+    auto connection = std::make_unique<Connection>(std::move(socket), std::move(session));
     ++figures_.connections;
-    loops_->next().adopt(std::make_unique<Connection>(socket, std::move(session)));
+    try {
+      loops_->next().adopt(std::move(connection));
+    } catch (const std::bad_alloc&) {
+      --figures_.connections;
+      throw;
+    }
   }
 
   // Over TLS an answer would need a handshake first, for which this thread has no time.
@@ -171,18 +200,24 @@ class Server::Impl {
                     {.keeps_alive = false}, http_date(now));
       ::send(socket, text.data(), text.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       ::shutdown(socket, SHUT_WR);
+      drain(socket);
     }
-    ::close(socket);
   }
 
   const ServerOptions options_;
   ServerFigures& figures_;
   Service& service_;
-  const int stop_event_ = ::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  const Descriptor stop_event_ = checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
   std::vector<std::unique_ptr<ListeningSocket>> listening_;
   std::optional<WorkerPool> workers_;
   std::optional<Loops> loops_;
 };
+
+std::size_t descriptors_of(const ServerOptions& options) {
+  constexpr std::size_t of_loop = 2;  // what it polls with, and its inbox's event
+  constexpr std::size_t of_server = 1;
+  return of_server + of_loop * loops_of(options) + options.addresses.size();
+}
 
 Server::Server(ServerOptions options, ServerFigures& figures, Service& service)
     : impl_{std::make_unique<Impl>(std::move(options), figures, service)} {}

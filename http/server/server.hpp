@@ -31,6 +31,9 @@ struct ServerOptions {
       [](std::string_view, const std::string&) {};
 };
 
+// The number of descriptors that a server needs besides those of its connections.
+std::size_t descriptors_of(const ServerOptions& options);
+
 class Server {
  public:
   // `figures`, `service` and the Tls of the options must outlive it.
@@ -41,8 +44,8 @@ class Server {
 
   // Listens on the addresses and starts the threads. Returns the addresses, each with its actual
   // port. Throws std::runtime_error with the reason if an address is not available,
-  // std::system_error if a thread cannot be started; the server can then only be destroyed, which
-  // releases its addresses.
+  // std::system_error if a thread cannot be started or lacks a descriptor; the server can then only
+  // be destroyed, which releases its addresses.
   std::vector<Address> start();
 
   // Serves until stop() is called and every request under way is answered. Throws

@@ -163,7 +163,7 @@ def test_an_unknown_host_is_named(data_dir, tmp_path):
 def test_an_invalid_directory_is_named(data_dir, tmp_path, below):
     (tmp_path / "file").touch()
     told = refused_start(data_dir, f"unix:{tmp_path / below}")
-    assert f"unix:{tmp_path / below}" in told and "its directory" in told
+    assert f"unix:{tmp_path / below}" in told and "its directory" in told and f"{tmp_path / below}.lock" in told
 
 
 def test_an_unwritable_directory_is_named(data_dir):
@@ -238,14 +238,44 @@ def test_of_many_servers_that_start_at_once_on_a_stale_socket_one_gets_it(tmp_pa
             process.wait(creditsd.TIMEOUT_S)
 
 
-def test_a_directory_that_another_process_keeps_locked_is_named(data_dir, path):
-    holder = os.open(path.parent, os.O_RDONLY)
+def lock_of(path):
+    return path.with_name(path.name + ".lock")
+
+
+@contextlib.contextmanager
+def locked(path):
+    holder = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(holder, fcntl.LOCK_EX)
-        told = refused_start(data_dir, f"unix:{path}")
-        assert str(path.parent) in told and "locked" in told
+        yield
     finally:
         os.close(holder)
+
+
+def test_a_path_that_another_process_keeps_locked_is_named(data_dir, path):
+    lock_of(path).touch()
+    with locked(lock_of(path)):
+        told = refused_start(data_dir, f"unix:{path}")
+    assert str(lock_of(path)) in told and "locked" in told
+
+
+def test_a_lock_of_the_directory_holds_up_no_start(start, connect, path):
+    with locked(path.parent):
+        start(*listen(f"unix:{path}"))
+        assert connect(path=path).get("/readyz").status == 200
+
+
+def test_the_lock_is_its_owner_s_alone_and_stays(start, path):
+    server = start(*listen(f"unix:{path}"))
+    assert stat.S_IMODE(lock_of(path).lstat().st_mode) == 0o600
+    assert server.stop() == 0
+    assert lock_of(path).exists() and not path.exists()
+
+
+def test_a_lock_file_that_is_a_link_is_not_followed(data_dir, path, tmp_path):
+    lock_of(path).symlink_to(tmp_path / "elsewhere")
+    assert str(lock_of(path)) in refused_start(data_dir, f"unix:{path}")
+    assert not (tmp_path / "elsewhere").exists()
 
 
 # --- the file
@@ -269,6 +299,20 @@ def test_until_it_gets_its_mode_the_socket_is_open_to_its_owner_alone(start, pat
           env=preload(chmod_watch) | {"CHMOD_WATCH": str(told)})
     assert told.read_text().split() == [oct(0o600)[2:]]
     assert mode_of(path) == 0o666
+
+
+@pytest.fixture(scope="module")
+def swapped_socket(tmp_path_factory):
+    return compiled(tmp_path_factory, "swapped_socket")
+
+
+def test_what_takes_the_place_of_the_fresh_socket_keeps_its_mode(data_dir, path, tmp_path, swapped_socket):
+    other = tmp_path / "other"
+    other.touch(0o600)
+    ended = run("--data-dir", data_dir, *listen(f"unix:{path}"), env=preload(swapped_socket) | {"SWAP_TARGET": str(other)})
+    assert ended.returncode == 1 and str(path) in ended.stderr
+    assert stat.S_IMODE(other.stat().st_mode) == 0o600
+    assert path.is_symlink()
 
 
 def test_the_file_is_removed_at_the_shutdown(start, path, tmp_path):

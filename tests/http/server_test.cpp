@@ -2,12 +2,16 @@
 #include "http/server/server.hpp"
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
+#include <sys/ioctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <chrono>
 #include <condition_variable>
@@ -83,7 +87,8 @@ class Client {
   std::string receive_part(std::size_t bytes_max) {
     std::string part(bytes_max, '\0');
     const ssize_t got = ::recv(socket_, part.data(), part.size(), 0);
-    if (got < 0 && errno != ECONNRESET) {
+    is_reset_ = got < 0 && errno == ECONNRESET;
+    if (got < 0 && !is_reset_) {
       FAIL("the server neither sent nor closed: " << std::strerror(errno));
     }
     part.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
@@ -109,6 +114,16 @@ class Client {
 
   std::string receive_to_end() { return receive("\xff"); }
 
+  // Whether the connection has ended with a reset.
+  bool was_reset() const { return is_reset_; }
+
+  // That have come and have not been received.
+  int bytes_waiting() const {
+    int bytes = 0;
+    ::ioctl(socket_, FIONREAD, &bytes);
+    return bytes;
+  }
+
   std::string get(const std::string& path) {
     send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
     return receive("echo " + path);
@@ -122,6 +137,7 @@ class Client {
 
   int socket_;
   std::string received_;
+  bool is_reset_ = false;
 };
 
 // Is answered when the test calls give().
@@ -197,12 +213,16 @@ class Echo : public Service {
 
   Admission admit(const HttpRequest& request) override {
     const std::string_view target = request.target;
+    if (target == "/no-memory") throw std::bad_alloc{};
     Admission admission;
     admission.body_bytes_max = body_bytes_max_;
-    admission.is_prompt = target != "/slow" && target != "/breaks" && target != "/long";
+    admission.is_prompt = !target.starts_with("/worker") && target != "/slow" &&
+                          target != "/breaks" && target != "/long" && target != "/once";
     return admission;
   }
   HttpResponse refuse(int status, std::string detail) override {
+    if (refuses_without_memory_.exchange(false)) throw std::bad_alloc{};
+    if (refuses_when_free_.exchange(false)) wait_until_free();
     return {status, "text/plain", "refused: " + detail};
   }
   Begun begin(const HttpRequest& request, const Admission&,
@@ -228,6 +248,18 @@ class Echo : public Service {
   // The request for /later, once it has arrived; at most one per echo.
   std::shared_ptr<Later> begun() { return begun_.get_future().get(); }
 
+  // The first refusal from here on lacks memory, or waits until it is let go.
+  void refuse_without_memory() { refuses_without_memory_ = true; }
+  void refuse_when_free() { refuses_when_free_ = true; }
+
+  // What was thrown, each with a blank after it.
+  std::string failures() {
+    const std::lock_guard lock{mutex_};
+    return failures_;
+  }
+
+  ServerFigures& figures() { return figures_; }
+
   // Waits until /long or /breaks is broken off, and returns why; at most once per echo.
   std::string broken_off() { return broken_off_.get_future().get(); }
 
@@ -251,6 +283,25 @@ class Echo : public Service {
       slow_received_at_ = request.received_at;
     }
     if (request.target == "/throws") throw std::runtime_error{"handler"};
+    if (request.target == "/worker-throws") throw std::runtime_error{"worker"};
+    if (request.target == "/worker-throws-twice") throw std::runtime_error{"twice"};
+    if (request.target == "/worker-lacks-memory") throw std::bad_alloc{};
+    if (request.target == "/worker-stream-lacks-memory") {
+      HttpResponse response;
+      response.next_chunk = [](std::string&) -> bool { throw std::bad_alloc{}; };
+      response.broken_off = [this](std::string_view why) {
+        broken_off_.set_value(std::string{why});
+      };
+      return response;
+    }
+    if (request.target == "/once") {
+      HttpResponse response;
+      response.next_chunk = [](std::string& chunk) {
+        chunk = std::string(big_bytes, 'x') + "echo /once";
+        return false;
+      };
+      return response;
+    }
     if (request.target == "/long") {
       HttpResponse response;
       const auto end = std::chrono::steady_clock::now() + 20s;  // for a test that fails
@@ -291,11 +342,19 @@ class Echo : public Service {
   bool is_waiting_ = false;
   bool is_free_ = false;
   std::chrono::steady_clock::time_point slow_received_at_{};
+  std::string failures_;
+  std::atomic<bool> refuses_without_memory_{false};
+  std::atomic<bool> refuses_when_free_{false};
   ServerFigures figures_;
   Server server_;
   int port_;
   std::thread thread_;
 };
+
+std::string socket_path() {
+  return (std::filesystem::temp_directory_path() / ("server_test-" + std::to_string(::getpid())))
+      .string();
+}
 
 TEST_CASE("a connection serves one request after the other") {
   Echo echo;
@@ -532,6 +591,32 @@ TEST_CASE("if memory for an answer is missing, its connection alone ends, withou
   check_tells(other.get("/b"), {"200 OK"});
 }
 
+TEST_CASE("a connection that there is no memory to refuse ends alone") {
+  Echo echo{{.connections_max = 1}};
+  Client client{echo.port()};
+  check_tells(client.get("/a"), {"200 OK"});
+  echo.refuse_without_memory();
+  CHECK(Client{echo.port()}.receive_to_end().empty());
+  check_tells(Client{echo.port()}.receive_to_end(), {"503 "});
+  CHECK(echo.figures().out_of_memory == 1);
+  check_tells(client.get("/b"), {"200 OK"});
+}
+
+TEST_CASE("a connection that is refused when its request has come ends without a reset") {
+  const std::string path = socket_path();
+  Echo echo{{.addresses = {{"127.0.0.1"}, {.socket_path = path}}, .connections_max = 1}};
+  Client client{echo.port()};
+  check_tells(client.get("/a"), {"200 OK"});
+  echo.refuse_when_free();
+  Client holding_up{echo.port()};
+  echo.wait_for_slow();
+  Client refused{path};
+  refused.send("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
+  echo.let_go();
+  check_tells(refused.receive_to_end(), {"503 "});
+  CHECK_FALSE(refused.was_reset());
+}
+
 TEST_CASE("stopping ends idle connections and answers what is under way") {
   Echo echo;
   Client idle{echo.port()};
@@ -630,11 +715,6 @@ TEST_CASE("a request that arrives during the shutdown is answered, with Connecti
   stopper.join();
 }
 
-std::string socket_path() {
-  return (std::filesystem::temp_directory_path() / ("server_test-" + std::to_string(::getpid())))
-      .string();
-}
-
 TEST_CASE("one server serves all addresses, and counts their connections together") {
   const std::string path = socket_path();
   {
@@ -661,6 +741,51 @@ TEST_CASE("a server that cannot listen on one of its addresses releases the othe
     CHECK_THROWS_AS(second.start(), std::runtime_error);
   }
   CHECK_FALSE(std::filesystem::exists(path));
+}
+
+bool is_open(int descriptor) { return ::fcntl(descriptor, F_GETFD) >= 0; }
+
+// While it lives, this process can open only `count` more files.
+class OpenFilesLeft {
+ public:
+  explicit OpenFilesLeft(std::size_t count) {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit limit = before_;
+    limit.rlim_cur = 0;
+    while (count > 0 || is_open(static_cast<int>(limit.rlim_cur))) {
+      if (!is_open(static_cast<int>(limit.rlim_cur++))) --count;
+    }
+    REQUIRE(::setrlimit(RLIMIT_NOFILE, &limit) == 0);
+  }
+  ~OpenFilesLeft() { ::setrlimit(RLIMIT_NOFILE, &before_); }
+  OpenFilesLeft(const OpenFilesLeft&) = delete;
+  OpenFilesLeft& operator=(const OpenFilesLeft&) = delete;
+
+ private:
+  rlimit before_{};
+};
+
+std::size_t open_files() {
+  std::size_t count = 0;
+  for (int descriptor = 0; descriptor < 1'000; ++descriptor) count += is_open(descriptor) ? 1 : 0;
+  return count;
+}
+
+TEST_CASE("a server that finds too few files for its loops does not start, and keeps none") {
+  Echo echo;
+  ServerFigures figures;
+  const ServerOptions options{.loops = 3};
+  const std::size_t before = open_files();
+  for (std::size_t left = 1; left <= descriptors_of(options); ++left) {
+    const OpenFilesLeft limit{left};
+    Server server{options, figures, echo};
+    if (left == descriptors_of(options)) {
+      CHECK_NOTHROW(server.start());
+    } else {
+      CHECK_THROWS_AS(server.start(), std::runtime_error);
+    }
+  }
+  CHECK(open_files() == before);
 }
 
 TEST_CASE("a server that is stopped before it serves does not serve") {

@@ -62,16 +62,16 @@ rlim_t raise_descriptor_limit() {
   return ::setrlimit(RLIMIT_NOFILE, &limit) == 0 ? limit.rlim_cur : found;
 }
 
-// The number of connections that the descriptors allow. A connection that cannot be accepted waits
-// without an answer, while one beyond the maximum gets a 503.
-std::size_t connections_within(rlim_t descriptors, std::size_t wanted) {
+// How many connections there can be, as each takes a descriptor, and `spare` are for the rest: one
+// that cannot be accepted waits without an answer, while one too many is told so.
+std::size_t connections_within(rlim_t descriptors, rlim_t spare, std::size_t wanted) {
   const std::string found = "only " + std::to_string(descriptors) + " files may be open at once";
   const std::string advice = "raise the limit (ulimit -Hn, or systemd's LimitNOFILE=)";
-  if (descriptors <= descriptors_spare) {
-    throw std::runtime_error{found + "; creditsd needs at least " +
-                             std::to_string(descriptors_spare + 1) + ": " + advice};
+  if (descriptors <= spare) {
+    throw std::runtime_error{found + "; creditsd needs at least " + std::to_string(spare + 1) +
+                             ": " + advice};
   }
-  const std::size_t possible = descriptors - descriptors_spare;
+  const std::size_t possible = descriptors - spare;
   if (wanted <= possible) return wanted;
   log_warning("connections_lowered", "--max-connections " + std::to_string(wanted) +
                                          " is lowered to " + std::to_string(possible) + ": " +
@@ -156,17 +156,18 @@ void reload(const Reloaded& files) {
   if (files.tls) reload("the TLS certificate and key", [&] { files.tls->reload(); });
 }
 
-http::ServerOptions server_options_of(const Options& options, std::size_t connections_max,
-                                      const http::Tls* tls) {
+http::ServerOptions server_options_of(const Options& options, const http::Tls* tls) {
   http::ServerOptions server_options;
   server_options.addresses = options.listen;
   server_options.socket_mode = options.listen_mode;
-  server_options.connections_max = connections_max;
   server_options.loops = options.loops;
   server_options.tls = tls;
   server_options.report = [](std::string_view name, const std::string& text) {
     log({std::string{name}, text});
   };
+  server_options.connections_max = connections_within(
+      raise_descriptor_limit(), descriptors_spare + http::descriptors_of(server_options),
+      options.connections_max);
   return server_options;
 }
 
@@ -236,8 +237,7 @@ void run(const Options& options, Signals& signals) {
   std::optional<http::Tls> tls;
   if (options.tls_files) tls.emplace(*options.tls_files);
 
-  const std::size_t connections_max =
-      connections_within(raise_descriptor_limit(), options.connections_max);
+  const http::ServerOptions server_options = server_options_of(options, tls ? &*tls : nullptr);
   const actors::Tuning tuning = tuning_of(options);
   const bool is_shared = persistence::is_postgres_uri(options.store);
   if (is_shared) make_directory(options.data_dir);
@@ -263,8 +263,7 @@ void run(const Options& options, Signals& signals) {
                  {version, std::string{store->engine()}}},
                 {.requests_in_flight_max = options.requests_in_flight_max,
                  .slow_request = options.slow_request}};
-  http::Server server{server_options_of(options, connections_max, tls ? &*tls : nullptr),
-                      figures.server, api};
+  http::Server server{server_options, figures.server, api};
   const auto urls = urls_of(server.start(), scheme);
   Watch watch{environment.figures, figures};
   const Reloaded files{quota, access, tls ? &*tls : nullptr};
