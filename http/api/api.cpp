@@ -20,6 +20,7 @@
 #include "http/codec/identifiers.hpp"
 #include "http/codec/problem.hpp"
 #include "http/codec/response.hpp"
+#include "http/server/compression.hpp"
 #include "http/server/etag.hpp"
 
 namespace credits::http {
@@ -115,13 +116,6 @@ std::vector<codec::Result> results_of(const DecodedBatch& batch,
   return results;
 }
 
-// Assets are not prompt, because a worker compresses them; figures are, so that they need no
-// worker.
-bool is_prompt(Call call) {
-  return call <= Call::batch || call == Call::get_stats ||
-         (call >= Call::metrics && call != Call::asset);
-}
-
 bool is_known_method(std::string_view method) {
   constexpr std::array known{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"};
   return std::find(known.begin(), known.end(), method) != known.end();
@@ -162,37 +156,55 @@ struct Api::Found : FoundCall {
 
   const Target target;
   const RouteMatch match;
+  mutable std::unique_ptr<InFlight> import_slot{};  // moves to the import when it begins
 };
 
 Admission Api::admit(const HttpRequest& request) {
-  auto found = std::make_unique<const Found>(request);
-  const Route* const route = found->match.route;
+  auto call = std::make_unique<const Found>(request);
+  const Found& found = *call;
+  const Route* const route = found.match.route;
   Admission admission;
-  admission.call = std::move(found);
-  admission.is_prompt = !route || is_prompt(route->call);
+  admission.call = std::move(call);
+  admission.is_prompt = !route || route->runs == Runs::on_loop;
   admission.body_bytes_max = body_bytes_max;
-  if (route && route->call == Call::import_ledger) admit_import(admission, *route);
   // Unknown paths need a token too, so that strangers do not learn which paths exist.
   const Scope scope = route ? route->scope : Scope::relay;
   if (const auto problem = context_.access.refuse(scope, request.sender)) {
     admission.refusal = refusal(route, *problem);
+  } else if (route && route->call == Call::import_ledger) {
+    admit_import(admission, found);
   }
   return admission;
 }
 
-void Api::admit_import(Admission& admission, const Route& route) {
+// Admits only one import at a time, because its body may take up to import_bytes_max of memory.
+void Api::admit_import(Admission& admission, const Found& found) {
+  const Route& route = *found.match.route;
+  found.import_slot = operators_.slot_for_import();
   admission.body_bytes_max = import_bytes_max;
+  admission.is_body_budgeted = false;
   admission.request_timeout = import_body_timeout;
   // The persister checks again, but by then the whole file would be in memory.
   if (const std::uint64_t installs = context_.environment.figures.installs; installs > 0) {
     admission.refuse_body = [this, &route, installs] {
       return refusal(&route, ledger_not_empty(installs));
     };
+  } else if (!found.import_slot) {
+    admission.refuse_body = [this, &route] {
+      ++context_.figures.server.shed;
+      return refusal(&route, overloaded(import_under_way));
+    };
   }
 }
 
 HttpResponse Api::refuse(int status, std::string detail) {
   HttpResponse response = to_response(of_transport(status, std::move(detail)));
+  count(nullptr, response);
+  return response;
+}
+
+HttpResponse Api::failed(const std::exception& error) {
+  HttpResponse response = unexpected(error);
   count(nullptr, response);
   return response;
 }
@@ -303,8 +315,9 @@ class Api::PendingCall : public PendingAnswer,
 
 Service::Begun Api::begin(const HttpRequest& request, const Admission& admission,
                           const std::shared_ptr<Listener>& listener) {
-  const auto& [target, match] = static_cast<const Found&>(*admission.call);
-  Begun begun = begin_or_refuse({request, target, match, listener});
+  const auto& found = static_cast<const Found&>(*admission.call);
+  const RouteMatch& match = found.match;
+  Begun begun = begin_or_refuse({request, found.target, match, found.import_slot, listener});
   if (const auto* response = std::get_if<HttpResponse>(&begun)) {
     count(match.route, *response);
     if (match.route) {
@@ -385,7 +398,8 @@ Service::Begun Api::run(Call call, const Routed& routed) {
     case Call::readyz:
       return operators_.readyz();
     case Call::asset:
-      return not_modified_if_known(asset_at(routed.target.path), routed.request);
+      return not_modified_if_known(asset_at(routed.target.path, takes_gzip(routed.request)),
+                                   routed.request);
     default:
       break;
   }
@@ -421,7 +435,7 @@ Service::Begun Api::run(Call call, const Routed& routed) {
 }
 
 HttpResponse Api::answer_now(Call call, const Routed& routed) {
-  const auto& [request, target, match, listener] = routed;
+  const auto& [request, target, match, import_slot, listener] = routed;
   switch (call) {
     case Call::list_installs:
       return operators_.list_installs(target.query);
@@ -430,7 +444,7 @@ HttpResponse Api::answer_now(Call call, const Routed& routed) {
     case Call::get_snapshot:
       return operators_.snapshot();
     case Call::import_ledger:
-      return operators_.import_ledger(request.body);
+      return operators_.import_ledger(request.body, std::move(import_slot));
     case Call::get_stats:
       return operators_.stats();
     case Call::get_actor:

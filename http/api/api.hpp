@@ -40,6 +40,7 @@ class Api : public Service {
 
   Admission admit(const HttpRequest& request) override;
   HttpResponse refuse(int status, std::string detail) override;
+  HttpResponse failed(const std::exception& error) override;
   Begun begin(const HttpRequest& request, const Admission& admission,
               const std::shared_ptr<Listener>& listener) override;
 
@@ -52,6 +53,7 @@ class Api : public Service {
     const HttpRequest& request;
     const Target& target;
     const RouteMatch& match;
+    std::unique_ptr<InFlight>& import_slot;
     const std::shared_ptr<Listener>& listener;
   };
 
@@ -64,7 +66,7 @@ class Api : public Service {
   HttpResponse answer_without_call(const Routed& routed);
   HttpResponse unexpected(const std::exception& error);
   HttpResponse shed(std::string reason);
-  void admit_import(Admission& admission, const Route& route);
+  void admit_import(Admission& admission, const Found& found);
   HttpResponse refusal(const Route* route, const Problem& problem);
   void count(const Route* route, const HttpResponse& response);
   void measure(Call call, std::string_view request, actors::SteadyTime began);

@@ -4,7 +4,9 @@
 #include <array>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
+#include "http/server/compression.hpp"
 #include "http/server/etag.hpp"
 
 // The symbols that assets.S defines.
@@ -57,11 +59,31 @@ const Asset& find(std::string_view path) {
   return *found;
 }
 
+struct Prepared {
+  explicit Prepared(const Asset& asset) : etag{weak_etag_of(asset.content())} {
+    if (is_worth_compressing(asset.content_type, asset.content().size())) {
+      compressed = Gzip{}.compress(asset.content(), true);
+    }
+  }
+
+  std::string etag;
+  std::string compressed{};  // empty if compression does not pay
+};
+
+// Prepares all assets at the first request.
+const Prepared& prepared_of(const Asset& asset) {
+  static const std::vector<Prepared> all{assets.begin(), assets.end()};
+  return all[static_cast<std::size_t>(&asset - assets.data())];
+}
+
 }  // namespace
 
-HttpResponse asset_at(std::string_view path) {
+HttpResponse asset_at(std::string_view path, bool takes_gzip) {
   const Asset& asset = find(path);
-  HttpResponse response{200, std::string{asset.content_type}, std::string{asset.content()}};
+  const Prepared& prepared = prepared_of(asset);
+  HttpResponse response{200, std::string{asset.content_type}};
+  response.is_gzip = takes_gzip && !prepared.compressed.empty();
+  response.body = response.is_gzip ? prepared.compressed : asset.content();
   response.headers = {
       {"Content-Security-Policy",
        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src "
@@ -70,7 +92,7 @@ HttpResponse asset_at(std::string_view path) {
       {"Referrer-Policy", "no-referrer"},
       {"Vary", "Accept-Encoding"}};
   response.cache_control = "no-cache";
-  response.etag = weak_etag_of(asset.content());
+  response.etag = prepared.etag;
   return response;
 }
 

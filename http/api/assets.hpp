@@ -7,8 +7,8 @@
 
 namespace credits::http {
 
-// Precondition: a route leads to `path`.
-HttpResponse asset_at(std::string_view path);
+// Compressed if the client takes gzip and compression pays. Precondition: a route leads to `path`.
+HttpResponse asset_at(std::string_view path, bool takes_gzip);
 
 std::string_view openapi_yaml();
 

@@ -181,10 +181,9 @@ InFlight Operators::slot_for_call() const {
   return slot;
 }
 
-InFlight Operators::slot_for_import() const {
-  InFlight slot{imports_};
-  if (slot.count() > 1) shed("another import is under way");
-  return slot;
+std::unique_ptr<InFlight> Operators::slot_for_import() const {
+  auto slot = std::make_unique<InFlight>(imports_);
+  return slot->count() > 1 ? nullptr : std::move(slot);
 }
 
 InFlight Operators::slot_for_snapshot() const {
@@ -258,9 +257,10 @@ HttpResponse Operators::snapshot() const {
   return response;
 }
 
-HttpResponse Operators::import_ledger(std::string_view body) const {
+HttpResponse Operators::import_ledger(std::string_view body, std::unique_ptr<InFlight> slot) const {
+  if (!slot) shed(import_under_way);
   const auto& environment = context_.environment;
-  Question<actors::Imported> question{slot_for_import()};
+  Question<actors::Imported> question{std::move(*slot)};
   context_.gateway.import(
       actors::ImportRequest{actors::import_of(rows_of(body, environment.now()), environment),
                             question.promise(), deadline_in(limits_.import_timeout)});

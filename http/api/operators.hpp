@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <cstddef>
+#include <memory>
 #include <string>
 #include <string_view>
 
@@ -20,6 +21,8 @@ struct OperatorLimits {
   std::chrono::milliseconds import_timeout;
 };
 
+inline constexpr const char* import_under_way = "another import is under way";
+
 // Thread-safe.
 class Operators {
  public:
@@ -29,7 +32,9 @@ class Operators {
   HttpResponse list_installs(std::string_view query) const;
   HttpResponse list_entries(const std::string& install_id, std::string_view query) const;
   HttpResponse snapshot() const;
-  HttpResponse import_ledger(std::string_view body) const;
+  // The only slot; null while another import has it.
+  std::unique_ptr<InFlight> slot_for_import() const;
+  HttpResponse import_ledger(std::string_view body, std::unique_ptr<InFlight> slot) const;
   HttpResponse actor(const std::string& install_id) const;
   HttpResponse stats() const;
   HttpResponse metrics() const;
@@ -39,7 +44,6 @@ class Operators {
 
  private:
   InFlight slot_for_call() const;
-  InFlight slot_for_import() const;
   InFlight slot_for_snapshot() const;
   HttpResponse replace_quota(const ledger::Quota& quota, const IfMatch& if_match) const;
   [[noreturn]] void shed(std::string reason) const;

@@ -41,45 +41,58 @@ enum class Scope {
   operators,  // with an admin's token
 };
 
+// The thread that runs it.
+enum class Runs {
+  on_loop,    // it never blocks
+  on_worker,  // it may wait for the store or a file
+};
+
 struct Route {
   std::string_view method;
   std::string_view path;  // a segment in braces stands for any one segment
   Call call;
   Scope scope;
+  Runs runs;
   std::string_view operation{};  // its name in stats and metrics; empty: not counted there
 };
 
 inline constexpr std::array routes{
-    Route{"POST", "/v1/installs/{install_id}/commit", Call::commit, Scope::relay, "commit"},
-    Route{"POST", "/v1/installs/{install_id}/plan", Call::plan, Scope::relay, "plan"},
-    Route{"POST", "/v1/installs/{install_id}/reservations", Call::reserve, Scope::relay, "reserve"},
+    Route{"POST", "/v1/installs/{install_id}/commit", Call::commit, Scope::relay, Runs::on_loop,
+          "commit"},
+    Route{"POST", "/v1/installs/{install_id}/plan", Call::plan, Scope::relay, Runs::on_loop,
+          "plan"},
+    Route{"POST", "/v1/installs/{install_id}/reservations", Call::reserve, Scope::relay,
+          Runs::on_loop, "reserve"},
     Route{"POST", "/v1/installs/{install_id}/reservations/{reservation_id}/commit", Call::settle,
-          Scope::relay, "settle"},
+          Scope::relay, Runs::on_loop, "settle"},
     Route{"DELETE", "/v1/installs/{install_id}/reservations/{reservation_id}", Call::release,
-          Scope::relay, "release"},
-    Route{"POST", "/v1/batch", Call::batch, Scope::relay, "batch"},
-    Route{"GET", "/v1/installs/{install_id}", Call::get_install, Scope::relay, "get"},
-    Route{"PUT", "/v1/installs/{install_id}", Call::put_install, Scope::relay, "create"},
+          Scope::relay, Runs::on_loop, "release"},
+    Route{"POST", "/v1/batch", Call::batch, Scope::relay, Runs::on_loop, "batch"},
+    Route{"GET", "/v1/installs/{install_id}", Call::get_install, Scope::relay, Runs::on_loop,
+          "get"},
+    Route{"PUT", "/v1/installs/{install_id}", Call::put_install, Scope::relay, Runs::on_loop,
+          "create"},
     Route{"GET", "/v1/installs/{install_id}/entries", Call::list_entries, Scope::operators,
-          "entries"},
-    Route{"GET", "/v1/installs/{install_id}/actor", Call::get_actor, Scope::operators, "actor"},
-    Route{"GET", "/v1/installs", Call::list_installs, Scope::operators, "list"},
-    Route{"GET", "/v1/snapshot", Call::get_snapshot, Scope::operators, "snapshot"},
-    Route{"POST", "/v1/import", Call::import_ledger, Scope::operators, "import"},
-    Route{"GET", "/v1/stats", Call::get_stats, Scope::operators, "stats"},
-    Route{"GET", "/v1/quota", Call::get_quota, Scope::operators, "get_quota"},
-    Route{"PUT", "/v1/quota", Call::put_quota, Scope::operators, "put_quota"},
-    Route{"GET", "/metrics", Call::metrics, Scope::operators},
-    Route{"GET", "/healthz", Call::healthz, Scope::anyone},
-    Route{"GET", "/readyz", Call::readyz, Scope::anyone},
-    Route{"GET", "/openapi.yaml", Call::asset, Scope::anyone},
-    Route{"GET", "/", Call::asset, Scope::anyone},
-    Route{"GET", "/dashboard.css", Call::asset, Scope::anyone},
-    Route{"GET", "/dashboard.js", Call::asset, Scope::anyone},
-    Route{"GET", "/installs.js", Call::asset, Scope::anyone},
-    Route{"GET", "/page.js", Call::asset, Scope::anyone},
-    Route{"GET", "/chart.js", Call::asset, Scope::anyone},
-    Route{"GET", "/favicon.svg", Call::asset, Scope::anyone},
+          Runs::on_worker, "entries"},
+    Route{"GET", "/v1/installs/{install_id}/actor", Call::get_actor, Scope::operators,
+          Runs::on_worker, "actor"},
+    Route{"GET", "/v1/installs", Call::list_installs, Scope::operators, Runs::on_worker, "list"},
+    Route{"GET", "/v1/snapshot", Call::get_snapshot, Scope::operators, Runs::on_worker, "snapshot"},
+    Route{"POST", "/v1/import", Call::import_ledger, Scope::operators, Runs::on_worker, "import"},
+    Route{"GET", "/v1/stats", Call::get_stats, Scope::operators, Runs::on_loop, "stats"},
+    Route{"GET", "/v1/quota", Call::get_quota, Scope::operators, Runs::on_loop, "get_quota"},
+    Route{"PUT", "/v1/quota", Call::put_quota, Scope::operators, Runs::on_worker, "put_quota"},
+    Route{"GET", "/metrics", Call::metrics, Scope::operators, Runs::on_loop},
+    Route{"GET", "/healthz", Call::healthz, Scope::anyone, Runs::on_loop},
+    Route{"GET", "/readyz", Call::readyz, Scope::anyone, Runs::on_loop},
+    Route{"GET", "/openapi.yaml", Call::asset, Scope::anyone, Runs::on_loop},
+    Route{"GET", "/", Call::asset, Scope::anyone, Runs::on_loop},
+    Route{"GET", "/dashboard.css", Call::asset, Scope::anyone, Runs::on_loop},
+    Route{"GET", "/dashboard.js", Call::asset, Scope::anyone, Runs::on_loop},
+    Route{"GET", "/installs.js", Call::asset, Scope::anyone, Runs::on_loop},
+    Route{"GET", "/page.js", Call::asset, Scope::anyone, Runs::on_loop},
+    Route{"GET", "/chart.js", Call::asset, Scope::anyone, Runs::on_loop},
+    Route{"GET", "/favicon.svg", Call::asset, Scope::anyone, Runs::on_loop},
 };
 
 struct RouteMatch {

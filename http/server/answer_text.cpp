@@ -84,7 +84,7 @@ void append_answer(std::string& text, const HttpResponse& response, const Answer
   }
   const bool has_content = response.status != 304;
   if (has_content) append_header(text, "Content-Type", response.content_type);
-  if (form.is_compressed) append_header(text, "Content-Encoding", "gzip");
+  if (has_content && response.is_gzip) append_header(text, "Content-Encoding", "gzip");
   if (!has_content) {
     // A Content-Length here would be that of the content the client already has.
   } else if (!response.next_chunk) {

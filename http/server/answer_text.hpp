@@ -15,7 +15,6 @@ struct AnswerForm {
   std::chrono::seconds announced_idle_time{0};
   bool is_for_head = false;  // answers HEAD: the headers describe a body that is not sent
   bool takes_chunks = true;  // whether the client understands chunks; HTTP/1.0 does not
-  bool is_compressed = false;
 };
 
 // `Sat, 01 Nov 2026 12:00:00 GMT`; see RFC 9110, section 5.6.7.

@@ -8,6 +8,8 @@
 #include <string>
 #include <string_view>
 
+#include "http/server/message.hpp"
+
 namespace credits::http {
 
 // Whether `coding` names gzip.
@@ -15,6 +17,11 @@ bool is_gzip(std::string_view coding);
 
 // Whether `accept_encoding`, the header's value, allows gzip (RFC 9110, section 12.5.3).
 bool accepts_gzip(std::string_view accept_encoding);
+
+// Whether the client of `request` takes gzip.
+inline bool takes_gzip(const HttpRequest& request) {
+  return request.accept_encoding && accepts_gzip(*request.accept_encoding);
+}
 
 // Whether compression pays for a complete answer of this type and size.
 bool is_worth_compressing(std::string_view content_type, std::size_t bytes);

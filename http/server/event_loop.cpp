@@ -118,8 +118,10 @@ struct Member {
 
 class EventLoop::Impl {
  public:
-  Impl(const SessionLimits& limits, Service& service, ServerFigures& figures, WorkerPool& workers)
-      : context_{limits, service, figures, workers, buffer_, {}, steady_clock::now(), false} {
+  Impl(const SessionLimits& limits, Service& service, ServerFigures& figures, WorkerPool& workers,
+       ByteBudget& budget)
+      : context_{limits, service, figures, workers, budget, buffer_, {}, steady_clock::now(),
+                 false} {
     if (!watch(inbox_->event(), inbox_number, EPOLLIN)) {
       throw std::system_error{errno, std::generic_category(), "epoll_ctl"};
     }
@@ -314,8 +316,8 @@ class EventLoop::Impl {
 };
 
 EventLoop::EventLoop(const SessionLimits& limits, Service& service, ServerFigures& figures,
-                     WorkerPool& workers)
-    : impl_{std::make_unique<Impl>(limits, service, figures, workers)} {}
+                     WorkerPool& workers, ByteBudget& budget)
+    : impl_{std::make_unique<Impl>(limits, service, figures, workers, budget)} {}
 
 EventLoop::~EventLoop() = default;
 

@@ -13,7 +13,7 @@ class EventLoop {
   // All of it must outlive the loop. Throws std::system_error if the system has no descriptors,
   // memory or thread for it.
   EventLoop(const SessionLimits& limits, Service& service, ServerFigures& figures,
-            WorkerPool& workers);
+            WorkerPool& workers, ByteBudget& budget);
   // Only after join().
   ~EventLoop();
   EventLoop(const EventLoop&) = delete;

@@ -383,6 +383,11 @@ void Framer::read_transfer_encoding() {
   head_.is_chunked_ = true;
 }
 
+void Framer::skip_body(std::size_t bytes_max) {
+  is_body_wanted_ = false;
+  admit_body(bytes_max);
+}
+
 void Framer::admit_body(std::size_t bytes_max) {
   body_bytes_max_ = bytes_max;
   state_ = State::body;
@@ -395,13 +400,16 @@ void Framer::admit_body(std::size_t bytes_max) {
   }
   step_ = Step::fixed_body;
   bytes_left_ = head_.content_length_;
-  body_.reserve(std::min<std::size_t>(bytes_left_, body_bytes_reserved_max));
+  if (is_body_wanted_) {
+    body_.reserve(std::min<std::size_t>(bytes_left_, body_bytes_reserved_max));
+  }
   if (bytes_left_ == 0) state_ = State::complete;
 }
 
 std::size_t Framer::take_body_bytes(std::string_view bytes, Step next) {
   const std::size_t count = std::min<std::uint64_t>(bytes_left_, bytes.size());
-  body_ += bytes.substr(0, count);
+  if (is_body_wanted_) body_ += bytes.substr(0, count);
+  body_bytes_ += count;
   bytes_left_ -= count;
   if (bytes_left_ > 0) return count;
   if (step_ == Step::fixed_body) state_ = State::complete;
@@ -421,7 +429,7 @@ void Framer::end_chunk_line(std::string_view line) {
   if (!are_chunk_extensions(line))
     return refuse("a chunk's size is followed by an invalid extension");
   std::from_chars(digits.data(), digits.data() + digits.size(), bytes_left_, 16);
-  if (bytes_left_ > body_bytes_max_ - body_.size()) {
+  if (bytes_left_ > body_bytes_max_ - body_bytes_) {
     return refuse(413, "the body has more than " + std::to_string(body_bytes_max_) + " bytes");
   }
   step_ = bytes_left_ > 0 ? Step::chunk : Step::trailer;
@@ -463,15 +471,18 @@ void Framer::begin_next(bool is_idle) {
   state_ = State::head;
   step_ = Step::empty_line;
   step_bytes_ = 0;
-  std::string text = is_idle ? std::string{} : std::move(head_.text_);
-  auto headers = is_idle ? std::vector<RequestHead::Header>{} : std::move(head_.headers_);
-  text.clear();
-  headers.clear();
-  head_ = {};
-  head_.text_ = std::move(text);
-  head_.headers_ = std::move(headers);
+  RequestHead next;
+  if (!is_idle) {
+    next.text_ = std::move(head_.text_);
+    next.text_.clear();
+    next.headers_ = std::move(head_.headers_);
+    next.headers_.clear();
+  }
+  std::swap(head_, next);  // an assignment would keep the old text's memory
   line_.clear();
-  body_ = {};
+  body_bytes_ = 0;
+  is_body_wanted_ = true;
+  drop_body();
 }
 
 }  // namespace credits::http

@@ -56,11 +56,20 @@ class Framer {
 
   // Limits the body to `bytes_max` bytes; a longer one is refused with 413. In state admitting.
   void admit_body(std::size_t bytes_max);
+  // The same for a body that nobody reads: its bytes are counted, but not stored.
+  void skip_body(std::size_t bytes_max);
 
   std::size_t body_bytes_max() const { return body_bytes_max_; }
 
-  // The body's content, without chunk sizes and trailers. In state complete.
+  // The body's content, without chunk sizes and trailers; empty if it was skipped. In state
+  // complete.
   std::string& body() { return body_; }
+
+  // The number of bytes stored, without the body.
+  std::size_t head_bytes() const { return head_.text_.size() + line_.size(); }
+
+  // Frees the body's memory.
+  void drop_body() { std::string{}.swap(body_); }
 
   // In state refused.
   const RequestFault& fault() const { return fault_; }
@@ -116,6 +125,8 @@ class Framer {
   std::size_t step_bytes_ = 0;  // taken in this step; of headers and trailers, in complete lines
   std::size_t body_bytes_max_ = 0;
   std::uint64_t bytes_left_ = 0;  // of the body, or of the chunk
+  std::size_t body_bytes_ = 0;    // received
+  bool is_body_wanted_ = true;
   std::string body_;
   RequestFault fault_;
 };

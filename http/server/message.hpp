@@ -33,6 +33,7 @@ struct HttpRequest {
   Sender sender{};
   std::optional<std::string_view> if_none_match{};  // as sent
   std::vector<std::string_view> if_match{};         // of each If-Match header
+  std::optional<std::string_view> accept_encoding{};
   // When the request was complete; its answer's time starts here.
   std::chrono::steady_clock::time_point received_at = std::chrono::steady_clock::now();
 };
@@ -46,7 +47,8 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers{};
   // Which caches may store it (RFC 9111, section 5.2.2).
   std::string_view cache_control = "no-store";
-  std::string etag{};  // with its quotes; empty: none
+  std::string etag{};    // with its quotes; empty: none
+  bool is_gzip = false;  // whether the body is compressed; the transport compresses chunks
   // If set, produces the body: each call appends to `chunk`, until one returns false. An exception
   // breaks the connection, so that no client takes a partial body for a complete one.
   std::function<bool(std::string& chunk)> next_chunk{};
@@ -69,6 +71,9 @@ struct Admission {
   std::optional<HttpResponse> refusal{};
   std::function<HttpResponse()> refuse_body{};  // if set: answers a body of a valid type
   std::size_t body_bytes_max = 0;
+  // Whether the body counts towards SessionLimits::buffered_bytes_max; if not, the service limits
+  // the number of such bodies.
+  bool is_body_budgeted = true;
   std::optional<std::chrono::milliseconds> request_timeout{};  // none: the server's own
 };
 

@@ -101,7 +101,8 @@ class Server::Impl {
     workers_.emplace(options_.workers, options_.calls_waiting_max);
     loops_.emplace();
     for (std::size_t i = 0; i < loops_of(options_); ++i) {
-      loops_->add(std::make_unique<EventLoop>(options_.limits, service_, figures_, *workers_));
+      loops_->add(
+          std::make_unique<EventLoop>(options_.limits, service_, figures_, *workers_, budget_));
     }
   }
 
@@ -207,6 +208,7 @@ class Server::Impl {
   const ServerOptions options_;
   ServerFigures& figures_;
   Service& service_;
+  ByteBudget budget_{options_.limits.buffered_bytes_max};
   const Descriptor stop_event_ = checked(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), "eventfd");
   std::vector<std::unique_ptr<ListeningSocket>> listening_;
   std::optional<WorkerPool> workers_;

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -44,6 +45,9 @@ class Service {
   // The answer to a request that the transport refuses, as invalid or too large, or because of
   // overload (`status` 503) or an internal error (500).
   virtual HttpResponse refuse(int status, std::string detail) = 0;
+
+  // The answer to a request whose call has thrown `error`. Reports the error to the operator.
+  virtual HttpResponse failed(const std::exception& error) = 0;
 
   // Returns the answer, or a pending one that will notify `listener`. Blocks only if the admission
   // was not prompt.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <exception>
+#include <new>
 #include <stdexcept>
 #include <utility>
 #include <variant>
@@ -24,6 +25,10 @@ constexpr char tls_handshake = '\x16';
 
 // Limit on the discarded bytes of a body that the method does not take.
 constexpr std::size_t needless_body_bytes_max = 64 * 1'024;
+
+// Bytes of each connection that the shared budget does not count, so that small requests are served
+// even if it is used up.
+constexpr std::size_t unbudgeted_bytes = 8 * 1'024;
 
 // The longest interval between two checks whether a client takes its answer.
 constexpr std::chrono::milliseconds progress_interval_max{1'000};
@@ -72,13 +77,27 @@ HttpRequest request_of(const RequestHead& head) {
   sender.is_forwarded = head.has(Field::forwarded);
   request.if_none_match = single_value(head, Field::if_none_match);
   request.if_match = head.values(Field::if_match);
+  request.accept_encoding = head.first(Field::accept_encoding);
   return request;
 }
 
 // A strong tag identifies the exact bytes; compressed ones would need another tag.
 bool may_be_compressed(const HttpResponse& response) {
-  if (is_strong(response.etag)) return false;
+  if (is_strong(response.etag) || response.is_gzip) return false;
   return response.next_chunk || is_worth_compressing(response.content_type, response.body.size());
+}
+
+// A lack of memory on a worker costs one client its connection. Any other exception there, and a
+// lack of memory for the loop's inbox, ends the process.
+template <class DoWork>
+Work within_memory(DoWork do_work) {
+  try {
+    return do_work();
+  } catch (const std::bad_alloc&) {
+    Work none;
+    none.is_out_of_memory = true;
+    return none;
+  }
 }
 
 }  // namespace
@@ -88,7 +107,8 @@ Session::Session(std::unique_ptr<Connection> connection, SessionContext& context
     : context_{context},
       connection_{std::move(connection)},
       link_{std::move(link)},
-      framer_{context.limits.framing} {
+      framer_{context.limits.framing},
+      share_{context.budget} {
   enter(Phase::handshaking, context_.limits.request_timeout);
 }
 
@@ -129,13 +149,18 @@ void Session::advance(bool may_have_input, bool client_has_ended) {
 }
 
 void Session::close() {
-  if (next_chunk_ && !takes_chunks()) connection_->end_with_reset();
+  if (body_ends_with_connection_) connection_->end_with_reset();
   discard_stream();
   phase_ = Phase::closed;
 }
 
 void Session::discard_stream() {
-  if (next_chunk_) context_.workers.run([stream = std::exchange(next_chunk_, nullptr)] {});
+  if (!next_chunk_) return;
+  try {
+    context_.workers.run([stream = std::exchange(next_chunk_, nullptr)] {});
+  } catch (const std::bad_alloc&) {
+    // The stream was destroyed on this thread instead.
+  }
 }
 
 bool Session::handshake() {
@@ -164,8 +189,8 @@ bool Session::read() {
     take(bytes);
     return true;
   }
-  if (!std::exchange(may_have_input_, false)) return false;
   if (connection_->has_unsent()) connection_->send();  // `100 Continue`
+  if (!std::exchange(may_have_input_, false)) return false;
   const Connection::Received received = connection_->receive(context_.buffer);
   if (received.progress == Connection::Progress::ended) return end_of_input();
   if (received.progress != Connection::Progress::done) return false;
@@ -195,10 +220,24 @@ void Session::take(std::string_view bytes) {
     if (framer_.state() == Framer::State::admitting) admit();
   }
   unread_ = bytes;
+  const bool has_room = take_room();
   if (!is_reading()) return;
   if (framer_.state() == Framer::State::refused) return refuse(fault_of_framing());
+  if (!has_room) return refuse(fault_of_room());
   // Last, with nothing after it that may fail: from here on a worker may use the session.
   if (framer_.state() == Framer::State::complete) begin();
+}
+
+// Updates the connection's share of the budget. False if the request exceeds it.
+bool Session::take_room() {
+  std::size_t bytes = unread_.size() + framer_.head_bytes();
+  if (admission_.is_body_budgeted) bytes += framer_.body().size();
+  return share_.set(bytes - std::min(bytes, unbudgeted_bytes));
+}
+
+RequestFault Session::fault_of_room() const {
+  ++context_.figures.shed;
+  return {503, "the requests under way use all the memory that the server sets aside for them"};
 }
 
 RequestFault Session::fault_of_framing() const {
@@ -226,7 +265,11 @@ void Session::admit() {
       return answer(admission_.refuse_body());
     }
   }
-  framer_.admit_body(is_body_wanted ? admission_.body_bytes_max : needless_body_bytes_max);
+  if (is_body_wanted) {
+    framer_.admit_body(admission_.body_bytes_max);
+  } else {
+    framer_.skip_body(needless_body_bytes_max);
+  }
   if (framer_.state() != Framer::State::body) return;
   if (admission_.request_timeout) enter(Phase::reading_long, *admission_.request_timeout);
   if (!head.expects_continue()) return;
@@ -254,19 +297,19 @@ void Session::begin() {
   request_.received_at = steady_clock::now();
   if (!admission_.is_prompt) return begin_work();
   if (const auto fault = read_body()) return refuse(*fault);
+  phase_ = Phase::answering;  // from here on the call may have had an effect
   Service::Begun begun = begin_or_fail();
   if (auto* response = std::get_if<HttpResponse>(&begun)) return answer(std::move(*response));
   pending_ = std::get<std::shared_ptr<PendingAnswer>>(std::move(begun));
-  phase_ = Phase::answering;
   deadline_ = pending_->deadline();
   if (pending_->is_ready()) take_answer();
 }
 
 std::optional<RequestFault> Session::read_body() {
   if (!takes_body(request_.method)) return std::nullopt;
-  auto fault = unpack_body();
+  if (auto fault = unpack_body()) return fault;
   request_.body = framer_.body();
-  return fault;
+  return std::nullopt;
 }
 
 std::optional<RequestFault> Session::unpack_body() {
@@ -277,7 +320,7 @@ std::optional<RequestFault> Session::unpack_body() {
     if (!unpacked)
       return RequestFault{400, "Content-Encoding says gzip, and the body is not valid gzip"};
     framer_.body() = *std::move(unpacked);
-    return std::nullopt;
+    return take_room() ? std::nullopt : std::optional{fault_of_room()};
   } catch (const std::length_error&) {
     return RequestFault{413, bytes_at_most("body", admission_.body_bytes_max)};
   }
@@ -286,8 +329,8 @@ std::optional<RequestFault> Session::unpack_body() {
 Service::Begun Session::begin_or_fail() {
   try {
     return context_.service.begin(request_, admission_, link_);
-  } catch (const std::exception&) {
-    return context_.service.refuse(500, {});
+  } catch (const std::exception& error) {
+    return context_.service.failed(error);
   }
 }
 
@@ -298,24 +341,29 @@ HttpResponse Session::refusal_of(const RequestFault& fault) const {
 // A worker reads the session's request, which nothing changes meanwhile.
 void Session::begin_work() {
   phase_ = Phase::working;
-  const auto encoding = framer_.head().first(Field::accept_encoding);
-  const bool takes_gzip = encoding && accepts_gzip(*encoding);
-  const auto work = [this, takes_gzip, link = link_] {
-    Work done;
-    try {
-      done.response = work_on_request();
-      HttpResponse& response = *done.response;
-      done.is_compressed = takes_gzip && may_be_compressed(response);
-      if (done.is_compressed && !response.next_chunk) {
-        response.body = Gzip{}.compress(response.body, true);
-      }
-    } catch (const std::exception&) {
-      done.response = context_.service.refuse(500, {});
-    }
-    link->done(std::move(done));
+  const auto work = [this, link = link_] {
+    link->done(within_memory([this] { return work_on_answer(); }));
   };
   if (context_.workers.try_run(work)) return;
   answer(shed("too many calls of this kind wait for their turn"));
+}
+
+// On a worker's thread.
+Work Session::work_on_answer() {
+  Work done;
+  try {
+    done.response = work_on_request();
+    HttpResponse& response = *done.response;
+    if (takes_gzip(request_) && may_be_compressed(response)) {
+      response.is_gzip = true;
+      if (!response.next_chunk) response.body = Gzip{}.compress(response.body, true);
+    }
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    done = {.response = context_.service.failed(error)};
+  }
+  return done;
 }
 
 // On a worker's thread.
@@ -344,8 +392,12 @@ void Session::take_answer() {
 }
 
 void Session::work_is_done(Work work) {
+  if (work.is_out_of_memory) {
+    ++context_.figures.out_of_memory;
+    return break_off("there is no memory for it");
+  }
   if (work.response) {
-    answer(*std::move(work.response), work.is_compressed);
+    answer(*std::move(work.response));
   } else if (work.fault) {
     return break_off(*work.fault);
   } else {
@@ -368,19 +420,25 @@ void Session::write_part(std::string_view part, bool is_last) {
   if (is_last) append_chunk(output, {});
 }
 
-void Session::answer(HttpResponse response, bool is_compressed) {
-  const bool is_stream = response.next_chunk != nullptr;
-  // Without chunks, the end of the connection marks the end of the body.
-  keeps_alive_ = keeps_alive_ && !context_.is_ending && (!is_stream || takes_chunks());
-  const AnswerForm form{keeps_alive_, context_.limits.announced_idle_time(),
-                        framer_.head().method() == "HEAD", takes_chunks(), is_compressed};
+void Session::answer(HttpResponse response) {
+  // Free what the call holds before the client can see the answer.
+  request_ = {};
+  admission_ = {};
+  framer_.drop_body();
+  take_room();
+  const bool is_for_head = framer_.head().method() == "HEAD";
+  const bool lacks_length = response.next_chunk && !takes_chunks();
+  keeps_alive_ = keeps_alive_ && !context_.is_ending && !lacks_length;
+  body_ends_with_connection_ = lacks_length && !is_for_head;
+  const AnswerForm form{keeps_alive_, context_.limits.announced_idle_time(), is_for_head,
+                        takes_chunks()};
   append_answer(connection_->output(), response, form, context_.date);
   next_chunk_ = std::move(response.next_chunk);
   if (form.is_for_head) discard_stream();
   if (next_chunk_) {
     broken_off_ = std::move(response.broken_off);
     send_deadline_ = context_.now + context_.limits.send_total_timeout;
-    if (is_compressed) gzip_.emplace();
+    if (response.is_gzip) gzip_.emplace();
   }
   if (context_.is_ending) send_deadline_ = context_.now + context_.limits.send_timeout;
   enter(Phase::sending, progress_interval());
@@ -449,27 +507,33 @@ void Session::break_off(std::string_view why) {
 void Session::ask_for_chunk() {
   if (const auto fault = fault_of_sending()) return break_off(*fault);
   phase_ = Phase::working;
-  context_.workers.run([this, link = link_] {
-    Work work;
-    try {
-      work.is_last = !next_chunk_(work.chunk);
-      if (gzip_) work.chunk = gzip_->compress(work.chunk, work.is_last);
-      if (work.is_last) next_chunk_ = nullptr;
-    } catch (const std::exception& error) {
-      work.fault = error.what();
-    }
-    link->done(std::move(work));
-  });
+  context_.workers.run(
+      [this, link = link_] { link->done(within_memory([this] { return work_on_chunk(); })); });
+}
+
+// On a worker's thread.
+Work Session::work_on_chunk() {
+  Work work;
+  try {
+    work.is_last = !next_chunk_(work.chunk);
+    if (gzip_) work.chunk = gzip_->compress(work.chunk, work.is_last);
+    if (work.is_last) next_chunk_ = nullptr;
+  } catch (const std::bad_alloc&) {
+    throw;
+  } catch (const std::exception& error) {
+    work.fault = error.what();
+  }
+  return work;
 }
 
 void Session::finish_answer() {
-  request_ = {};
-  admission_ = {};
   gzip_.reset();
   broken_off_ = nullptr;
+  body_ends_with_connection_ = false;
   send_deadline_.reset();
   if (ends_with_answer()) return enter(Phase::lingering, context_.limits.linger_timeout);
   framer_.begin_next(unread_.empty());
+  take_room();
   enter(Phase::idle, context_.limits.idle_timeout);
 }
 
@@ -501,11 +565,15 @@ void Session::deadline_has_passed() {
 
 void Session::out_of_memory() {
   ++context_.figures.out_of_memory;
-  framer_.begin_next(true);  // frees memory for an answer
   if (!is_reading() || connection_->has_unsent()) return close();
+  framer_.drop_body();  // frees memory for an answer
   keeps_alive_ = false;
-  answer(shed("there is no memory for the request"));
-  has_more_ = true;
+  try {
+    answer(shed("there is no memory for the request"));
+    has_more_ = true;
+  } catch (const std::bad_alloc&) {
+    close();
+  }
 }
 
 void Session::end_soon() {

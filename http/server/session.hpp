@@ -13,6 +13,7 @@
 #include <string_view>
 
 #include "http/server/answer_text.hpp"
+#include "http/server/byte_budget.hpp"
 #include "http/server/compression.hpp"
 #include "http/server/connection.hpp"
 #include "http/server/figures.hpp"
@@ -24,6 +25,8 @@ namespace credits::http {
 
 struct SessionLimits {
   FramingLimits framing{};
+  // Request bytes in memory, of all connections; beyond, 503. See Admission::is_body_budgeted.
+  std::size_t buffered_bytes_max = 512UL * 1'024 * 1'024;
   std::chrono::milliseconds idle_timeout{60'000};     // between two requests
   std::chrono::milliseconds request_timeout{30'000};  // from a request's first byte to its last
   std::chrono::milliseconds send_timeout{10'000};     // in which the client must take some byte
@@ -46,7 +49,7 @@ struct Work {
   std::string chunk{};
   bool is_last = false;
   std::optional<std::string> fault{};  // why there is no piece
-  bool is_compressed = false;
+  bool is_out_of_memory = false;       // for either
 };
 
 // How other threads reach a session.
@@ -61,6 +64,7 @@ struct SessionContext {
   Service& service;
   ServerFigures& figures;
   WorkerPool& workers;
+  ByteBudget& budget;      // for request bytes
   std::span<char> buffer;  // for bytes just received
   std::string date;        // the current value of the Date header
   std::chrono::steady_clock::time_point now;
@@ -82,6 +86,10 @@ class Session {
     closed,        // nothing
   };
   static constexpr std::size_t phases = static_cast<std::size_t>(Phase::closed) + 1;
+  // Comparisons rely on this order.
+  static_assert(Phase::handshaking < Phase::idle && Phase::idle < Phase::reading &&
+                Phase::reading < Phase::reading_long && Phase::reading_long < Phase::answering &&
+                Phase::lingering < Phase::working && Phase::working < Phase::closed);
 
   Session(std::unique_ptr<Connection> connection, SessionContext& context,
           std::shared_ptr<SessionLink> link);
@@ -116,6 +124,8 @@ class Session {
   bool linger();
 
   bool end_of_input();
+  bool take_room();
+  RequestFault fault_of_room() const;
   void take(std::string_view bytes);
   void admit();
   std::optional<RequestFault> fault_of_body() const;
@@ -124,11 +134,13 @@ class Session {
   std::optional<RequestFault> unpack_body();
   Service::Begun begin_or_fail();
   void begin_work();
+  Work work_on_answer();
+  Work work_on_chunk();
   HttpResponse work_on_request();
   HttpResponse shed(const char* reason) const;
   HttpResponse refusal_of(const RequestFault& fault) const;
   void take_answer();
-  void answer(HttpResponse response, bool is_compressed = false);
+  void answer(HttpResponse response);
   bool is_reading() const;
   bool takes_chunks() const;
   bool ends_with_answer() const;
@@ -155,10 +167,14 @@ class Session {
   bool client_has_ended_ = false;  // the client sends no more; bytes before its end may be unread
   Framer framer_;
   std::string unread_;  // received after the request that is being answered
+  ByteShare share_;
   HttpRequest request_{};
   Admission admission_{};
   std::shared_ptr<PendingAnswer> pending_{};
   bool keeps_alive_ = true;
+  // Whether the end of the connection marks the end of the body, which only a reset can show to be
+  // incomplete.
+  bool body_ends_with_connection_ = false;
   // Of an answer in chunks.
   std::function<bool(std::string&)> next_chunk_{};
   std::optional<Gzip> gzip_{};

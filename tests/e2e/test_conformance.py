@@ -2,6 +2,7 @@
 error no following bytes are taken for a request. `http/framer_test.cpp` has more cases. Together they cover those of
 the public suites Http11Probe and h1spec."""
 
+import gzip
 import os
 import re
 import resource
@@ -287,6 +288,29 @@ def test_the_page_is_not_sent_to_a_client_that_has_it(server, target):
     [answer] = parse_answers(talk(server, get(known, b"Connection: close\r\n", target=target)), ["GET"])
     assert (answer.status, answer.body, answer.headers["ETag"]) == (304, b"", page.headers["ETag"])
     assert "Content-Length" not in answer.headers
+
+
+@pytest.mark.parametrize("target", [b"/page.js", b"/openapi.yaml"])
+def test_the_page_is_sent_compressed_to_who_takes_it_so(server, target):
+    def ask(*headers, method=b"GET"):
+        request = get(*headers, b"Connection: close\r\n", target=target).replace(b"GET", method, 1)
+        [answer] = parse_answers(talk(server, request), [method.decode()])
+        return answer
+
+    takes_gzip = b"Accept-Encoding: br, gzip\r\n"
+    plain, packed = ask(), ask(takes_gzip)
+    assert "Content-Encoding" not in plain.headers and packed.headers["Content-Encoding"] == "gzip"
+    assert len(packed.body) < len(plain.body) and gzip.decompress(packed.body) == plain.body
+    assert packed.headers["ETag"] == plain.headers["ETag"] and packed.headers["ETag"].startswith("W/")
+    assert packed.headers["Vary"] == plain.headers["Vary"] == "Accept-Encoding"
+    assert "Content-Encoding" not in ask(b"Accept-Encoding: gzip;q=0\r\n").headers
+    head = ask(takes_gzip, method=b"HEAD")
+    assert head.body == b""
+    for name in ("Content-Length", "Content-Encoding", "Content-Type", "ETag", "Vary"):
+        assert head.headers[name] == packed.headers[name]
+    known = ask(takes_gzip, b"If-None-Match: %s\r\n" % packed.headers["ETag"].encode())
+    assert known.status == 304 and "Content-Encoding" not in known.headers
+    assert known.headers["Vary"] == "Accept-Encoding"
 
 
 # RFC 9110, sections 8.8.3 and 13.1: a request's conditions on ETAG, the page's tag, and the status of the answer.

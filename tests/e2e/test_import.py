@@ -226,6 +226,29 @@ def test_an_export_of_an_empty_ledger_is_an_empty_ledger_again(client, start_bes
 # --- once
 
 
+def test_another_import_is_refused_before_its_body_is_sent(start, connect):
+    server = start()
+    head = (f"POST /v1/import HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\n"
+            f"Content-Length: {len(GOOD)}\r\n\r\n").encode()
+    with creditsd.open_socket(server.port) as first, creditsd.open_socket(server.port) as second:
+        first.sendall(head)
+        assert b"100 Continue" in first.recv(100)
+        second.sendall(head)
+        [refused] = creditsd.parse_answers(creditsd.read_to_end(second), ["POST"])
+        check_problem(refused, 503, "overloaded")
+        first.sendall(GOOD)
+        [answer] = creditsd.parse_answers(creditsd.read_to_end(first), ["POST"])
+        assert (answer.status, answer.json) == (200, {"imported": 2})
+
+
+def test_an_import_whose_client_goes_leaves_its_place_to_another(start, connect):
+    server = start()
+    with creditsd.open_socket(server.port) as gone:
+        gone.sendall(b"POST /v1/import HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n")
+        assert b"100 Continue" in gone.recv(100)
+    creditsd.wait_until(lambda: connect(server).post("/v1/import", GOOD).status == 200, "the place")
+
+
 def test_the_file_is_imported_once_and_left_unchanged(real_rows, start, connect, ledger_path):
     server = start()
     install_id = next(iter(real_rows))

@@ -17,6 +17,7 @@
 #include "actors/system.hpp"
 #include "http/api/answer.hpp"
 #include "http/codec/quota.hpp"
+#include "http/server/compression.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
 #include "tests/memory_store.hpp"
@@ -121,6 +122,22 @@ class Service {
 
   SlowRequests::Seen slow_requests() { return figures_.slow_requests.take(); }
 
+  Admission admit(std::string_view method, std::string_view target) {
+    return api_->admit({method, target});
+  }
+
+  HttpResponse fail(const std::exception& error) { return api_->failed(error); }
+
+  // What the operator was told.
+  std::string log() {
+    const std::lock_guard lock{log_mutex_};
+    return log_;
+  }
+
+  HttpResponse call(const HttpRequest& request) {
+    return answer_of(*api_, request, api_->admit(request));
+  }
+
   void begin_and_leave(std::string_view method, std::string_view target) {
     const HttpRequest request{method, target};
     api_->begin(request, api_->admit(request), std::make_shared<BlockingListener>());
@@ -140,9 +157,14 @@ class Service {
 
  private:
   TemporaryDirectory directory_;
+  std::mutex log_mutex_;
+  std::string log_;  // guarded by log_mutex_
   actors::Environment environment_{[] { return november; },
                                    actors::random_mutation_id,
-                                   [](const actors::Event&) {},
+                                   [this](const actors::Event& event) {
+                                     const std::lock_guard lock{log_mutex_};
+                                     log_ += event.text + "\n";
+                                   },
                                    record,
                                    false,
                                    actors::QuotaInForce{quota}};
@@ -378,6 +400,68 @@ TEST_CASE("while an import that was given up goes on, another one is refused") {
   service.store.release_appends();
   wait_for_room(service, "POST", "/v1/import", ledger);
   check_problem(service.call("POST", "/v1/import", ledger), 409, "ledger_not_empty");
+}
+
+TEST_CASE("an import that is being received is refused another beside it, before its body") {
+  Service service;
+  {
+    const Admission first = service.admit("POST", "/v1/import");
+    CHECK_FALSE(first.refuse_body);
+    CHECK_FALSE(first.is_body_budgeted);
+    const Admission second = service.admit("POST", "/v1/import");
+    REQUIRE(second.refuse_body);
+    check_problem(second.refuse_body(), 503, "overloaded");
+  }
+  CHECK_FALSE(service.admit("POST", "/v1/import").refuse_body);
+  check_problem(service.call("POST", "/v1/import", "{"), 400, "invalid_json");
+  CHECK(service.call("POST", "/v1/import", R"({"rows":{"a":{}}})").status == 200);
+  const Admission late = service.admit("POST", "/v1/import");
+  REQUIRE(late.refuse_body);
+  check_problem(late.refuse_body(), 409, "ledger_not_empty");
+}
+
+TEST_CASE("what needs no store waits for no worker, and what may wait for one does") {
+  Service service;
+  for (const std::string_view target :
+       {"/", "/chart.js", "/openapi.yaml", "/v1/quota", "/v1/stats", "/metrics", "/healthz",
+        "/readyz", "/v1/installs/a", "/v1/nothing"}) {
+    INFO(target);
+    CHECK(service.admit("GET", target).is_prompt);
+  }
+  for (const std::string_view target :
+       {"/v1/installs", "/v1/installs/a/entries", "/v1/installs/a/actor", "/v1/snapshot"}) {
+    INFO(target);
+    CHECK_FALSE(service.admit("GET", target).is_prompt);
+  }
+  CHECK_FALSE(service.admit("PUT", "/v1/quota").is_prompt);
+  CHECK_FALSE(service.admit("POST", "/v1/import").is_prompt);
+}
+
+TEST_CASE("a call that throws is a 500, and the log has the reason") {
+  Service service;
+  check_problem(service.fail(std::runtime_error{"broken"}), 500, "internal_error");
+  check_tells(service.log(), {"unexpected: broken"});
+}
+
+TEST_CASE("the page is sent compressed to those who take it so, under one tag") {
+  Service service;
+  const HttpResponse plain = service.call("GET", "/page.js");
+  HttpRequest request{"GET", "/page.js"};
+  request.accept_encoding = "gzip";
+  const HttpResponse packed = service.call(request);
+  CHECK_FALSE(plain.is_gzip);
+  CHECK(packed.is_gzip);
+  CHECK(gunzip(packed.body, plain.body.size()) == plain.body);
+  CHECK(packed.etag == plain.etag);
+  CHECK(header_of(packed, "Vary") == "Accept-Encoding");
+  CHECK(header_of(plain, "Vary") == "Accept-Encoding");
+  request.if_none_match = plain.etag;
+  const HttpResponse known = service.call(request);
+  CHECK(known.status == 304);
+  CHECK(known.body.empty());
+  request.target = "/favicon.svg";  // it would hardly get smaller
+  request.if_none_match = {};
+  CHECK_FALSE(service.call(request).is_gzip);
 }
 
 TEST_CASE(

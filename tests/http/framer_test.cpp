@@ -347,6 +347,38 @@ TEST_CASE("the framer continues with the next request, and keeps nothing of the 
   }
 }
 
+TEST_CASE("a body that nobody wants is counted, and not kept") {
+  Framer framer{{}};
+  for (const std::string& bytes :
+       {post("Content-Length: 3\r\n", "abc"), chunked("1\r\na\r\n2\r\nbc\r\n0\r\n\r\n")}) {
+    std::string_view rest = bytes;
+    rest.remove_prefix(framer.take(rest));
+    framer.skip_body(3);
+    CHECK(framer.take(rest) == rest.size());
+    CHECK(framer.state() == State::complete);
+    CHECK(framer.body().empty());
+    framer.begin_next(true);
+  }
+  const std::string too_long = chunked("2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n");
+  std::string_view rest = too_long;
+  rest.remove_prefix(framer.take(rest));
+  framer.skip_body(3);
+  framer.take(rest);
+  CHECK(framer.fault().status == 413);
+}
+
+TEST_CASE("the memory of a body is given back with its request") {
+  Framer framer{{}};
+  const std::string large = post("Content-Length: 100000\r\n", std::string(100'000, 'x'));
+  std::string_view rest = large;
+  rest.remove_prefix(framer.take(rest));
+  framer.admit_body(100'000);
+  framer.take(rest);
+  REQUIRE(framer.body().size() == 100'000);
+  framer.begin_next(false);
+  CHECK(framer.body().capacity() < 100);
+}
+
 TEST_CASE("header fields are recognised by their names, in any case") {
   CHECK(field_of("idempotency-KEY") == Field::idempotency_key);
   CHECK(field_of("X-Forwarded-For") == Field::forwarded);

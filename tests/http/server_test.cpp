@@ -218,12 +218,19 @@ class Echo : public Service {
     admission.body_bytes_max = body_bytes_max_;
     admission.is_prompt = !target.starts_with("/worker") && target != "/slow" &&
                           target != "/breaks" && target != "/long" && target != "/once";
+    admission.is_body_budgeted = target != "/unbudgeted";
     return admission;
   }
   HttpResponse refuse(int status, std::string detail) override {
     if (refuses_without_memory_.exchange(false)) throw std::bad_alloc{};
     if (refuses_when_free_.exchange(false)) wait_until_free();
     return {status, "text/plain", "refused: " + detail};
+  }
+  HttpResponse failed(const std::exception& error) override {
+    const std::lock_guard lock{mutex_};
+    failures_ += std::string{error.what()} + " ";
+    if (failures_.find("twice") != std::string::npos) throw std::bad_alloc{};
+    return {500, "text/plain", std::string{"failed: "} + error.what()};
   }
   Begun begin(const HttpRequest& request, const Admission&,
               const std::shared_ptr<Listener>& listener) override {
@@ -548,8 +555,26 @@ TEST_CASE("a handler that throws causes a 500, and the server carries on") {
   Echo echo;
   Client client{echo.port()};
   client.send("GET /throws HTTP/1.1\r\nHost: x\r\n\r\n");
-  check_tells(client.receive("refused: "), {"500 "});
+  check_tells(client.receive("failed: handler"), {"500 "});
+  client.send("GET /worker-throws HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(client.receive("failed: worker"), {"500 "});
   check_tells(client.get("/a"), {"200 OK"});
+  CHECK(echo.failures() == "handler worker ");
+}
+
+TEST_CASE("a worker that lacks memory ends the connection alone") {
+  Echo echo;
+  for (const std::string path : {"/worker-lacks-memory", "/worker-throws-twice"}) {
+    Client client{echo.port()};
+    client.send("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
+    CHECK(client.receive_to_end().empty());
+  }
+  Client client{echo.port()};
+  client.send("GET /worker-stream-lacks-memory HTTP/1.1\r\nHost: x\r\n\r\n");
+  CHECK(client.receive_to_end().find("\r\n0\r\n\r\n") == std::string::npos);
+  check_tells(echo.broken_off(), {"memory"});
+  check_tells(Client{echo.port()}.get("/a"), {"200 OK"});
+  CHECK(echo.figures().out_of_memory == 3);
 }
 
 TEST_CASE(
@@ -591,6 +616,18 @@ TEST_CASE("if memory for an answer is missing, its connection alone ends, withou
   check_tells(other.get("/b"), {"200 OK"});
 }
 
+TEST_CASE("a request that there is no memory for is 503, without a body for HEAD") {
+  Echo echo;
+  Client get{echo.port()};
+  get.send("GET /no-memory HTTP/1.1\r\nHost: x\r\n\r\n");
+  check_tells(get.receive_to_end(), {"503 ", "Connection: close", "no memory"});
+  Client head{echo.port()};
+  head.send("HEAD /no-memory HTTP/1.1\r\nHost: x\r\n\r\n");
+  const std::string answer = head.receive_to_end();
+  check_tells(answer, {"503 ", "Content-Length: "});
+  CHECK(answer.ends_with("\r\n\r\n"));
+}
+
 TEST_CASE("a connection that there is no memory to refuse ends alone") {
   Echo echo{{.connections_max = 1}};
   Client client{echo.port()};
@@ -615,6 +652,84 @@ TEST_CASE("a connection that is refused when its request has come ends without a
   echo.let_go();
   check_tells(refused.receive_to_end(), {"503 "});
   CHECK_FALSE(refused.was_reset());
+}
+
+// What HTTP/1.0 gives has no other end than that of the connection.
+TEST_CASE("a stream without chunks that is cut in its last piece ends with a reset") {
+  Echo echo{{.limits = {.send_timeout = 100ms}}};
+  Client client{echo.port(), 4096};
+  client.send("GET /once HTTP/1.0\r\n\r\n");
+  check_tells(client.receive("xxx"), {"200 OK"});
+  echo.wait_for_no_connection();
+  client.widen();
+  CHECK(client.last_received().find("echo /once") == std::string::npos);
+  CHECK(client.was_reset());
+}
+
+TEST_CASE("a stream without chunks that is sent whole ends in order") {
+  Echo echo;
+  Client client{echo.port()};
+  client.send("GET /once HTTP/1.0\r\n\r\n");
+  check_tells(client.last_received(), {"echo /once"});
+  CHECK_FALSE(client.was_reset());
+}
+
+const std::string post_head = "POST /a HTTP/1.1\r\nHost: x\r\n";
+
+TEST_CASE("a 100 Continue that finds no room is sent once there is some") {
+  const std::string get = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";
+  const std::string path = socket_path();
+  Echo echo{{.addresses = {{"127.0.0.1"}, {.socket_path = path}}, .loops = 1}};
+  const auto takes_answer = [&](Client& client) {
+    const int before = client.bytes_waiting();
+    client.send(get);
+    for (int i = 0; i < 300 && client.bytes_waiting() == before; ++i) {
+      std::this_thread::sleep_for(1ms);
+    }
+    return client.bytes_waiting() > before;
+  };
+  int answers = 0;
+  for (Client client{path}; takes_answer(client);) ++answers;
+
+  Client client{path};
+  for (int i = 0; i < answers; ++i) REQUIRE(takes_answer(client));
+  client.send(post_head + "Expect: 100-continue\r\nContent-Length: 4\r\n\r\n");
+  check_tells(Client{echo.port()}.get("/a"), {"200 OK"});  // the loop has seen what arrived before
+  check_tells(client.receive("100 Continue\r\n\r\n"), {"100 Continue"});
+  client.send("body");
+  check_tells(client.receive("echo /a"), {"bodyecho /a"});
+}
+
+TEST_CASE("requests that would take more memory together than there is for them are 503") {
+  constexpr std::size_t body_bytes = 100'000;
+  Echo echo{{.loops = 1, .limits = {.buffered_bytes_max = 2 * body_bytes}}};
+  const std::string length = "Content-Length: " + std::to_string(body_bytes) + "\r\n\r\n";
+  const std::string most(body_bytes - 1, 'x');
+  std::vector<std::unique_ptr<Client>> clients;
+  const auto send_most = [&] {
+    clients.push_back(std::make_unique<Client>(echo.port()));
+    clients.back()->send(post_head + length + most);
+  };
+  send_most();
+  send_most();
+  send_most();
+  // One of them is refused, and gives back what it took.
+  std::vector<std::string> answers;
+  for (int i = 0; i < 10'000 && echo.figures().shed == 0; ++i) std::this_thread::sleep_for(1ms);
+  for (auto& client : clients) client->send("x");
+  for (auto& client : clients) answers.push_back(client->receive("echo /a"));
+  CHECK(std::count_if(answers.begin(), answers.end(), [](const std::string& answer) {
+          return answer.find("503 ") != std::string::npos;
+        }) == 1);
+  CHECK(echo.figures().shed == 1);
+  check_tells(Client{echo.port()}.get("/b"), {"200 OK"});
+  Client again{echo.port()};
+  again.send(post_head + length + most + "x");
+  check_tells(again.receive("echo /a"), {"200 OK"});
+  Client unbudgeted{echo.port()};
+  unbudgeted.send("POST /unbudgeted HTTP/1.1\r\nHost: x\r\nContent-Length: 900000\r\n\r\n" +
+                  std::string(900'000, 'x'));
+  check_tells(unbudgeted.receive("echo /unbudgeted"), {"200 OK"});
 }
 
 TEST_CASE("stopping ends idle connections and answers what is under way") {

@@ -195,6 +195,9 @@ class Nothing : public http::Service {
   http::HttpResponse refuse(int status, std::string detail) override {
     return {status, "text/plain", std::move(detail)};
   }
+  http::HttpResponse failed(const std::exception& error) override {
+    return {500, "text/plain", error.what()};
+  }
   Begun begin(const http::HttpRequest&, const http::Admission&,
               const std::shared_ptr<http::Listener>&) override {
     return http::HttpResponse{200, "application/json",

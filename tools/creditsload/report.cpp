@@ -217,7 +217,7 @@ std::string as_json(const Settings& settings, const Outcome& outcome) {
 std::string as_page(const Settings& settings, const Outcome& outcome) {
   std::string page{credits_report_html, credits_report_html_end};
   replace(page, "/* report */", harmless_in_script(as_json(settings, outcome)));
-  replace(page, "/* chart.js */", http::asset_at("/chart.js").body);
+  replace(page, "/* chart.js */", http::asset_at("/chart.js", false).body);
   return page;
 }
 
