@@ -129,7 +129,11 @@ std::vector<std::string> methods_of_all_routes() {
 
 // Makes the response a 304 if the client already has its content (RFC 9110, section 13.1.2).
 HttpResponse not_modified_if_known(HttpResponse response, const HttpRequest& request) {
-  if (request.if_none_match && is_known_by(*request.if_none_match, response.etag)) {
+  const auto& lists = request.if_none_match;
+  const bool is_known = std::any_of(lists.begin(), lists.end(), [&](std::string_view list) {
+    return is_known_by(list, response.etag);
+  });
+  if (is_known && response.status == 200) {
     response.status = 304;
     response.body.clear();
   }
@@ -450,7 +454,7 @@ HttpResponse Api::answer_now(Call call, const Routed& routed) {
     case Call::get_actor:
       return operators_.actor(decode_install_id(match.variables.front()));
     case Call::get_quota:
-      return not_modified_if_known(operators_.quota(), request);
+      return not_modified_if_known(operators_.quota(request), request);
     case Call::put_quota:
       return operators_.put_quota(request);
     case Call::metrics:

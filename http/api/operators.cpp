@@ -81,19 +81,29 @@ HttpResponse answer_quota(const ledger::Quota& quota) {
   return response;
 }
 
-// The request's If-Match; `*` if it has none.
-IfMatch if_match_of(const HttpRequest& request) {
-  if (request.if_match.empty()) return {true, {}};
-  const auto parsed = parse_if_match(request.if_match);
+TagList tags_of(const char* header, const std::vector<std::string_view>& values) {
+  const auto parsed = parse_tag_list(values);
   if (parsed) return *parsed;
   std::string sent;
-  for (const std::string_view value : request.if_match) {
+  for (const std::string_view value : values) {
     sent.append(sent.empty() ? "" : ", ").append(value);
   }
-  throw ProblemError{
-      bad_request("If-Match must be * or a list of entity tags, each in double "
-                  "quotes; it is: " +
-                  base::printable(sent))};
+  throw ProblemError{bad_request(std::string{header} +
+                                 " must be * or a list of entity tags, each in double "
+                                 "quotes; it is: " +
+                                 base::printable(sent))};
+}
+
+// The request's If-Match; `*` if it has none.
+TagList if_match_of(const HttpRequest& request) {
+  if (request.if_match.empty()) return {true, {}};
+  return tags_of("If-Match", request.if_match);
+}
+
+// The request's If-None-Match; without tags if it has none.
+TagList if_none_match_of(const HttpRequest& request) {
+  if (request.if_none_match.empty()) return {};
+  return tags_of("If-None-Match", request.if_none_match);
 }
 
 // A question to an actor. It occupies its slot until the actor answers or drops it: longer than
@@ -289,14 +299,22 @@ HttpResponse Operators::metrics() const {
           metrics_text(context_, std::chrono::steady_clock::now())};
 }
 
-HttpResponse Operators::quota() const { return answer_quota(context_.quota.in_force()); }
+HttpResponse Operators::quota(const HttpRequest& request) const {
+  HttpResponse response = answer_quota(context_.quota.in_force());
+  if (if_match_of(request).names(response.etag)) return response;
+  return to_response(precondition_failed("the quota in force is not one that If-Match names"));
+}
 
-// If-Match is evaluated last, just before the quota would be replaced: a request that fails without
-// If-Match fails the same way with it (RFC 9110, sections 13.2.1 and 13.2.2).
+// Preconditions are evaluated last, just before the quota would be replaced: a request that fails
+// without them fails the same way with them (RFC 9110, sections 13.2.1 and 13.2.2).
 HttpResponse Operators::put_quota(const HttpRequest& request) const {
   try {
     const auto quota = codec::decode_quota(request.body.empty() ? "{}" : request.body);
-    return replace_quota(quota, if_match_of(request));
+    HttpResponse response = replace_quota(quota, if_match_of(request), if_none_match_of(request));
+    // A tag would claim that the stored bytes are those that the client sent (RFC 9110, section
+    // 9.3.4).
+    if (response.body != request.body) response.etag.clear();
+    return response;
   } catch (const codec::QuotaError& error) {
     if (error.is_syntax()) return to_response(invalid_json(error.what()));
     return to_response(invalid_request(error.field(), error.what()));
@@ -307,21 +325,31 @@ HttpResponse Operators::put_quota(const HttpRequest& request) const {
   }
 }
 
-HttpResponse Operators::replace_quota(const ledger::Quota& quota, const IfMatch& if_match) const {
-  if (if_match.is_any) {  // there is always a quota
+HttpResponse Operators::replace_quota(const ledger::Quota& quota, const TagList& if_match,
+                                      const TagList& if_none_match) const {
+  if (if_none_match.is_any) {
+    return to_response(precondition_failed("If-None-Match is *, and there is always a quota"));
+  }
+  if (if_match.is_any && if_none_match.tags.empty()) {
     context_.quota.replace(quota);
     return answer_quota(quota);
   }
-  if (if_match.strong_tags.empty()) {
+  if (!if_match.is_any && !if_match.has_strong()) {
     return to_response(precondition_failed(
         "If-Match has only weak tags, which match nothing; send the ETag of GET /v1/quota, "
         "unchanged"));
   }
-  switch (context_.quota.replace_if(
-      [&](const ledger::Quota& stored) { return if_match.names(etag_of(stored)); }, quota)) {
+  bool is_known = false;  // to the client, by If-None-Match
+  const auto condition = [&](const ledger::Quota& stored) {
+    const std::string etag = etag_of(stored);
+    is_known = if_match.names(etag) && if_none_match.names_weakly(etag);
+    return if_match.names(etag) && !is_known;
+  };
+  switch (context_.quota.replace_if(condition, quota)) {
     case Replacement::done:
       return answer_quota(quota);
     case Replacement::refused_until_reload:
+      if (is_known) break;
       return to_response(precondition_failed(
           "somebody else has changed the quota's file since the quota was read, and the change is "
           "not in force yet; send the server SIGHUP, then read the quota again"));
@@ -333,7 +361,9 @@ HttpResponse Operators::replace_quota(const ledger::Quota& quota, const IfMatch&
       break;
   }
   return to_response(precondition_failed(
-      "somebody else has changed the quota since it was read; read it again with GET /v1/quota"));
+      is_known ? "the stored quota is one that If-None-Match names"
+               : "somebody else has changed the quota since it was read; read it again with GET "
+                 "/v1/quota"));
 }
 
 HttpResponse Operators::readyz() const {

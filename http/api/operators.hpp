@@ -38,14 +38,15 @@ class Operators {
   HttpResponse actor(const std::string& install_id) const;
   HttpResponse stats() const;
   HttpResponse metrics() const;
-  HttpResponse quota() const;
+  HttpResponse quota(const HttpRequest& request) const;
   HttpResponse put_quota(const HttpRequest& request) const;
   HttpResponse readyz() const;
 
  private:
   InFlight slot_for_call() const;
   InFlight slot_for_snapshot() const;
-  HttpResponse replace_quota(const ledger::Quota& quota, const IfMatch& if_match) const;
+  HttpResponse replace_quota(const ledger::Quota& quota, const TagList& if_match,
+                             const TagList& if_none_match) const;
   [[noreturn]] void shed(std::string reason) const;
 
   const ApiContext& context_;

@@ -58,7 +58,7 @@ constexpr std::array<Row, problem_kinds> table{{
     {Kind::reservation_settled, {409, "reservation_settled", "The reservation has been settled"}},
     {Kind::ledger_not_empty, {409, "ledger_not_empty", "An import needs an empty ledger"}},
     {Kind::precondition_failed,
-     {412, "precondition_failed", "The stored quota is not one that If-Match names"}},
+     {412, "precondition_failed", "The quota does not meet the request's precondition"}},
     {Kind::overloaded, {503, "overloaded", "The server is overloaded; the request had no effect"}},
     {Kind::storage_unavailable,
      {503, "storage_unavailable", "The store did not confirm; the request may have taken effect"}},

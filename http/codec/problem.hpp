@@ -111,7 +111,7 @@ Problem not_found(const std::string& path);
 Problem method_not_allowed(const std::string& method, const std::string& path);
 // This server knows the method for no path.
 Problem unknown_method(const std::string& method);
-// The stored quota is not one that `If-Match` names; `detail` says why.
+// The quota is not one that `If-Match` names, or is one that `If-None-Match` names.
 Problem precondition_failed(std::string detail);
 // For a request that the transport refuses; see Service::refuse().
 Problem of_transport(int status, std::string detail);

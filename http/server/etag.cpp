@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
-#include <iterator>
 
 #include "http/server/text.hpp"
 
@@ -84,22 +83,29 @@ bool is_known_by(std::string_view list, std::string_view etag) {
   });
 }
 
-bool IfMatch::names(std::string_view etag) const {
-  return is_any || std::find(strong_tags.begin(), strong_tags.end(), etag) != strong_tags.end();
+bool TagList::names(std::string_view etag) const {
+  if (is_any) return true;
+  return is_strong(etag) && std::find(tags.begin(), tags.end(), etag) != tags.end();
 }
 
-std::optional<IfMatch> parse_if_match(const std::vector<std::string_view>& values) {
-  IfMatch parsed;
+bool TagList::names_weakly(std::string_view etag) const {
+  return is_any || std::any_of(tags.begin(), tags.end(), [etag](std::string_view tag) {
+           return without_mark(tag) == without_mark(etag);
+         });
+}
+
+bool TagList::has_strong() const { return std::any_of(tags.begin(), tags.end(), is_strong); }
+
+std::optional<TagList> parse_tag_list(const std::vector<std::string_view>& values) {
+  TagList parsed;
   parsed.is_any = values.size() == 1 && trimmed(values.front()) == "*";
   if (parsed.is_any) return parsed;
-  bool has_tags = false;
   for (const std::string_view value : values) {
     const auto tags = tags_of(value);
     if (!tags) return std::nullopt;
-    has_tags |= !tags->empty();
-    std::copy_if(tags->begin(), tags->end(), std::back_inserter(parsed.strong_tags), is_strong);
+    parsed.tags.insert(parsed.tags.end(), tags->begin(), tags->end());
   }
-  return has_tags ? std::optional{parsed} : std::nullopt;
+  return parsed.tags.empty() ? std::nullopt : std::optional{parsed};
 }
 
 }  // namespace credits::http

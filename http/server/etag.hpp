@@ -19,16 +19,20 @@ bool is_strong(std::string_view etag);
 // Whether `list`, the value of `If-None-Match`, contains `etag`, weak or not, or is `*`.
 bool is_known_by(std::string_view list, std::string_view etag);
 
-// The states that `If-Match` names.
-struct IfMatch {
-  bool is_any = false;                        // `*`
-  std::vector<std::string_view> strong_tags;  // weak tags match nothing (section 8.8.3.2)
+// The states that `If-Match` or `If-None-Match` names.
+struct TagList {
+  bool is_any = false;  // `*`
+  std::vector<std::string_view> tags;
 
+  // As `If-Match` compares them: weak tags match nothing (section 8.8.3.2).
   bool names(std::string_view etag) const;
+  // As `If-None-Match` compares them: weak or not.
+  bool names_weakly(std::string_view etag) const;
+  bool has_strong() const;
 };
 
-// Reads the values of all `If-Match` headers of a request as one list; nullopt if they are neither
-// `*` nor a list of entity tags.
-std::optional<IfMatch> parse_if_match(const std::vector<std::string_view>& values);
+// Reads the values of all headers of one name as one list; nullopt if they are neither `*` nor a
+// list of entity tags.
+std::optional<TagList> parse_tag_list(const std::vector<std::string_view>& values);
 
 }  // namespace credits::http

@@ -31,8 +31,8 @@ struct HttpRequest {
   std::string_view body{};
   std::vector<std::string_view> idempotency_keys{};  // of each Idempotency-Key header
   Sender sender{};
-  std::optional<std::string_view> if_none_match{};  // as sent
-  std::vector<std::string_view> if_match{};         // of each If-Match header
+  std::vector<std::string_view> if_none_match{};  // of each If-None-Match header
+  std::vector<std::string_view> if_match{};       // of each If-Match header
   std::optional<std::string_view> accept_encoding{};
   // When the request was complete; its answer's time starts here.
   std::chrono::steady_clock::time_point received_at = std::chrono::steady_clock::now();

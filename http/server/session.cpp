@@ -75,7 +75,7 @@ HttpRequest request_of(const RequestHead& head) {
   sender.fetch_site = single_value(head, Field::sec_fetch_site);
   sender.may_be_browser = sender.origin || sender.fetch_site || head.has(Field::accept_encoding);
   sender.is_forwarded = head.has(Field::forwarded);
-  request.if_none_match = single_value(head, Field::if_none_match);
+  request.if_none_match = head.values(Field::if_none_match);
   request.if_match = head.values(Field::if_match);
   request.accept_encoding = head.first(Field::accept_encoding);
   return request;

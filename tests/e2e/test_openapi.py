@@ -178,9 +178,12 @@ def test_conditional_answers_of_the_quota_are_as_described(client, document):
 
     first = client.get("/v1/quota")
     tag = first.headers["ETag"]
-    quota = {"core": {"lifetime": 9}}
+    quota = b'{"core":{"lifetime":9,"geminiCapLifetime":null}}'  # as a GET shows it
     check(first, "GET", 200)
     check(client.request("GET", "/v1/quota", headers={"If-None-Match": tag}), "GET", 304)
+    check(client.request("GET", "/v1/quota", headers={"If-Match": '"x"'}), "GET", 412)
+    check(client.request("GET", "/v1/quota", headers={"If-Match": "x"}), "GET", 400)
+    check(client.request("PUT", "/v1/quota", quota, {"If-None-Match": "*"}), "PUT", 412)
     check(client.request("PUT", "/v1/quota", quota, {"If-Match": tag}), "PUT", 200)
     check(client.request("PUT", "/v1/quota", quota, {"If-Match": tag}), "PUT", 412)
     check(client.request("PUT", "/v1/quota", quota, {"If-Match": "x"}), "PUT", 400)

@@ -455,13 +455,64 @@ TEST_CASE("the page is sent compressed to those who take it so, under one tag") 
   CHECK(packed.etag == plain.etag);
   CHECK(header_of(packed, "Vary") == "Accept-Encoding");
   CHECK(header_of(plain, "Vary") == "Accept-Encoding");
-  request.if_none_match = plain.etag;
+  request.if_none_match = {plain.etag};
   const HttpResponse known = service.call(request);
   CHECK(known.status == 304);
   CHECK(known.body.empty());
   request.target = "/favicon.svg";  // it would hardly get smaller
   request.if_none_match = {};
   CHECK_FALSE(service.call(request).is_gzip);
+}
+
+constexpr std::string_view core_of_7 = R"({"core":{"lifetime":7,"geminiCapLifetime":null}})";
+
+HttpResponse put_quota_if(Service& service, const std::vector<std::string_view>& if_match,
+                          const std::vector<std::string_view>& if_none_match) {
+  HttpRequest request{"PUT", "/v1/quota", core_of_7};
+  request.if_match = if_match;
+  request.if_none_match = if_none_match;
+  return service.call(request);
+}
+
+TEST_CASE("a quota that If-None-Match names is not replaced") {
+  Service service;
+  const std::string tag = service.call("GET", "/v1/quota").etag;
+  const std::string weak = "W/" + tag;
+  const std::string before = service.call("GET", "/v1/quota").body;
+  using Values = std::vector<std::string_view>;
+  for (const Values& values : {Values{"*"}, Values{tag}, Values{weak}, Values{R"("x")", tag}}) {
+    check_problem(put_quota_if(service, {}, values), 412, "precondition_failed");
+    check_problem(put_quota_if(service, {tag}, values), 412, "precondition_failed");
+  }
+  check_problem(put_quota_if(service, {}, {"x"}), 400, "bad_request");
+  CHECK(service.call("GET", "/v1/quota").body == before);
+  check_problem(put_quota_if(service, {R"("x")"}, {R"("x")"}), 412, "precondition_failed");
+  CHECK(put_quota_if(service, {tag}, {R"("x")"}).status == 200);
+  CHECK(put_quota_if(service, {}, {tag}).status == 200);
+  CHECK(service.call("GET", "/v1/quota").body == core_of_7);
+}
+
+TEST_CASE("a quota that If-Match does not name is not shown") {
+  Service service;
+  const std::string tag = service.call("GET", "/v1/quota").etag;
+  HttpRequest request{"GET", "/v1/quota"};
+  request.if_match = {R"("x")"};
+  check_problem(service.call(request), 412, "precondition_failed");
+  request.if_none_match = {"*"};
+  check_problem(service.call(request), 412, "precondition_failed");
+  request.if_match = {tag};
+  CHECK(service.call(request).status == 304);
+  request.if_none_match = {};
+  CHECK(service.call(request).status == 200);
+  request.if_match = {"x"};
+  check_problem(service.call(request), 400, "bad_request");
+}
+
+TEST_CASE("a quota that is stored in other bytes than were sent is answered without its tag") {
+  Service service;
+  CHECK(service.call("PUT", "/v1/quota", R"({"core":{"lifetime":7}})").etag.empty());
+  CHECK(service.call("PUT", "/v1/quota", std::string{core_of_7} + "\n").etag.empty());
+  CHECK(service.call("PUT", "/v1/quota", core_of_7).etag == service.call("GET", "/v1/quota").etag);
 }
 
 TEST_CASE(

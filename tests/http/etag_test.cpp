@@ -17,7 +17,7 @@ TEST_CASE("equal content has equal tags, strong or weak") {
   CHECK(is_strong(strong_etag_of("a")));
   CHECK_FALSE(is_strong(weak_etag_of("a")));
   CHECK_FALSE(is_strong(""));
-  CHECK(parse_if_match({strong_etag_of("a")})->names(strong_etag_of("a")));
+  CHECK(parse_tag_list({strong_etag_of("a")})->names(strong_etag_of("a")));
 }
 
 TEST_CASE("If-None-Match compares weakly") {
@@ -71,17 +71,27 @@ TEST_CASE("If-Match compares strongly") {
       {{R"(W/"a")"}, R"(W/"a")", false},
   }));
   INFO(values.front() << " of " << etag);
-  const auto parsed = parse_if_match(values);
+  const auto parsed = parse_tag_list(values);
   REQUIRE(parsed);
   CHECK(parsed->names(etag) == is_named);
 }
 
 TEST_CASE("an If-Match of weak tags alone matches nothing") {
-  CHECK(parse_if_match({R"(W/"a", W/"b")"})->strong_tags.empty());
-  CHECK_FALSE(parse_if_match({R"(W/"a", W/"b")"})->is_any);
+  CHECK_FALSE(parse_tag_list({R"(W/"a", W/"b")"})->has_strong());
+  CHECK(parse_tag_list({R"(W/"a", "b")"})->has_strong());
+  CHECK_FALSE(parse_tag_list({R"(W/"a", W/"b")"})->is_any);
 }
 
-TEST_CASE("an If-Match that is neither * nor a list of tags is rejected") {
+TEST_CASE("a parsed If-None-Match compares weakly") {
+  for (const char* const list : {R"("a")", R"(W/"a")", R"("x", W/"a")", "*"}) {
+    INFO(list);
+    CHECK(parse_tag_list({list})->names_weakly(R"("a")"));
+    CHECK(parse_tag_list({list})->names_weakly(R"(W/"a")"));
+  }
+  CHECK_FALSE(parse_tag_list({R"("b", W/"A")"})->names_weakly(R"("a")"));
+}
+
+TEST_CASE("a header of tags that is neither * nor a list of them is rejected") {
   using Values = std::vector<std::string_view>;
   const auto values = GENERATE(Catch::Generators::values<Values>({
       {""},          {" , ,"},        {"", ""},        {"a"},
@@ -93,7 +103,7 @@ TEST_CASE("an If-Match that is neither * nor a list of tags is rejected") {
       {"\"a\x7f\""}, {"\"a\tb\""},    {R"("a")", "b"},
   }));
   INFO(values.front());
-  CHECK_FALSE(parse_if_match(values));
+  CHECK_FALSE(parse_tag_list(values));
 }
 
 }  // namespace
