@@ -741,7 +741,7 @@ std::size_t live(std::uint32_t seed) {
   return life.operations();
 }
 
-TEST_CASE("a model of the contract and the real actors give the same answers") {
+TEST_CASE("a model of the contract and the real actors give the same answers", "[seeds]") {
   std::size_t operations = 0;
   const auto seeds = seeds_to_live();
   for (const std::uint32_t seed : seeds) operations += live(seed);

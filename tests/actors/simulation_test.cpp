@@ -36,7 +36,8 @@ std::vector<persistence::Mutation> mutations_of(const std::string& install_id,
   return mutations;
 }
 
-TEST_CASE("a ledger that lives through faults and crashes answers nothing that is not so") {
+TEST_CASE("a ledger that lives through faults and crashes answers nothing that is not so",
+          "[seeds]") {
   for (const std::uint32_t seed : seeds()) {
     if (!live(life_of(seed)).fault) continue;
     std::cerr << report(seed);  // Catch would break the lines
@@ -44,7 +45,7 @@ TEST_CASE("a ledger that lives through faults and crashes answers nothing that i
   }
 }
 
-TEST_CASE("a life writes a ledger with an unbroken chain") {
+TEST_CASE("a life writes a ledger with an unbroken chain", "[seeds]") {
   for (std::uint32_t seed = 1; seed <= 20; ++seed) {
     const TemporaryDirectory directory;
     std::size_t entries_written = 0;

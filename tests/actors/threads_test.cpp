@@ -31,6 +31,10 @@ class Running {
     return std::move(question.answer);
   }
 
+  void wait_for_pending(std::int64_t mutations) const {
+    while (environment_.figures.pending_mutations < mutations) std::this_thread::sleep_for(1ms);
+  }
+
   void close() {
     if (actors_.routers.empty()) return;
     caf::scoped_actor self{system_};
@@ -59,6 +63,7 @@ TEST_CASE("nothing is answered while a write is pending, and everything once it 
   answers.push_back(running.send(commit_of("a")));
   store.wait_for_held_append();
   for (int i = 1; i < 100; ++i) answers.push_back(running.send(commit_of("a")));
+  running.wait_for_pending(100);
   answers.push_back(running.send({"a", Get{}}));
   answers.push_back(running.send({"a", Plan{}}));
   for (const auto& answer : answers) CHECK(answer.wait_for(1ms) == std::future_status::timeout);

@@ -105,12 +105,13 @@ class Setting {
   void alter(const std::string& what) const {
     Connection admin{server_uri()};
     admin.run_script("ALTER SYSTEM " + what);
-    const std::string before = shown(admin);
+    const std::string before = shown();
     admin.run_script("SELECT pg_reload_conf()");
-    wait_until([&] { return shown(admin) != before; });
+    wait_until([&] { return shown() != before; });
   }
-  std::string shown(Connection& connection) const {
-    return connection.run_once(("SHOW " + name_).c_str()).text(0, 0);
+  // In a new session: the server tells all that are there of a change before it starts another.
+  std::string shown() const {
+    return Connection{server_uri()}.run_once(("SHOW " + name_).c_str()).text(0, 0);
   }
 
   std::string name_;
