@@ -18,6 +18,7 @@
 
 #include "actors/environment.hpp"
 #include "actors/interfaces.hpp"
+#include "actors/judge.hpp"
 #include "actors/memory.hpp"
 
 namespace credits::actors {

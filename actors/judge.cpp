@@ -1,10 +1,10 @@
+#include "actors/judge.hpp"
+
 #include <algorithm>
 #include <array>
 #include <cstdio>
 #include <iterator>
 #include <utility>
-
-#include "actors/operation.hpp"
 
 namespace credits::actors {
 

@@ -10,7 +10,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "actors/operation.hpp"
+#include "actors/judge.hpp"
 
 namespace credits::actors {
 

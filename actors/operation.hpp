@@ -1,14 +1,11 @@
-// The operations of a relay on one install, and their answers. No CAF here: judge() is a pure
-// function, so that every decision can be tested without an actor.
+// The operations of a relay on one install, and their answers.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
-#include <unordered_map>
 #include <variant>
 #include <vector>
 
@@ -123,34 +120,5 @@ using Answer =
     std::variant<InstallView, PlanView, ReservationView, Recorded, Refused, Unavailable, Damaged>;
 
 inline constexpr std::size_t live_reservations_max = 1'000;
-
-// The inputs to a judgement besides the row and the operation.
-struct JudgeContext {
-  const ledger::Quota& quota;
-  ledger::Time now;
-  bool has_hardware = false;
-  ledger::MutationId mutation_id{};  // for the entries that it writes
-  // Encodes an answer as the client sees it, so that it can be kept.
-  const std::function<Recorded(const Answer&)>& record;
-};
-
-// The entries found for replay keys.
-using Remembered = std::unordered_map<ledger::ReplayKey, ledger::Entry, ledger::ReplayKeyHash>;
-
-struct Verdict {
-  std::vector<ledger::Entry> entries;  // the operation's effect on the row, oldest first
-  Answer answer;
-};
-
-InstallView view_of(const ledger::Row& row, const ledger::Quota& quota, ledger::Time now);
-
-// The replay keys whose entries, if there are any, `operation` on `row` needs.
-std::vector<ledger::ReplayKey> replay_keys_needed(const ledger::Row& row,
-                                                  const Operation& operation);
-
-// Runs `operation` on `row` (version 0: the install does not exist yet), and applies the verdict's
-// entries to it. A mutation also ends the reservations that are due.
-Verdict judge(ledger::Row& row, const Operation& operation, const Remembered& remembered,
-              const JudgeContext& context);
 
 }  // namespace credits::actors

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <functional>
-#include <random>
 #include <utility>
 
 #include "actors/base/assert.hpp"
@@ -73,19 +72,6 @@ void close_ledger(caf::scoped_actor& self, LedgerActors& actors) {
   close_actor(self, actors.snapshotter, "snapshotter");
   close_actor(self, actors.loader, "loader");
   close_actor(self, actors.reporter, "reporter");
-}
-
-ledger::Time system_time() {
-  return std::chrono::floor<std::chrono::milliseconds>(std::chrono::system_clock::now());
-}
-
-ledger::MutationId random_mutation_id() {
-  thread_local std::mt19937_64 random{[] {
-    std::random_device device;
-    std::seed_seq seed{device(), device(), device(), device(), device(), device(), device()};
-    return std::mt19937_64{seed};
-  }()};
-  return {random(), random()};
 }
 
 }  // namespace credits::actors

@@ -10,6 +10,7 @@
 
 #include "actors/base/text.hpp"
 #include "actors/import.hpp"
+#include "actors/judge.hpp"
 #include "http/api/answer.hpp"
 #include "http/api/metrics.hpp"
 #include "http/api/stats.hpp"

@@ -72,7 +72,7 @@ class SnapshotReader {
  private:
   const std::filesystem::path path_;
   std::mutex mutex_;
-  SQLite::Database database_;       // guarded by mutex_
+  SQLite::Database database_;       // guarded by mutex_, but in at_once()
   SQLite::Statement select_row_;    // guarded by mutex_
   SQLite::Statement select_page_;   // guarded by mutex_
   SQLite::Statement select_name_;   // guarded by mutex_

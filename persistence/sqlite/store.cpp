@@ -893,15 +893,15 @@ class SqliteStore : public Store {
   const SqliteOptions options_;
   const DirectoryLock lock_;
   Journal journal_;
-  JournalReader history_;     // for operators
+  JournalReader history_;     // for operators, and for prune()
   JournalReader remembered_;  // for recall(), so that it does not wait for operators
-  JournalReader pruning_;     // for prune()
+  JournalReader pruning_;     // for prune(), and for recovery
   SnapshotWriter writer_;     // guarded by checkpoint_mutex_
-  SnapshotReader loader_;     // for load()
-  SnapshotReader guard_;      // for append(), so that it does not wait for readers
+  SnapshotReader loader_;     // for the loader: load(), replay_keys(), recall()
+  SnapshotReader guard_;      // for append() and recovery, so that they do not wait for readers
   SnapshotReader lister_;     // for operators
   const Ground ground_;
-  Hasher hasher_;  // for append() alone
+  Hasher hasher_;  // of the thread that appends; recovery comes before it
 
   std::mutex checkpoint_mutex_;
   std::unordered_set<std::string>

@@ -1,6 +1,6 @@
 #include <string>
 
-#include "actors/operation.hpp"
+#include "actors/judge.hpp"
 #include "tests/actors/asking.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"
