@@ -462,7 +462,7 @@ def test_an_intact_ledger_in_postgresql_passes_the_check(filled, uri):
     ("DELETE FROM {}.credits_entries WHERE install_id = 'i0003' AND version = 2", "i0003"),
     ("DELETE FROM {}.credits_names WHERE install_id = 'i0003' AND name = 'k1'", "not found by its"),
     ("UPDATE {}.credits_names SET version = 1 WHERE install_id = 'i0003' AND name = 'k1'", "not its newest"),
-    ("INSERT INTO {}.credits_names VALUES ('x', 0, 'k', 1, 1)", "not there"),
+    ("INSERT INTO {}.credits_names VALUES ('x', 0, 'k', 1, 1)", "missing"),
 ])
 def test_changes_in_the_tables_are_found(filled, server, uri, change, fault):
     server.sql(change.format(uri.rpartition("3D")[2]))

@@ -124,8 +124,8 @@ def make_large(path):
 
 
 NO_FILES = {
-    "fifo": (make_fifo, "not a regular file"), "link-to-fifo": (make_link_to_fifo, "no regular file"),
-    "device": (make_device, "not a regular file"), "socket": (make_socket, "no regular file"),
+    "fifo": (make_fifo, "not a regular file"), "link-to-fifo": (make_link_to_fifo, "not a regular file"),
+    "device": (make_device, "not a regular file"), "socket": (make_socket, "not a regular file"),
     "large": (make_large, "MiB"),
 }
 
