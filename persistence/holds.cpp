@@ -29,7 +29,9 @@ ledger::Reservation decode_reservation(Decoder& in) {
   reservation.backend = static_cast<ledger::Backend>(in.integer());
   reservation.counter = static_cast<ledger::Counter>(in.integer());
   reservation.credits = in.integer();
-  if (reservation.credits < 0) throw std::out_of_range{"a reservation of negative credits"};
+  if (reservation.credits < 0 || reservation.credits > ledger::counter_max) {
+    throw std::out_of_range{"a reservation of impossible credits"};
+  }
   reservation.month = in.month();
   reservation.expires_at = in.time();
   return reservation;

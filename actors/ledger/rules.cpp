@@ -175,6 +175,7 @@ std::string fault_of(const Row& row, const Entry& entry) {
     return "does not follow version " + std::to_string(row.version);
   }
   if (entry.credits < 0) return "has negative credits";
+  if (entry.credits > counter_max) return "has more credits than a counter can count";
   switch (entry.kind) {
     case EntryKind::create:
       return {};

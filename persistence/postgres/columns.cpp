@@ -63,6 +63,15 @@ ledger::MutationId decode_mutation_id(std::string_view bytes) {
   return {high, in.unsigned_integer()};
 }
 
+// SQLite's rows have a checksum. Nothing guards these against an UPDATE by hand.
+void check(const ledger::Row& row, std::int64_t version) {
+  if (version < 1) throw_damaged("the version", row.install_id);
+  if (std::min({row.lifetime_consumed, row.lifetime_gemini_consumed, row.monthly_consumed,
+                row.monthly_gemini_consumed}) < 0) {
+    throw_damaged("the counters", row.install_id);
+  }
+}
+
 }  // namespace
 
 std::int64_t to_ms(ledger::Time time) { return time.time_since_epoch().count(); }
@@ -121,7 +130,9 @@ ChainedRow read_row(const Result& result, int at) {
   row.monthly_consumed = result.integer(at, column++);
   row.monthly_gemini_consumed = result.integer(at, column++);
   row.last_active_at = to_time(result.integer(at, column++));
-  row.version = static_cast<std::uint64_t>(result.integer(at, column++));
+  const std::int64_t version = result.integer(at, column++);
+  check(row, version);
+  row.version = static_cast<std::uint64_t>(version);
   try {
     decode_holds(result.bytes(at, column++), row);
   } catch (const std::out_of_range&) {
@@ -129,6 +140,7 @@ ChainedRow read_row(const Result& result, int at) {
   }
   ledger::bound_counters(row);
   stored.hash = to_hash(result, at, column);
+  if (!stored.hash && !result.is_null(at, column)) throw_damaged("the hash", row.install_id);
   return stored;
 }
 

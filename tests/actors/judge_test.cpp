@@ -1,6 +1,7 @@
+#include "actors/judge.hpp"
+
 #include <string>
 
-#include "actors/judge.hpp"
 #include "tests/actors/asking.hpp"
 #include "tests/catch.hpp"
 #include "tests/ledger_fixtures.hpp"

@@ -110,6 +110,23 @@ TEST_CASE("an install whose entry exists already is damaged, and the rest is wri
         Outcomes{Outcome::stored, Outcome::damaged, Outcome::stored});
 }
 
+TEST_CASE("a row with values that no entries lead to is damaged") {
+  const std::string change = GENERATE("monthly_consumed = -1", "lifetime_gemini_consumed = -1",
+                                      "version = 0", "version = -1", "hash = 'short'", "hash = ''");
+  INFO(change);
+  Nodes nodes;
+  auto row = row_of("a");
+  append(*nodes.first, create(row));
+  nodes.other.run_script("UPDATE credits_installs SET " + change);
+  try {
+    load(*nodes.first, "a");
+    FAIL("the row was accepted");
+  } catch (const StoreError& error) {
+    CHECK(error.kind() == StoreErrorKind::damaged);
+    check_tells(error.what(), {"\"a\""});
+  }
+}
+
 // 1.0.0 accepted such tiers into files.
 TEST_CASE(
     "a ledger with text that PostgreSQL cannot store is not copied, and the install is named") {
